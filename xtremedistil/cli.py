@@ -1,0 +1,143 @@
+"""Command line: parsers made from the dataclasses of `config.py`, exit codes, `xtremedistil <verb>`.
+
+Exit codes: 0 done; 1 a fault of ours (traceback); 2 something to mend in what was given; 130 interrupted.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+import types
+import typing
+
+from xtremedistil import config as settings
+from xtremedistil.errors import InputError
+
+VERBS = {
+    "distil": (settings.DistilConfig, "distil a teacher into a student"),
+    "predict": (settings.PredictConfig, "label a file or score the test file with a student"),
+    "predict-onnx": (settings.OnnxPredictConfig, "the same through ONNX Runtime"),
+    "ft": (settings.ContinueConfig, "train a distilled student further on the labels"),
+    "model-ft": (settings.BaselineConfig, "fine-tune a pre-trained model, without distillation"),
+}
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Prints each default that says something."""
+
+    def _get_help_string(self, action):
+        silent = action.default in (None, False, argparse.SUPPRESS) or action.required
+        return action.help if silent else f"{action.help} (default: {action.default})"
+
+
+def _reader(entry: dataclasses.Field):
+    if entry.type == float | str:
+        return settings.rate_or_auto
+    if isinstance(entry.type, types.UnionType):
+        return typing.get_args(entry.type)[0]
+    return entry.type
+
+
+def _add_flag(parser: argparse.ArgumentParser, entry: dataclasses.Field) -> None:
+    help_text = entry.metadata["help"]
+    names = [f"--{entry.name}"]
+    if "_" in entry.name:
+        names.append("--" + entry.name.replace("_", "-"))
+    if entry.type is bool:
+        parser.add_argument(*names, dest=entry.name, action="store_true", help=help_text)
+        return
+    required = entry.default is settings.REQUIRED
+    reader = _reader(entry)
+    parser.add_argument(
+        *names,
+        dest=entry.name,
+        type=reader,
+        required=required,
+        nargs=None if required else "?",
+        # The original let many flags stand without a value, which meant: as if not given.
+        const=None if required else entry.default,
+        default=None if required else entry.default,
+        choices=entry.metadata["choices"],
+        metavar=None
+        if entry.metadata["choices"]
+        else getattr(reader, "__name__", "value").upper().replace("RATE_OR_AUTO", "RATE"),
+        help=help_text,
+    )
+
+
+def add_flags(parser: argparse.ArgumentParser, kind) -> None:
+    """One flag for each field of the dataclass `kind`."""
+    for entry in dataclasses.fields(kind):
+        _add_flag(parser, entry)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="xtremedistil", description="Small, fast students of big transformers.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, (kind, summary) in VERBS.items():
+        add_flags(verbs.add_parser(verb, help=summary, description=kind.__doc__, formatter_class=_HelpFormatter), kind)
+    return parser
+
+
+def _run(verb: str, config) -> int:
+    """Imports what the verb needs, only now: TensorFlow takes seconds."""
+    if verb == "distil":
+        from xtremedistil.validation import check_distil, print_plan
+
+        check_distil(config)
+        if config.dry_run:
+            print_plan(config)
+            return 0
+        from xtremedistil.distillation.distil import distil
+
+        print(distil(config).table())
+    elif verb == "predict":
+        from xtremedistil.validation import check_predict
+
+        check_predict(config)
+        from xtremedistil.inference import predict_command
+
+        predict_command(config)
+    elif verb == "predict-onnx":
+        from xtremedistil.validation import check_onnx_installed
+
+        check_onnx_installed()
+    elif verb == "ft":
+        from xtremedistil.fine_tuning import continue_training
+
+        print(continue_training(config).table())
+    else:
+        from xtremedistil.validation import check_baseline
+
+        check_baseline(config)
+        from xtremedistil.fine_tuning import fine_tune
+
+        print(fine_tune(config).table())
+    return 0
+
+
+def _quiet(verbose: bool) -> None:
+    """Keeps the noise of the libraries out; must run before TensorFlow is imported."""
+    if not verbose:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one verb; returns the exit code."""
+    values = vars(build_parser().parse_args(arguments))
+    verb = values.pop("verb")
+    _quiet(values["verbose"])
+    try:
+        return _run(verb, VERBS[verb][0](**values))
+    except InputError as error:
+        print(f"xtremedistil: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nxtremedistil: interrupted; the same command continues from the last finished stage.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

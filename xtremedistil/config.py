@@ -1,0 +1,253 @@
+"""One dataclass per command: its fields are the command's flags and the keys of `xtremedistil-config.json`.
+
+The names and defaults of the original release are kept. A flag that says `auto` or has no value is settled by
+`resolve`, so that the rest of the code never asks where a number came from.
+"""
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+
+from xtremedistil.errors import InputError
+
+LEGACY_LEARNING_RATE = 3e-5
+LEGACY_INTERMEDIATE_SIZE = 3072
+DEFAULT_SEED = 42
+
+
+def flag(default, help: str, *, choices: tuple[str, ...] | None = None):
+    """A field with its sentence for `--help`; `dataclasses.MISSING` makes it required."""
+    return field(default=default, metadata={"help": help, "choices": choices})
+
+
+REQUIRED = dataclasses.MISSING
+
+
+def rate_or_auto(text: str):
+    """Reads a learning rate: `auto` or a number above 0."""
+    if text == "auto":
+        return text
+    rate = float(text)
+    if not rate > 0:
+        raise ValueError(text)
+    return rate
+
+
+@dataclass(kw_only=True)
+class DistilConfig:
+    """`run_xtreme_distil.py`: distil a teacher into a student."""
+
+    task: str = flag(REQUIRED, "folder with train.tsv, dev.tsv, test.tsv (and labels.tsv for NER)")
+    model_dir: str = flag(
+        REQUIRED, "folder for the student and all checkpoints; the same command again continues there"
+    )
+    seq_len: int = flag(REQUIRED, "longest row in word pieces, special tokens counted")
+    transfer_file: str = flag(REQUIRED, "unlabelled text, one example a line; plain or .gz")
+    teacher_model_dir: str = flag(REQUIRED, "folder of the fine-tuned teacher (model-ft.h5), made if it is not there")
+    do_NER: bool = flag(False, "tag words (words<TAB>tags)")
+    do_pairwise: bool = flag(False, "classify pairs (text<TAB>text<TAB>label)")
+    hidden_size: int = flag(384, "width of a student from scratch")
+    num_attention_heads: int = flag(6, "attention heads of a student from scratch")
+    num_hidden_layers: int = flag(6, "layers of a student from scratch")
+    intermediate_size: int | None = flag(
+        None, "feed-forward width of a student from scratch; by default 4 x hidden_size"
+    )
+    pt_student_checkpoint: str | None = flag(None, "pre-trained student to start from: folder or hub name")
+    distil_attention: bool = flag(False, "also match attention maps (implies --distil_multi_hidden_states)")
+    distil_multi_hidden_states: bool = flag(False, "match the states of all student layers, not only the last")
+    compress_word_embedding: bool = flag(
+        False, "start from the teacher's word embeddings, reduced to the student's width"
+    )
+    freeze_word_embedding: bool = flag(False, "keep these embeddings fixed (implies --compress_word_embedding)")
+    embedding_factorization: str = flag("pca", "how embeddings are reduced", choices=("pca", "svd"))
+    pt_teacher: str = flag("TFBertModel", "class of the teacher, or auto to read it from the checkpoint")
+    pt_teacher_checkpoint: str = flag("bert-base-multilingual-cased", "the teacher: folder or hub name")
+    opt_policy: str | None = flag(
+        None, "precision of the student's training", choices=("float32", "mixed_float16", "mixed_bfloat16")
+    )
+    student_distil_batch_size: int = flag(128, "rows of the transfer set per step and device")
+    student_ft_batch_size: int = flag(32, "labelled rows per step and device")
+    teacher_batch_size: int = flag(128, "rows per step and device when the teacher is tuned")
+    ft_epochs: int = flag(100, "most epochs of each stage on the labels")
+    teacher_epochs: int | None = flag(None, "most epochs of the teacher's tuning; by default ft_epochs")
+    distil_epochs: int = flag(500, "most epochs of each stage on the transfer set")
+    distil_chunk_size: int = flag(100000, "transfer rows whose teacher targets are held at a time")
+    patience: int = flag(5, "epochs (and chunks) without a better score before a stage ends")
+    learning_rate: float | str = flag(
+        "auto", "peak rate of the student; auto: 3e-5 for a pre-trained student, 1e-3 for one from scratch"
+    )
+    label_learning_rate: float | str = flag(
+        "auto", "peak rate of the student's stages on the labels; auto: a tenth of learning_rate from scratch"
+    )
+    teacher_learning_rate: float | str = flag("auto", "peak rate of the teacher's tuning; auto: 3e-5")
+    lr_schedule: str = flag(
+        "linear", "shape of the decay at the end of each stage", choices=("linear", "cosine", "constant")
+    )
+    warmup_ratio: float = flag(0.1, "share of a stage's decay period over which the rate first rises")
+    decay_epochs: int = flag(
+        10, "epochs over which the rate falls to 0, at the end of a stage or when patience runs out"
+    )
+    max_grad_norm: float = flag(1.0, "longest gradient; 0 switches clipping off")
+    dropout: float | None = flag(None, "dropout of a student from scratch; by default 0.1")
+    hidden_weight: float = flag(1.0, "weight of the hidden-state loss in the representation stage")
+    attention_weight: float = flag(1.0, "weight of the attention loss in the representation stage")
+    unfreeze_order: str = flag("dense,student", "order in which blocks are unfrozen, top first")
+    seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
+    strategy: str = flag(
+        "auto", "which devices train", choices=("auto", "one_device", "mirrored", "multi_worker", "tpu")
+    )
+    tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu")
+    baseline: bool = flag(False, "also train the same student on the labels alone, for comparison")
+    legacy: bool = flag(
+        False,
+        "the original's choices together: unmasked losses, feed-forward 3072, rate 3e-5, selection on the test file, "
+        "predictions by word piece",
+    )
+    overwrite: bool = flag(False, "start again in a model_dir that holds another run")
+    dry_run: bool = flag(False, "print the plan, sizes and estimates, and start nothing")
+    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
+
+
+@dataclass(kw_only=True)
+class PredictConfig:
+    """`run_xtreme_distil_predict.py`: label a file, or score the task's test file."""
+
+    model_dir: str = flag(REQUIRED, "folder that run_xtreme_distil.py wrote")
+    pred_file: str | None = flag(None, "text to label, one example a line; plain or .gz")
+    batch_size: int = flag(256, "rows per step")
+    do_eval: bool = flag(False, "score the task's test file; writes metrics.json")
+    do_predict: bool = flag(False, "label pred_file; writes predictions.txt")
+    opt_policy: str | None = flag(None, "precision", choices=("float32", "mixed_float16", "mixed_bfloat16"))
+    weights: str = flag("xtremedistil.h5", "weight file inside model_dir, for example xtremedistil-ft.h5")
+    output_format: str = flag("text", "json adds probabilities and writes predictions.jsonl", choices=("text", "json"))
+    task: str | None = flag(None, "task folder for --do_eval; by default the one the student was trained on")
+    pt_teacher_checkpoint: str | None = flag(None, "tokenizer of a folder that holds none (the original's folders)")
+    legacy: bool = flag(False, "one tag per word piece and the original's chunk score")
+    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
+
+
+@dataclass(kw_only=True)
+class OnnxPredictConfig:
+    """`run_xtreme_distil_predict_onnx.py`: the same through ONNX Runtime."""
+
+    model_dir: str = flag(REQUIRED, "folder that run_xtreme_distil.py wrote")
+    pred_file: str | None = flag(None, "text to label, one example a line; plain or .gz")
+    do_eval: bool = flag(False, "score the task's test file; writes metrics.json")
+    do_predict: bool = flag(False, "label pred_file; writes predictions.txt")
+    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
+
+
+@dataclass(kw_only=True)
+class ContinueConfig:
+    """`run_xtreme_distil_ft.py`: train a distilled student further on its task's labels."""
+
+    model_dir: str = flag(REQUIRED, "folder that run_xtreme_distil.py wrote; xtremedistil-ft.h5 is written there")
+    batch_size: int = flag(128, "rows per step and device")
+    ft_epochs: int = flag(100, "most epochs")
+    patience: int = flag(5, "epochs without a better dev score before training ends")
+    opt_policy: str | None = flag(None, "precision", choices=("float32", "mixed_float16", "mixed_bfloat16"))
+    task: str | None = flag(None, "task folder; by default the one the student was distilled on")
+    pt_teacher_checkpoint: str | None = flag(None, "tokenizer of a folder that holds none (the original's folders)")
+    learning_rate: float | str = flag("auto", "peak rate; auto: 3e-5")
+    lr_schedule: str = flag("linear", "shape of the decay", choices=("linear", "cosine", "constant"))
+    warmup_ratio: float = flag(0.1, "share of the decay period over which the rate first rises")
+    decay_epochs: int = flag(10, "epochs over which the rate falls to 0 at the end")
+    max_grad_norm: float = flag(1.0, "longest gradient; 0 switches clipping off")
+    seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
+    strategy: str = flag(
+        "auto", "which devices train", choices=("auto", "one_device", "mirrored", "multi_worker", "tpu")
+    )
+    tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu")
+    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
+
+
+@dataclass(kw_only=True)
+class BaselineConfig:
+    """`run_model_ft.py`: fine-tune a pre-trained model, without distillation."""
+
+    task: str = flag(REQUIRED, "folder with train.tsv, dev.tsv, test.tsv (and labels.tsv for NER)")
+    model_dir: str = flag(REQUIRED, "folder for model-ft.h5 and metrics.json")
+    seq_len: int = flag(REQUIRED, "longest row in word pieces, special tokens counted")
+    multilingual: bool = flag(False, "use the XLM-R tokenizer (multilingual MiniLM); see --pt_tokenizer")
+    pt_tokenizer: str | None = flag(None, "tokenizer if it is not the checkpoint's own: folder or hub name")
+    do_NER: bool = flag(False, "tag words (words<TAB>tags)")
+    do_pairwise: bool = flag(False, "classify pairs (text<TAB>text<TAB>label)")
+    pt_model: str = flag("TFBertModel", "class of the model, or auto to read it from the checkpoint")
+    pt_model_checkpoint: str = flag("bert-base-multilingual-cased", "the model: folder or hub name")
+    opt_policy: str | None = flag(None, "precision", choices=("float32", "mixed_float16", "mixed_bfloat16"))
+    batch_size: int = flag(128, "rows per step and device")
+    ft_epochs: int = flag(100, "most epochs")
+    patience: int = flag(5, "epochs without a better dev score before training ends")
+    learning_rate: float | str = flag("auto", "peak rate; auto: 3e-5")
+    lr_schedule: str = flag("linear", "shape of the decay", choices=("linear", "cosine", "constant"))
+    warmup_ratio: float = flag(0.1, "share of the decay period over which the rate first rises")
+    decay_epochs: int = flag(10, "epochs over which the rate falls to 0 at the end")
+    max_grad_norm: float = flag(1.0, "longest gradient; 0 switches clipping off")
+    seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
+    strategy: str = flag(
+        "auto", "which devices train", choices=("auto", "one_device", "mirrored", "multi_worker", "tpu")
+    )
+    tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu")
+    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
+
+
+def resolve_seed(seed: int | None) -> int:
+    """The seed given, else PYTHONHASHSEED as the original read it, else 42."""
+    if seed is not None:
+        return seed
+    inherited = os.environ.get("PYTHONHASHSEED", "")
+    return int(inherited) if inherited.isdigit() else DEFAULT_SEED
+
+
+def resolve(config: DistilConfig) -> DistilConfig:
+    """Settles implied flags and `auto` values; the result says everything that the run will use."""
+    changes = {
+        "seed": resolve_seed(config.seed),
+        "compress_word_embedding": config.compress_word_embedding or config.freeze_word_embedding,
+        "distil_multi_hidden_states": config.distil_multi_hidden_states or config.distil_attention,
+        "teacher_epochs": config.ft_epochs if config.teacher_epochs is None else config.teacher_epochs,
+        "intermediate_size": config.intermediate_size or 4 * config.hidden_size,
+    }
+    settled = dataclasses.replace(config, **changes)
+    return _legacy(settled, config) if config.legacy else _learning_rates(settled)
+
+
+def _learning_rates(config: DistilConfig) -> DistilConfig:
+    pretrained = config.pt_student_checkpoint is not None
+    student = (LEGACY_LEARNING_RATE if pretrained else 1e-3) if config.learning_rate == "auto" else config.learning_rate
+    label = (
+        (student if pretrained else student / 10)
+        if config.label_learning_rate == "auto"
+        else config.label_learning_rate
+    )
+    teacher = LEGACY_LEARNING_RATE if config.teacher_learning_rate == "auto" else config.teacher_learning_rate
+    return dataclasses.replace(config, learning_rate=student, label_learning_rate=label, teacher_learning_rate=teacher)
+
+
+def _legacy(config: DistilConfig, given: DistilConfig) -> DistilConfig:
+    return dataclasses.replace(
+        config,
+        intermediate_size=given.intermediate_size or LEGACY_INTERMEDIATE_SIZE,
+        learning_rate=LEGACY_LEARNING_RATE,
+        label_learning_rate=LEGACY_LEARNING_RATE,
+        teacher_learning_rate=LEGACY_LEARNING_RATE,
+        lr_schedule="constant",
+        warmup_ratio=0.0,
+        max_grad_norm=0.0,
+    )
+
+
+def from_dict(kind, values: dict):
+    """The part of a saved `xtremedistil-config.json` that `kind` knows; `false` for an absent value reads as None."""
+    known = {}
+    for entry in dataclasses.fields(kind):
+        if entry.name in values:
+            value = values[entry.name]
+            absent = value is False and entry.type is not bool
+            known[entry.name] = entry.default if absent else value
+    missing = [
+        entry.name for entry in dataclasses.fields(kind) if entry.default is REQUIRED and entry.name not in known
+    ]
+    if missing:
+        raise InputError(f"The saved settings lack {', '.join(missing)}: this is not a folder that distillation wrote.")
+    return kind(**known)

@@ -1,0 +1,89 @@
+"""Distillation losses: pure functions of teacher and student tensors, masked, in float32.
+
+Axes: B batch, S positions, H hidden, A attention heads, L labels. Masks are 0/1; what they leave out enters neither
+the sum nor the count. A loss over nothing is 0.
+"""
+
+import tensorflow as tf
+
+
+def masked_mean(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Mean of `values` where `mask` (same shape) is 1; float32 scalar."""
+    values = tf.cast(values, tf.float32)
+    if mask is None:
+        return tf.math.divide_no_nan(tf.reduce_sum(values), tf.cast(tf.size(values), tf.float32))
+    mask = tf.cast(mask, tf.float32)
+    # A padded position may hold anything, also inf: it is replaced, not multiplied by 0.
+    kept = tf.where(mask > 0, values, 0.0)
+    return tf.math.divide_no_nan(tf.reduce_sum(kept * mask), tf.reduce_sum(mask))
+
+
+def _squared_error(teacher, student) -> tf.Tensor:
+    """Mean over the last axis of the squared difference; no gradient flows into the teacher."""
+    teacher = tf.stop_gradient(tf.cast(teacher, tf.float32))
+    return tf.reduce_mean(tf.math.squared_difference(teacher, tf.cast(student, tf.float32)), axis=-1)
+
+
+def hidden_mse(*, teacher, student, mask=None):
+    """Mean squared error between hidden states of equal width.
+
+    Args:
+        teacher, student: [B, S, H] or [B, H].
+        mask: optional [B, S] or [B].
+
+    Returns:
+        float32 scalar, mean over unmasked positions and over H.
+
+    Example: teacher [1, 2], student [1, 4] gives (0 + 4) / 2 = 2.
+    """
+    return masked_mean(_squared_error(teacher, student), mask)
+
+
+def logits_mse(*, teacher, student, mask=None):
+    """Mean squared error between raw logits, no temperature (Mukherjee & Awadallah, 2020, section 3).
+
+    Args:
+        teacher, student: [B, L] or [B, S, L].
+        mask: optional [B] or [B, S].
+
+    Returns:
+        float32 scalar, mean over unmasked positions and over L.
+    """
+    return masked_mean(_squared_error(teacher, student), mask)
+
+
+def attention_mse(*, teacher, student, mask=None):
+    """Mean squared error between attention maps; where the head counts differ, between their averages over heads.
+
+    Args:
+        teacher: [B, A, S, S] probabilities. student: the same, any number of heads.
+        mask: optional [B, S]; a pair (query, key) counts where both are 1.
+
+    Returns:
+        float32 scalar, mean over heads, unmasked queries and unmasked keys.
+    """
+    teacher, student = tf.cast(teacher, tf.float32), tf.cast(student, tf.float32)
+    if teacher.shape[1] != student.shape[1]:
+        teacher, student = tf.reduce_mean(teacher, 1, keepdims=True), tf.reduce_mean(student, 1, keepdims=True)
+    error = tf.reduce_mean(tf.math.squared_difference(tf.stop_gradient(teacher), student), axis=1)
+    return masked_mean(error, None if mask is None else pair_mask(mask))
+
+
+def pair_mask(mask) -> tf.Tensor:
+    """[B, S] -> [B, S, S], 1 where query and key are both real."""
+    mask = tf.cast(mask, tf.float32)
+    return mask[:, :, None] * mask[:, None, :]
+
+
+def label_cross_entropy(*, labels, logits):
+    """Cross-entropy of gold labels in nats; positions labelled -100 are left out.
+
+    Args:
+        labels: int [B] or [B, S]. logits: [B, L] or [B, S, L], before softmax.
+
+    Returns:
+        float32 scalar, mean over labelled positions.
+    """
+    kept = labels >= 0
+    nats = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(kept, labels, 0), tf.cast(logits, tf.float32))
+    return masked_mean(nats, kept)

@@ -1,0 +1,50 @@
+"""Rows of `Features` as rectangular arrays: padding, widths, and an order for inference."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from xtremedistil.tasks.features import Features
+
+WIDTH_STEP = 8  # widths are multiples of this, so that few shapes occur
+
+Arrays = dict[str, np.ndarray]
+
+
+def padded_width(length: int) -> int:
+    return -(-length // WIDTH_STEP) * WIDTH_STEP
+
+
+def positions(features: Features, rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the positions of `rows` stand in the flat arrays.
+
+    Returns:
+        index: int64 [B, width], clipped for padding; inside: bool [B, width], False for padding.
+    """
+    lengths = features.offsets[rows + 1] - features.offsets[rows]
+    column = np.arange(width)
+    inside = column < lengths[:, None]
+    index = features.offsets[rows][:, None] + np.where(inside, column, 0)
+    return np.minimum(index, len(features.input_ids) - 1), inside
+
+
+def pad_rows(features: Features, rows: np.ndarray, width: int, pad_id: int) -> Arrays:
+    """The three named inputs of `rows`, int32 [B, width], and their labels where there are any."""
+    index, inside = positions(features, rows, width)
+    arrays = {
+        "input_ids": np.where(inside, features.input_ids[index], pad_id).astype(np.int32),
+        "attention_mask": np.where(inside, features.attention_mask[index], 0).astype(np.int32),
+        "token_type_ids": np.where(inside, features.token_type_ids[index], 0).astype(np.int32),
+    }
+    if features.labels is not None:
+        by_position = len(features.labels) == len(features.input_ids) and features.word_ids is not None
+        labels = np.where(inside, features.labels[index], -100) if by_position else features.labels[rows]
+        arrays["labels"] = labels.astype(np.int32)
+    return arrays
+
+
+def length_order(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Rows by length, for inference; the longest first, so that a lack of memory shows at once."""
+    rows = np.argsort(-lengths, kind="stable")
+    for start in range(0, len(rows), batch_size):
+        yield rows[start : start + batch_size]

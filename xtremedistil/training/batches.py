@@ -1,0 +1,79 @@
+"""Batches of encoded rows: order, padding, targets, and one share for each replica.
+
+The order of an epoch is a function of (seed, epoch). Rows are shuffled, then sorted by length within windows of many
+batches, so that a batch holds rows of like length and little of it is padding; the batches are shuffled again.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil.tasks.features import Features
+from xtremedistil.tasks.padding import Arrays, pad_rows, padded_width
+
+BATCHES_PER_WINDOW = 64
+
+TargetReader = Callable[[np.ndarray, int], Arrays]
+
+
+def epoch_order(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Rows of each batch of an epoch; only the last batch of the windowed order may be smaller."""
+    generator = np.random.default_rng([seed, epoch])
+    shuffled = generator.permutation(len(lengths))
+    window = batch_size * BATCHES_PER_WINDOW
+    batches = []
+    for start in range(0, len(shuffled), window):
+        rows = shuffled[start : start + window]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return [batches[i] for i in generator.permutation(len(batches))]
+
+
+@dataclass(frozen=True)
+class TrainingBatches:
+    """What a fit draws its batches from.
+
+    Fields:
+        features: encoded rows.
+        batch_size: rows of a global batch (all replicas together).
+        pad_id: id that fills `input_ids`; it is masked, and some families derive positions from it.
+        seed: fixes the order of every epoch.
+        targets: rows and width in, arrays by row out ([B, ...]), added to each batch.
+    """
+
+    features: Features
+    batch_size: int
+    pad_id: int
+    seed: int
+    targets: TargetReader | None = None
+
+    @property
+    def steps(self) -> int:
+        return -(-len(self.features) // self.batch_size)
+
+    def arrays(self, rows: np.ndarray) -> Arrays:
+        width = padded_width(int(self.features.lengths[rows].max()))
+        batch = pad_rows(self.features, rows, width, self.pad_id)
+        batch["row_mask"] = np.ones(len(rows), np.float32)
+        return batch | (self.targets(rows, width) if self.targets else {})
+
+    def epoch(self, epoch: int, replicas: int) -> Iterator[list[Arrays]]:
+        """One entry per step: a share for each replica, all of the same shape."""
+        for rows in epoch_order(self.features.lengths, self.batch_size, self.seed, epoch):
+            yield split(self.arrays(rows), replicas)
+
+
+def split(batch: Arrays, replicas: int) -> list[Arrays]:
+    """Equal shares of a batch; the last are filled up with rows that every mask leaves out."""
+    if replicas == 1:
+        return [batch]
+    share = -(-len(batch["row_mask"]) // replicas)
+    filled = {name: _fill(name, array, share * replicas) for name, array in batch.items()}
+    return [{name: array[i * share : (i + 1) * share] for name, array in filled.items()} for i in range(replicas)]
+
+
+def _fill(name: str, array: np.ndarray, rows: int) -> np.ndarray:
+    missing = rows - len(array)
+    filler = -100 if name == "labels" else 0
+    return np.concatenate([array, np.full((missing, *array.shape[1:]), filler, array.dtype)]) if missing else array

@@ -1,0 +1,54 @@
+"""The learning rate at each step: a warm-up, a level stretch, and a decay whose start may move.
+
+Early stopping and decay usually exclude each other: a rate that falls over the most epochs allowed (500 by default)
+never gets low before patience runs out. Here the fall takes a fixed number of epochs. It begins that many epochs
+before the end, or when patience runs out, whichever is first. With no more epochs than that, the rate
+falls from the first step after the warm-up to the last.
+"""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """Peak rate and shape of a fit.
+
+    Fields:
+        peak: highest rate, > 0.
+        epochs: most epochs of the fit.
+        decay_epochs: epochs over which the rate falls to 0.
+        warmup_ratio: warm-up as a share of the decay's length, 0 to 1.
+        shape: "linear", "cosine" or "constant" (no decay).
+    """
+
+    peak: float
+    epochs: int
+    decay_epochs: int = 10
+    warmup_ratio: float = 0.1
+    shape: str = "linear"
+
+    @property
+    def decay_length(self) -> int:
+        return min(self.epochs, self.decay_epochs)
+
+    @property
+    def latest_decay_start(self) -> int:
+        """First epoch (from 0) of the decay when patience never runs out."""
+        return self.epochs - self.decay_length
+
+    def at(self, step: int, steps_per_epoch: int, decay_start: int) -> float:
+        """Rate of step `step` (from 0), where the decay begins with epoch `decay_start`."""
+        warmup = int(self.warmup_ratio * self.decay_length * steps_per_epoch)
+        rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
+        start = max(decay_start * steps_per_epoch, warmup)
+        end = (decay_start + self.decay_length) * steps_per_epoch
+        progress = min(1.0, max(0.0, (step - start) / max(1, end - start)))
+        return self.peak * rise * self._fall(progress)
+
+    def _fall(self, progress: float) -> float:
+        if self.shape == "linear":
+            return 1.0 - progress
+        if self.shape == "cosine":
+            return 0.5 * (1.0 + math.cos(math.pi * progress))
+        return 1.0

@@ -1,0 +1,54 @@
+"""Devices, precision and seeds of a run."""
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from xtremedistil.errors import InputError
+
+
+def make_strategy(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
+    """The strategy called `name`; `auto` takes all GPUs of this host if there are several, else one device.
+
+    Raises:
+        InputError: the TPU cannot be reached.
+    """
+    if name == "tpu":
+        return _tpu_strategy(tpu)
+    if name == "multi_worker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "mirrored" or (name == "auto" and len(tf.config.list_logical_devices("GPU")) > 1):
+        # Without GPUs, MirroredStrategy takes one CPU only unless all are named.
+        cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
+        return tf.distribute.MirroredStrategy(None if tf.config.list_logical_devices("GPU") else cpus)
+    gpu = tf.config.list_logical_devices("GPU")
+    return tf.distribute.OneDeviceStrategy(gpu[0].name if gpu else "/cpu:0")
+
+
+def _tpu_strategy(address: str | None) -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=address or "")
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, tf.errors.OpError) as error:
+        raise InputError(
+            f"--strategy tpu: no TPU answers at {address or 'the default address'} ({str(error).splitlines()[0]}).\n"
+            "Give its name or grpc:// address with --tpu, or use --strategy auto."
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def set_precision(policy: str | None) -> None:
+    """Precision of the layers built from now on; losses and heads stay in float32."""
+    tf_keras.mixed_precision.set_global_policy(policy or "float32")
+
+
+def seed_everything(seed: int) -> None:
+    """Fixes initial weights and makes every op repeat its bytes."""
+    tf_keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def stage_seed(seed: int, *place: int) -> int:
+    """A seed of its own for each place in the plan (stage, chunk), far from its neighbours'."""
+    return int(np.random.SeedSequence([seed, *place]).generate_state(1)[0] & 0x7FFFFFFF)
