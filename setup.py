@@ -1,0 +1,39 @@
+"""Packaging of xtremedistil; tool settings are in pyproject.toml, runtime requirements in requirements.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+
+
+def requirements(path: Path) -> list[str]:
+    """The requirement lines of a file, without comments and empty lines."""
+    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line]
+
+
+setup(
+    name="xtremedistil",
+    version="0.1.0",
+    description="Distil big pre-trained transformers into small, fast students (TensorFlow and Keras)",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["xtremedistil", "xtremedistil.*"]),
+    include_package_data=True,
+    python_requires=">=3.10,<3.14",
+    install_requires=requirements(HERE / "requirements.txt"),
+    extras_require={
+        "onnx": ["tf2onnx>=1.17", "onnx", "onnxruntime"],
+        "torch": ["torch"],
+        "xlm": ["sacremoses"],
+        "dev": ["pytest>=8", "ruff>=0.6"],
+    },
+    entry_points={"console_scripts": ["xtremedistil = xtremedistil.cli:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
