@@ -1,6 +1,7 @@
-"""Label a file and score the task's test file with a distilled student.
+r"""Label a file and score the task's test file with a distilled student.
 
-    python run_xtreme_distil_predict.py --model_dir runs/ner --do_eval --do_predict --pred_file datasets/NER/unlabeled.txt
+    python run_xtreme_distil_predict.py \
+        --model_dir runs/ner --do_eval --do_predict --pred_file datasets/NER/unlabeled.txt
 """
 
 import sys
