@@ -1,0 +1,176 @@
+"""The model folder: names of its files, atomic writes, the lock, and the settings that it belongs to."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from xtremedistil.errors import InputError, MissingFileError
+
+STUDENT_WEIGHTS = "xtremedistil.h5"
+CONTINUED_WEIGHTS = "xtremedistil-ft.h5"
+BASELINE_WEIGHTS = "baseline.h5"
+CONFIG = "xtremedistil-config.json"
+WORD_EMBEDDING = "word_embedding.npy"
+TEACHER_WEIGHTS = "model-ft.h5"
+TEACHER_RECORD = "model-ft.json"
+RUN_SETTINGS = "run-settings.json"
+REPORT = "report.json"
+METRICS = "metrics.json"
+PREDICTIONS = "predictions.txt"
+JSON_PREDICTIONS = "predictions.jsonl"
+TARGETS = "teacher-targets"
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def atomic_file(path: str, mode: str = "w") -> Iterator:
+    """An open file that becomes `path` when the block ends, and leaves nothing behind when it fails.
+
+    Raises:
+        InputError: no space left, or the folder cannot be written to; what stood at `path` is untouched.
+    """
+    partial = f"{path}.partial"
+    try:
+        with open(partial, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}. The files before it are intact.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+
+
+def write_json(path: str, value) -> None:
+    with atomic_file(path) as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def write_array(path: str, array: np.ndarray) -> None:
+    with atomic_file(path, "wb") as file:
+        np.save(file, array)
+
+
+def read_json(path: str) -> dict:
+    """A JSON object.
+
+    Raises:
+        MissingFileError: there is no such file. InputError: it is not JSON.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path} does not exist.") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}).") from error
+
+
+def read_config(model_dir: str) -> dict:
+    """`xtremedistil-config.json` of a finished run.
+
+    Raises:
+        MissingFileError: the folder or the file is missing.
+    """
+    if not os.path.isdir(model_dir):
+        raise MissingFileError(f"--model_dir {model_dir}: there is no such folder.")
+    path = os.path.join(model_dir, CONFIG)
+    if not os.path.isfile(path):
+        raise MissingFileError(
+            f"--model_dir {model_dir} holds no {CONFIG}: no distillation has finished there.\n"
+            "Name the folder that run_xtreme_distil.py wrote, or run its command again to let it finish."
+        )
+    return read_json(path)
+
+
+@contextlib.contextmanager
+def locked(folder: str) -> Iterator[None]:
+    """Keeps a second run out of `folder` while the block runs; makes the folder.
+
+    Raises:
+        InputError: another run holds it, or the folder cannot be made.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        file = open(os.path.join(folder, LOCK), "w", encoding="utf-8")  # noqa: SIM115 - held open while locked
+    except OSError as error:
+        raise InputError(f"{folder} cannot be used as a folder to write to: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"Another run is at work in {folder}. Wait for it, or give this one a folder of its own."
+            ) from error
+        yield
+
+
+def fingerprint(*paths: str) -> str:
+    """sha256 over the bytes of files, in the order given."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        digest.update(b"\0end of file\0")
+    return digest.hexdigest()
+
+
+def fingerprint_checkpoint(checkpoint: str) -> str:
+    """A checkpoint folder by the bytes of its configuration, weights and tokenizer; a hub name by its name."""
+    if not os.path.isdir(checkpoint):
+        return checkpoint
+    kinds = (".json", ".safetensors", ".h5", ".bin", ".txt", ".model")
+    names = sorted(name for name in os.listdir(checkpoint) if name.endswith(kinds))
+    return fingerprint(*(os.path.join(checkpoint, name) for name in names))
+
+
+def claim(folder: str, settings: dict, overwrite: bool) -> None:
+    """Ties `folder` to `settings`, or checks that it is tied to the same.
+
+    Raises:
+        InputError: the folder belongs to a run with other settings and `overwrite` is off.
+    """
+    path = os.path.join(folder, RUN_SETTINGS)
+    if overwrite:
+        remove_run(folder)
+    if not os.path.isfile(path):
+        _refuse_foreign_run(folder)
+        write_json(path, settings)
+        return
+    saved = read_json(path)
+    differences = [name for name in sorted(set(saved) | set(settings)) if saved.get(name) != settings.get(name)]
+    if differences:
+        lines = [f"  {name}: {saved.get(name)} there, {settings.get(name)} now" for name in differences]
+        raise InputError(
+            f"--model_dir {folder} belongs to a run with other settings:\n" + "\n".join(lines) + "\n"
+            "Give the same settings to continue it, another --model_dir, or --overwrite to start again there."
+        )
+
+
+def _refuse_foreign_run(folder: str) -> None:
+    stages = [name for name in _run_files(folder) if name.startswith("model-stage-") or name == STUDENT_WEIGHTS]
+    if stages:
+        raise InputError(
+            f"--model_dir {folder} holds {stages[0]} but no record of the settings that made it "
+            "(the original release keeps none).\nGive another --model_dir, or --overwrite to start again there."
+        )
+
+
+def _run_files(folder: str) -> list[str]:
+    fixed = (STUDENT_WEIGHTS, CONTINUED_WEIGHTS, BASELINE_WEIGHTS, CONFIG, WORD_EMBEDDING, RUN_SETTINGS, REPORT, METRICS)
+    return sorted(name for name in os.listdir(folder) if name.startswith("model-stage-") or name in fixed)
+
+
+def remove_run(folder: str) -> None:
+    """Removes what a run wrote into `folder`; the fine-tuned teacher stays, it has a record of its own."""
+    for name in _run_files(folder):
+        os.remove(os.path.join(folder, name))
