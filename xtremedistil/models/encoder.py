@@ -1,0 +1,78 @@
+"""An encoder's outputs, by name."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+import tf_keras
+
+from xtremedistil.models.families import Family
+
+INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
+
+# Keeping keys and values for the next call is of no use to a classifier.
+_WITHOUT_MEMORY = {
+    "gpt2": {"use_cache": False},
+    "ctrl": {"use_cache": False},
+    "xlnet": {"use_mems": False},
+}
+
+
+class EncoderOutputs(NamedTuple):
+    """Axes: B batch, S positions, H hidden, A heads.
+
+    Fields:
+        hidden_states: list of [B, S, H], one more than there are layers: 0 = embeddings, -1 = last.
+        attentions: list of [B, A, S, S], one for each layer, after softmax (and, in training, dropout); empty unless
+            asked for.
+    """
+
+    hidden_states: list[tf.Tensor]
+    attentions: list[tf.Tensor]
+
+
+def model_inputs() -> dict[str, tf_keras.Input]:
+    """The three inputs of every model here: int32 [B, S], rows of any number and length."""
+    return {name: tf_keras.Input((None,), dtype=tf.int32, name=name) for name in INPUT_NAMES}
+
+
+def run_encoder(encoder, family: Family, inputs: dict, *, attentions: bool = False) -> EncoderOutputs:
+    """Runs `encoder` once.
+
+    Args:
+        inputs: `input_ids`, `attention_mask` (1 = token, 0 = padding), `token_type_ids`, int32 [B, S]. Padded ids must
+            be the tokenizer's padding id: the RoBERTa families count positions by it.
+    """
+    fed = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    if family.takes_token_types and getattr(encoder.config, "type_vocab_size", 2) > 1:
+        fed["token_type_ids"] = inputs["token_type_ids"]
+    memory = _WITHOUT_MEMORY.get(family.model_type, {})
+    outputs = encoder(fed, output_hidden_states=True, output_attentions=attentions, return_dict=True, **memory)
+    return EncoderOutputs(list(outputs.hidden_states), list(outputs.attentions) if attentions else [])
+
+
+def pick_summary(hidden_state: tf.Tensor, attention_mask: tf.Tensor, family: Family) -> tf.Tensor:
+    """The state [B, H] that stands for a whole row: its first, or its last real position of [B, S, H].
+
+    A row without any token gives its first position.
+    """
+    if family.summary == "first":
+        return hidden_state[:, 0]
+    places = tf.range(tf.shape(attention_mask)[1])
+    last = tf.reduce_max(attention_mask * places, axis=1)
+    return tf.gather(hidden_state, last, batch_dims=1)
+
+
+class Summary(tf_keras.layers.Layer):
+    """`pick_summary` as a layer with a name."""
+
+    def __init__(self, family: Family, name: str):
+        super().__init__(name=name)
+        self._family = family
+
+    def call(self, hidden_state, attention_mask):
+        return pick_summary(hidden_state, attention_mask, self._family)
+
+
+def in_float32(tensor, name: str):
+    """`tensor` as a float32 output of that name, under every precision policy."""
+    return tf_keras.layers.Activation("linear", dtype="float32", name=name)(tensor)

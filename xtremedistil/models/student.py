@@ -1,0 +1,123 @@
+"""The student: a small encoder, a projection to the teacher's width if that is greater, and a classifier."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import tf_keras
+
+from xtremedistil.models.checkpoints import hidden_dropout
+from xtremedistil.models.encoder import Summary, in_float32, model_inputs, run_encoder
+from xtremedistil.models.families import Family
+
+if TYPE_CHECKING:
+    from xtremedistil.distillation.layer_map import Match
+
+ENCODER_NAME = "student_2"  # the original's names, so that one reader serves both
+PROJECTION_NAME = "dense_2"
+HEAD_NAME = "dense"
+
+
+@dataclass
+class Student:
+    """A student and its parts.
+
+    Fields:
+        encoder: the Hugging Face model inside.
+        projection: linear layer from its top state to the teacher's width; None if they are equally wide.
+        head: dense layer from the projected top state to the logits.
+        kind: "token_classification" or "sequence_classification".
+        dropout_rate: before projection and head.
+        model: what is deployed: `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in; {"logits": float32
+            [B, S, L] for tagging, [B, L] for classification} out. B batch, S positions, L labels.
+    """
+
+    encoder: tf_keras.Model
+    projection: tf_keras.layers.Layer | None
+    head: tf_keras.layers.Layer
+    family: Family
+    kind: str
+    num_labels: int
+    teacher_hidden_size: int
+    dropout_rate: float
+    model: tf_keras.Model = field(init=False)
+
+    def __post_init__(self) -> None:
+        inputs = model_inputs()
+        top_state = run_encoder(self.encoder, self.family, inputs).hidden_states[-1]
+        self.model = tf_keras.Model(inputs, {"logits": self._logits(top_state, inputs)}, name="student")
+
+    @property
+    def blocks(self) -> dict[str, list]:
+        """Variables by what is unfrozen together: "student", "dense" (absent without projection), "head"."""
+        blocks = {"student": list(self.encoder.weights)}
+        if self.projection is not None:
+            blocks["dense"] = list(self.projection.weights)
+        return blocks | {"head": list(self.head.weights)}
+
+    @property
+    def parts(self) -> dict[str, list]:
+        """Variables by layer, as the weight file `xtremedistil.h5` has them."""
+        layers = [self.encoder, self.projection, self.head]
+        return {layer.name: list(layer.weights) for layer in layers if layer is not None}
+
+    def matching_model(self, matches: Sequence["Match"]) -> tuple[tf_keras.Model, list[tf_keras.layers.Layer]]:
+        """The tensors that are pulled towards the teacher's, together with the logits.
+
+        The encoder runs once for all of them. The top hidden state goes through the projection that is deployed; each
+        other hidden state gets one of its own, new with each call. Attention maps are as they are.
+
+        Returns:
+            A model from the three inputs to {"logits", match name: float32 [B, S, teacher's H] or [B, A, S, S]}, and
+            the layers with weights that only this model has.
+        """
+        inputs = model_inputs()
+        wants_maps = any(match.feature == "attentions" for match in matches)
+        encoded = run_encoder(self.encoder, self.family, inputs, attentions=wants_maps)
+        outputs = {"logits": self._logits(encoded.hidden_states[-1], inputs)}
+        extra_layers: list[tf_keras.layers.Layer] = []
+        for match in matches:
+            tensor = getattr(encoded, match.feature)[match.student]
+            if match.feature == "hidden_states" and self.projection is not None:
+                layer = self.projection
+                if match.student != len(encoded.hidden_states) - 1:
+                    layer = _linear(self.teacher_hidden_size, f"{match.name}_projection")
+                    extra_layers.append(layer)
+                tensor = layer(_dropout(self.dropout_rate, f"{match.name}_dropout")(tensor))
+            outputs[match.name] = in_float32(tensor, match.name)
+        return tf_keras.Model(inputs, outputs, name="student_matching"), extra_layers
+
+    def _logits(self, state, inputs: dict):
+        if self.kind == "sequence_classification":
+            state = Summary(self.family, name="summary")(state, inputs["attention_mask"])
+        if self.projection is not None:
+            state = self.projection(_dropout(self.dropout_rate, "projection_dropout")(state))
+        return self.head(_dropout(self.dropout_rate, "head_dropout")(state))
+
+
+def build_student(
+    encoder, family: Family, *, kind: str, num_labels: int, teacher_hidden_size: int, dropout_rate: float | None = None
+) -> Student:
+    """Puts the projection (if the teacher is wider) and a classifier on `encoder`.
+
+    Args:
+        dropout_rate: before both; by default the encoder's own rate.
+
+    Raises:
+        ValueError: the student is wider than the teacher.
+    """
+    width = encoder.config.hidden_size
+    if width > teacher_hidden_size:
+        raise ValueError(f"The student's hidden size {width} is more than the teacher's {teacher_hidden_size}.")
+    rate = hidden_dropout(encoder, family) if dropout_rate is None else dropout_rate
+    projection = _linear(teacher_hidden_size, PROJECTION_NAME) if width < teacher_hidden_size else None
+    head = tf_keras.layers.Dense(num_labels, dtype="float32", name=HEAD_NAME)
+    return Student(encoder, projection, head, family, kind, num_labels, teacher_hidden_size, rate)
+
+
+def _linear(width: int, name: str) -> tf_keras.layers.Layer:
+    return tf_keras.layers.Dense(width, name=name)
+
+
+def _dropout(rate: float, name: str) -> tf_keras.layers.Layer:
+    return tf_keras.layers.Dropout(rate, name=name)

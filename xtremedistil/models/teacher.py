@@ -1,0 +1,82 @@
+"""The teacher: an encoder with a classifier on its last hidden state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tf_keras
+
+from xtremedistil.models.checkpoints import hidden_dropout
+from xtremedistil.models.encoder import Summary, in_float32, model_inputs, run_encoder
+from xtremedistil.models.families import Family
+
+HEAD_NAME = "final_logits"
+DEFAULT_INITIALIZER_RANGE = 0.02
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher and its parts.
+
+    Fields:
+        model: `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in; {"logits": float32 [B, S, L] for
+            tagging, [B, L] for classification} out. B batch, S positions, L labels.
+        encoder: the Hugging Face model inside.
+        head: the dense layer on its last hidden state.
+        kind: "token_classification" or "sequence_classification".
+    """
+
+    model: tf_keras.Model
+    encoder: tf_keras.Model
+    head: tf_keras.layers.Layer
+    family: Family
+    kind: str
+    num_labels: int
+
+    @property
+    def parts(self) -> dict[str, list]:
+        """Variables by layer, as the weight file `model-ft.h5` has them."""
+        return {self.encoder.name: list(self.encoder.weights), self.head.name: list(self.head.weights)}
+
+    def feature_model(self, names: Sequence[str]) -> tf_keras.Model:
+        """The tensors that a student is to match, for inference: there is no dropout before the logits.
+
+        Args:
+            names: any of "logits", "hidden_states_i" (i from 0 = embeddings) and "attentions_i" (i from 0).
+
+        Returns:
+            A model from the three inputs to {name: float32}: all positions [B, S, H] of hidden states, maps
+            [B, A, S, S], A heads.
+
+        Raises:
+            ValueError: a name that is none of these, or a layer that the teacher has not.
+        """
+        inputs = model_inputs()
+        wants_maps = any(name.startswith("attentions_") for name in names)
+        outputs = run_encoder(self.encoder, self.family, inputs, attentions=wants_maps)
+        known = {f"hidden_states_{i}": state for i, state in enumerate(outputs.hidden_states)}
+        known |= {f"attentions_{i}": maps for i, maps in enumerate(outputs.attentions)}
+        known["logits"] = self.head(_classified(outputs.hidden_states[-1], inputs, self.family, self.kind))
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ValueError(f"The teacher has no output {', '.join(unknown)}; it has {', '.join(known)}.")
+        return tf_keras.Model(inputs, {name: in_float32(known[name], name) for name in names}, name="teacher_features")
+
+
+def build_teacher(encoder, family: Family, *, kind: str, num_labels: int) -> Teacher:
+    """Puts dropout (the encoder's own rate) and a classifier on `encoder`."""
+    inputs = model_inputs()
+    state = run_encoder(encoder, family, inputs).hidden_states[-1]
+    state = _classified(state, inputs, family, kind)
+    state = tf_keras.layers.Dropout(hidden_dropout(encoder, family), name="teacher_dropout")(state)
+    spread = getattr(encoder.config, "initializer_range", DEFAULT_INITIALIZER_RANGE)
+    initializer = tf_keras.initializers.TruncatedNormal(stddev=spread)
+    head = tf_keras.layers.Dense(num_labels, kernel_initializer=initializer, dtype="float32", name=HEAD_NAME)
+    model = tf_keras.Model(inputs, {"logits": head(state)}, name="teacher")
+    return Teacher(model, encoder, head, family, kind, num_labels)
+
+
+def _classified(state, inputs: dict, family: Family, kind: str):
+    """What the classifier reads: all positions for tagging, the summary position for classification."""
+    if kind == "token_classification":
+        return state
+    return Summary(family, name="summary")(state, inputs["attention_mask"])
