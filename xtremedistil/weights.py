@@ -8,7 +8,7 @@ read them by position, which depends on what was frozen; we never do. The same w
 
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import h5py
@@ -59,7 +59,7 @@ def save_weights(path: str, parts: Parts) -> None:
         file.write(memory.getbuffer())
 
 
-def load_weights(path: str, parts: Parts, *, optional: Sequence["tf.Variable"] = ()) -> set[str]:
+def load_weights(path: str, parts: Parts, *, optional: Collection[str] = ()) -> set[str]:
     """Assigns the weights in `path` to the variables of `parts`, by name; nothing is assigned unless all fits.
 
     Files of the original release differ in three ways that are understood: layers whose automatic name has another
@@ -67,10 +67,10 @@ def load_weights(path: str, parts: Parts, *, optional: Sequence["tf.Variable"] =
 
     Args:
         parts: layer name -> variables, as for `save_weights`.
-        optional: variables that may be absent: a frozen word embedding is kept in its own file.
+        optional: names (of `weight_name`) that may be absent: a frozen word embedding is kept in its own file.
 
     Returns:
-        names of the optional variables that the file does not hold.
+        the optional names that the file does not hold.
 
     Raises:
         InputError: not such a file, or its names or shapes are not those of the model.
@@ -80,9 +80,8 @@ def load_weights(path: str, parts: Parts, *, optional: Sequence["tf.Variable"] =
     variables = {name: variable for part in wanted.values() for name, variable in part.items()}
     values = {name: value for part in found.values() for name, value in part.items()}
     missing = variables.keys() - values.keys()
-    allowed = {id(variable) for variable in optional}
-    refused = sorted(name for name in missing if id(variables[name]) not in allowed)
-    _refuse_differences(path, refused, sorted(values.keys() - variables.keys()), _wrong_shapes(values, variables))
+    left_over = values.keys() - variables.keys()
+    _refuse_differences(path, sorted(missing - set(optional)), sorted(left_over), _wrong_shapes(values, variables))
     for name in variables.keys() - missing:
         variables[name].assign(values[name])
     return set(missing)
@@ -94,35 +93,17 @@ def read_weights(path: str) -> dict[str, Weights]:
     Raises:
         InputError: the file is absent, is not HDF5, is cut off, or has another layout.
     """
-    return _read_datasets(path, np.asarray)
-
-
-def weight_shapes(path: str) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Layer name -> weight name -> shape, as `read_weights` but without the values."""
-    return _read_datasets(path, lambda dataset: dataset.shape)
-
-
-def group_shapes(path: str) -> dict[str, list[tuple[int, ...]]]:
-    """Layer name -> shapes of its weights, in the order of the file: of a dense layer, kernel and bias."""
-    return {layer: list(shapes.values()) for layer, shapes in weight_shapes(path).items()}
-
-
-def _read_datasets(path: str, read: Callable) -> dict[str, dict]:
     if not os.path.isfile(path):
         raise MissingFileError(f"{path}: there is no such weight file.")
     try:
         with h5py.File(path, "r") as file:
-            names = {layer: _read_names(file[layer], "weight_names") for layer in _read_names(file, "layer_names")}
-            return {
-                layer: {name: read(file[layer][name]) for name in weights}
-                for layer, weights in names.items()
-                if weights
-            }
+            layers = {layer: _read_layer(file[layer]) for layer in _read_names(file, "layer_names")}
     except (OSError, KeyError, RuntimeError, AttributeError, TypeError) as error:
         raise InputError(
             f"{path}: not a readable weight file ({error}). Expected HDF5 with the attributes layer_names and "
             "weight_names, as Keras' save_weights wrote them. Copy the file again, or train again."
         ) from error
+    return {layer: weights for layer, weights in layers.items() if weights}
 
 
 def _by_name(part: str, variables) -> dict:
@@ -152,6 +133,10 @@ def _write_names(group: h5py.Group, attribute: str, names: list[str]) -> None:
 
 
 # Reading
+
+
+def _read_layer(group: h5py.Group) -> Weights:
+    return {name: np.asarray(group[name]) for name in _read_names(group, "weight_names")}
 
 
 def _read_names(group: h5py.Group, attribute: str) -> list[str]:

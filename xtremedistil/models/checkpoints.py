@@ -3,6 +3,8 @@
 Loading is strict: every weight of the encoder must be in the file, with its shape. Nothing is unpickled, no remote code
 runs, and torch is needed for `pytorch_model.bin` alone. Safetensors files, with PyTorch's names or TensorFlow's, load
 under every transformers that still has TensorFlow classes.
+
+TensorFlow comes in where an encoder is built: flags are checked against `config.json` without it.
 """
 
 import copy
@@ -11,9 +13,6 @@ import os
 import re
 
 import numpy as np
-import tf_keras
-import transformers
-from transformers.modeling_tf_pytorch_utils import convert_tf_weight_name_to_pt_weight_name
 
 from xtremedistil.errors import InputError, MissingFileError
 from xtremedistil.models.embeddings import word_embedding_variable
@@ -78,6 +77,8 @@ def new_encoder_from_config(
         config: plain values, as `read_config` gives them or `encoder.config.to_dict()`.
         vocab_size, dropout: instead of the config's.
     """
+    import transformers
+
     settings = copy.deepcopy(config)
     if vocab_size is not None:
         settings["vocab_size"] = vocab_size
@@ -134,6 +135,8 @@ def new_encoder(
     if family.model_type in ("roberta", "xlm-roberta"):
         sizes["max_position_embeddings"] += pad_token_id + 1
     if seed is not None:
+        import tf_keras
+
         tf_keras.utils.set_random_seed(seed)
     return new_encoder_from_config(sizes, family, name=name, dropout=dropout)
 
@@ -144,6 +147,8 @@ def hidden_dropout(encoder, family: Family) -> float:
 
 
 def _build(config, family: Family, name: str):
+    import transformers
+
     encoder = getattr(transformers, family.class_name)(config, name=name)
     main_layer = getattr(encoder, encoder.base_model_prefix)
     if getattr(main_layer, "pooler", None) is not None:
@@ -270,6 +275,8 @@ def _tensorflow_array(state: State, encoder, variable) -> np.ndarray | None:
 
 def _pytorch_array(state: State, encoder, variable) -> np.ndarray | None:
     """From PyTorch's names, with the encoder's prefix (checkpoints with a head) or without; kernels are transposed."""
+    from transformers.modeling_tf_pytorch_utils import convert_tf_weight_name_to_pt_weight_name
+
     name = f"{encoder.name}/{relative_name(variable.name, encoder.name)}"
     full, transpose = convert_tf_weight_name_to_pt_weight_name(name, tf_weight_shape=variable.shape)
     array = state.get(full, state.get(full.removeprefix(f"{encoder.base_model_prefix}.")))

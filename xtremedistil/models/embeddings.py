@@ -1,7 +1,6 @@
 """Word-embedding tables: where an encoder keeps its own, and how a wide one becomes narrow."""
 
 import numpy as np
-from sklearn.decomposition import PCA, TruncatedSVD
 
 METHODS = ("pca", "svd")
 
@@ -35,6 +34,8 @@ def factorize(table: np.ndarray, width: int, method: str = "pca", seed: int = 42
     Raises:
         ValueError: `width` is more than the table has, or `method` is unknown.
     """
+    from sklearn.decomposition import PCA, TruncatedSVD  # a second to import, for a few runs only
+
     rows, columns = table.shape
     if width > min(rows, columns) and width != columns:
         raise ValueError(f"A table of shape [{rows}, {columns}] cannot be reduced to width {width}.")

@@ -64,7 +64,7 @@ _ALL = (
     Family("xlm-roberta", "TFXLMRobertaModel", "XLMRobertaConfig", can_be_student=True),
 )
 
-FAMILIES: dict[str, Family] = {family.model_type: family for family in _ALL}
+FAMILIES: dict[str, Family] = {family.class_name: family for family in _ALL}
 
 
 def find_family(class_name: str, model_type: str | None = None) -> Family:
@@ -90,10 +90,9 @@ def find_family(class_name: str, model_type: str | None = None) -> Family:
 
 
 def _by_class_name(class_name: str) -> Family:
-    families = {family.class_name: family for family in _ALL}
-    if class_name in families:
-        return families[class_name]
-    nearest = difflib.get_close_matches(class_name, families, n=1, cutoff=0.5)
+    if class_name in FAMILIES:
+        return FAMILIES[class_name]
+    nearest = difflib.get_close_matches(class_name, FAMILIES, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
     raise InputError(f"{class_name}: unknown model class. Known: {AUTO}, {_known()}.{hint}")
 
@@ -101,13 +100,14 @@ def _by_class_name(class_name: str) -> Family:
 def _by_model_type(model_type: str | None) -> Family:
     if model_type is None:
         raise InputError(f"'{AUTO}' needs a checkpoint whose config.json has a model_type. Or give one of {_known()}.")
-    if model_type not in FAMILIES:
-        types = ", ".join(family.model_type for family in _ALL if not family.refused)
-        raise InputError(
-            f"Checkpoints of model_type '{model_type}' cannot be used: there is no TensorFlow class for them here. "
-            f"Known types: {types}."
-        )
-    return FAMILIES[model_type]
+    for family in _ALL:
+        if family.model_type == model_type:
+            return family
+    types = ", ".join(family.model_type for family in _ALL if not family.refused)
+    raise InputError(
+        f"Checkpoints of model_type '{model_type}' cannot be used: there is no TensorFlow class for them here. "
+        f"Known types: {types}."
+    )
 
 
 def _known() -> str:
