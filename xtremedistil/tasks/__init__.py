@@ -1,1 +1,92 @@
+"""A task: its files, its labels, and the way from text to arrays and back."""
 
+import os
+import re
+from collections.abc import Sequence
+
+from xtremedistil.errors import InputError
+from xtremedistil.tasks.classification import LabelledText, SequenceClassification, class_labels
+from xtremedistil.tasks.files import find_file
+from xtremedistil.tasks.tagging import CONTINUATION, TaggedSentence, TokenClassification, read_labels
+
+__all__ = [
+    "LabelledText",
+    "SequenceClassification",
+    "TaggedSentence",
+    "Task",
+    "TokenClassification",
+    "open_task",
+    "task_from_labels",
+]
+
+Task = TokenClassification | SequenceClassification
+SPECIAL_TOKEN = re.compile(r"[\[<].*[\]>]")
+
+
+def open_task(
+    folder: str | os.PathLike, *, do_NER: bool = False, do_pairwise: bool = False, pseudo_labels: Sequence[str] = ()
+) -> Task:
+    """The task of a folder with train.tsv, dev.tsv, test.tsv (and labels.tsv for tagging), plain or .gz.
+
+    Args:
+        do_NER: tag words. do_pairwise: classify pairs. Neither: classify texts.
+        pseudo_labels: for tagging as the original did it; see `tagging.pseudo_labels_of`.
+
+    Raises:
+        InputError: all missing files together, or a fault in the labels.
+    """
+    _check_folder(os.fspath(folder), do_NER, do_pairwise)
+    if do_NER:
+        return TokenClassification(read_labels(folder), pseudo_labels)
+    return SequenceClassification(class_labels(folder, do_pairwise), pairs=do_pairwise)
+
+
+def _check_folder(folder: str, do_NER: bool, do_pairwise: bool) -> None:
+    problems = ["--do_NER and --do_pairwise exclude each other."] if do_NER and do_pairwise else []
+    names = ["train.tsv", "dev.tsv", "test.tsv", *(["labels.tsv"] if do_NER else [])]
+    if os.path.isdir(folder):
+        problems += [problem for name in names if (problem := _problem(os.path.join(folder, name)))]
+    else:
+        problems.append(f"there is no such folder. It should hold {', '.join(names)}.")
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise InputError(f"The task folder {folder} cannot be used ({count}):\n{lines}")
+
+
+def _problem(path: str) -> str | None:
+    try:
+        find_file(path)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def task_from_labels(
+    labels: Sequence[str | None],
+    *,
+    do_NER: bool = False,
+    do_pairwise: bool = False,
+    pseudo_labels: Sequence[str] | None = None,
+) -> Task:
+    """The task of a saved `label_list`, without its files.
+
+    Args:
+        labels: one per output of the model. For tagging the original's lists end with four pseudo-labels
+            (pad, X, end, start), which are recognised.
+        pseudo_labels: says which of them these are; None recognises them.
+    """
+    if not do_NER:
+        return SequenceClassification([str(label) for label in labels], pairs=do_pairwise)
+    count = len(pseudo_labels) if pseudo_labels is not None else 4 * _ends_with_pseudo_labels(labels)
+    names = ["[PAD]" if label is None else label for label in labels]
+    real = len(names) - count
+    return TokenClassification(names[:real], names[real:])
+
+
+def _ends_with_pseudo_labels(labels: Sequence[str | None]) -> bool:
+    if len(labels) < 5 or labels[-3] != CONTINUATION:
+        return False
+    pad, _, end, start = labels[-4:]
+    special = [SPECIAL_TOKEN.fullmatch(label or "") for label in (end, start)]
+    return all(special) and (pad is None or bool(SPECIAL_TOKEN.fullmatch(pad)))

@@ -1,0 +1,354 @@
+"""Tagging words: read, encode (windows), decode, score."""
+
+import difflib
+import os
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil import evaluation
+from xtremedistil.errors import InputError
+from xtremedistil.tasks.features import NO_WORD, NOT_SCORED, Features
+from xtremedistil.tasks.files import find_file, read_lines, read_table, shorten
+from xtremedistil.tasks.tokenizer import Tokenizer
+
+LABELS_FILE = "labels.tsv"
+COLUMNS = ("words", "tags")
+CONTINUATION = "X"
+OUTSIDE = "O"
+LEGACY_SPECIAL_PIECES = 2  # what the original took off seq_len, whatever the tokenizer
+
+
+@dataclass(frozen=True)
+class TaggedSentence:
+    """A sentence as words; `tags` has one per word, as they stand in the file, or is None if unlabelled."""
+
+    words: list[str]
+    tags: list[str] | None = None
+
+
+def read_labels(folder: str | os.PathLike) -> list[str]:
+    """The labels in `labels.tsv`: one a line, in order; empty lines are skipped.
+
+    Raises:
+        InputError: a label twice, or none at all. MissingFileError: no such file.
+    """
+    path = find_file(os.path.join(folder, LABELS_FILE))
+    seen: dict[str, int] = {}
+    for number, line in read_lines(path):
+        label = line.strip()
+        if label in seen:
+            raise InputError(f"{path}, line {number}: the label '{label}' stands in line {seen[label]} already.")
+        if label:
+            seen[label] = number
+    if not seen:
+        raise InputError(f"{path} has no labels. Expected one tag a line, for example O, B-PER, I-PER.")
+    return list(seen)
+
+
+def pseudo_labels_of(tokenizer: Tokenizer) -> tuple[str, ...]:
+    """The four labels that the original appended: pad, `X` for continuation pieces, end, start."""
+    pad, end, start = tokenizer.special_tokens()
+    return pad, CONTINUATION, end, start
+
+
+class TokenClassification:
+    """One label per word. Only the first piece of a word answers for it.
+
+    Fields:
+        labels: the real labels, in the order of the model's outputs.
+        pseudo_labels: the four that models of the original release (and `--legacy`) have behind them, or none.
+    """
+
+    kind = "token_classification"
+
+    def __init__(self, labels: Sequence[str], pseudo_labels: Sequence[str] = ()):
+        self.labels = list(labels)
+        self.pseudo_labels = tuple(pseudo_labels)
+        self._ids = {label: number for number, label in enumerate(self.labels)}
+
+    @property
+    def all_labels(self) -> list[str]:
+        """One per output of the model."""
+        return [*self.labels, *self.pseudo_labels]
+
+    def read(self, path: str | os.PathLike, labelled: bool = True) -> list[TaggedSentence]:
+        """Sentences of a file: words<TAB>tags, both separated by single spaces.
+
+        Args:
+            labelled: False reads the first column only, so that a labelled file can serve as unlabelled text.
+
+        Raises:
+            InputError: file, line and fault; among them a number of tags that is not the number of words, and
+                a tag that is not among the labels. A `lang:` before a tag (`en:B-PER`) is allowed.
+        """
+        if not labelled:
+            return [TaggedSentence(words.split(" ")) for _, (words,) in read_table(path, COLUMNS[:1], at_least=True)]
+        return [self._labelled(path, number, *columns) for number, columns in read_table(path, COLUMNS)]
+
+    def read_transfer(self, path: str | os.PathLike) -> list[TaggedSentence]:
+        """Unlabelled sentences; the same as `read(path, labelled=False)`."""
+        return self.read(path, labelled=False)
+
+    def read_prediction_lines(self, path: str | os.PathLike) -> Iterator[TaggedSentence]:
+        """One sentence for each line, empty ones too."""
+        return (self.prediction_example(line) for _, line in read_lines(path))
+
+    def prediction_example(self, line: str) -> TaggedSentence:
+        """The sentence of one line of input; columns after the first are ignored."""
+        return self.example(line.partition("\t")[0])
+
+    def example(self, text: str | Sequence[str]) -> TaggedSentence:
+        """A sentence from words, or from a text of words separated by single spaces."""
+        if isinstance(text, str):
+            return TaggedSentence(text.split(" ") if text else [])
+        return TaggedSentence(list(text))
+
+    def text_of(self, example: TaggedSentence) -> str:
+        return " ".join(example.words)
+
+    def _labelled(self, path: str | os.PathLike, number: int, text: str, tag_text: str) -> TaggedSentence:
+        words, tags = text.split(" "), tag_text.split(" ")
+        if len(words) != len(tags):
+            raise InputError(_count_mismatch(find_file(path), number, words, tags))
+        for tag in tags:
+            if tag not in self._ids:
+                self._learn(tag, find_file(path), number)
+        return TaggedSentence(words, tags)
+
+    def _learn(self, tag: str, path: str, number: int) -> None:
+        """Notes the number of a tag that is a label behind `lang:`."""
+        label = tag.partition(":")[2]
+        if label not in self.labels:
+            raise InputError(_unknown_label(path, number, tag, self.labels))
+        self._ids[tag] = self._ids[label]
+
+    def label_of(self, tag: str) -> str:
+        """The label of a tag as it stands in a file: without `lang:`, unless that is part of a listed label."""
+        if tag in self._ids:
+            return self.labels[self._ids[tag]]
+        rest = tag.partition(":")[2]
+        if rest not in self._ids:
+            raise InputError(f"The tag '{tag}' is not among the labels {', '.join(self.labels)}.")
+        return rest
+
+    def encode(
+        self, examples: Sequence[TaggedSentence], tokenizer: Tokenizer, seq_len: int, legacy: bool = False
+    ) -> Features:
+        """Rows of special and word pieces, each at most `seq_len` long.
+
+        A sentence that does not fit becomes overlapping windows of its pieces. Labels and word ids stand only at the
+        first piece of a word, in the one window that shows most of its surroundings.
+
+        Args:
+            legacy: the original's rows: the tail of a long sentence is cut off, all rows are padded to `seq_len`, and
+                every position has a label: `X` for continuation pieces, the pseudo-labels for special ones.
+
+        Raises:
+            InputError: `seq_len` leaves no room for text.
+        """
+        pieces = tokenizer.encode_words([example.words for example in examples])
+        if legacy:
+            return self._legacy_rows(examples, pieces, tokenizer, seq_len)
+        rows = _Rows(tokenizer, tokenizer.room(seq_len))
+        for number, words in enumerate(pieces):
+            rows.add(number, words)
+        return rows.features(self._flat_label_ids(examples))
+
+    def _flat_label_ids(self, examples: Sequence[TaggedSentence]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Label ids of all words, and where each example's begin."""
+        if not examples or any(example.tags is None for example in examples):
+            return None
+        ids = np.fromiter((self._id(tag) for example in examples for tag in example.tags), np.int32)
+        counts = np.array([len(example.words) for example in examples])
+        return ids, np.cumsum(counts) - counts
+
+    def _id(self, tag: str) -> int:
+        found = self._ids.get(tag)
+        return self._ids[self.label_of(tag)] if found is None else found
+
+    def _legacy_rows(
+        self, examples: Sequence[TaggedSentence], pieces: list[list[list[int]]], tokenizer: Tokenizer, seq_len: int
+    ) -> Features:
+        room = seq_len - LEGACY_SPECIAL_PIECES
+        if room < 1:
+            tokenizer.room(seq_len)
+        rows = _Rows(tokenizer, room)
+        for number, words in enumerate(pieces):
+            rows.add_cut(number, words)
+        features = rows.features(self._flat_label_ids(examples))
+        first = len(self.labels)
+        labels = features.labels
+        if labels is not None:
+            labels = np.where(features.word_ids == NO_WORD, first + 1, labels).astype(np.int32)
+            if tokenizer.start_ids:
+                labels[features.offsets[:-1]] = first + 3
+                labels[features.offsets[1:] - 1] = first + 2
+        marked = Features(**{**vars(features), "labels": labels})
+        return marked.padded_to(seq_len, tokenizer.pad_id, pad_label=first)
+
+    def decode(
+        self, features: Features, logits: Sequence[np.ndarray], examples: Sequence[TaggedSentence]
+    ) -> list[np.ndarray]:
+        """Probabilities of the real labels: float32 [words, L] per example.
+
+        Args:
+            logits: float [row length, L or L + 4] for each row of `features`; outputs of pseudo-labels are dropped.
+
+        Returns:
+            One array per example; a word that no position answers for has 1 for `O` (for the first label without `O`).
+        """
+        counts = np.array([len(example.words) for example in examples], np.int64)
+        starts = np.cumsum(counts) - counts
+        flat = np.zeros((int(counts.sum()), len(self.labels)), np.float32)
+        flat[:, self._default_id()] = 1.0
+        answering = np.flatnonzero(features.word_ids != NO_WORD)
+        if len(answering):
+            every = np.concatenate([row[:, : len(self.labels)] for row in logits])
+            example_of = np.repeat(features.example_ids, features.lengths)[answering]
+            flat[starts[example_of] + features.word_ids[answering]] = softmax(every[answering])
+        return np.split(flat, starts[1:]) if len(counts) else []
+
+    def _default_id(self) -> int:
+        return self._ids.get(OUTSIDE, 0)
+
+    def predict_labels(self, probabilities: Sequence[np.ndarray]) -> list[list[str]]:
+        """The most probable label of each word of each example."""
+        return [[self.labels[number] for number in words.argmax(axis=1)] for words in probabilities]
+
+    def score(self, examples: Sequence[TaggedSentence], predictions: Sequence[Sequence[str]]) -> dict:
+        """Metrics of predicted labels; see `evaluation.tagging_scores`."""
+        gold = [[self.label_of(tag) for tag in example.tags or ()] for example in examples]
+        languages = [self._language(example.tags or ()) for example in examples]
+        return evaluation.tagging_scores(gold, predictions, labels=self.labels, languages=languages)
+
+    def _language(self, tags: Sequence[str]) -> str | None:
+        """What stands before the first `:` of the first tag that has one in front of its label."""
+        for tag in tags:
+            language, colon, rest = tag.partition(":")
+            if colon and (rest in self.labels or evaluation.is_chunk_tag(rest)):
+                return language
+        return None
+
+    def piece_tags(self, ids_by_row: Sequence[np.ndarray]) -> list[list[str]]:
+        """Names of label ids (arg max of logits, or gold) position by position, pseudo-labels too."""
+        names = self.all_labels
+        return [[names[number] for number in row] for row in ids_by_row]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """float32 over the last axis."""
+    shifted = logits.astype(np.float32)
+    shifted = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+class _Rows:
+    """Collects rows piece by piece in flat arrays."""
+
+    def __init__(self, tokenizer: Tokenizer, room: int):
+        self._start, self._end, self._pad_id = tokenizer.start_ids, tokenizer.end_ids, tokenizer.pad_id
+        self._room = room
+        self._ids, self._words = array("i"), array("i")
+        self._offsets, self._examples = array("q", [0]), array("i")
+
+    def add(self, example: int, words: list[list[int]]) -> None:
+        """A sentence, as one row or as windows."""
+        ids, owners = _stream(words)
+        if len(ids) <= self._room:
+            self._row(example, ids, owners)
+            return
+        owners = np.array(owners)
+        for start, owned in windows(np.flatnonzero(owners != NO_WORD), len(ids), self._room):
+            shown = np.full(self._room, NO_WORD)
+            shown[owned - start] = owners[owned]
+            self._row(example, ids[start : start + self._room], shown.tolist())
+
+    def add_cut(self, example: int, words: list[list[int]]) -> None:
+        """A sentence as one row, without what does not fit."""
+        ids, owners = _stream(words)
+        self._row(example, ids[: self._room], owners[: self._room])
+
+    def _row(self, example: int, ids: list[int], owners: list[int]) -> None:
+        ids = [*self._start, *ids, *self._end]
+        if not ids:  # no text and no special pieces: a row without any position cannot be computed
+            ids, owners = [self._pad_id], [NO_WORD]
+        before = [NO_WORD] * len(self._start)
+        self._ids.extend(ids)
+        self._words.extend([*before, *owners, *([NO_WORD] * (len(ids) - len(before) - len(owners)))])
+        self._offsets.append(len(self._ids))
+        self._examples.append(example)
+
+    def features(self, label_ids: tuple[np.ndarray, np.ndarray] | None) -> Features:
+        words, offsets = np.array(self._words, np.int32), np.array(self._offsets, np.int64)
+        examples = np.array(self._examples, np.int32)
+        labels = None
+        if label_ids is not None:
+            flat, starts = label_ids
+            labels = np.full(len(words), NOT_SCORED, np.int32)
+            answering = np.flatnonzero(words != NO_WORD)
+            labels[answering] = flat[starts[np.repeat(examples, np.diff(offsets))[answering]] + words[answering]]
+        ids = np.array(self._ids, np.int32)
+        return Features(ids, np.zeros_like(ids), np.ones_like(ids), offsets, examples, labels, words)
+
+
+def _stream(words: list[list[int]]) -> tuple[list[int], list[int]]:
+    """All pieces of a sentence, and at the first piece of each word its number."""
+    ids, owners = [], []
+    for number, pieces in enumerate(words):
+        if pieces:
+            ids += pieces
+            owners.append(number)
+            if len(pieces) > 1:
+                owners += [NO_WORD] * (len(pieces) - 1)
+    return ids, owners
+
+
+def windows(firsts: np.ndarray, total: int, room: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Windows of `room` pieces over a stream of `total`, half a window apart; the last ends with the stream.
+
+    Args:
+        firsts: positions of the words' first pieces, ascending.
+
+    Yields:
+        (where the window starts, the `firsts` that it owns). A first piece is owned by the window that shows the most
+        context on its poorer side; of two alike, by the earlier one. Windows that own nothing are left out.
+    """
+    stride = max(1, room // 2)
+    starts = np.minimum(np.arange(0, total - room + stride, stride), total - room)
+    # All windows are equally wide, so the border between two is half-way between their middles.
+    borders = (starts[:-1] + starts[1:] + room - 1) // 2
+    owner = np.searchsorted(borders, firsts, side="left")
+    cuts = np.searchsorted(owner, np.arange(len(starts) + 1))
+    for number, start in enumerate(starts.tolist()):
+        if cuts[number] < cuts[number + 1]:
+            yield start, firsts[cuts[number] : cuts[number + 1]]
+
+
+def _count_mismatch(path: str, number: int, words: list[str], tags: list[str]) -> str:
+    missing = len(words) - len(tags)
+    cure = "Add the missing tag" if missing > 0 else "Remove the surplus tag"
+    cure += "s" if abs(missing) > 1 else ""
+    double = "There are empty ones: two spaces in a row, or one at an end.\n" if "" in words + tags else ""
+    return (
+        f"{path}, line {number}: {_plural(words, 'word')} but {_plural(tags, 'tag')}.\n"
+        f"  words: {shorten(' '.join(words))}\n"
+        f"  tags:  {shorten(' '.join(tags))}\n"
+        f'{double}Expected "words<TAB>tags" with one tag per word, both separated by single spaces. '
+        f"{cure} or delete the line."
+    )
+
+
+def _plural(items: list[str], name: str) -> str:
+    return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
+
+
+def _unknown_label(path: str, number: int, tag: str, labels: list[str]) -> str:
+    near = difflib.get_close_matches(tag, labels, n=1, cutoff=0.0)
+    return (
+        f"{path}, line {number}: the tag '{shorten(tag)}' is not in {LABELS_FILE}. Did you mean '{near[0]}'?\n"
+        f"  labels: {shorten(', '.join(labels))}\n"
+        f"Correct the tag, or give it a line of its own in {LABELS_FILE}."
+    )
