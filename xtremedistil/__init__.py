@@ -1,5 +1,50 @@
 """Distil big pre-trained transformers into small students, on TensorFlow and Keras."""
 
+import importlib
 import os
+import sys
 
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+_HOME = {
+    "DistilConfig": "xtremedistil.config",
+    "InputError": "xtremedistil.errors",
+    "Predictor": "xtremedistil.inference",
+    "SequenceClassification": "xtremedistil.tasks",
+    "Stage": "xtremedistil.distillation.stages",
+    "TokenClassification": "xtremedistil.tasks",
+    "distil": "xtremedistil.distillation.distil",
+    "load_predictor": "xtremedistil.inference",
+    "load_student": "xtremedistil.inference",
+    "losses": "xtremedistil.distillation",
+    "plan_stages": "xtremedistil.distillation.stages",
+}
+__all__ = sorted(_HOME)
+
+
+def _choose_legacy_keras() -> None:
+    """Hugging Face's TensorFlow classes are Keras 2; TensorFlow asks this variable when its Keras is first touched."""
+    if os.environ.get("TF_USE_LEGACY_KERAS", "1") in ("0", "False", "false"):
+        raise ImportError(
+            "TF_USE_LEGACY_KERAS is set to 0, but the TensorFlow classes of transformers need Keras 2. "
+            "Unset it, or set it to 1, before TensorFlow is imported."
+        )
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    if "keras.src" in sys.modules and "tensorflow" in sys.modules:
+        raise ImportError(
+            "Keras 3 was loaded by TensorFlow before xtremedistil. Import xtremedistil before tensorflow, "
+            "or set the environment variable TF_USE_LEGACY_KERAS=1 first."
+        )
+
+
+_choose_legacy_keras()
+
+
+def __getattr__(name: str):
+    """Loads a public name when it is first asked for: TensorFlow takes seconds to import."""
+    if name not in _HOME:
+        raise AttributeError(f"xtremedistil has no {name}; it has {', '.join(__all__)}.")
+    module = importlib.import_module(_HOME[name])
+    return importlib.import_module(f"{_HOME[name]}.{name}") if name == "losses" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

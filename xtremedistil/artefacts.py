@@ -42,7 +42,9 @@ def atomic_file(path: str, mode: str = "w") -> Iterator:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}. The files before it are intact.") from error
+        raise InputError(
+            f"{path} cannot be written: {error.strerror or error}. The files before it are intact."
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             os.remove(partial)
@@ -166,7 +168,16 @@ def _refuse_foreign_run(folder: str) -> None:
 
 
 def _run_files(folder: str) -> list[str]:
-    fixed = (STUDENT_WEIGHTS, CONTINUED_WEIGHTS, BASELINE_WEIGHTS, CONFIG, WORD_EMBEDDING, RUN_SETTINGS, REPORT, METRICS)
+    fixed = (
+        STUDENT_WEIGHTS,
+        CONTINUED_WEIGHTS,
+        BASELINE_WEIGHTS,
+        CONFIG,
+        WORD_EMBEDDING,
+        RUN_SETTINGS,
+        REPORT,
+        METRICS,
+    )
     return sorted(name for name in os.listdir(folder) if name.startswith("model-stage-") or name in fixed)
 
 

@@ -22,6 +22,9 @@ VERBS = {
 }
 
 
+METAVARS = {int: "N", float: "X", str: "TEXT", settings.rate_or_auto: "RATE"}
+
+
 class _HelpFormatter(argparse.HelpFormatter):
     """Prints each default that says something."""
 
@@ -82,11 +85,13 @@ def build_parser() -> argparse.ArgumentParser:
 def _run(verb: str, config) -> int:
     """Imports what the verb needs, only now: TensorFlow takes seconds."""
     if verb == "distil":
-        from xtremedistil.validation import check_distil, print_plan
+        from xtremedistil.validation import check_distil
 
         check_distil(config)
         if config.dry_run:
-            print_plan(config)
+            from xtremedistil.distillation.dry_run import dry_run
+
+            print(dry_run(config))
             return 0
         from xtremedistil.distillation.distil import distil
 

@@ -84,6 +84,7 @@ def label_cross_entropy(*, labels, logits):
     Returns:
         float32 scalar, mean over labelled positions.
     """
+    labels = tf.convert_to_tensor(labels)
     kept = labels >= 0
     nats = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(kept, labels, 0), tf.cast(logits, tf.float32))
     return masked_mean(nats, kept)

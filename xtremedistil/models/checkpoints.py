@@ -147,8 +147,15 @@ def hidden_dropout(encoder, family: Family) -> float:
 
 
 def _build(config, family: Family, name: str):
+    import tf_keras
     import transformers
 
+    precision = tf_keras.mixed_precision.global_policy().compute_dtype
+    if family.float32_only and precision != "float32":
+        raise InputError(
+            f"{family.class_name} cannot compute in {precision}: its TensorFlow code needs float32. Leave the "
+            "precision policy (--opt_policy) away, or take another model."
+        )
     encoder = getattr(transformers, family.class_name)(config, name=name)
     main_layer = getattr(encoder, encoder.base_model_prefix)
     if getattr(main_layer, "pooler", None) is not None:
@@ -240,41 +247,35 @@ def _load(encoder, source: str, state: State, may_resize: bool) -> None:
         may_resize: leave the word embedding alone if it has another number of rows.
     """
     table = word_embedding_variable(encoder)
-    arrays, missing = {}, []
     find = _tensorflow_array if any(name.endswith(":0") for name in state) else _pytorch_array
-    state = _without_old_names(state)
-    for variable in encoder.weights:
-        array = find(state, encoder, variable)
-        if array is None:
-            missing.append(relative_name(variable.name, encoder.name))
-        elif not (may_resize and variable is table and array.shape[0] != table.shape[0]):
-            arrays[id(variable)] = _fitted(array, variable, source)
+    known = {_usual_name(name, encoder.base_model_prefix): array for name, array in state.items()}
+    found = [(variable, find(known, encoder, variable)) for variable in encoder.weights]
+    missing = [relative_name(variable.name, encoder.name) for variable, array in found if array is None]
     if missing:
         raise InputError(_missing_message(encoder, source, state, missing))
-    for variable in encoder.weights:
-        if id(variable) in arrays:
-            variable.assign(arrays[id(variable)])
+    for variable, array in found:
+        if not (may_resize and variable is table and array.shape[0] != table.shape[0]):
+            variable.assign(_fitted(array, variable, source))
 
 
-def _without_old_names(state: State) -> State:
-    """PyTorch names since 2019: layer norms were called gamma and beta before."""
-    return {re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name)): array for name, array in state.items()}
+def _usual_name(name: str, prefix: str) -> str:
+    """A weight's name as files have it today.
+
+    TensorFlow's `.h5` puts the model's own name before the encoder's `prefix`; PyTorch's layer norms were called gamma
+    and beta until 2019.
+    """
+    if name.endswith(":0"):
+        return name if name.startswith(f"{prefix}/") else name.partition("/")[2]
+    return re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
 
 
 def _tensorflow_array(state: State, encoder, variable) -> np.ndarray | None:
-    """From TensorFlow's names: with the model's own name before them in `.h5`, without it in safetensors."""
     name = relative_name(variable.name, encoder.name)
-    for known in (name, other_spelling(name)):
-        if known in state:
-            return state[known]
-        for full, array in state.items():
-            if full.partition("/")[2] == known:
-                return array
-    return None
+    return state.get(name, state.get(other_spelling(name)))
 
 
 def _pytorch_array(state: State, encoder, variable) -> np.ndarray | None:
-    """From PyTorch's names, with the encoder's prefix (checkpoints with a head) or without; kernels are transposed."""
+    """With the encoder's prefix before the name (checkpoints with a head) or without; kernels are transposed."""
     from transformers.modeling_tf_pytorch_utils import convert_tf_weight_name_to_pt_weight_name
 
     name = f"{encoder.name}/{relative_name(variable.name, encoder.name)}"
@@ -291,7 +292,7 @@ def _fitted(array: np.ndarray, variable, source: str) -> np.ndarray:
             f"{source}: {variable.name} has shape {list(array.shape)}, but by config.json it is {list(wanted)}. "
             "The two files belong to different models."
         )
-    return np.asarray(array, variable.dtype.as_numpy_dtype).reshape(wanted)
+    return np.array(array, variable.dtype.as_numpy_dtype).reshape(wanted)  # a copy: TensorFlow may keep the memory
 
 
 def _missing_message(encoder, source: str, state: State, missing: list[str]) -> str:

@@ -21,6 +21,7 @@ class Family:
             ones after it, and in XLNet, whose class token comes last).
         dropout_fields: its rates in the config, that of hidden states first.
         can_be_student: bidirectional, with a fixed vocabulary of pieces and one table for each kind of embedding.
+        float32_only: its code mixes types under another precision policy, or overflows in float16.
         refused: why it cannot be used at all; empty if it can.
     """
 
@@ -31,6 +32,7 @@ class Family:
     summary: str = "first"
     dropout_fields: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     can_be_student: bool = False
+    float32_only: bool = False
     refused: str = ""
 
 
@@ -41,7 +43,14 @@ _ALL = (
     Family("electra", "TFElectraModel", "ElectraConfig", takes_token_types=True, can_be_student=True),
     Family("openai-gpt", "TFOpenAIGPTModel", "OpenAIGPTConfig", summary="last", dropout_fields=_GPT_DROPOUT),
     Family("gpt2", "TFGPT2Model", "GPT2Config", summary="last", dropout_fields=_GPT_DROPOUT),
-    Family("ctrl", "TFCTRLModel", "CTRLConfig", summary="last", dropout_fields=("resid_pdrop", "embd_pdrop")),
+    Family(
+        "ctrl",
+        "TFCTRLModel",
+        "CTRLConfig",
+        summary="last",
+        dropout_fields=("resid_pdrop", "embd_pdrop"),
+        float32_only=True,
+    ),
     Family(
         "transfo-xl",
         "TFTransfoXLModel",

@@ -33,7 +33,13 @@ class Report:
             return ""
         header = ["", "parameters", f"dev {self.rows[0].metric}", f"test {self.rows[0].metric}", "ms/sentence"]
         lines = [header] + [
-            [row.name, f"{row.parameters:,}", f"{100 * row.dev:.1f}", f"{100 * row.test:.1f}", f"{row.milliseconds:.2f}"]
+            [
+                row.name,
+                f"{row.parameters:,}",
+                f"{100 * row.dev:.1f}",
+                f"{100 * row.test:.1f}",
+                f"{row.milliseconds:.2f}",
+            ]
             for row in self.rows
         ]
         return aligned(lines)
@@ -55,6 +61,9 @@ def aligned(lines: list[list[str]]) -> str:
     """Columns as wide as their widest cell; the first to the left, the others to the right."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
-        "  ".join(cell.ljust(width) if not place else cell.rjust(width) for place, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if not place else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
         for line in lines
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from xtremedistil.tasks.features import Features
+from xtremedistil.tasks.features import NOT_SCORED, Features
 
 WIDTH_STEP = 8  # widths are multiples of this, so that few shapes occur
 
@@ -37,8 +37,8 @@ def pad_rows(features: Features, rows: np.ndarray, width: int, pad_id: int) -> A
         "token_type_ids": np.where(inside, features.token_type_ids[index], 0).astype(np.int32),
     }
     if features.labels is not None:
-        by_position = len(features.labels) == len(features.input_ids) and features.word_ids is not None
-        labels = np.where(inside, features.labels[index], -100) if by_position else features.labels[rows]
+        tagged = features.word_ids is not None
+        labels = np.where(inside, features.labels[index], NOT_SCORED) if tagged else features.labels[rows]
         arrays["labels"] = labels.astype(np.int32)
     return arrays
 

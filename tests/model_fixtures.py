@@ -1,0 +1,124 @@
+"""Tiny checkpoints of every family (2 layers, 12 wide, 40 pieces) in PyTorch's safetensors layout, without torch."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from xtremedistil.models.families import FAMILIES
+
+USABLE = [name for name, family in FAMILIES.items() if not family.refused]
+STUDENTS = [name for name, family in FAMILIES.items() if family.can_be_student]
+LAYERS, HEADS, HIDDEN, VOCABULARY = 2, 3, 12, 40
+
+_BERT = {
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "intermediate_size": 24,
+    "max_position_embeddings": 32,
+}
+_GPT = {"n_embd": HIDDEN, "n_layer": LAYERS, "n_head": HEADS, "n_positions": 32}
+SIZES = {
+    "TFBertModel": _BERT,
+    "TFElectraModel": {**_BERT, "embedding_size": 8},
+    "TFOpenAIGPTModel": _GPT,
+    "TFGPT2Model": _GPT,
+    "TFCTRLModel": {**_GPT, "dff": 24},
+    "TFXLNetModel": {"d_model": HIDDEN, "n_layer": LAYERS, "n_head": HEADS, "d_inner": 24, "pad_token_id": 5},
+    "TFXLMModel": {
+        "emb_dim": HIDDEN,
+        "n_layers": LAYERS,
+        "n_heads": HEADS,
+        "max_position_embeddings": 32,
+        "pad_index": 2,
+        "pad_token_id": 2,
+    },
+    "TFDistilBertModel": {
+        "dim": HIDDEN,
+        "n_layers": LAYERS,
+        "n_heads": HEADS,
+        "hidden_dim": 24,
+        "max_position_embeddings": 32,
+    },
+    "TFRobertaModel": {**_BERT, "pad_token_id": 1, "type_vocab_size": 1},
+    "TFXLMRobertaModel": {**_BERT, "pad_token_id": 1, "type_vocab_size": 1},
+}
+
+
+def tiny_config(class_name: str) -> dict:
+    return {"model_type": FAMILIES[class_name].model_type, "vocab_size": VOCABULARY, **SIZES[class_name]}
+
+
+def write_checkpoint(folder, config: dict, state: dict) -> str:
+    """A checkpoint folder of `config.json` and `model.safetensors`."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    return str(folder)
+
+
+def pytorch_state(encoder, prefix: str = "") -> dict[str, np.ndarray]:
+    """An encoder's weights under PyTorch's names: kernels are [out, in] there."""
+    from transformers.modeling_tf_pytorch_utils import convert_tf_weight_name_to_pt_weight_name
+
+    state = {}
+    for variable in encoder.weights:
+        name, transpose = convert_tf_weight_name_to_pt_weight_name(variable.name, tf_weight_shape=variable.shape)
+        array = variable.numpy() if transpose.value == "no" else variable.numpy().T
+        state[prefix + name.removeprefix(f"{encoder.base_model_prefix}.")] = np.ascontiguousarray(array)
+    return state
+
+
+def shaken_encoder(class_name: str, seed: int = 7):
+    """A tiny encoder whose every weight is random and matters: initial biases are all zero."""
+    import tf_keras
+
+    from xtremedistil.models.checkpoints import new_encoder_from_config
+
+    tf_keras.utils.set_random_seed(seed)
+    encoder = new_encoder_from_config(tiny_config(class_name), FAMILIES[class_name], name="tf_model")
+    generator = np.random.default_rng(seed)
+    for variable in encoder.weights:
+        variable.assign(variable.numpy() + 0.3 * generator.standard_normal(variable.shape).astype(np.float32))
+    return encoder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoders():
+    """class name -> shaken encoder, made on first use; tests must not change it."""
+    made = {}
+
+    def make(class_name: str):
+        if class_name not in made:
+            made[class_name] = shaken_encoder(class_name)
+        return made[class_name]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoints(tiny_encoders, tmp_path_factory):
+    """class name -> folder of a checkpoint with the weights of `tiny_encoders`."""
+    root = tmp_path_factory.mktemp("checkpoints")
+
+    def make(class_name: str) -> str:
+        folder = root / class_name
+        if not folder.exists():
+            write_checkpoint(folder, tiny_config(class_name), pytorch_state(tiny_encoders(class_name)))
+        return str(folder)
+
+    return make
+
+
+def rows(lengths=(5, 3), width: int = 5, pad_id: int = 0) -> dict[str, np.ndarray]:
+    """Random rows of the three inputs, int32 [B, S]; the second half of each row is its second segment."""
+    generator = np.random.default_rng(3)
+    inputs = {name: np.zeros((len(lengths), width), np.int32) for name in ("attention_mask", "token_type_ids")}
+    inputs["input_ids"] = np.full((len(lengths), width), pad_id, np.int32)
+    for row, length in enumerate(lengths):
+        inputs["input_ids"][row, :length] = generator.integers(6, VOCABULARY, length)
+        inputs["attention_mask"][row, :length] = 1
+        inputs["token_type_ids"][row, length // 2 : length] = 1
+    return inputs

@@ -1,0 +1,65 @@
+import pytest
+
+from xtremedistil.cli import build_parser
+from xtremedistil.config import DistilConfig, from_dict, resolve
+from xtremedistil.errors import InputError
+
+REQUIRED = "distil --task t --model_dir m --seq_len 32 --transfer_file u --teacher_model_dir d".split()
+
+
+def parse(*flags):
+    values = vars(build_parser().parse_args([*REQUIRED, *flags]))
+    values.pop("verb")
+    return DistilConfig(**values)
+
+
+def test_defaults_are_the_originals():
+    config = parse()
+    assert (config.hidden_size, config.num_attention_heads, config.num_hidden_layers) == (384, 6, 6)
+    assert (config.student_distil_batch_size, config.student_ft_batch_size, config.teacher_batch_size) == (128, 32, 128)
+    assert (config.ft_epochs, config.distil_epochs, config.distil_chunk_size, config.patience) == (100, 500, 100000, 5)
+    assert (config.pt_teacher, config.pt_teacher_checkpoint) == ("TFBertModel", "bert-base-multilingual-cased")
+    assert config.pt_student_checkpoint is None and config.opt_policy is None
+
+
+def test_flag_without_a_value_reads_as_not_given():
+    assert parse("--pt_student_checkpoint", "--hidden_size", "--opt_policy").hidden_size == 384
+
+
+def test_flags_with_dashes_are_the_same():
+    assert parse("--distil-epochs", "3", "--dry-run").distil_epochs == 3
+
+
+def test_freeze_implies_compress_and_attention_implies_hidden_states():
+    config = resolve(parse("--freeze_word_embedding", "--distil_attention"))
+    assert config.compress_word_embedding and config.distil_multi_hidden_states
+
+
+def test_feed_forward_is_four_times_the_width_and_3072_under_legacy():
+    assert resolve(parse("--hidden_size", "192")).intermediate_size == 768
+    assert resolve(parse("--hidden_size", "192", "--legacy")).intermediate_size == 3072
+
+
+def test_learning_rate_auto_depends_on_pre_training():
+    assert resolve(parse("--pt_student_checkpoint", "x")).learning_rate == 3e-5
+    assert resolve(parse()).learning_rate > 3e-4
+    assert resolve(parse("--learning_rate", "0.002")).learning_rate == 0.002
+
+
+def test_seed_is_pythonhashseed_else_42(monkeypatch):
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    assert resolve(parse()).seed == 7
+    assert resolve(parse("--seed", "3")).seed == 3
+    monkeypatch.setenv("PYTHONHASHSEED", "random")
+    assert resolve(parse()).seed == 42
+
+
+def test_saved_false_reads_as_none_and_unknown_keys_are_left_out():
+    saved = dict(task="t", model_dir="m", seq_len=8, transfer_file="u", teacher_model_dir="d", opt_policy=False)
+    config = from_dict(DistilConfig, saved | {"label_list": ["O"], "do_NER": False})
+    assert config.opt_policy is None and config.do_NER is False
+
+
+def test_saved_settings_without_required_keys_are_refused():
+    with pytest.raises(InputError, match="lack task"):
+        from_dict(DistilConfig, {})

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from xtremedistil.distillation.losses import attention_mse, hidden_mse, label_cross_entropy, logits_mse
+
+MSE = [hidden_mse, logits_mse]
+
+
+@pytest.mark.parametrize("loss", MSE)
+def test_mse_of_two_rows_is_the_mean_over_elements(loss):
+    # (0 + 4 + 1 + 1) / 4
+    assert float(loss(teacher=[[1.0, 2.0], [0.0, 0.0]], student=[[1.0, 4.0], [1.0, -1.0]])) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("loss", MSE)
+def test_mse_of_equal_tensors_is_zero(loss):
+    tensor = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    assert float(loss(teacher=tensor, student=tensor)) == 0.0
+
+
+@pytest.mark.parametrize("loss", MSE)
+def test_mse_leaves_out_masked_positions_whatever_they_hold(loss):
+    teacher = [[[1.0, 1.0], [np.inf, np.nan]]]
+    student = [[[3.0, 1.0], [7.0, 7.0]]]
+    assert float(loss(teacher=teacher, student=student, mask=[[1, 0]])) == pytest.approx(2.0)  # (4 + 0) / 2
+
+
+@pytest.mark.parametrize("loss", MSE)
+def test_mse_over_nothing_is_zero(loss):
+    assert float(loss(teacher=[[1.0]], student=[[2.0]], mask=[0])) == 0.0
+
+
+def test_mse_of_float16_does_not_overflow():
+    # 400 squared is 160,000: more than float16 holds.
+    far = tf.constant([[400.0]], tf.float16)
+    assert float(hidden_mse(teacher=far, student=tf.zeros_like(far))) == pytest.approx(160000.0)
+
+
+def test_no_gradient_flows_into_the_teacher():
+    teacher, student = tf.Variable([[1.0, 2.0]]), tf.Variable([[2.0, 2.0]])
+    with tf.GradientTape() as tape:
+        loss = hidden_mse(teacher=teacher, student=student)
+    gradients = tape.gradient(loss, [teacher, student])
+    assert gradients[0] is None
+    np.testing.assert_allclose(gradients[1], [[1.0, 0.0]])  # 2 * (2 - 1) / 2
+
+
+def test_attention_mse_counts_pairs_of_real_positions():
+    teacher = np.zeros((1, 1, 2, 2), "float32")
+    student = np.array([[[[1.0, 5.0], [5.0, 5.0]]]], "float32")
+    assert float(attention_mse(teacher=teacher, student=student, mask=[[1, 0]])) == pytest.approx(1.0)
+    assert float(attention_mse(teacher=teacher, student=student)) == pytest.approx((1 + 3 * 25) / 4)
+
+
+def test_attention_mse_of_other_head_counts_compares_averages():
+    teacher = np.stack([np.full((2, 2), 0.2), np.full((2, 2), 0.6)])[None].astype("float32")
+    student = np.full((1, 1, 2, 2), 0.4, "float32")
+    assert float(attention_mse(teacher=teacher, student=student)) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_label_cross_entropy_of_even_logits_is_ln_of_the_labels():
+    assert float(label_cross_entropy(labels=[0], logits=[[1.0, 1.0]])) == pytest.approx(np.log(2))
+
+
+def test_label_cross_entropy_leaves_out_positions_without_a_label():
+    logits = [[[1.0, 1.0], [-50.0, 50.0]]]
+    assert float(label_cross_entropy(labels=[[1, -100]], logits=logits)) == pytest.approx(np.log(2))

@@ -1,0 +1,41 @@
+"""A fit on gold labels, scored on dev after each epoch: the teacher, the label stages, the baseline, continued training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from xtremedistil.distillation.objectives import labels_objective
+from xtremedistil.models.forward import make_predict_function
+from xtremedistil.reporting.progress import Progress
+from xtremedistil.scoring import Scorer
+from xtremedistil.tasks.features import Features
+from xtremedistil.training.batches import TrainingBatches
+from xtremedistil.training.loop import History, Recipe, Trainer, fit
+
+
+@dataclass(frozen=True)
+class LabelFit:
+    """What a fit on labels needs besides the model.
+
+    Fields:
+        train: rows with labels. selection: the LabelledSet whose score decides (dev).
+        batch_size: rows per step and replica.
+    """
+
+    train: Features
+    selection: object
+    scorer: Scorer
+    batch_size: int
+    recipe: Recipe
+    strategy: tf.distribute.Strategy
+    progress: Progress
+
+
+def fit_on_labels(model: tf.keras.Model, variables: Sequence[tf.Variable], setting: LabelFit) -> History:
+    """Trains `variables` of `model` (outputs "logits") and leaves the weights of the best epoch in place."""
+    trainer = Trainer(model, variables, labels_objective(), setting.strategy, setting.recipe)
+    rows = setting.batch_size * setting.strategy.num_replicas_in_sync
+    batches = TrainingBatches(setting.train, rows, setting.scorer.pad_id, setting.recipe.seed)
+    predict = make_predict_function(model)
+    return fit(trainer, batches, lambda: setting.scorer.primary(predict, setting.selection), setting.progress.step)

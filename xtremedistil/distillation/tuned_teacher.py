@@ -1,0 +1,125 @@
+"""The teacher of a run: fine-tuned on the labels, or read from `model-ft.h5` if that was done before."""
+
+import os
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from xtremedistil.artefacts import (
+    TEACHER_RECORD,
+    TEACHER_WEIGHTS,
+    fingerprint,
+    fingerprint_checkpoint,
+    read_json,
+    write_json,
+)
+from xtremedistil.config import DistilConfig
+from xtremedistil.distillation.corpus import Corpus, data_fingerprint
+from xtremedistil.distillation.on_labels import LabelFit, fit_on_labels
+from xtremedistil.errors import InputError
+from xtremedistil.models.checkpoints import load_encoder, read_config
+from xtremedistil.models.families import find_family
+from xtremedistil.models.teacher import Teacher, build_teacher
+from xtremedistil.reporting.progress import Progress
+from xtremedistil.scoring import Scorer
+from xtremedistil.training.learning_rate import LearningRate
+from xtremedistil.training.loop import Recipe
+from xtremedistil.training.strategy import seed_everything, stage_seed
+from xtremedistil.weights import load_weights, read_weights, save_weights
+
+STAGE = 0  # the teacher's place in the plan, for seeds
+
+
+@dataclass(frozen=True)
+class TunedTeacher:
+    """A fine-tuned teacher; `key` is the fingerprint of its weights; `seconds` and `epochs` of its tuning (0 if read)."""
+
+    teacher: Teacher
+    key: str
+    seconds: float
+    epochs: int
+
+
+def tuned_teacher(
+    config: DistilConfig, corpus: Corpus, scorer: Scorer, strategy: tf.distribute.Strategy, progress: Progress
+) -> TunedTeacher:
+    """Reads the fine-tuned teacher of `teacher_model_dir`, or tunes and saves it.
+
+    Raises:
+        InputError: the file there belongs to other data, labels or another checkpoint.
+    """
+    path = os.path.join(config.teacher_model_dir, TEACHER_WEIGHTS)
+    record_path = os.path.join(config.teacher_model_dir, TEACHER_RECORD)
+    record = _record(config, corpus)
+    found = os.path.isfile(path)
+    num_labels = _checked_labels(path, record_path, record, corpus, progress) if found else len(corpus.task.all_labels)
+    seed_everything(stage_seed(config.seed, STAGE))
+    family = find_family(config.pt_teacher, read_config(config.pt_teacher_checkpoint)["model_type"])
+    with strategy.scope():
+        encoder = load_encoder(config.pt_teacher_checkpoint, family, name="tf_model")
+        teacher = build_teacher(encoder, family, kind=corpus.task.kind, num_labels=num_labels)
+    if found:
+        load_weights(path, teacher.parts)
+        progress.say(f"teacher: read from {path}")
+        return TunedTeacher(teacher, fingerprint(path), 0.0, 0)
+    history = fit_on_labels(teacher.model, _trainable(teacher), _fit(config, corpus, scorer, strategy, progress))
+    save_weights(path, teacher.parts)
+    write_json(record_path, record)
+    return TunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs))
+
+
+def _trainable(teacher: Teacher) -> list[tf.Variable]:
+    return [variable for part in teacher.parts.values() for variable in part]
+
+
+def _fit(config: DistilConfig, corpus: Corpus, scorer: Scorer, strategy, progress: Progress) -> LabelFit:
+    rate = LearningRate(
+        config.teacher_learning_rate,
+        config.teacher_epochs,
+        config.decay_epochs,
+        config.warmup_ratio,
+        config.lr_schedule,
+    )
+    recipe = Recipe(rate, config.patience, config.max_grad_norm, stage_seed(config.seed, STAGE))
+    progress.begin("teacher", later=[])
+    return LabelFit(corpus.train.features, corpus.dev, scorer, config.teacher_batch_size, recipe, strategy, progress)
+
+
+def _record(config: DistilConfig, corpus: Corpus) -> dict:
+    """What a fine-tuned teacher depends on and must agree in to be used again."""
+    return {
+        "labels": list(corpus.task.all_labels),
+        "train": data_fingerprint(config)["train"],
+        "pt_teacher_checkpoint": fingerprint_checkpoint(config.pt_teacher_checkpoint),
+        "seq_len": config.seq_len,
+    }
+
+
+def _checked_labels(path: str, record_path: str, record: dict, corpus: Corpus, progress: Progress) -> int:
+    """Number of labels of the teacher in `path`: with or without the original's pseudo-labels."""
+    if os.path.isfile(record_path):
+        saved = read_json(record_path)
+        differing = [name for name in record if saved.get(name) != record[name]]
+        if differing:
+            raise InputError(
+                f"{path} was tuned with other settings: {', '.join(differing)} differ.\n"
+                "Give another --teacher_model_dir, or delete that file to tune the teacher again."
+            )
+    else:
+        progress.say(f"teacher: {path} has no record of its task; its number of labels is all that can be checked")
+    width = _head_width(path)
+    plain, pseudo = len(corpus.task.labels), len(corpus.task.labels) + 4
+    allowed = {plain, pseudo} if corpus.task.kind == "token_classification" else {plain}
+    if width not in allowed or width < len(corpus.task.all_labels):
+        raise InputError(
+            f"{path} was tuned for {width} labels; this task has {len(corpus.task.all_labels)}.\n"
+            "Give another --teacher_model_dir to tune a teacher for this task."
+        )
+    return width
+
+
+def _head_width(path: str) -> int:
+    head = read_weights(path).get("final_logits", {})
+    if "final_logits/bias:0" not in head:
+        raise InputError(f"{path} is not a fine-tuned teacher: it has no layer final_logits.")
+    return len(head["final_logits/bias:0"])

@@ -1,0 +1,101 @@
+"""Training on labels only: a distilled student continued (`run_xtreme_distil_ft.py`), and the plain fine-tuning
+baseline (`run_model_ft.py`)."""
+
+import os
+
+from xtremedistil import artefacts
+from xtremedistil.config import LEGACY_LEARNING_RATE, BaselineConfig, ContinueConfig, resolve_seed
+from xtremedistil.distillation.corpus import LabelledSet, read_labelled_sets
+from xtremedistil.distillation.on_labels import LabelFit, fit_on_labels
+from xtremedistil.inference import load_tokenizer, restore_student, restore_task
+from xtremedistil.models.checkpoints import load_encoder, read_config
+from xtremedistil.models.embeddings import word_embedding_variable
+from xtremedistil.models.families import find_family
+from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.teacher import build_teacher
+from xtremedistil.reporting.progress import Progress
+from xtremedistil.reporting.report import Report, ReportRow
+from xtremedistil.scoring import Scorer, milliseconds_per_row, parameter_count
+from xtremedistil.tasks import open_task
+from xtremedistil.tasks.tokenizer import Tokenizer
+from xtremedistil.training.learning_rate import LearningRate
+from xtremedistil.training.loop import Recipe
+from xtremedistil.training.strategy import make_strategy, seed_everything, set_precision
+from xtremedistil.weights import save_weights
+
+XLM_R_TOKENIZER = "xlm-roberta-base"
+
+
+def continue_training(config: ContinueConfig) -> Report:
+    """Trains all blocks of a student on its task's labels; writes `xtremedistil-ft.h5`.
+
+    Word embeddings that were frozen stay so. Folders of the original release can be continued.
+    """
+    saved = artefacts.read_config(config.model_dir)
+    with artefacts.locked(config.model_dir):
+        tokenizer = load_tokenizer(config.model_dir, saved, config.pt_teacher_checkpoint)
+        task = restore_task(saved)
+        sets = read_labelled_sets(task, config.task or saved["task"], tokenizer, saved["seq_len"], legacy=False)
+        seed_everything(resolve_seed(config.seed))
+        set_precision(config.opt_policy)
+        strategy = make_strategy(config.strategy, config.tpu)
+        with strategy.scope():
+            student = restore_student(config.model_dir)
+        table = word_embedding_variable(student.encoder) if saved["freeze_word_embedding"] else None
+        parts = {name: [v for v in variables if v is not table] for name, variables in student.parts.items()}
+        variables = [v for block in student.blocks.values() for v in block if v is not table]
+        report = _fit_and_report("student, continued", student.model, variables, parts, config, sets, task, tokenizer)
+        save_weights(os.path.join(config.model_dir, artefacts.CONTINUED_WEIGHTS), parts)
+    return report
+
+
+def fine_tune(config: BaselineConfig) -> Report:
+    """Fine-tunes a pre-trained model on the labels; writes `model-ft.h5`, `metrics.json` and the tokenizer."""
+    with artefacts.locked(config.model_dir):
+        tokenizer = Tokenizer.load(_tokenizer_source(config))
+        task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise)
+        sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len, legacy=False)
+        seed_everything(resolve_seed(config.seed))
+        set_precision(config.opt_policy)
+        family = find_family(config.pt_model, read_config(config.pt_model_checkpoint)["model_type"])
+        with make_strategy(config.strategy, config.tpu).scope():
+            encoder = load_encoder(config.pt_model_checkpoint, family, name="tf_model")
+            teacher = build_teacher(encoder, family, kind=task.kind, num_labels=len(task.all_labels))
+        variables = [variable for part in teacher.parts.values() for variable in part]
+        report = _fit_and_report(
+            "fine-tuned model", teacher.model, variables, teacher.parts, config, sets, task, tokenizer
+        )
+        save_weights(os.path.join(config.model_dir, artefacts.TEACHER_WEIGHTS), teacher.parts)
+        tokenizer.save(config.model_dir)
+        artefacts.write_json(os.path.join(config.model_dir, artefacts.METRICS), report.to_dict())
+    return report
+
+
+def _tokenizer_source(config: BaselineConfig) -> str:
+    if config.pt_tokenizer:
+        return config.pt_tokenizer
+    return XLM_R_TOKENIZER if config.multilingual else config.pt_model_checkpoint
+
+
+def _fit_and_report(name, model, variables, parts, config, sets: list[LabelledSet], task, tokenizer) -> Report:
+    train, dev, test = sets
+    scorer = Scorer(task, tokenizer.pad_id, config.batch_size)
+    progress = Progress()
+    progress.begin(name, later=[])
+    setting = LabelFit(
+        train.features, dev, scorer, config.batch_size, _recipe(config), make_strategy(config.strategy), progress
+    )
+    history = fit_on_labels(model, variables, setting)
+    metrics = scorer.metrics(make_predict_function(model), test)
+    primary = metrics["primary"]
+    speed = milliseconds_per_row(model, test.features, tokenizer.pad_id)
+    row = ReportRow(name, parameter_count(parts), primary, history.best_score, metrics[primary], speed)
+    stage = {"stage": name, "objective": "labels", "unfrozen": ["all"], "epochs": len(history.epochs)}
+    stage |= {"dev": history.best_score, "score": history.best_score, "seconds": history.seconds}
+    return Report([row], {name: metrics}, [stage])
+
+
+def _recipe(config: ContinueConfig | BaselineConfig) -> Recipe:
+    peak = LEGACY_LEARNING_RATE if config.learning_rate == "auto" else config.learning_rate
+    rate = LearningRate(peak, config.ft_epochs, config.decay_epochs, config.warmup_ratio, config.lr_schedule)
+    return Recipe(rate, config.patience, config.max_grad_norm, resolve_seed(config.seed))

@@ -1,0 +1,58 @@
+"""Sizes of an encoder, read off its `config.json`, whatever its family calls them."""
+
+from dataclasses import dataclass
+
+from xtremedistil.errors import InputError
+
+HIDDEN_SIZE = ("hidden_size", "n_embd", "dim", "d_model", "emb_dim")
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
+INNER = ("intermediate_size", "n_inner", "hidden_dim", "d_inner", "dff")
+HEADS = ("num_attention_heads", "n_head", "n_heads")
+POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")
+OFFSET_POSITIONS = ("roberta", "xlm-roberta")  # two rows of their position table are never used for pieces
+
+
+@dataclass(frozen=True)
+class EncoderShape:
+    """Sizes of an encoder; `positions` is the longest row in pieces, None where there is no limit."""
+
+    hidden_size: int
+    layers: int
+    heads: int
+    vocabulary: int
+    positions: int | None
+    intermediate_size: int
+
+    @property
+    def parameters(self) -> int:
+        """Roughly: embeddings, attention and feed-forward parts, as BERT has them."""
+        width, inner = self.hidden_size, self.intermediate_size
+        layer = 4 * width * (width + 1) + 2 * width * inner + inner + width + 4 * width
+        return (self.vocabulary + (self.positions or 0) + 2) * width + self.layers * layer
+
+
+def encoder_shape(config: dict, where: str) -> EncoderShape:
+    """The sizes in the dict of a `config.json`.
+
+    Raises:
+        InputError: one of them is missing; `where` names the file's owner.
+    """
+    positions = next((config[name] for name in POSITIONS if name in config), None)
+    if positions is not None and config["model_type"] in OFFSET_POSITIONS:
+        positions -= 2
+    width = _size(config, HIDDEN_SIZE, where)
+    return EncoderShape(
+        width,
+        _size(config, LAYERS, where),
+        _size(config, HEADS, where),
+        _size(config, ("vocab_size", "n_words"), where),
+        positions,
+        next((config[name] for name in INNER if isinstance(config.get(name), int)), 4 * width),
+    )
+
+
+def _size(config: dict, names: tuple[str, ...], where: str) -> int:
+    for name in names:
+        if isinstance(config.get(name), int):
+            return config[name]
+    raise InputError(f"{where}: its config.json has no {names[0]} (or {', '.join(names[1:])}).")

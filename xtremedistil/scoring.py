@@ -1,0 +1,65 @@
+"""Scores of a model on labelled rows, its speed, and its size."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil.conlleval import piece_scores
+from xtremedistil.models.forward import make_predict_function, predict_logits
+from xtremedistil.tasks import Task
+
+TIMED_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores logits against gold labels.
+
+    Fields:
+        batch_size: rows at a time. legacy: the original's chunk F1 over word pieces.
+    """
+
+    task: Task
+    pad_id: int
+    batch_size: int
+    legacy: bool = False
+
+    def metrics(self, predict, labelled) -> dict:
+        """All metrics of the task, 0 to 1, and under "primary" the name of the one that decides."""
+        features, examples = labelled.features, labelled.examples
+        logits = predict_logits(predict, features, batch_size=self.batch_size, pad_id=self.pad_id)
+        if self.legacy and self.task.kind == "token_classification":
+            return self._piece_scores(features, logits)
+        probabilities = self.task.decode(features, logits, examples)
+        return self.task.score(examples, self.task.predict_labels(probabilities))
+
+    def _piece_scores(self, features, logits) -> dict:
+        gold = [
+            features.labels[start:stop] for start, stop in zip(features.offsets, features.offsets[1:], strict=False)
+        ]
+        predicted = [values.argmax(axis=-1) for values in logits]
+        pad, _, end, start = self.task.pseudo_labels
+        return piece_scores(self.task.piece_tags(gold), self.task.piece_tags(predicted), (pad, end, start))
+
+    def primary(self, predict, labelled) -> float:
+        metrics = self.metrics(predict, labelled)
+        return metrics[metrics["primary"]]
+
+
+def milliseconds_per_row(model, features, pad_id: int) -> float:
+    """Median time of one row at a time, in milliseconds, on this machine, after a warm-up."""
+    predict = make_predict_function(model)
+    rows = features.take(np.arange(min(TIMED_ROWS, len(features))))
+    times = []
+    for number in range(len(rows)):
+        row = rows.take(np.array([number]))
+        started = time.perf_counter()
+        predict_logits(predict, row, batch_size=1, pad_id=pad_id)
+        times.append(time.perf_counter() - started)
+    return 1000 * float(np.median(times[len(times) // 10 :]))
+
+
+def parameter_count(parts: dict) -> int:
+    """Parameters in the parts of a weight file."""
+    return sum(int(np.prod(variable.shape)) for variables in parts.values() for variable in variables)

@@ -1,0 +1,215 @@
+"""Contradictions between flags, files and checkpoints, found before any model is loaded and reported together."""
+
+import importlib.util
+import os
+from collections.abc import Callable
+
+from xtremedistil.config import BaselineConfig, DistilConfig, PredictConfig, resolve
+from xtremedistil.errors import InputError
+from xtremedistil.models.checkpoints import read_config
+from xtremedistil.models.families import AUTO, Family, find_family
+from xtremedistil.models.shapes import EncoderShape, encoder_shape
+
+
+def check_distil(config: DistilConfig) -> None:
+    """Raises one InputError with all problems of a distillation's settings."""
+    problems = _Problems()
+    problems.add(_number_problems(config))
+    problems.add(_flag_problems(config))
+    problems.add(_file_problems(config))
+    resolved = resolve(config)
+    family, teacher = problems.checkpoint("--pt_teacher_checkpoint", config.pt_teacher_checkpoint, config.pt_teacher)
+    if teacher:
+        problems.add(_teacher_problems(resolved, family, teacher))
+        problems.add(_student_problems(resolved, teacher, problems))
+    problems.refuse("Cannot distil with these settings")
+
+
+def check_baseline(config: BaselineConfig) -> None:
+    """The same for the fine-tuning baseline."""
+    problems = _Problems()
+    problems.add(_number_problems(config))
+    problems.add(_task_problems(config.task, config.do_NER, config.do_pairwise))
+    family, shape = problems.checkpoint("--pt_model_checkpoint", config.pt_model_checkpoint, config.pt_model)
+    if shape:
+        problems.add(_length_problems(config.seq_len, family, shape, config.pt_model_checkpoint))
+    problems.refuse("Cannot fine-tune with these settings")
+
+
+def check_predict(config: PredictConfig) -> None:
+    """The same for prediction."""
+    problems = _Problems()
+    if not config.do_eval and not config.do_predict:
+        problems.add(["nothing to do: give --do_eval, or --do_predict with --pred_file, or both"])
+    if config.do_predict and not config.pred_file:
+        problems.add(["--do_predict needs --pred_file FILE"])
+    if config.batch_size < 1:
+        problems.add([f"--batch_size {config.batch_size}: must be at least 1"])
+    problems.refuse("Cannot predict with these settings")
+
+
+def check_onnx_installed() -> None:
+    """Raises InputError if the `onnx` extra is missing."""
+    missing = [name for name in ("onnxruntime", "tf2onnx") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"Prediction through ONNX Runtime needs {' and '.join(missing)}, not installed here.\n"
+            'Install the extra: pip install "xtremedistil[onnx]"'
+        )
+    raise InputError(
+        "Export to ONNX is not part of this release yet. Use run_xtreme_distil_predict.py, which takes the same flags."
+    )
+
+
+class _Problems:
+    """A list that only grows, and one error at the end."""
+
+    def __init__(self):
+        self._lines: list[str] = []
+
+    def add(self, lines: list[str]) -> None:
+        self._lines += lines
+
+    def attempt(self, action: Callable, *arguments):
+        """The result of `action`; an InputError becomes a line of the list, and None is returned."""
+        try:
+            return action(*arguments)
+        except InputError as error:
+            self._lines.append(str(error))
+            return None
+
+    def checkpoint(self, flag: str, source: str, class_name: str) -> tuple[Family | None, EncoderShape | None]:
+        saved = self.attempt(read_config, source)
+        family = self.attempt(find_family, class_name, saved and saved["model_type"])
+        if saved is None or family is None:
+            return None, None
+        return family, self.attempt(encoder_shape, saved, f"{flag} {source}")
+
+    def refuse(self, title: str) -> None:
+        if self._lines:
+            count = f"{len(self._lines)} problem{'s' if len(self._lines) > 1 else ''}"
+            lines = ["  " + line.replace("\n", "\n    ") for line in self._lines]
+            raise InputError(f"{title} ({count}):\n" + "\n".join(lines))
+
+
+AT_LEAST_ONE = (
+    "hidden_size num_attention_heads num_hidden_layers intermediate_size student_distil_batch_size "
+    "student_ft_batch_size teacher_batch_size batch_size ft_epochs teacher_epochs distil_epochs distil_chunk_size "
+    "patience decay_epochs"
+).split()
+
+
+def _number_problems(config) -> list[str]:
+    values = {name: getattr(config, name, None) for name in AT_LEAST_ONE}
+    problems = [
+        f"--{name} {value}: must be at least 1" for name, value in values.items() if value is not None and value < 1
+    ]
+    if config.seq_len < 3:
+        problems.append(f"--seq_len {config.seq_len}: must be at least 3 (two special tokens and a piece)")
+    if not 0 <= config.warmup_ratio <= 1:
+        problems.append(f"--warmup_ratio {config.warmup_ratio}: must be from 0 to 1")
+    for name in ("max_grad_norm", "hidden_weight", "attention_weight"):
+        if getattr(config, name, 0) < 0:
+            problems.append(f"--{name} {getattr(config, name)}: must not be negative")
+    return problems
+
+
+def _flag_problems(config: DistilConfig) -> list[str]:
+    problems = []
+    if config.dropout is not None and not 0 <= config.dropout < 1:
+        problems.append(f"--dropout {config.dropout}: must be at least 0 and below 1")
+    if config.hidden_size % config.num_attention_heads and not config.pt_student_checkpoint:
+        problems.append(
+            f"--hidden_size {config.hidden_size} is not a multiple of --num_attention_heads {config.num_attention_heads}"
+        )
+    if sorted(config.unfreeze_order.split(",")) != ["dense", "student"]:
+        problems.append(f"--unfreeze_order {config.unfreeze_order}: give dense,student (top first) or student,dense")
+    if config.tpu and config.strategy != "tpu":
+        problems.append(f"--tpu {config.tpu} needs --strategy tpu")
+    if config.strategy == "multi_worker" and "TF_CONFIG" not in os.environ:
+        problems.append("--strategy multi_worker needs the environment variable TF_CONFIG (cluster and task)")
+    return problems
+
+
+def _file_problems(config: DistilConfig) -> list[str]:
+    problems = _task_problems(config.task, config.do_NER, config.do_pairwise)
+    if not _there(config.transfer_file):
+        problems.append(f"--transfer_file {config.transfer_file}: there is no such file")
+    return problems
+
+
+def _task_problems(folder: str, do_NER: bool, do_pairwise: bool) -> list[str]:
+    problems = []
+    if do_NER and do_pairwise:
+        problems.append("--do_NER and --do_pairwise exclude each other")
+    if not os.path.isdir(folder):
+        return [*problems, f"--task {folder}: there is no such folder"]
+    names = ["train.tsv", "dev.tsv", "test.tsv"] + (["labels.tsv"] if do_NER else [])
+    missing = [name for name in names if not _there(os.path.join(folder, name))]
+    if missing:
+        there = ", ".join(sorted(os.listdir(folder))[:10]) or "nothing"
+        problems.append(f"--task {folder} lacks {', '.join(missing)} (there is: {there})")
+    return problems
+
+
+def _there(path: str) -> bool:
+    return os.path.isfile(path) or os.path.isfile(path + ".gz")
+
+
+def _length_problems(seq_len: int, family: Family, shape: EncoderShape, checkpoint: str) -> list[str]:
+    if shape.positions is not None and seq_len > shape.positions:
+        return [f"--seq_len {seq_len}: {checkpoint} has positions for {shape.positions} pieces; use at most that"]
+    return []
+
+
+def _teacher_problems(config: DistilConfig, family: Family, teacher: EncoderShape) -> list[str]:
+    return _length_problems(config.seq_len, family, teacher, config.pt_teacher_checkpoint)
+
+
+def _student_problems(config: DistilConfig, teacher: EncoderShape, problems: _Problems) -> list[str]:
+    if config.pt_student_checkpoint is None:
+        layers, width = config.num_hidden_layers, config.hidden_size
+        flags = (f"--num_hidden_layers {layers}", f"--hidden_size {width}")
+        return _size_problems(config, teacher, layers, width, flags)
+    family, student = problems.checkpoint("--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
+    if student is None:
+        return []
+    if not family.can_be_student:
+        return [f"--pt_student_checkpoint {config.pt_student_checkpoint}: a {family.model_type} cannot be a student"]
+    name = f"--pt_student_checkpoint {config.pt_student_checkpoint}"
+    lines = _size_problems(config, teacher, student.layers, student.hidden_size, (name, name))
+    lines += _length_problems(config.seq_len, family, student, config.pt_student_checkpoint)
+    return lines + _vocabulary_problems(config, student)
+
+
+def _size_problems(config: DistilConfig, teacher: EncoderShape, layers: int, width: int, flags) -> list[str]:
+    lines = []
+    if layers > teacher.layers:
+        lines.append(
+            f"{flags[0]}: the student has {layers} layers, the teacher {config.pt_teacher_checkpoint} {teacher.layers}; "
+            f"distillation pairs them layer by layer and needs at most {teacher.layers}"
+        )
+    if width > teacher.hidden_size:
+        lines.append(
+            f"{flags[1]}: the student is wider ({width}) than the teacher {config.pt_teacher_checkpoint} "
+            f"({teacher.hidden_size}); use at most {teacher.hidden_size}"
+        )
+    return lines
+
+
+def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[str]:
+    from xtremedistil.tasks.tokenizer import Tokenizer
+
+    if config.compress_word_embedding:
+        return []
+    try:
+        size = Tokenizer.load(config.pt_teacher_checkpoint).size
+    except InputError as error:
+        return [str(error)]
+    if student.vocabulary == size:
+        return []
+    return [
+        f"--pt_student_checkpoint {config.pt_student_checkpoint} has {student.vocabulary} words, the teacher's tokenizer "
+        f"{size}.\nGive --compress_word_embedding (the student starts from the teacher's word embeddings), a student "
+        "checkpoint with the teacher's vocabulary, or no checkpoint"
+    ]
