@@ -93,3 +93,6 @@ def write_file(tmp_path):
 
 def write_config(folder: Path, **values) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(values), encoding="utf-8")
+
+
+pytest_plugins = ["tests.model_fixtures"]

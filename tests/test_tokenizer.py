@@ -10,7 +10,9 @@ from xtremedistil.errors import InputError, MissingFileError
 from xtremedistil.tasks.tokenizer import Tokenizer
 
 FOLDERS = ("word_piece_folder", "byte_level_folder", "gpt2_folder", "sentence_piece_folder")
-WORDS = "the cat Mary London unbelievable running 1,000 don't plays . , 中国 ﬁne É naïve [MASK] <mask> x[SEP]y ``".split()
+WORDS = (
+    "the cat Mary London unbelievable running 1,000 don't plays . , 中国 ﬁne É naïve [MASK] <mask> x[SEP]y ``".split()
+)
 BLANKS = ["", "\u200b", "\u00a0", "\u0301", "\u2028", "a\u00a0"]
 VOCABULARIES = {
     "bert-base-uncased": {"tokenizer_class": "BertTokenizer", "do_lower_case": True},
@@ -135,7 +137,9 @@ def test_fingerprint_survives_saving(tokenizer, tmp_path):
 
 def test_fingerprint_sees_other_normalisation(word_piece, word_piece_folder, tmp_path):
     shutil.copytree(word_piece_folder, tmp_path / "t")
-    (tmp_path / "t" / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": false}')
+    (tmp_path / "t" / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "BertTokenizer", "do_lower_case": false}'
+    )
     assert Tokenizer.load(tmp_path / "t").fingerprint() != word_piece.fingerprint()
 
 
