@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,13 @@ WORDS = (
     "the a in on and , . ' john mary london paris rome cat dog mat park sat ran big small happy is was river bank new "
     "york play un run ##ning ##s ##believ ##able ##er ##don b c d"
 ).split()
+PUBLIC_CONFIGS = {
+    "bert-base-uncased": {"tokenizer_class": "BertTokenizer", "do_lower_case": True},
+    "bert-base-multilingual-cased": {"tokenizer_class": "BertTokenizer", "do_lower_case": False},
+    "roberta-base": {"tokenizer_class": "RobertaTokenizer"},
+    "xlnet-base-cased": {"tokenizer_class": "XLNetTokenizer"},
+    "xlm-roberta-base-reconstructed": {"tokenizer_class": "XLMRobertaTokenizer"},
+}
 TEXT = [
     "the cat sat on the mat in London .",
     "Mary ran to the park and John was happy .",
@@ -76,6 +84,19 @@ def shared_data() -> Path:
     if not Path(here, "fixtures", "original-release").is_dir():
         pytest.skip("the shared fixtures are not here; set XTREMEDISTIL_SHARED to their folder")
     return Path(here)
+
+
+@pytest.fixture
+def public_folder(shared_data, tmp_path):
+    """Makes the folder of a public vocabulary with the configuration that its release had."""
+
+    def make(name: str) -> str:
+        for path in (shared_data / "data" / "vocabs" / name).iterdir():
+            shutil.copyfile(path, tmp_path / path.name)
+        write_config(tmp_path, **PUBLIC_CONFIGS[name])
+        return str(tmp_path)
+
+    return make
 
 
 @pytest.fixture
