@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import replace
 from types import SimpleNamespace
 
 import ml_dtypes
@@ -80,7 +79,7 @@ def match(name: str, feature: str, student: int) -> SimpleNamespace:
 
 @pytest.mark.parametrize("class_name", USABLE)
 def test_family_battery(class_name, tiny_encoders):
-    """Named shapes; padding and its content change nothing; rows without tokens are finite; the last state is the last."""
+    """Named shapes; padding changes nothing; a row without tokens is finite; the last state is the last."""
     family, encoder = FAMILIES[class_name], tiny_encoders(class_name)
     teacher = build_teacher(encoder, family, kind="token_classification", num_labels=4)
     features = teacher.feature_model(FEATURES)
@@ -302,7 +301,7 @@ def test_classification_does_not_see_padding(class_name, tiny_encoders):
 def test_teacher_parts_are_its_encoder_and_head(tiny_encoders):
     teacher = build_teacher(tiny_encoders("TFBertModel"), BERT, kind="token_classification", num_labels=4)
     assert {name: len(variables) for name, variables in teacher.parts.items()} == {"tf_model": 37, "final_logits": 2}
-    assert teacher.model.output_names == ["logits"] or set(teacher.model.output) == {"logits"}
+    assert set(teacher.model.output) == {"logits"}
 
 
 def test_unknown_feature_is_refused_with_the_known_ones(tiny_encoders):
@@ -419,7 +418,3 @@ def test_factorization_to_more_columns_than_there_are_is_refused():
 
 def test_config_of_a_folder_is_read_as_it_is(tiny_checkpoints):
     assert read_config(tiny_checkpoints("TFBertModel")) == tiny_config("TFBertModel")
-
-
-def test_families_are_frozen():
-    assert replace(BERT, summary="last") != BERT

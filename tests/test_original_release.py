@@ -127,7 +127,6 @@ def test_names_that_we_write_are_those_of_the_original(run, tmp_path):
 
 def test_weights_of_another_task_are_refused(run):
     teacher = run.teacher()
-    teacher.head.kernel  # built
     labels = teacher.num_labels + 1
     other = build_teacher(teacher.encoder, teacher.family, kind=run.kind, num_labels=labels)
     with pytest.raises(InputError, match=rf"final_logits/bias:0 is \[{labels - 1}\] in the file and \[{labels}\]"):

@@ -60,8 +60,16 @@ _ALL = (
         refused="its tokenizer unpickles files, which can run any code, and its TensorFlow model takes no attention "
         "mask, so padding would change what it says",
     ),
-    Family("xlnet", "TFXLNetModel", "XLNetConfig", takes_token_types=True, summary="last", dropout_fields=("dropout",)),
-    Family("xlm", "TFXLMModel", "XLMConfig", dropout_fields=("dropout", "attention_dropout")),
+    Family(
+        "xlnet",
+        "TFXLNetModel",
+        "XLNetConfig",
+        takes_token_types=True,
+        summary="last",
+        dropout_fields=("dropout",),
+        float32_only=True,
+    ),
+    Family("xlm", "TFXLMModel", "XLMConfig", dropout_fields=("dropout", "attention_dropout"), float32_only=True),
     Family(
         "distilbert",
         "TFDistilBertModel",
