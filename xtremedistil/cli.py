@@ -4,11 +4,14 @@ Exit codes: 0 done; 1 a fault of ours (traceback); 2 something to mend in what w
 """
 
 import argparse
+import contextlib
 import dataclasses
+import importlib
 import os
 import sys
 import types
 import typing
+import warnings
 
 from xtremedistil import config as settings
 from xtremedistil.errors import InputError
@@ -93,6 +96,7 @@ def _run(verb: str, config) -> int:
 
             print(dry_run(config))
             return 0
+        _import_tensorflow(config.verbose)
         from xtremedistil.distillation.distil import distil
 
         print(distil(config).table())
@@ -100,6 +104,7 @@ def _run(verb: str, config) -> int:
         from xtremedistil.validation import check_predict
 
         check_predict(config)
+        _import_tensorflow(config.verbose)
         from xtremedistil.inference import predict_command
 
         predict_command(config)
@@ -108,6 +113,7 @@ def _run(verb: str, config) -> int:
 
         check_onnx_installed()
     elif verb == "ft":
+        _import_tensorflow(config.verbose)
         from xtremedistil.fine_tuning import continue_training
 
         print(continue_training(config).table())
@@ -115,25 +121,44 @@ def _run(verb: str, config) -> int:
         from xtremedistil.validation import check_baseline
 
         check_baseline(config)
+        _import_tensorflow(config.verbose)
         from xtremedistil.fine_tuning import fine_tune
 
         print(fine_tune(config).table())
     return 0
 
 
-def _quiet(verbose: bool) -> None:
-    """Keeps the noise of the libraries out; must run before TensorFlow is imported."""
-    if not verbose:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+def _import_tensorflow(verbose: bool) -> None:
+    """Imports TensorFlow, and keeps its noise and that of transformers out unless asked for."""
+    if verbose:
+        importlib.import_module("tensorflow")
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    with _stderr_to_nowhere():
+        tensorflow = importlib.import_module("tensorflow")
+    tensorflow.get_logger().setLevel("ERROR")
+    warnings.filterwarnings("ignore", module="tf_keras|transformers|huggingface_hub")
+
+
+@contextlib.contextmanager
+def _stderr_to_nowhere():
+    """TensorFlow's C++ code writes its greeting straight to file descriptor 2, whatever the log level."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
     values = vars(build_parser().parse_args(arguments))
     verb = values.pop("verb")
-    _quiet(values["verbose"])
     try:
         return _run(verb, VERBS[verb][0](**values))
     except InputError as error:

@@ -2,6 +2,9 @@
 baseline (`run_model_ft.py`)."""
 
 import os
+from dataclasses import dataclass
+
+import tensorflow as tf
 
 from xtremedistil import artefacts
 from xtremedistil.config import LEGACY_LEARNING_RATE, BaselineConfig, ContinueConfig, resolve_seed
@@ -14,9 +17,9 @@ from xtremedistil.models.families import find_family
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.teacher import build_teacher
 from xtremedistil.reporting.progress import Progress
-from xtremedistil.reporting.report import Report, ReportRow
+from xtremedistil.reporting.report import Report, ReportRow, label_stage_entry
 from xtremedistil.scoring import Scorer, milliseconds_per_row, parameter_count
-from xtremedistil.tasks import open_task
+from xtremedistil.tasks import Task, open_task
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.loop import Recipe
@@ -44,7 +47,8 @@ def continue_training(config: ContinueConfig) -> Report:
         table = word_embedding_variable(student.encoder) if saved["freeze_word_embedding"] else None
         parts = {name: [v for v in variables if v is not table] for name, variables in student.parts.items()}
         variables = [v for block in student.blocks.values() for v in block if v is not table]
-        report = _fit_and_report("student, continued", student.model, variables, parts, config, sets, task, tokenizer)
+        run = _LabelRun(config, task, tokenizer, sets, strategy)
+        report = run.fit_and_report("student, continued", student.model, variables, parts)
         save_weights(os.path.join(config.model_dir, artefacts.CONTINUED_WEIGHTS), parts)
     return report
 
@@ -58,13 +62,13 @@ def fine_tune(config: BaselineConfig) -> Report:
         seed_everything(resolve_seed(config.seed))
         set_precision(config.opt_policy)
         family = find_family(config.pt_model, read_config(config.pt_model_checkpoint)["model_type"])
-        with make_strategy(config.strategy, config.tpu).scope():
+        strategy = make_strategy(config.strategy, config.tpu)
+        with strategy.scope():
             encoder = load_encoder(config.pt_model_checkpoint, family, name="tf_model")
             teacher = build_teacher(encoder, family, kind=task.kind, num_labels=len(task.all_labels))
         variables = [variable for part in teacher.parts.values() for variable in part]
-        report = _fit_and_report(
-            "fine-tuned model", teacher.model, variables, teacher.parts, config, sets, task, tokenizer
-        )
+        run = _LabelRun(config, task, tokenizer, sets, strategy)
+        report = run.fit_and_report("fine-tuned model", teacher.model, variables, teacher.parts)
         save_weights(os.path.join(config.model_dir, artefacts.TEACHER_WEIGHTS), teacher.parts)
         tokenizer.save(config.model_dir)
         artefacts.write_json(os.path.join(config.model_dir, artefacts.METRICS), report.to_dict())
@@ -77,22 +81,29 @@ def _tokenizer_source(config: BaselineConfig) -> str:
     return XLM_R_TOKENIZER if config.multilingual else config.pt_model_checkpoint
 
 
-def _fit_and_report(name, model, variables, parts, config, sets: list[LabelledSet], task, tokenizer) -> Report:
-    train, dev, test = sets
-    scorer = Scorer(task, tokenizer.pad_id, config.batch_size)
-    progress = Progress()
-    progress.begin(name, later=[])
-    setting = LabelFit(
-        train.features, dev, scorer, config.batch_size, _recipe(config), make_strategy(config.strategy), progress
-    )
-    history = fit_on_labels(model, variables, setting)
-    metrics = scorer.metrics(make_predict_function(model), test)
-    primary = metrics["primary"]
-    speed = milliseconds_per_row(model, test.features, tokenizer.pad_id)
-    row = ReportRow(name, parameter_count(parts), primary, history.best_score, metrics[primary], speed)
-    stage = {"stage": name, "objective": "labels", "unfrozen": ["all"], "epochs": len(history.epochs)}
-    stage |= {"dev": history.best_score, "score": history.best_score, "seconds": history.seconds}
-    return Report([row], {name: metrics}, [stage])
+@dataclass(frozen=True)
+class _LabelRun:
+    """What the two commands share: a fit on train, chosen by dev, scored once on test."""
+
+    config: ContinueConfig | BaselineConfig
+    task: Task
+    tokenizer: Tokenizer
+    sets: list[LabelledSet]
+    strategy: tf.distribute.Strategy
+
+    def fit_and_report(self, name: str, model: tf.keras.Model, variables: list, parts: dict) -> Report:
+        train, dev, test = self.sets
+        scorer = Scorer(self.task, self.tokenizer.pad_id, self.config.batch_size)
+        progress = Progress()
+        progress.begin(name, later=[])
+        batch_size, recipe = self.config.batch_size, _recipe(self.config)
+        setting = LabelFit(train.features, dev, scorer, batch_size, recipe, self.strategy, progress)
+        history = fit_on_labels(model, variables, setting)
+        metrics = scorer.metrics(make_predict_function(model), test)
+        primary = metrics["primary"]
+        speed = milliseconds_per_row(model, test.features, self.tokenizer.pad_id)
+        row = ReportRow(name, parameter_count(parts), primary, history.best_score, metrics[primary], speed)
+        return Report([row], {name: metrics}, [label_stage_entry(name, history)])
 
 
 def _recipe(config: ContinueConfig | BaselineConfig) -> Recipe:

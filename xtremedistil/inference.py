@@ -80,7 +80,8 @@ def _load(student: Student, model_dir: str, path: str) -> None:
         table.assign(frozen)
 
 
-def _task(saved: dict) -> Task:
+def restore_task(saved: dict) -> Task:
+    """The task of a saved `xtremedistil-config.json`."""
     labels, pseudo = saved["label_list"], saved.get("pseudo_labels")
     return task_from_labels(labels, do_NER=saved["do_NER"], do_pairwise=saved["do_pairwise"], pseudo_labels=pseudo)
 
