@@ -116,4 +116,4 @@ def write_config(folder: Path, **values) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(values), encoding="utf-8")
 
 
-pytest_plugins = ["tests.model_fixtures"]
+pytest_plugins = ["tests.model_fixtures", "tests.command_fixtures"]

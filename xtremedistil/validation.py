@@ -120,7 +120,8 @@ def _flag_problems(config: DistilConfig) -> list[str]:
         problems.append(f"--dropout {config.dropout}: must be at least 0 and below 1")
     if config.hidden_size % config.num_attention_heads and not config.pt_student_checkpoint:
         problems.append(
-            f"--hidden_size {config.hidden_size} is not a multiple of --num_attention_heads {config.num_attention_heads}"
+            f"--hidden_size {config.hidden_size} is not a multiple of "
+            f"--num_attention_heads {config.num_attention_heads}"
         )
     if sorted(config.unfreeze_order.split(",")) != ["dense", "student"]:
         problems.append(f"--unfreeze_order {config.unfreeze_order}: give dense,student (top first) or student,dense")
@@ -186,8 +187,8 @@ def _size_problems(config: DistilConfig, teacher: EncoderShape, layers: int, wid
     lines = []
     if layers > teacher.layers:
         lines.append(
-            f"{flags[0]}: the student has {layers} layers, the teacher {config.pt_teacher_checkpoint} {teacher.layers}; "
-            f"distillation pairs them layer by layer and needs at most {teacher.layers}"
+            f"{flags[0]}: the student has {layers} layers, the teacher {config.pt_teacher_checkpoint} "
+            f"{teacher.layers}; distillation pairs them layer by layer and needs at most {teacher.layers}"
         )
     if width > teacher.hidden_size:
         lines.append(
@@ -209,7 +210,7 @@ def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[st
     if student.vocabulary == size:
         return []
     return [
-        f"--pt_student_checkpoint {config.pt_student_checkpoint} has {student.vocabulary} words, the teacher's tokenizer "
-        f"{size}.\nGive --compress_word_embedding (the student starts from the teacher's word embeddings), a student "
+        f"--pt_student_checkpoint {config.pt_student_checkpoint} has {student.vocabulary} words, the teacher's "
+        f"tokenizer {size}.\nGive --compress_word_embedding (the student starts from the teacher's word embeddings), a student "
         "checkpoint with the teacher's vocabulary, or no checkpoint"
     ]

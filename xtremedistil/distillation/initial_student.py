@@ -1,15 +1,15 @@
 """The student that a run starts from: a checkpoint or random weights, with the teacher's word embeddings reduced."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import tensorflow as tf
 
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus
+from xtremedistil.distillation.setting import Setting
 from xtremedistil.models.checkpoints import load_encoder, new_encoder, read_config
 from xtremedistil.models.embeddings import factorize, word_embedding_variable
 from xtremedistil.models.families import FAMILIES, find_family
+from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.student import Student, build_student
 from xtremedistil.models.teacher import Teacher
 from xtremedistil.training.strategy import seed_everything, stage_seed
@@ -18,28 +18,38 @@ STAGE = 1  # the student is born with stage 1, for seeds
 LONGEST_ROW = 512  # positions of a student from scratch, as BERT has
 
 
-@dataclass(frozen=True)
 class InitialStudent:
-    """A student and the word-embedding table that it starts from, float32 [V, H]."""
+    """A student on its way through the stages.
 
-    student: Student
-    word_embedding: np.ndarray
+    Fields:
+        student: the graph. predict: its inference function.
+        trainable_blocks: variables by block, without the word embeddings if they are frozen.
+        saved_parts: variables by layer of a weight file; frozen word embeddings stand in `word_embedding.npy` instead.
+    """
 
-    def trainable_blocks(self, freeze_word_embedding: bool) -> dict[str, list[tf.Variable]]:
-        """Variables by block, without the word embeddings if they are frozen."""
-        blocks = {name: list(variables) for name, variables in self.student.blocks.items()}
-        if freeze_word_embedding:
-            table = word_embedding_variable(self.student.encoder)
-            blocks["student"] = [variable for variable in blocks["student"] if variable is not table]
-        return blocks
+    def __init__(self, student: Student, *, compressed: bool, frozen: bool):
+        self.student = student
+        self.predict = make_predict_function(student.model)
+        self._table = word_embedding_variable(student.encoder)
+        self._compressed_table = self._table.numpy() if compressed else None
+        left_out = self._table if frozen else None
+        self.trainable_blocks = _without(left_out, student.blocks)
+        self.saved_parts = _without(left_out, student.parts)
+
+    def word_embedding_to_save(self) -> np.ndarray:
+        """float32 [V, H]: the teacher's embeddings as they were reduced; without reduction, the student's own."""
+        return self._table.numpy() if self._compressed_table is None else self._compressed_table
 
 
-def initial_student(
-    config: DistilConfig, corpus: Corpus, teacher: Teacher, strategy: tf.distribute.Strategy
-) -> InitialStudent:
+def _without(left_out: tf.Variable | None, groups: dict[str, list]) -> dict[str, list[tf.Variable]]:
+    return {name: [variable for variable in group if variable is not left_out] for name, group in groups.items()}
+
+
+def initial_student(setting: Setting, teacher: Teacher) -> InitialStudent:
     """Builds the student of a run; the same settings give the same weights."""
+    config, corpus = setting.config, setting.corpus
     seed_everything(stage_seed(config.seed, STAGE))
-    with strategy.scope():
+    with setting.strategy.scope():
         encoder, family = _encoder(config, corpus)
         student = build_student(
             encoder,
@@ -48,11 +58,11 @@ def initial_student(
             num_labels=len(corpus.task.all_labels),
             teacher_hidden_size=teacher.encoder.config.hidden_size,
         )
-    table = word_embedding_variable(encoder)
     if config.compress_word_embedding:
+        table = word_embedding_variable(encoder)
         full = word_embedding_variable(teacher.encoder).numpy()[: table.shape[0]]
         table.assign(factorize(full, table.shape[1], config.embedding_factorization, config.seed))
-    return InitialStudent(student, table.numpy())
+    return InitialStudent(student, compressed=config.compress_word_embedding, frozen=config.freeze_word_embedding)
 
 
 def _encoder(config: DistilConfig, corpus: Corpus):

@@ -1,4 +1,4 @@
-"""A fit on gold labels, scored on dev after each epoch: the teacher, the label stages, the baseline, continued training."""
+"""A fit on gold labels, scored after each epoch: the teacher, label stages, the baseline, continued training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 import os
 from dataclasses import dataclass
 
-import tensorflow as tf
-
 from xtremedistil.artefacts import (
     TEACHER_RECORD,
     TEACHER_WEIGHTS,
@@ -15,15 +13,13 @@ from xtremedistil.artefacts import (
 )
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus, data_fingerprint
-from xtremedistil.distillation.on_labels import LabelFit, fit_on_labels
+from xtremedistil.distillation.on_labels import fit_on_labels
+from xtremedistil.distillation.setting import Setting
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import load_encoder, read_config
 from xtremedistil.models.families import find_family
 from xtremedistil.models.teacher import Teacher, build_teacher
 from xtremedistil.reporting.progress import Progress
-from xtremedistil.scoring import Scorer
-from xtremedistil.training.learning_rate import LearningRate
-from xtremedistil.training.loop import Recipe
 from xtremedistil.training.strategy import seed_everything, stage_seed
 from xtremedistil.weights import load_weights, read_weights, save_weights
 
@@ -32,7 +28,7 @@ STAGE = 0  # the teacher's place in the plan, for seeds
 
 @dataclass(frozen=True)
 class TunedTeacher:
-    """A fine-tuned teacher; `key` is the fingerprint of its weights; `seconds` and `epochs` of its tuning (0 if read)."""
+    """A fine-tuned teacher; `key`: fingerprint of its weights; `seconds` and `epochs` of its tuning, 0 if read."""
 
     teacher: Teacher
     key: str
@@ -40,14 +36,13 @@ class TunedTeacher:
     epochs: int
 
 
-def tuned_teacher(
-    config: DistilConfig, corpus: Corpus, scorer: Scorer, strategy: tf.distribute.Strategy, progress: Progress
-) -> TunedTeacher:
+def tuned_teacher(setting: Setting) -> TunedTeacher:
     """Reads the fine-tuned teacher of `teacher_model_dir`, or tunes and saves it.
 
     Raises:
         InputError: the file there belongs to other data, labels or another checkpoint.
     """
+    config, corpus, progress = setting.config, setting.corpus, setting.progress
     path = os.path.join(config.teacher_model_dir, TEACHER_WEIGHTS)
     record_path = os.path.join(config.teacher_model_dir, TEACHER_RECORD)
     record = _record(config, corpus)
@@ -55,34 +50,23 @@ def tuned_teacher(
     num_labels = _checked_labels(path, record_path, record, corpus, progress) if found else len(corpus.task.all_labels)
     seed_everything(stage_seed(config.seed, STAGE))
     family = find_family(config.pt_teacher, read_config(config.pt_teacher_checkpoint)["model_type"])
-    with strategy.scope():
+    with setting.strategy.scope():
         encoder = load_encoder(config.pt_teacher_checkpoint, family, name="tf_model")
         teacher = build_teacher(encoder, family, kind=corpus.task.kind, num_labels=num_labels)
     if found:
         load_weights(path, teacher.parts)
         progress.say(f"teacher: read from {path}")
         return TunedTeacher(teacher, fingerprint(path), 0.0, 0)
-    history = fit_on_labels(teacher.model, _trainable(teacher), _fit(config, corpus, scorer, strategy, progress))
+    recipe = setting.recipe(config.teacher_learning_rate, config.teacher_epochs, STAGE)
+    progress.begin("teacher", later=[])
+    history = fit_on_labels(teacher.model, _trainable(teacher), setting.label_fit(recipe, config.teacher_batch_size))
     save_weights(path, teacher.parts)
     write_json(record_path, record)
     return TunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs))
 
 
-def _trainable(teacher: Teacher) -> list[tf.Variable]:
+def _trainable(teacher: Teacher) -> list:
     return [variable for part in teacher.parts.values() for variable in part]
-
-
-def _fit(config: DistilConfig, corpus: Corpus, scorer: Scorer, strategy, progress: Progress) -> LabelFit:
-    rate = LearningRate(
-        config.teacher_learning_rate,
-        config.teacher_epochs,
-        config.decay_epochs,
-        config.warmup_ratio,
-        config.lr_schedule,
-    )
-    recipe = Recipe(rate, config.patience, config.max_grad_norm, stage_seed(config.seed, STAGE))
-    progress.begin("teacher", later=[])
-    return LabelFit(corpus.train.features, corpus.dev, scorer, config.teacher_batch_size, recipe, strategy, progress)
 
 
 def _record(config: DistilConfig, corpus: Corpus) -> dict:

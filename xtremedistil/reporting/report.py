@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass, field
 
+from xtremedistil.artefacts import read_json
 from xtremedistil.reporting.progress import clock
 
 
@@ -55,6 +56,12 @@ class Report:
 
     def to_dict(self) -> dict:
         return dataclasses.asdict(self)
+
+
+def read_report(path: str) -> Report:
+    """The report of a finished run."""
+    saved = read_json(path)
+    return Report(**saved | {"rows": [ReportRow(**row) for row in saved["rows"]]})
 
 
 def aligned(lines: list[list[str]]) -> str:

@@ -1,0 +1,31 @@
+"""A fit that is done once: its weights and history on disk, or read from there."""
+
+import os
+from collections.abc import Callable
+
+from xtremedistil import artefacts
+from xtremedistil.training.loop import History
+from xtremedistil.weights import load_weights, save_weights
+
+
+def once(path: str, parts: dict[str, list], work: Callable[[], History]) -> dict:
+    """Runs `work` and saves what it left in `parts`; or loads that, if both weights and history are there.
+
+    Args:
+        path: of the weight file; the history stands beside it, with the original's ending `-history.json`.
+        parts: layer name -> variables.
+
+    Returns:
+        the saved record: "score" and "best_epoch" of the weights kept, "epochs", "seconds", and "history" by epoch.
+    """
+    history_path = path.removesuffix(".h5") + "-history.json"
+    # The history is written last: without it, the weights may be of an older attempt.
+    if os.path.isfile(path) and os.path.isfile(history_path):
+        load_weights(path, parts)
+        return artefacts.read_json(history_path)
+    history = work()
+    record = {"score": history.best_score, "best_epoch": history.best_epoch, "epochs": len(history.epochs)}
+    record |= {"seconds": history.seconds, "history": history.epochs}
+    save_weights(path, parts)
+    artefacts.write_json(history_path, record)
+    return record

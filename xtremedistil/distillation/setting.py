@@ -1,0 +1,68 @@
+"""What the steps of one distillation share: settings, data, devices, and where things are written."""
+
+import os
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from xtremedistil.config import DistilConfig
+from xtremedistil.distillation.corpus import Corpus, LabelledSet, read_corpus
+from xtremedistil.distillation.on_labels import LabelFit
+from xtremedistil.reporting.progress import Progress
+from xtremedistil.scoring import Scorer
+from xtremedistil.tasks.tokenizer import Tokenizer
+from xtremedistil.training.learning_rate import LearningRate
+from xtremedistil.training.loop import Recipe
+from xtremedistil.training.strategy import make_strategy, stage_seed
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A distillation's surroundings; nothing in it changes during the run.
+
+    Fields:
+        config: settled by `config.resolve`.
+    """
+
+    config: DistilConfig
+    corpus: Corpus
+    scorer: Scorer
+    strategy: tf.distribute.Strategy
+    progress: Progress
+
+    @property
+    def pad_id(self) -> int:
+        return self.corpus.tokenizer.pad_id
+
+    @property
+    def selection(self) -> LabelledSet:
+        """The set that decides between epochs and stages: dev; the original took the test file."""
+        return self.corpus.test if self.config.legacy else self.corpus.dev
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.config.model_dir, name)
+
+    def global_batch(self, per_replica: int) -> int:
+        return per_replica * self.strategy.num_replicas_in_sync
+
+    def recipe(self, peak: float, epochs: int, *place: int) -> Recipe:
+        """How a fit goes; `place` (stage, chunk) gives it a seed of its own."""
+        config = self.config
+        rate = LearningRate(peak, epochs, config.decay_epochs, config.warmup_ratio, config.lr_schedule)
+        return Recipe(rate, config.patience, config.max_grad_norm, stage_seed(config.seed, *place))
+
+    def label_fit(self, recipe: Recipe, batch_size: int) -> LabelFit:
+        train = self.corpus.train.features
+        return LabelFit(train, self.selection, self.scorer, batch_size, recipe, self.strategy, self.progress)
+
+
+def open_setting(config: DistilConfig) -> Setting:
+    """Reads and encodes all files, and chooses devices.
+
+    Raises:
+        InputError: a file cannot be used, or the devices cannot be reached.
+    """
+    tokenizer = Tokenizer.load(config.pt_teacher_checkpoint)
+    corpus = read_corpus(config, tokenizer)
+    scorer = Scorer(corpus.task, tokenizer.pad_id, config.teacher_batch_size, config.legacy)
+    return Setting(config, corpus, scorer, make_strategy(config.strategy, config.tpu), Progress())

@@ -1,0 +1,168 @@
+"""Stages on the transfer set: chunk by chunk, towards the teacher's states or logits."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from xtremedistil.artefacts import TARGETS
+from xtremedistil.distillation.checkpoints import once
+from xtremedistil.distillation.initial_student import InitialStudent
+from xtremedistil.distillation.layer_map import Match, last_layers
+from xtremedistil.distillation.objectives import logits_objective, representation_objective
+from xtremedistil.distillation.setting import Setting
+from xtremedistil.distillation.stages import Stage, checkpoint_name
+from xtremedistil.distillation.targets import Targets, compute_targets
+from xtremedistil.distillation.tuned_teacher import TunedTeacher
+from xtremedistil.models.forward import INPUT_NAMES
+from xtremedistil.tasks.features import Features
+from xtremedistil.training.batches import TrainingBatches
+from xtremedistil.training.loop import History, Loss, Objective, Trainer, fit
+from xtremedistil.training.strategy import stage_seed
+
+
+@dataclass(frozen=True)
+class TargetSource:
+    """Teacher outputs of parts of the transfer set, computed when first asked for."""
+
+    setting: Setting
+    teacher: TunedTeacher
+
+    def chunk(self, start: int, names: Sequence[str]) -> Targets:
+        """Of the chunk that begins with row `start`."""
+        transfer = self.setting.corpus.transfer
+        end = min(start + self.setting.config.distil_chunk_size, len(transfer))
+        return self._of(transfer.take(np.arange(start, end)), f"chunk-{start}", names)
+
+    def held_out(self, names: Sequence[str]) -> Targets:
+        return self._of(self.setting.corpus.held_out, "held-out", names)
+
+    def _of(self, rows: Features, name: str, names: Sequence[str]) -> Targets:
+        # Logits always: the logit stages follow, and the teacher has run anyway.
+        wanted = sorted({"logits", *names})
+        setting = self.setting
+        targets = compute_targets(
+            self.teacher.teacher.feature_model(wanted),
+            rows,
+            wanted,
+            os.path.join(setting.path(TARGETS), name),
+            pad_id=setting.pad_id,
+            batch_size=setting.config.teacher_batch_size,
+            key=f"{self.teacher.key}, {len(rows)} rows",
+            progress=setting.progress.count(f"teacher's outputs ({name})"),
+        )
+        return targets.select(names)
+
+
+class TransferFit:
+    """One stage: a model, an objective and an optimizer over all chunks.
+
+    Args:
+        extra: parts of the checkpoint that belong to this stage alone, layer name -> variables.
+        names: teacher outputs that the objective reads.
+        score: of the weights as they stand, higher is better; decides when a fit ends and which chunk is kept.
+    """
+
+    def __init__(self, setting: Setting, student: InitialStudent, stage: Stage, source: TargetSource):
+        self._setting, self._student, self._stage, self._source = setting, student, stage, source
+        build = self._representation if stage.objective == "representation" else self._logits
+        self._model, self._objective, self._names, extra = build()
+        self.parts = student.saved_parts | extra
+        blocks = [student.trainable_blocks[name] for name in stage.unfrozen] + list(extra.values())
+        self.variables = [variable for block in blocks for variable in block]
+        self._trainer: Trainer | None = None
+        self._held_out: HeldOutLoss | None = None
+
+    def run(self) -> dict:
+        """Chunk after chunk, until the score has not risen for `patience` of them; the best one's weights stay.
+
+        Returns:
+            "score" of these weights; "epochs" and "seconds" of all chunks together.
+        """
+        best, kept, waited, epochs, seconds = -np.inf, None, 0, 0, 0.0
+        for start in range(0, len(self._setting.corpus.transfer), self._setting.config.distil_chunk_size):
+            path = self._setting.path(checkpoint_name(self._stage, start))
+            record = once(path, self.parts, lambda start=start: self._fit_chunk(start))
+            epochs, seconds = epochs + record["epochs"], seconds + record["seconds"]
+            if record["score"] > best:
+                best, waited = record["score"], 0
+                kept = [variable.numpy() for variable in self.variables]
+                continue
+            waited += 1
+            for variable, value in zip(self.variables, kept, strict=True):
+                variable.assign(value)
+            if waited >= self._setting.config.patience:
+                break
+        return {"score": best, "epochs": epochs, "seconds": seconds}
+
+    def _fit_chunk(self, start: int) -> History:
+        """Trains on one chunk; the optimizer's state goes on from chunk to chunk."""
+        setting, stage = self._setting, self._stage
+        if self._trainer is None:
+            recipe = setting.recipe(stage.learning_rate, stage.epochs, stage.number)
+            self._trainer = Trainer(self._model, self.variables, self._objective, setting.strategy, recipe)
+        targets = self._source.chunk(start, self._names)
+        seed = stage_seed(setting.config.seed, stage.number, start)
+        rows = setting.global_batch(stage.batch_size)
+        batches = TrainingBatches(targets.features, rows, setting.pad_id, seed, targets)
+        return fit(self._trainer, batches, self._score, setting.progress.step)
+
+    def _logits(self):
+        return self._student.student.model, logits_objective(self._setting.config.legacy), ["logits"], {}
+
+    def _representation(self):
+        config = self._setting.config
+        matches = _matches(config, self._source.teacher, self._student)
+        with self._setting.strategy.scope():
+            model, projections = self._student.student.matching_model(matches)
+        extra = {layer.name: list(layer.variables) for layer in projections}
+        objective = representation_objective(matches, config.legacy)
+        return model, objective, sorted({match.teacher_name for match in matches}), extra
+
+    def _score(self) -> float:
+        """The dev metric; for states, which nobody reads, minus the loss on the held-out slice."""
+        if self._stage.objective == "logits":
+            return self._setting.scorer.primary(self._student.predict, self._setting.selection)
+        if self._held_out is None:
+            targets = self._source.held_out(self._names)
+            self._held_out = HeldOutLoss(self._model, self._objective, targets, self._setting.pad_id)
+        return -self._held_out()
+
+
+def _matches(config, teacher: TunedTeacher, student: InitialStudent) -> list[Match]:
+    return last_layers(
+        teacher_layers=teacher.teacher.encoder.config.num_hidden_layers,
+        student_layers=student.student.encoder.config.num_hidden_layers,
+        multi_hidden_states=config.distil_multi_hidden_states,
+        attention=config.distil_attention,
+        hidden_weight=config.hidden_weight,
+        attention_weight=config.attention_weight,
+    )
+
+
+class HeldOutLoss:
+    """An objective over fixed rows in inference mode: the weighted sum of its terms, each averaged over all rows."""
+
+    def __init__(
+        self, model: tf.keras.Model, objective: Objective, targets: Targets, pad_id: int, batch_size: int = 64
+    ):
+        self._batches = TrainingBatches(targets.features, batch_size, pad_id, seed=0, targets=targets)
+
+        def sums(batch):
+            outputs = model({name: batch[name] for name in INPUT_NAMES}, training=False)
+            return {name: _weighted(term) for name, term in objective(outputs, batch).items()}
+
+        self._sums = tf.function(sums, reduce_retracing=True)
+
+    def __call__(self) -> float:
+        totals: dict[str, np.ndarray] = {}
+        for (batch,) in self._batches.epoch(0, replicas=1):
+            for name, value in self._sums(batch).items():
+                totals[name] = totals.get(name, 0.0) + value.numpy()
+        return float(sum(weighted / max(count, 1.0) for weighted, count in totals.values()))
+
+
+def _weighted(term: Loss) -> tf.Tensor:
+    return tf.stack([term.weight * term.value * term.count, term.count])
