@@ -22,7 +22,6 @@ from xtremedistil.models.forward import make_predict_function, predict_logits
 from xtremedistil.models.student import Student, build_student
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks import Task, task_from_labels
-from xtremedistil.tasks.files import find_file, read_lines
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.strategy import set_precision
 from xtremedistil.weights import load_weights, weight_name
@@ -129,6 +128,17 @@ class Predictor:
         logits = predict_logits(self._predict, features, batch_size=self._batch_size, pad_id=self.tokenizer.pad_id)
         return self.task.decode(features, logits, examples)
 
+    def piece_tags(self, examples: Sequence) -> Iterator[tuple[list[str], list[str]]]:
+        """Pieces and tags of each example, without the special pieces around it, cut to the longest row."""
+        features = self.task.encode(examples, self.tokenizer, self._seq_len, legacy=True)
+        logits = predict_logits(self._predict, features, batch_size=self._batch_size, pad_id=self.tokenizer.pad_id)
+        before, after = len(self.tokenizer.start_ids), len(self.tokenizer.end_ids)
+        tags = self.task.piece_tags([values.argmax(axis=-1) for values in logits])
+        for number, row in enumerate(tags):
+            real = int(features.row(number)["attention_mask"].sum()) - after
+            ids = features.row(number)["input_ids"][before:real]
+            yield self.tokenizer.tokens(ids.tolist()), row[before:real]
+
 
 def load_predictor(
     model_dir: str,
@@ -169,6 +179,11 @@ def predict_command(config: PredictConfig) -> None:
 def evaluate_folder(config: PredictConfig, predictor: Predictor) -> dict:
     """Metrics of the task's test file."""
     saved = artefacts.read_config(config.model_dir)
+    if config.legacy and predictor.task.kind == "token_classification" and not predictor.task.pseudo_labels:
+        raise InputError(
+            f"--legacy: {config.model_dir} has no labels for word pieces, so it cannot have the original's score. "
+            "Leave --legacy away, or distil with --legacy."
+        )
     folder = config.task or saved["task"]
     task, tokenizer = predictor.task, predictor.tokenizer
     examples = task.read(os.path.join(folder, "test.tsv"), labelled=True)
@@ -179,33 +194,43 @@ def evaluate_folder(config: PredictConfig, predictor: Predictor) -> dict:
 
 def predict_file(config: PredictConfig, predictor: Predictor) -> str:
     """Labels `pred_file` block by block; one line out for each line in, in the same order; returns the path."""
+    if config.legacy and predictor.task.kind == "token_classification":
+        return _predict_pieces(config, predictor)
     as_json = config.output_format == "json"
     name = artefacts.JSON_PREDICTIONS if as_json else artefacts.PREDICTIONS
     path = os.path.join(config.model_dir, name)
-    lines = (text for _, text in read_lines(find_file(config.pred_file)))
     write = _json_line if as_json else _text_line
     with artefacts.atomic_file(path) as file:
-        for block in _blocks(lines, LINES_AT_A_TIME):
-            examples = [predictor.task.prediction_example(line) for line in block]
+        for examples in _blocks(predictor.task.read_prediction_lines(config.pred_file), LINES_AT_A_TIME):
             probabilities = predictor.example_probabilities(examples)
             labels = predictor.task.predict_labels(probabilities)
-            for line, example, answer, chances in zip(block, examples, labels, probabilities, strict=True):
-                file.write(write(predictor.task, line, example, answer, chances) + "\n")
+            for example, answer, chances in zip(examples, labels, probabilities, strict=True):
+                file.write(write(predictor.task, example, answer, chances) + "\n")
     return path
 
 
-def _blocks(lines: Iterable[str], size: int) -> Iterator[list[str]]:
-    iterator = iter(lines)
+def _predict_pieces(config: PredictConfig, predictor: Predictor) -> str:
+    """The original's layout: word pieces, a tab, and a tag for each piece, pseudo-labels too; long lines are cut."""
+    path = os.path.join(config.model_dir, artefacts.PREDICTIONS)
+    with artefacts.atomic_file(path) as file:
+        for block in _blocks(predictor.task.read_prediction_lines(config.pred_file), LINES_AT_A_TIME):
+            for pieces, tags in predictor.piece_tags(block):
+                file.write(f"{' '.join(pieces)}\t{' '.join(tags)}\n")
+    return path
+
+
+def _blocks(items: Iterable, size: int) -> Iterator[list]:
+    iterator = iter(items)
     while block := list(islice(iterator, size)):
         yield block
 
 
-def _text_line(task: Task, line: str, example, answer, chances) -> str:
+def _text_line(task: Task, example, answer, chances) -> str:
     labels = " ".join(answer) if task.kind == "token_classification" else str(answer)
     return f"{task.text_of(example)}\t{labels}"
 
 
-def _json_line(task: Task, line: str, example, answer, chances) -> str:
+def _json_line(task: Task, example, answer, chances) -> str:
     entry = {"labels" if task.kind == "token_classification" else "label": answer}
     entry = {"text": task.text_of(example), **entry}
     entry["probabilities"] = [[round(float(p), 6) for p in row] for row in np.atleast_2d(chances)]

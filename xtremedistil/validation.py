@@ -211,6 +211,6 @@ def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[st
         return []
     return [
         f"--pt_student_checkpoint {config.pt_student_checkpoint} has {student.vocabulary} words, the teacher's "
-        f"tokenizer {size}.\nGive --compress_word_embedding (the student starts from the teacher's word embeddings), a student "
-        "checkpoint with the teacher's vocabulary, or no checkpoint"
+        f"tokenizer {size}.\nGive --compress_word_embedding (the student starts from the teacher's word "
+        "embeddings), a student checkpoint with the teacher's vocabulary, or no checkpoint"
     ]

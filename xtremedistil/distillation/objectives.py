@@ -11,43 +11,49 @@ from xtremedistil.training.loop import Loss, Objective
 PREFIX = "teacher_"  # of targets in a batch
 
 
-def _position_mask(batch, like: tf.Tensor, legacy: bool) -> tf.Tensor:
-    """float32 [B] or [B, S], as `like` (a tensor [B, ...] without its last axis) has positions or not.
+REAL, ALL, FIRST = "real", "all", "first"  # positions that a loss counts
 
-    The original's losses count padding: under `legacy` all positions of real rows count.
+
+def _mask(batch, positions: str) -> tf.Tensor:
+    """float32 [B, S]: 1 where a loss counts. The original counted padding, and of classified rows the first position."""
+    attention_mask = batch["attention_mask"]
+    if positions == REAL:
+        mask = attention_mask
+    elif positions == ALL:
+        mask = tf.ones_like(attention_mask)
+    else:
+        mask = tf.one_hot(tf.zeros_like(attention_mask[:, 0]), tf.shape(attention_mask)[1], dtype=tf.int32)
+    return tf.cast(mask, tf.float32) * batch["row_mask"][:, None]
+
+
+def representation_objective(matches: Sequence[Match], states: str = REAL, maps: str = REAL) -> Objective:
+    """Hidden states and attention maps of the matches (stage 1).
+
+    Args:
+        states, maps: positions that count, "real", "all" or "first".
     """
-    rows = batch["row_mask"]
-    if like.shape.rank == 2:
-        return rows
-    mask = tf.ones_like(batch["attention_mask"]) if legacy else batch["attention_mask"]
-    return tf.cast(mask, tf.float32) * rows[:, None]
-
-
-def representation_objective(matches: Sequence[Match], legacy: bool = False) -> Objective:
-    """Hidden states and attention maps of the matches (stage 1)."""
 
     def objective(outputs, batch):
-        return {match.name: _match_loss(match, outputs[match.name], batch, legacy) for match in matches}
+        masks = {"hidden_states": _mask(batch, states), "attentions": _mask(batch, maps)}
+        return {match.name: _match_loss(match, outputs[match.name], batch, masks[match.feature]) for match in matches}
 
     return objective
 
 
-def _match_loss(match: Match, student: tf.Tensor, batch, legacy: bool) -> Loss:
+def _match_loss(match: Match, student: tf.Tensor, batch, mask: tf.Tensor) -> Loss:
     teacher = batch[PREFIX + match.teacher_name]
     if match.feature == "hidden_states":
-        mask = _position_mask(batch, student, legacy)
         return Loss(hidden_mse(teacher=teacher, student=student, mask=mask), tf.reduce_sum(mask), match.weight)
-    mask = _position_mask(batch, student[:, 0], legacy)
     pairs = tf.reduce_sum(tf.square(tf.reduce_sum(mask, axis=-1)))
     return Loss(attention_mse(teacher=teacher, student=student, mask=mask), pairs, match.weight)
 
 
-def logits_objective(legacy: bool = False) -> Objective:
-    """Mean squared error with the teacher's logits."""
+def logits_objective(positions: str = REAL) -> Objective:
+    """Mean squared error with the teacher's logits, of rows or of their positions."""
 
     def objective(outputs, batch):
         student = outputs["logits"]
-        mask = _position_mask(batch, student, legacy)
+        mask = batch["row_mask"] if student.shape.rank == 2 else _mask(batch, positions)
         value = logits_mse(teacher=batch[PREFIX + "logits"], student=student, mask=mask)
         return {"logits": Loss(value, tf.reduce_sum(mask))}
 

@@ -11,7 +11,7 @@ from xtremedistil.artefacts import TARGETS
 from xtremedistil.distillation.checkpoints import once
 from xtremedistil.distillation.initial_student import InitialStudent
 from xtremedistil.distillation.layer_map import Match, last_layers
-from xtremedistil.distillation.objectives import logits_objective, representation_objective
+from xtremedistil.distillation.objectives import ALL, FIRST, REAL, logits_objective, representation_objective
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name
 from xtremedistil.distillation.targets import Targets, compute_targets
@@ -110,7 +110,12 @@ class TransferFit:
         return fit(self._trainer, batches, self._score, setting.progress.step)
 
     def _logits(self):
-        return self._student.student.model, logits_objective(self._setting.config.legacy), ["logits"], {}
+        return (
+            self._student.student.model,
+            logits_objective(ALL if self._setting.config.legacy else REAL),
+            ["logits"],
+            {},
+        )
 
     def _representation(self):
         config = self._setting.config
@@ -118,7 +123,7 @@ class TransferFit:
         with self._setting.strategy.scope():
             model, projections = self._student.student.matching_model(matches)
         extra = {layer.name: list(layer.variables) for layer in projections}
-        objective = representation_objective(matches, config.legacy)
+        objective = representation_objective(matches, *_counted_positions(self._setting))
         return model, objective, sorted({match.teacher_name for match in matches}), extra
 
     def _score(self) -> float:
@@ -129,6 +134,13 @@ class TransferFit:
             targets = self._source.held_out(self._names)
             self._held_out = HeldOutLoss(self._model, self._objective, targets, self._setting.pad_id)
         return -self._held_out()
+
+
+def _counted_positions(setting: Setting) -> tuple[str, str]:
+    """Of states and of maps."""
+    if not setting.config.legacy:
+        return REAL, REAL
+    return (ALL if setting.corpus.task.kind == "token_classification" else FIRST), ALL
 
 
 def _matches(config, teacher: TunedTeacher, student: InitialStudent) -> list[Match]:
