@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xtremedistil.distillation.losses import attention_mse, hidden_mse, label_cross_entropy, logits_mse
+from xtremedistil.distillation.losses import (
+    attention_mse,
+    attention_squared_distance,
+    hidden_mse,
+    label_cross_entropy,
+    logits_mse,
+)
 
 MSE = [hidden_mse, logits_mse]
 
@@ -57,6 +63,19 @@ def test_attention_mse_of_other_head_counts_compares_averages():
     teacher = np.stack([np.full((2, 2), 0.2), np.full((2, 2), 0.6)])[None].astype("float32")
     student = np.full((1, 1, 2, 2), 0.4, "float32")
     assert float(attention_mse(teacher=teacher, student=student)) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_attention_squared_distance_sums_over_keys_and_averages_over_queries():
+    teacher = np.array([[[[1.0, 0.0], [0.5, 0.5]]]], "float32")
+    student = np.array([[[[0.0, 1.0], [0.5, 0.5]]]], "float32")
+    assert float(attention_squared_distance(teacher=teacher, student=student)) == pytest.approx(1.0)  # (2 + 0) / 2
+
+
+def test_attention_squared_distance_leaves_out_masked_queries_and_keys():
+    teacher = np.array([[[[1.0, np.nan], [np.inf, 0.5]]]], "float32")
+    student = np.array([[[[0.5, 9.0], [9.0, 9.0]]]], "float32")
+    value = attention_squared_distance(teacher=teacher, student=student, mask=[[1, 0]])
+    assert float(value) == pytest.approx(0.25)
 
 
 def test_label_cross_entropy_of_even_logits_is_ln_of_the_labels():

@@ -108,7 +108,7 @@ def _number_problems(config) -> list[str]:
         problems.append(f"--seq_len {config.seq_len}: must be at least 3 (two special tokens and a piece)")
     if not 0 <= config.warmup_ratio <= 1:
         problems.append(f"--warmup_ratio {config.warmup_ratio}: must be from 0 to 1")
-    for name in ("max_grad_norm", "hidden_weight", "attention_weight"):
+    for name in ("max_grad_norm", "hidden_weight", "embedding_weight", "attention_weight"):
         if getattr(config, name, 0) < 0:
             problems.append(f"--{name} {getattr(config, name)}: must not be negative")
     return problems

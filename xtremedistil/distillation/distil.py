@@ -97,11 +97,11 @@ def _teacher(setting: Setting, report: Report) -> TunedTeacher:
 
 
 def _baseline(setting: Setting, teacher: TunedTeacher, report: Report) -> None:
-    """The same student on the labels alone, all blocks at once, at the rate of a first training."""
+    """The same student on the labels alone: all blocks at once, and no fewer epochs than any stage may have."""
     config = setting.config
     initial = initial_student(setting, teacher.teacher)
     variables = [v for block in initial.trainable_blocks.values() for v in block]
-    recipe = setting.recipe(config.learning_rate, config.ft_epochs, BASELINE_PLACE)
+    recipe = setting.recipe(config.learning_rate, max(config.ft_epochs, config.distil_epochs), BASELINE_PLACE)
     setting.progress.begin("student on the labels alone", later=[])
     record = once(
         setting.path(artefacts.BASELINE_WEIGHTS),

@@ -87,6 +87,7 @@ def dry_run(config: DistilConfig) -> DryRun:
         multi_hidden_states=config.distil_multi_hidden_states,
         attention=config.distil_attention,
         hidden_weight=config.hidden_weight,
+        embedding_weight=config.embedding_weight,
         attention_weight=config.attention_weight,
     )
     return DryRun(config, corpus, teacher, student, plan_stages(config, blocks), matches)

@@ -15,6 +15,7 @@ from xtremedistil.models.teacher import Teacher
 from xtremedistil.training.strategy import seed_everything, stage_seed
 
 STAGE = 1  # the student is born with stage 1, for seeds
+EMBEDDING_SPREAD = 0.025  # standard deviation; that of new position embeddings is 0.02
 LONGEST_ROW = 512  # positions of a student from scratch, as BERT has
 
 
@@ -61,7 +62,8 @@ def initial_student(setting: Setting, teacher: Teacher) -> InitialStudent:
     if config.compress_word_embedding:
         table = word_embedding_variable(encoder)
         full = word_embedding_variable(teacher.encoder).numpy()[: table.shape[0]]
-        table.assign(factorize(full, table.shape[1], config.embedding_factorization, config.seed))
+        reduced = factorize(full, table.shape[1], config.embedding_factorization, config.seed)
+        table.assign(reduced if config.legacy else reduced * (EMBEDDING_SPREAD / reduced.std()))
     return InitialStudent(student, compressed=config.compress_word_embedding, frozen=config.freeze_word_embedding)
 
 

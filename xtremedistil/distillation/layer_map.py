@@ -32,12 +32,13 @@ def last_layers(
     multi_hidden_states: bool,
     attention: bool,
     hidden_weight: float = 1.0,
+    embedding_weight: float = 1.0,
     attention_weight: float = 1.0,
 ) -> list[Match]:
     """The original's pairing, top with top: student state [-i] with teacher state [-i].
 
-    With `multi_hidden_states` all student states take part, also the embeddings; `attention` adds the maps of all
-    student layers. The top pair comes first.
+    With `multi_hidden_states` all student states take part, also the embeddings (left out where `embedding_weight` is
+    0); `attention` adds the maps of all student layers. The top pair comes first.
 
     Raises:
         ValueError: the student has more layers than the teacher.
@@ -45,8 +46,10 @@ def last_layers(
     if student_layers > teacher_layers:
         raise ValueError(f"The student has {student_layers} layers and the teacher only {teacher_layers}.")
     depth = teacher_layers - student_layers
-    states = range(student_layers, -1, -1) if multi_hidden_states else [student_layers]
+    states = range(student_layers, 0, -1) if multi_hidden_states else [student_layers]
     matches = [Match(f"hidden_{i}", "hidden_states", i + depth, i, hidden_weight) for i in states]
+    if multi_hidden_states and embedding_weight:
+        matches.append(Match("hidden_0", "hidden_states", depth, 0, embedding_weight))
     if attention:
         maps = range(student_layers - 1, -1, -1)
         matches += [Match(f"attention_{i}", "attentions", i + depth, i, attention_weight) for i in maps]

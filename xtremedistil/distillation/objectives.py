@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from xtremedistil.distillation.layer_map import Match
-from xtremedistil.distillation.losses import attention_mse, hidden_mse, label_cross_entropy, logits_mse
+from xtremedistil.distillation.losses import (
+    attention_mse,
+    attention_squared_distance,
+    hidden_mse,
+    label_cross_entropy,
+    logits_mse,
+)
 from xtremedistil.training.loop import Loss, Objective
 
 PREFIX = "teacher_"  # of targets in a batch
@@ -15,7 +21,7 @@ REAL, ALL, FIRST = "real", "all", "first"  # positions that a loss counts
 
 
 def _mask(batch, positions: str) -> tf.Tensor:
-    """float32 [B, S]: 1 where a loss counts. The original counted padding, and of classified rows the first position."""
+    """float32 [B, S], 1 where a loss counts: at real positions, at all of real rows, or at their first."""
     attention_mask = batch["attention_mask"]
     if positions == REAL:
         mask = attention_mask
@@ -26,24 +32,46 @@ def _mask(batch, positions: str) -> tf.Tensor:
     return tf.cast(mask, tf.float32) * batch["row_mask"][:, None]
 
 
-def representation_objective(matches: Sequence[Match], states: str = REAL, maps: str = REAL) -> Objective:
-    """Hidden states and attention maps of the matches (stage 1).
-
-    Args:
-        states, maps: positions that count, "real", "all" or "first".
-    """
+def representation_objective(matches: Sequence[Match]) -> Objective:
+    """Hidden states and attention maps of the matches, at real positions (stage 1)."""
 
     def objective(outputs, batch):
-        masks = {"hidden_states": _mask(batch, states), "attentions": _mask(batch, maps)}
-        return {match.name: _match_loss(match, outputs[match.name], batch, masks[match.feature]) for match in matches}
+        mask = _mask(batch, REAL)
+        count = tf.reduce_sum(mask)
+        losses = {"hidden_states": hidden_mse, "attentions": attention_squared_distance}
+        return {
+            match.name: Loss(
+                losses[match.feature](
+                    teacher=batch[PREFIX + match.teacher_name], student=outputs[match.name], mask=mask
+                ),
+                count,
+                match.weight,
+            )
+            for match in matches
+        }
 
     return objective
 
 
-def _match_loss(match: Match, student: tf.Tensor, batch, mask: tf.Tensor) -> Loss:
+def original_representation_objective(matches: Sequence[Match], states: str) -> Objective:
+    """As the original had it: plain means, over padding too.
+
+    Args:
+        states: positions at which hidden states count, "all" or "first".
+    """
+
+    def objective(outputs, batch):
+        return {match.name: _original_loss(match, outputs[match.name], batch, states) for match in matches}
+
+    return objective
+
+
+def _original_loss(match: Match, student: tf.Tensor, batch, states: str) -> Loss:
     teacher = batch[PREFIX + match.teacher_name]
     if match.feature == "hidden_states":
+        mask = _mask(batch, states)
         return Loss(hidden_mse(teacher=teacher, student=student, mask=mask), tf.reduce_sum(mask), match.weight)
+    mask = _mask(batch, ALL)
     pairs = tf.reduce_sum(tf.square(tf.reduce_sum(mask, axis=-1)))
     return Loss(attention_mse(teacher=teacher, student=student, mask=mask), pairs, match.weight)
 

@@ -58,13 +58,14 @@ def plan_stages(config: DistilConfig, blocks: Sequence[str]) -> list[Stage]:
 
 
 def _stage(config: DistilConfig, number: int, objective: str, unfrozen: tuple[str, ...]) -> Stage:
+    rate = {
+        "representation": config.representation_learning_rate,
+        "logits": config.learning_rate,
+        "labels": config.label_learning_rate,
+    }[objective]
     if objective == "labels":
-        return Stage(
-            number, objective, unfrozen, config.ft_epochs, config.label_learning_rate, config.student_ft_batch_size
-        )
-    return Stage(
-        number, objective, unfrozen, config.distil_epochs, config.learning_rate, config.student_distil_batch_size
-    )
+        return Stage(number, objective, unfrozen, config.ft_epochs, rate, config.student_ft_batch_size)
+    return Stage(number, objective, unfrozen, config.distil_epochs, rate, config.student_distil_batch_size)
 
 
 def checkpoint_name(stage: Stage, chunk_start: int | None) -> str:

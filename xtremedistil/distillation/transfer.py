@@ -11,7 +11,14 @@ from xtremedistil.artefacts import TARGETS
 from xtremedistil.distillation.checkpoints import once
 from xtremedistil.distillation.initial_student import InitialStudent
 from xtremedistil.distillation.layer_map import Match, last_layers
-from xtremedistil.distillation.objectives import ALL, FIRST, REAL, logits_objective, representation_objective
+from xtremedistil.distillation.objectives import (
+    ALL,
+    FIRST,
+    REAL,
+    logits_objective,
+    original_representation_objective,
+    representation_objective,
+)
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name
 from xtremedistil.distillation.targets import Targets, compute_targets
@@ -123,7 +130,7 @@ class TransferFit:
         with self._setting.strategy.scope():
             model, projections = self._student.student.matching_model(matches)
         extra = {layer.name: list(layer.variables) for layer in projections}
-        objective = representation_objective(matches, *_counted_positions(self._setting))
+        objective = _objective(matches, self._setting)
         return model, objective, sorted({match.teacher_name for match in matches}), extra
 
     def _score(self) -> float:
@@ -136,11 +143,11 @@ class TransferFit:
         return -self._held_out()
 
 
-def _counted_positions(setting: Setting) -> tuple[str, str]:
-    """Of states and of maps."""
+def _objective(matches: Sequence[Match], setting: Setting) -> Objective:
     if not setting.config.legacy:
-        return REAL, REAL
-    return (ALL if setting.corpus.task.kind == "token_classification" else FIRST), ALL
+        return representation_objective(matches)
+    tagging = setting.corpus.task.kind == "token_classification"
+    return original_representation_objective(matches, ALL if tagging else FIRST)
 
 
 def _matches(config, teacher: TunedTeacher, student: InitialStudent) -> list[Match]:
@@ -150,6 +157,7 @@ def _matches(config, teacher: TunedTeacher, student: InitialStudent) -> list[Mat
         multi_hidden_states=config.distil_multi_hidden_states,
         attention=config.distil_attention,
         hidden_weight=config.hidden_weight,
+        embedding_weight=config.embedding_weight,
         attention_weight=config.attention_weight,
     )
 
