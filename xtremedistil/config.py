@@ -92,7 +92,9 @@ class DistilConfig:
         10, "epochs over which the rate falls to 0, at the end of a stage or when patience runs out"
     )
     max_grad_norm: float = flag(1.0, "longest gradient; 0 switches clipping off")
-    dropout: float | None = flag(None, "dropout of a student from scratch; by default 0.1")
+    dropout: float | None = flag(
+        None, "dropout of the student; by default 0.1 from scratch, else that of its checkpoint"
+    )
     hidden_weight: float = flag(1.0, "weight of the hidden-state loss in the representation stage")
     embedding_weight: float = flag(0.0, "weight of the hidden-state pair that begins with the student's embeddings")
     attention_weight: float = flag(3.0, "weight of the attention loss in the representation stage")

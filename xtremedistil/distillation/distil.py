@@ -73,6 +73,8 @@ TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # row
 
 def _run(setting: Setting) -> Report:
     config, report = setting.config, Report()
+    if config.legacy:
+        setting.progress.say("--legacy: the TEST file chooses the best weights, so the test score will be too good.")
     set_precision(None)  # the policy is for students, as in the original
     teacher = _teacher(setting, report)
     set_precision(config.opt_policy)

@@ -68,6 +68,8 @@ def initial_student(setting: Setting, teacher: Teacher) -> InitialStudent:
 
 
 def _encoder(config: DistilConfig, corpus: Corpus):
+    # Maps come back after dropout: with it, a student would be pulled towards the teacher's maps plus noise.
+    attention_dropout = 0.0 if config.distil_attention and not config.legacy else None
     if config.pt_student_checkpoint is None:
         family = FAMILIES["TFBertModel"]
         encoder = new_encoder(
@@ -81,8 +83,13 @@ def _encoder(config: DistilConfig, corpus: Corpus):
             max_position_embeddings=max(LONGEST_ROW, config.seq_len),
             pad_token_id=corpus.tokenizer.pad_id,
             dropout=config.dropout,
+            attention_dropout=attention_dropout,
         )
         return encoder, family
     family = find_family("auto", read_config(config.pt_student_checkpoint)["model_type"])
     size = corpus.tokenizer.size if config.compress_word_embedding else None
-    return load_encoder(config.pt_student_checkpoint, family, name="student_2", vocab_size=size), family
+    source = config.pt_student_checkpoint
+    encoder = load_encoder(
+        source, family, name="student_2", vocab_size=size, dropout=config.dropout, attention_dropout=attention_dropout
+    )
+    return encoder, family

@@ -127,6 +127,12 @@ class TransferFit:
     def _representation(self):
         config = self._setting.config
         matches = _matches(config, self._source.teacher, self._student)
+        heads = self._source.teacher.teacher.encoder.config.num_attention_heads
+        own_heads = self._student.student.encoder.config.num_attention_heads
+        if config.distil_attention and heads != own_heads:
+            self._setting.progress.say(
+                f"attention: {heads} heads in the teacher, {own_heads} in the student; averages over heads are matched"
+            )
         with self._setting.strategy.scope():
             model, projections = self._student.student.matching_model(matches)
         extra = {layer.name: list(layer.variables) for layer in projections}

@@ -45,7 +45,13 @@ def read_config(checkpoint: str) -> dict:
 
 
 def load_encoder(
-    checkpoint: str, family: Family, *, name: str, vocab_size: int | None = None, dropout: float | None = None
+    checkpoint: str,
+    family: Family,
+    *,
+    name: str,
+    vocab_size: int | None = None,
+    dropout: float | None = None,
+    attention_dropout: float | None = None,
 ):
     """The encoder of a checkpoint with its weights, built and without a pooler.
 
@@ -55,13 +61,18 @@ def load_encoder(
         name: of the Keras model; its variables are called `name`/...
         vocab_size: rows of the word-embedding table. If the checkpoint has another number, the table keeps its random
             initial values (the caller fills it); everything else is still loaded.
-        dropout: rate of all dropouts instead of the checkpoint's.
+        dropout: rate of all dropouts instead of the checkpoint's. attention_dropout: of attention maps alone.
 
     Raises:
         InputError: files are missing, damaged, in an unsafe format, or do not hold this architecture.
     """
     encoder = new_encoder_from_config(
-        read_config(checkpoint), family, name=name, vocab_size=vocab_size, dropout=dropout
+        read_config(checkpoint),
+        family,
+        name=name,
+        vocab_size=vocab_size,
+        dropout=dropout,
+        attention_dropout=attention_dropout,
     )
     source, state = _read_checkpoint(checkpoint)
     _load(encoder, source, state, may_resize=vocab_size is not None)
@@ -69,13 +80,19 @@ def load_encoder(
 
 
 def new_encoder_from_config(
-    config: dict, family: Family, *, name: str, vocab_size: int | None = None, dropout: float | None = None
+    config: dict,
+    family: Family,
+    *,
+    name: str,
+    vocab_size: int | None = None,
+    dropout: float | None = None,
+    attention_dropout: float | None = None,
 ):
     """An encoder with random weights (a function of the seed set before), built and without a pooler.
 
     Args:
         config: plain values, as `read_config` gives them or `encoder.config.to_dict()`.
-        vocab_size, dropout: instead of the config's.
+        vocab_size, dropout: instead of the config's. attention_dropout: of attention maps alone.
     """
     import transformers
 
@@ -84,6 +101,8 @@ def new_encoder_from_config(
         settings["vocab_size"] = vocab_size
     if dropout is not None:
         settings |= dict.fromkeys(family.dropout_fields, dropout)
+    if attention_dropout is not None:
+        settings[family.dropout_fields[-1]] = attention_dropout
     hf_config = getattr(transformers, family.config_class_name).from_dict(settings)
     return _build(hf_config, family, name)
 
@@ -101,6 +120,7 @@ def new_encoder(
     type_vocab_size: int = 2,
     pad_token_id: int = 0,
     dropout: float | None = None,
+    attention_dropout: float | None = None,
     seed: int | None = None,
 ):
     """A student from scratch: an encoder of the given sizes with random weights, built.
@@ -138,7 +158,7 @@ def new_encoder(
         import tf_keras
 
         tf_keras.utils.set_random_seed(seed)
-    return new_encoder_from_config(sizes, family, name=name, dropout=dropout)
+    return new_encoder_from_config(sizes, family, name=name, dropout=dropout, attention_dropout=attention_dropout)
 
 
 def hidden_dropout(encoder, family: Family) -> float:
