@@ -25,7 +25,14 @@ VERBS = {
 }
 
 
-METAVARS = {int: "N", float: "X", str: "TEXT", settings.rate_or_auto: "RATE"}
+def _rate(text: str):
+    try:
+        return settings.rate_or_auto(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: give a number above 0, or auto") from error
+
+
+METAVARS = {int: "N", float: "X", str: "TEXT", _rate: "RATE"}
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -38,7 +45,7 @@ class _HelpFormatter(argparse.HelpFormatter):
 
 def _reader(entry: dataclasses.Field):
     if entry.type == float | str:
-        return settings.rate_or_auto
+        return _rate
     if isinstance(entry.type, types.UnionType):
         return typing.get_args(entry.type)[0]
     return entry.type
@@ -64,9 +71,7 @@ def _add_flag(parser: argparse.ArgumentParser, entry: dataclasses.Field) -> None
         const=None if required else entry.default,
         default=None if required else entry.default,
         choices=entry.metadata["choices"],
-        metavar=None
-        if entry.metadata["choices"]
-        else getattr(reader, "__name__", "value").upper().replace("RATE_OR_AUTO", "RATE"),
+        metavar=None if entry.metadata["choices"] else METAVARS[reader],
         help=help_text,
     )
 
@@ -113,6 +118,9 @@ def _run(verb: str, config) -> int:
 
         check_onnx_installed()
     elif verb == "ft":
+        from xtremedistil.validation import check_continue
+
+        check_continue(config)
         _import_tensorflow(config.verbose)
         from xtremedistil.fine_tuning import continue_training
 

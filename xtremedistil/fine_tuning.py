@@ -23,7 +23,7 @@ from xtremedistil.tasks import Task, open_task
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.loop import Recipe
-from xtremedistil.training.strategy import make_strategy, seed_everything, set_precision
+from xtremedistil.training.strategy import make_strategy, seed_everything, set_precision, stage_seed
 from xtremedistil.weights import save_weights
 
 XLM_R_TOKENIZER = "xlm-roberta-base"
@@ -109,4 +109,4 @@ class _LabelRun:
 def _recipe(config: ContinueConfig | BaselineConfig) -> Recipe:
     peak = LEGACY_LEARNING_RATE if config.learning_rate == "auto" else config.learning_rate
     rate = LearningRate(peak, config.ft_epochs, config.decay_epochs, config.warmup_ratio, config.lr_schedule)
-    return Recipe(rate, config.patience, config.max_grad_norm, resolve_seed(config.seed))
+    return Recipe(rate, config.patience, config.max_grad_norm, stage_seed(resolve_seed(config.seed)))

@@ -1,20 +1,24 @@
 """Contradictions between flags, files and checkpoints, found before any model is loaded and reported together."""
 
+import dataclasses
 import importlib.util
+import math
 import os
 from collections.abc import Callable
 
-from xtremedistil.config import BaselineConfig, DistilConfig, PredictConfig, resolve
+from xtremedistil.config import BaselineConfig, ContinueConfig, DistilConfig, PredictConfig, resolve
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.families import AUTO, Family, find_family
 from xtremedistil.models.shapes import EncoderShape, encoder_shape
+from xtremedistil.tasks.files import find_file
 
 
 def check_distil(config: DistilConfig) -> None:
     """Raises one InputError with all problems of a distillation's settings."""
     problems = _Problems()
     problems.add(_number_problems(config))
+    problems.add(_device_problems(config))
     problems.add(_flag_problems(config))
     problems.add(_file_problems(config))
     resolved = resolve(config)
@@ -29,11 +33,20 @@ def check_baseline(config: BaselineConfig) -> None:
     """The same for the fine-tuning baseline."""
     problems = _Problems()
     problems.add(_number_problems(config))
+    problems.add(_device_problems(config))
     problems.add(_task_problems(config.task, config.do_NER, config.do_pairwise))
     family, shape = problems.checkpoint("--pt_model_checkpoint", config.pt_model_checkpoint, config.pt_model)
     if shape:
         problems.add(_length_problems(config.seq_len, family, shape, config.pt_model_checkpoint))
     problems.refuse("Cannot fine-tune with these settings")
+
+
+def check_continue(config: ContinueConfig) -> None:
+    """The same for a student's continued training."""
+    problems = _Problems()
+    problems.add(_number_problems(config))
+    problems.add(_device_problems(config))
+    problems.refuse("Cannot train on with these settings")
 
 
 def check_predict(config: PredictConfig) -> None:
@@ -43,6 +56,8 @@ def check_predict(config: PredictConfig) -> None:
         problems.add(["nothing to do: give --do_eval, or --do_predict with --pred_file, or both"])
     if config.do_predict and not config.pred_file:
         problems.add(["--do_predict needs --pred_file FILE"])
+    if config.do_predict and config.pred_file:
+        problems.attempt(find_file, config.pred_file)
     if config.batch_size < 1:
         problems.add([f"--batch_size {config.batch_size}: must be at least 1"])
     problems.refuse("Cannot predict with these settings")
@@ -92,6 +107,7 @@ class _Problems:
             raise InputError(f"{title} ({count}):\n" + "\n".join(lines))
 
 
+LARGEST_SEED = 2**32  # what NumPy and TensorFlow take
 AT_LEAST_ONE = (
     "hidden_size num_attention_heads num_hidden_layers intermediate_size student_distil_batch_size "
     "student_ft_batch_size teacher_batch_size batch_size ft_epochs teacher_epochs distil_epochs distil_chunk_size "
@@ -104,8 +120,11 @@ def _number_problems(config) -> list[str]:
     problems = [
         f"--{name} {value}: must be at least 1" for name, value in values.items() if value is not None and value < 1
     ]
-    if config.seq_len < 3:
+    if getattr(config, "seq_len", 3) < 3:
         problems.append(f"--seq_len {config.seq_len}: must be at least 3 (two special tokens and a piece)")
+    problems += _not_finite(config)
+    if config.seed is not None and not 0 <= config.seed < LARGEST_SEED:
+        problems.append(f"--seed {config.seed}: must be from 0 to {LARGEST_SEED - 1}")
     if not 0 <= config.warmup_ratio <= 1:
         problems.append(f"--warmup_ratio {config.warmup_ratio}: must be from 0 to 1")
     for name in ("max_grad_norm", "hidden_weight", "embedding_weight", "attention_weight"):
@@ -114,21 +133,36 @@ def _number_problems(config) -> list[str]:
     return problems
 
 
-def _flag_problems(config: DistilConfig) -> list[str]:
+def _not_finite(config) -> list[str]:
+    values = dataclasses.asdict(config)
+    return [
+        f"--{name} {value}: must be a finite number"
+        for name, value in values.items()
+        if isinstance(value, float) and not math.isfinite(value)
+    ]
+
+
+def _device_problems(config) -> list[str]:
     problems = []
-    if config.dropout is not None and not 0 <= config.dropout < 1:
-        problems.append(f"--dropout {config.dropout}: must be at least 0 and below 1")
-    if config.hidden_size % config.num_attention_heads and not config.pt_student_checkpoint:
-        problems.append(
-            f"--hidden_size {config.hidden_size} is not a multiple of "
-            f"--num_attention_heads {config.num_attention_heads}"
-        )
-    if sorted(config.unfreeze_order.split(",")) != ["dense", "student"]:
-        problems.append(f"--unfreeze_order {config.unfreeze_order}: give dense,student (top first) or student,dense")
     if config.tpu and config.strategy != "tpu":
         problems.append(f"--tpu {config.tpu} needs --strategy tpu")
     if config.strategy == "multi_worker" and "TF_CONFIG" not in os.environ:
         problems.append("--strategy multi_worker needs the environment variable TF_CONFIG (cluster and task)")
+    return problems
+
+
+def _flag_problems(config: DistilConfig) -> list[str]:
+    problems = []
+    if config.dropout is not None and not 0 <= config.dropout < 1:
+        problems.append(f"--dropout {config.dropout}: must be at least 0 and below 1")
+    heads = max(1, config.num_attention_heads)  # less is a problem of its own
+    if config.hidden_size % heads and not config.pt_student_checkpoint:
+        problems.append(
+            f"--hidden_size {config.hidden_size} is not a multiple of "
+            f"--num_attention_heads {heads}"
+        )
+    if sorted(config.unfreeze_order.split(",")) != ["dense", "student"]:
+        problems.append(f"--unfreeze_order {config.unfreeze_order}: give dense,student (top first) or student,dense")
     return problems
 
 
