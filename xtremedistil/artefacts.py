@@ -14,6 +14,7 @@ from xtremedistil.errors import InputError, MissingFileError
 STUDENT_WEIGHTS = "xtremedistil.h5"
 CONTINUED_WEIGHTS = "xtremedistil-ft.h5"
 BASELINE_WEIGHTS = "baseline.h5"
+BASELINE_HISTORY = "baseline-history.json"
 CONFIG = "xtremedistil-config.json"
 WORD_EMBEDDING = "word_embedding.npy"
 TEACHER_WEIGHTS = "model-ft.h5"
@@ -25,6 +26,8 @@ PREDICTIONS = "predictions.txt"
 JSON_PREDICTIONS = "predictions.jsonl"
 TARGETS = "teacher-targets"
 LOCK = ".lock"
+# What the original release's settings hold too, and what a student cannot be used without.
+ALWAYS_SAVED = ("task", "do_NER", "do_pairwise", "seq_len", "label_list", "teacher_hidden_size")
 
 
 @contextlib.contextmanager
@@ -65,22 +68,25 @@ def read_json(path: str) -> dict:
     """A JSON object.
 
     Raises:
-        MissingFileError: there is no such file. InputError: it is not JSON.
+        MissingFileError: there is no such file. InputError: it is not JSON, or not an object.
     """
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)
+            value = json.load(file)
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} does not exist.") from error
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds {type(value).__name__}, expected a JSON object.")
+    return value
 
 
 def read_config(model_dir: str) -> dict:
     """`xtremedistil-config.json` of a finished run.
 
     Raises:
-        MissingFileError: the folder or the file is missing.
+        MissingFileError: the folder or the file is missing. InputError: the file says something else.
     """
     if not os.path.isdir(model_dir):
         raise MissingFileError(f"--model_dir {model_dir}: there is no such folder.")
@@ -90,7 +96,11 @@ def read_config(model_dir: str) -> dict:
             f"--model_dir {model_dir} holds no {CONFIG}: no distillation has finished there.\n"
             "Name the folder that run_xtreme_distil.py wrote, or run its command again to let it finish."
         )
-    return read_json(path)
+    saved = read_json(path)
+    missing = [key for key in ALWAYS_SAVED if key not in saved]
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(missing)}: it is not what a distillation wrote. Copy it again.")
+    return saved
 
 
 @contextlib.contextmanager
@@ -172,6 +182,7 @@ def _run_files(folder: str) -> list[str]:
         STUDENT_WEIGHTS,
         CONTINUED_WEIGHTS,
         BASELINE_WEIGHTS,
+        BASELINE_HISTORY,
         CONFIG,
         WORD_EMBEDDING,
         RUN_SETTINGS,
