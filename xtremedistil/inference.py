@@ -86,13 +86,20 @@ def restore_task(saved: dict) -> Task:
 
 
 def load_tokenizer(model_dir: str, saved: dict, source: str | None = None) -> Tokenizer:
-    """The folder's own tokenizer, else the one of `source`, else of the teacher's checkpoint."""
+    """The one of `source` if given, else the folder's own, else the one of the teacher's checkpoint.
+
+    Raises:
+        InputError: none of them can be loaded.
+    """
     if source:
         return Tokenizer.load(source)
     try:
         return Tokenizer.load(model_dir)
-    except InputError:
-        return Tokenizer.load(saved["pt_teacher_checkpoint"])
+    except InputError as own:
+        try:
+            return Tokenizer.load(saved.get("pt_teacher_checkpoint") or model_dir)
+        except InputError as error:
+            raise InputError(f"{own}\n{error}\nName the tokenizer's folder with --pt_teacher_checkpoint.") from error
 
 
 class Predictor:

@@ -6,8 +6,12 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+import numpy as np
 
 from xtremedistil.errors import InputError, MissingFileError
+from xtremedistil.tasks.features import offsets_of, slice_index
 
 VOCABULARY_FILES = (
     "tokenizer.json",
@@ -19,8 +23,9 @@ VOCABULARY_FILES = (
 )
 OPTIONAL_PACKAGES = ("sentencepiece", "sacremoses")
 TEXTS_PER_CALL = 20_000
+TEXTS_PER_SEQUENCE = 500
 LONGEST_BLANK_RUN = 64
-BLANK_MARKS = {"▁"}
+BLANK_MARKS = ("▁",)
 # Shows lower-casing, accents, compatibility forms, Chinese, contractions, numbers, rare characters and special spaces.
 PROBES = (
     "The QUICK brown fox, 12,345.67 km; don't! naïve ÉCOLE straße İstanbul",
@@ -76,31 +81,52 @@ class Tokenizer:
         return self._hf.pad_token or "[PAD]", end or "[SEP]", start or "[CLS]"
 
     def encode_words(self, sentences: Sequence[Words]) -> list[Pieces]:
-        """Piece ids of each word of each sentence, without special pieces.
+        """Piece ids of each word of each sentence, without special pieces; see `encode_flat`."""
+        ids, counts = self.encode_flat(sentences)
+        pieces = iter(_split(ids, counts))
+        return [list(islice(pieces, len(words))) for words in sentences]
+
+    def encode_flat(self, sentences: Sequence[Words]) -> tuple[np.ndarray, np.ndarray]:
+        """Piece ids of all words of all sentences, int32 [P], and the number of pieces of each word, int64 [W].
 
         The same as tokenising the first 1, 2, ... words joined by spaces and giving each word the pieces that it adds,
         as the original did, but in linear time: each distinct word is tokenised once. A later word is tokenised with
         the space before it, which byte-level BPE sees and the others do not. One difference: a word that gets nothing
         because a blank word before it took its pieces has them back.
         """
-        table = self._table({text for words in sentences for text in _with_spaces(words)})
-        blank = self._blank_texts(table)
-        encoded = [[table[text] for text in _with_spaces(words)] for words in sentences]
-        runs = [
-            (pieces, words, run)
-            for pieces, words in zip(encoded, sentences, strict=True)
-            if blank
-            for run in _runs(words, blank)
-        ]
-        self._correct_runs(runs)
-        return encoded
+        flat = [text for words in sentences for text in _with_spaces(words)]
+        rows = {text: row for row, text in enumerate(dict.fromkeys(flat))}
+        row_of = np.fromiter(map(rows.__getitem__, flat), np.int64, len(flat))
+        ids, counts = self._flat_ids(list(rows))
+        blank = self._blank_texts(list(rows), ids, counts)
+        if blank.any():
+            corrected = self._corrections(sentences, blank[row_of])
+            row_of[list(corrected)] = np.arange(len(corrected)) + len(counts)
+            ids = np.concatenate([ids, np.fromiter(chain.from_iterable(corrected.values()), np.int32)])
+            counts = np.concatenate([counts, np.array(list(map(len, corrected.values())), np.int64)])
+        chosen = counts[row_of]
+        return ids[slice_index(offsets_of(counts)[row_of], chosen)], chosen
 
-    def _table(self, texts: Iterable[str]) -> dict[str, list[int]]:
-        texts = list(texts)
-        table = {}
+    def _flat_ids(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Piece ids of all texts, and how many each has."""
+        ids, counts = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
         for block in _blocks(texts):
-            table.update(zip(block, self._ids(block), strict=True))
-        return table
+            for some_ids, some_counts in self._flat_batch(block):
+                ids.append(np.array(some_ids, np.int32))
+                counts.append(np.array(some_counts, np.int64))
+        return np.concatenate(ids), np.concatenate(counts)
+
+    def _flat_batch(self, texts: Sequence[str]) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+        if not self._hf.is_fast:
+            rows = self._ids(list(texts))
+            yield list(chain.from_iterable(rows)), [len(row) for row in rows]
+            return
+        self._ids([""])  # undoes the truncation that an earlier call may have left in the backend
+        # The texts of one call as "words" of a sentence: each is tokenised for itself, without a call's costs for each.
+        calls = [texts[start : start + TEXTS_PER_SEQUENCE] for start in range(0, len(texts), TEXTS_PER_SEQUENCE)]
+        encodings = self._hf.backend_tokenizer.encode_batch(calls, is_pretokenized=True, add_special_tokens=False)
+        for call, encoding in zip(calls, encodings, strict=True):
+            yield encoding.ids, np.bincount(np.array(encoding.word_ids, np.int64), minlength=len(call))
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         encoding = self._hf(
@@ -108,29 +134,30 @@ class Tokenizer:
         )
         return encoding["input_ids"]
 
-    def _blank_texts(self, table: dict[str, list[int]]) -> set[str]:
-        """Texts whose pieces depend on their neighbours: nothing visible in them, or space at an end."""
-        marks = {self._hf.convert_tokens_to_ids(mark) for mark in BLANK_MARKS}
-        return {text for text, ids in table.items() if _loose(text.removeprefix(" ")) or marks.issuperset(ids)}
+    def _blank_texts(self, texts: list[str], ids: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Which texts have pieces that depend on their neighbours: nothing visible in them, or space at an end."""
+        marks = [self._hf.convert_tokens_to_ids(mark) for mark in BLANK_MARKS]
+        visible = np.concatenate([[0], np.cumsum(np.isin(ids, marks, invert=True))])
+        offsets = offsets_of(counts)
+        loose = np.fromiter((_loose(text.removeprefix(" ")) for text in texts), bool, len(texts))
+        return loose | (visible[offsets[1:]] == visible[offsets[:-1]])
 
-    def _correct_runs(self, runs: list[tuple[Pieces, Words, range]]) -> None:
-        """Tokenises blank words again together with the words at both sides."""
+    def _corrections(self, sentences: Sequence[Words], blank: np.ndarray) -> dict[int, list[int]]:
+        """Pieces of the words, numbered through all sentences, that change because of the blank words beside them."""
+        starts = offsets_of([len(words) for words in sentences])
+        runs = [
+            (int(starts[number]), sentences[number], run)
+            for number in np.unique(np.searchsorted(starts, np.flatnonzero(blank), side="right") - 1).tolist()
+            for run in _runs(blank[starts[number] : starts[number + 1]].tolist())
+        ]
         prefixes = [_prefixes(words, run) for _, words, run in runs]
-        table = self._table({text for texts in prefixes for text in texts})
-        for (pieces, words, run), texts in zip(runs, prefixes, strict=True):
-            ids = [table[text] for text in texts]
-            first = max(run.start - 1, 0)
-            covered = len(ids[0]) if run.start else 0
-            changed = range(run.start, min(run.stop + 1, len(words)))
-            for word in changed:
-                count = max(covered, len(ids[word - first]))
-                pieces[word] = ids[-1][covered:count]
-                covered = count
-            last = changed[-1]
-            if last not in run and not pieces[last]:
-                pieces[last] = [piece for word in run for piece in pieces[word]]
-                for word in run:
-                    pieces[word] = []
+        texts = list(dict.fromkeys(chain.from_iterable(prefixes)))
+        table = dict(zip(texts, _split(*self._flat_ids(texts)), strict=True))
+        corrected: dict[int, list[int]] = {}
+        for (start, words, run), texts in zip(runs, prefixes, strict=True):
+            pieces = _corrected(words, run, [table[text] for text in texts])
+            corrected.update((start + word, own) for word, own in pieces.items())
+        return corrected
 
     def encode_texts(
         self, texts: Sequence[str], text_pairs: Sequence[str] | None, max_length: int
@@ -184,8 +211,15 @@ class Tokenizer:
         return self._hf.convert_ids_to_tokens([int(i) for i in ids])
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Writes the files that `load` needs into `folder`."""
-        self._hf.save_pretrained(os.fspath(folder))
+        """Writes the files that `load` needs into `folder`.
+
+        Raises:
+            InputError: they cannot be written.
+        """
+        try:
+            self._hf.save_pretrained(os.fspath(folder))
+        except Exception as error:  # the tokenizers package raises bare Exception
+            raise InputError(f"The tokenizer cannot be written to {folder} ({_first_line(error)}).") from error
 
     def fingerprint(self) -> str:
         """sha256 over vocabulary, special pieces and what a few telling texts become.
@@ -206,21 +240,26 @@ def _surrounding(hugging_face) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _with_spaces(words: Words) -> list[str]:
-    return [f" {word}" if number else word for number, word in enumerate(words)]
+def _with_spaces(words: Words) -> Iterable[str]:
+    return chain(words[:1], map(" ".__add__, words[1:]))
+
+
+def _split(ids: np.ndarray, counts: np.ndarray) -> list[list[int]]:
+    flat, offsets = ids.tolist(), offsets_of(counts).tolist()
+    return [flat[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False)]
 
 
 def _loose(word: str) -> bool:
     return not word or word[0].isspace() or word[-1].isspace()
 
 
-def _runs(words: Words, blank: set[str]) -> Iterator[range]:
+def _runs(blank: list[bool]) -> Iterator[range]:
     """Where blank words follow each other. Very long runs are left as they are: correcting one costs its square."""
     start = None
-    for number, text in enumerate([*_with_spaces(words), None]):
-        if text in blank and start is None:
+    for number, is_blank in enumerate([*blank, False]):
+        if is_blank and start is None:
             start = number
-        elif text not in blank and start is not None:
+        elif not is_blank and start is not None:
             if number - start <= LONGEST_BLANK_RUN:
                 yield range(start, number)
             start = None
@@ -230,6 +269,21 @@ def _prefixes(words: Words, run: range) -> list[str]:
     """The word before the run, and so on word by word up to the one after it."""
     local = words[max(run.start - 1, 0) : run.stop + 1]
     return [" ".join(local[:count]) for count in range(1, len(local) + 1)]
+
+
+def _corrected(words: Words, run: range, ids: list[list[int]]) -> dict[int, list[int]]:
+    """Pieces of the words of a run and of the one after it, from the piece ids of `_prefixes`."""
+    first, last = max(run.start - 1, 0), min(run.stop, len(words) - 1)
+    covered = len(ids[0]) if run.start else 0
+    pieces = {}
+    for word in range(run.start, last + 1):
+        count = max(covered, len(ids[word - first]))
+        pieces[word] = ids[-1][covered:count]
+        covered = count
+    if last not in run and not pieces[last]:
+        pieces[last] = [piece for word in run for piece in pieces[word]]
+        pieces.update((word, []) for word in run)
+    return pieces
 
 
 def _blocks(items: Sequence) -> Iterator[Sequence]:
