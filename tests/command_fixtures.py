@@ -194,6 +194,37 @@ def write_hollow_bert(folder: Path, tokenizer: str, **changes) -> str:
     return str(folder)
 
 
+NARROW = {"hidden_size": 8, "num_hidden_layers": 2, "distil_attention": True, "freeze_word_embedding": True}
+
+
+@pytest.fixture
+def eagerly():
+    """Runs ops one by one: for a few steps of a tiny model that takes less time than tracing graphs."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def main(verb: str, *arguments) -> int:
+    from xtremedistil import cli
+
+    return cli.main([verb, *(str(argument) for argument in arguments)])
+
+
+@pytest.fixture(scope="session")
+def distilled(tagging, tmp_path_factory) -> Path:
+    """Folder of a whole run with all embedding, attention and baseline flags; tests must not change it."""
+    folder = tmp_path_factory.mktemp("distilled")
+    assert main("distil", *main_flags(tagging, folder)) == 0
+    return folder
+
+
+def main_flags(tagging: Material, root: Path) -> list[str]:
+    return tagging.flags(root / "student", teacher_model_dir=root / "teacher", baseline=True, **NARROW)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder with its bytes, but for locks."""
     return {

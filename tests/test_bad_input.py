@@ -1,0 +1,523 @@
+"""What cannot be used is refused: exit code 2, one message that says what to do, nothing half-written."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.command_fixtures import (
+    PIECES,
+    TEACHER_LAYERS,
+    TEACHER_POSITIONS,
+    TEACHER_WIDTH,
+    Material,
+    Outcome,
+    contents,
+    main_flags,
+    write_hollow_bert,
+    write_rows,
+)
+from xtremedistil import artefacts, cli
+
+
+def refuse(outcome: Outcome, *words: str) -> None:
+    """Asserts that the outcome is one message on stderr with all of `words`."""
+    assert outcome.code == 2, outcome.err
+    assert "Traceback" not in outcome.err
+    message = outcome.err[outcome.err.index("xtremedistil: ") :]
+    assert message.count("xtremedistil: ") == 1
+    assert outcome.out == ""
+    missing = [word for word in words if word not in message]
+    assert not missing, f"{missing} not in:\n{message}"
+
+
+@pytest.fixture
+def hollow(tagging_files, word_piece_folder, tmp_path) -> Material:
+    """A task of its own for the test, and a teacher without weights: no model can be made of it."""
+    task = Path(shutil.copytree(tagging_files[0], tmp_path / "task"))
+    transfer = Path(shutil.copy(tagging_files[1], tmp_path / "transfer.txt"))
+    return Material(task, transfer, write_hollow_bert(tmp_path / "teacher", word_piece_folder), ("--do_NER",))
+
+
+@pytest.fixture
+def no_tensorflow(monkeypatch):
+    """Fails the test if the command goes on to import TensorFlow."""
+
+    def fail(verbose):
+        raise AssertionError("TensorFlow was about to be imported")
+
+    monkeypatch.setattr(cli, "_import_tensorflow", fail)
+
+
+@pytest.fixture
+def refused_early(hollow, run_command, no_tensorflow, tmp_path):
+    """Distils with changed flags and expects a refusal before any model is loaded."""
+
+    def distil(changes: dict, *words: str) -> None:
+        model_dir = tmp_path / "m"
+        refuse(run_command("distil", *hollow.flags(model_dir, **changes)), *words)
+        assert not model_dir.exists()
+
+    return distil
+
+
+# Flags
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"seq_len": TEACHER_POSITIONS + 1}, [f"--seq_len {TEACHER_POSITIONS + 1}", f"{TEACHER_POSITIONS} pieces"]),
+        ({"num_hidden_layers": TEACHER_LAYERS + 1}, [f"has {TEACHER_LAYERS + 1} layers", f"at most {TEACHER_LAYERS}"]),
+        ({"hidden_size": 15}, ["--hidden_size 15 is not a multiple of --num_attention_heads 2"]),
+        ({"hidden_size": TEACHER_WIDTH + 2}, [f"wider ({TEACHER_WIDTH + 2})", f"use at most {TEACHER_WIDTH}"]),
+        ({"pt_teacher": "TFBretModel"}, ["TFBretModel: unknown model class", "Did you mean TFBertModel?"]),
+        ({"pt_teacher": "TFRobertaModel"}, ["model_type 'bert'", "Give TFBertModel or auto"]),
+        ({"pt_teacher": "TFTransfoXLModel"}, ["unpickles files", "Choose one of"]),
+        ({"do_pairwise": True}, ["--do_NER and --do_pairwise exclude each other"]),
+        ({"tpu": "tpu-1"}, ["--tpu tpu-1 needs --strategy tpu"]),
+        ({"unfreeze_order": "head,student"}, ["--unfreeze_order head,student: give dense,student"]),
+    ],
+)
+def test_contradiction_is_refused_before_a_model_is_loaded(refused_early, changes, words):
+    refused_early(changes, *words)
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("distil_epochs", 0, "--distil_epochs 0: must be at least 1"),
+        ("ft_epochs", -3, "--ft_epochs -3: must be at least 1"),
+        ("num_attention_heads", 0, "--num_attention_heads 0: must be at least 1"),
+        ("teacher_batch_size", 0, "--teacher_batch_size 0: must be at least 1"),
+        ("distil_chunk_size", 0, "--distil_chunk_size 0: must be at least 1"),
+        ("intermediate_size", 0, "--intermediate_size 0: must be at least 1"),
+        ("patience", 0, "--patience 0: must be at least 1"),
+        ("seq_len", 2, "--seq_len 2: must be at least 3"),
+        ("warmup_ratio", 1.5, "--warmup_ratio 1.5: must be from 0 to 1"),
+        ("warmup_ratio", "nan", "--warmup_ratio nan: must be"),
+        ("dropout", 1.0, "--dropout 1.0: must be at least 0 and below 1"),
+        ("max_grad_norm", -1.0, "--max_grad_norm -1.0: must not be negative"),
+        ("max_grad_norm", "nan", "--max_grad_norm nan: must be a finite number"),
+        ("hidden_weight", "nan", "--hidden_weight nan: must be a finite number"),
+        ("attention_weight", "inf", "--attention_weight inf: must be a finite number"),
+        ("learning_rate", "inf", "--learning_rate inf: must be a finite number"),
+        ("seed", -1, "--seed -1: must be from 0 to"),
+        ("seed", 2**32, "--seed 4294967296: must be from 0 to"),
+    ],
+)
+def test_number_out_of_range_is_refused(refused_early, name, value, words):
+    refused_early({name: value}, words)
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "nan", "fast"])
+def test_learning_rate_that_is_no_rate_is_refused_by_the_parser(hollow, run_command, tmp_path, value):
+    outcome = run_command("distil", *hollow.flags(tmp_path / "m", learning_rate=value))
+    assert outcome.code == 2
+    assert f"{value}: give a number above 0, or auto" in outcome.err
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    "verb, flags",
+    [
+        ("ft", ["--ft_epochs", "0", "--batch_size", "0", "--max_grad_norm", "nan", "--seed", "-1"]),
+        ("model-ft", ["--ft_epochs", "0", "--batch_size", "0", "--max_grad_norm", "nan", "--seed", "-1"]),
+    ],
+)
+def test_other_commands_refuse_numbers_out_of_range_together(hollow, run_command, no_tensorflow, tmp_path, verb, flags):
+    if verb == "model-ft":
+        flags = [*flags, "--task", hollow.task, "--seq_len", 12, "--do_NER", "--pt_model_checkpoint", hollow.teacher]
+    outcome = run_command(verb, "--model_dir", tmp_path / "m", *flags)
+    words = ["--ft_epochs 0", "--batch_size 0", "--max_grad_norm nan", "--seed -1", "(4 problems)"]
+    refuse(outcome, *words)
+    assert not (tmp_path / "m").exists()
+
+
+def test_all_contradictions_are_reported_together(refused_early, tmp_path):
+    os.remove(tmp_path / "task/dev.tsv")
+    os.remove(tmp_path / "transfer.txt")
+    refused_early(
+        {"hidden_size": 21, "num_hidden_layers": 9, "seq_len": 99, "distil_epochs": 0, "do_pairwise": True},
+        "(8 problems)",
+        "--distil_epochs 0",
+        "--hidden_size 21 is not a multiple",
+        "exclude each other",
+        "lacks dev.tsv",
+        "--transfer_file",
+        "--seq_len 99",
+        "the student has 9 layers",
+        "wider (21)",
+    )
+
+
+def test_dry_run_refuses_what_a_run_refuses(refused_early):
+    refused_early({"dry_run": True, "num_hidden_layers": 9}, "the student has 9 layers")
+
+
+# Files and folders that are missing
+
+
+def test_missing_task_folder_is_refused(refused_early, tmp_path):
+    refused_early({"task": tmp_path / "nowhere"}, f"--task {tmp_path / 'nowhere'}: there is no such folder")
+
+
+def test_missing_file_of_the_task_is_named_beside_those_that_are_there(refused_early, tmp_path):
+    os.remove(tmp_path / "task/labels.tsv")
+    refused_early({}, "lacks labels.tsv (there is: dev.tsv, test.tsv, train.tsv)")
+
+
+def test_missing_transfer_file_is_refused(refused_early, tmp_path):
+    refused_early({"transfer_file": tmp_path / "no.txt"}, f"--transfer_file {tmp_path / 'no.txt'}: there is no such")
+
+
+def test_missing_teacher_checkpoint_is_refused(refused_early, tmp_path):
+    refused_early({"pt_teacher_checkpoint": tmp_path / "no"}, f"{tmp_path / 'no'}: there is no such folder")
+
+
+def test_folder_without_a_configuration_is_no_teacher(refused_early, tmp_path):
+    refused_early({"pt_teacher_checkpoint": tmp_path / "task"}, "holds no config.json")
+
+
+def test_teacher_without_weights_is_refused(hollow, run_command, tmp_path):
+    pytest.importorskip("tensorflow")
+    refuse(run_command("distil", *hollow.flags(tmp_path / "m")), "holds no weights", "model.safetensors")
+    assert not (tmp_path / "m/model-ft.h5").exists()
+
+
+@pytest.mark.parametrize("verb", ["predict", "ft"])
+def test_missing_model_folder_is_refused(run_command, tmp_path, verb):
+    pytest.importorskip("tensorflow")
+    flags = ["--do_eval"] if verb == "predict" else []
+    outcome = run_command(verb, "--model_dir", tmp_path / "no", *flags)
+    refuse(outcome, f"--model_dir {tmp_path / 'no'}: there is no such folder")
+    assert not (tmp_path / "no").exists()
+
+
+def test_folder_of_an_unfinished_run_does_not_predict(run_command, tmp_path):
+    pytest.importorskip("tensorflow")
+    outcome = run_command("predict", "--model_dir", tmp_path, "--do_eval")
+    refuse(outcome, "holds no xtremedistil-config.json: no distillation has finished there")
+
+
+def test_missing_file_to_predict_is_refused_before_a_model_is_loaded(run_command, no_tensorflow, tmp_path):
+    (tmp_path / "lines.tsv").write_text("a\n")
+    outcome = run_command("predict", "--model_dir", tmp_path, "--do_predict", "--pred_file", tmp_path / "lines.txt")
+    refuse(outcome, f"{tmp_path / 'lines.txt'} does not exist", "lines.tsv")
+
+
+def test_predict_with_nothing_to_do_is_refused(run_command, no_tensorflow, tmp_path):
+    refuse(run_command("predict", "--model_dir", tmp_path), "give --do_eval, or --do_predict with --pred_file")
+
+
+def test_predict_without_a_file_is_refused(run_command, no_tensorflow, tmp_path):
+    refuse(run_command("predict", "--model_dir", tmp_path, "--do_predict"), "--do_predict needs --pred_file")
+
+
+def test_file_in_place_of_the_model_folder_is_refused(hollow, run_command, tmp_path):
+    pytest.importorskip("tensorflow")
+    (tmp_path / "m").write_text("mine")
+    refuse(run_command("distil", *hollow.flags(tmp_path / "m")), f"{tmp_path / 'm'} cannot be used as a folder")
+    assert (tmp_path / "m").read_text() == "mine"
+
+
+def test_onnx_prediction_says_what_to_install(run_command, no_tensorflow, tmp_path):
+    refuse(run_command("predict-onnx", "--model_dir", tmp_path, "--do_eval"), "ONNX")
+
+
+# Faults inside files
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("task/train.tsv", b"john ran\tB-PER O\njohn ran\tO\n", ["train.tsv, line 2", "2 words", "1 tag"]),
+        ("task/train.tsv", b"john ran\tB-PRE O\n", ["train.tsv, line 1", "B-PRE", "Did you mean 'B-PER'?"]),
+        ("task/train.tsv", b"john ran\n", ["train.tsv, line 1: 1 column, expected 2", "words<TAB>tags"]),
+        ("task/dev.tsv", b"john\tO\tO\n", ["dev.tsv, line 1: 3 columns, expected 2"]),
+        ("task/train.tsv", b"", ["train.tsv has no rows"]),
+        ("task/labels.tsv", b"\n", ["labels.tsv has no labels"]),
+        ("task/train.tsv", b"john\tO\nmar\xffy\tO\n", ["train.tsv, line 2: not UTF-8 (byte 0xff at position 4)"]),
+        ("task/test.tsv", b"john\tO\nma\x00ry\tO\n", ["test.tsv, line 2: a NUL character at position 3"]),
+        ("task/test.tsv", "john\tO\n".encode("utf-16"), ["test.tsv, line 1: not UTF-8", "save it as UTF-8"]),
+        ("transfer.txt", b"\n\n", ["transfer.txt has no rows"]),
+        ("transfer.txt", b"john ran\n\xe9t\xe9\n", ["transfer.txt, line 2: not UTF-8"]),
+    ],
+)
+def test_fault_in_a_file_is_refused_with_its_line(hollow, run_command, tmp_path, name, content, words):
+    pytest.importorskip("tensorflow")
+    (tmp_path / name).write_bytes(content)
+    refuse(run_command("distil", *hollow.flags(tmp_path / "m")), *words)
+    assert contents(tmp_path / "m") == {}
+
+
+def test_damaged_gzip_is_refused(hollow, run_command, tmp_path):
+    pytest.importorskip("tensorflow")
+    import gzip
+
+    os.remove(tmp_path / "transfer.txt")
+    (tmp_path / "transfer.txt.gz").write_bytes(gzip.compress(b"john ran\n" * 50)[:-6])
+    refuse(run_command("distil", *hollow.flags(tmp_path / "m")), "transfer.txt.gz is not a complete gzip file")
+
+
+def test_byte_order_mark_carriage_returns_and_quotes_are_accepted(hollow, run_command, tmp_path):
+    rows = '\ufeff" john "\tO B-PER O\r\nsat "\tO O\r\n'
+    (tmp_path / "task/train.tsv").write_bytes(rows.encode())
+    outcome = run_command("distil", *hollow.flags(tmp_path / "m", dry_run=True))
+    assert outcome.code == 0, outcome.err
+    assert not (tmp_path / "m").exists()
+
+
+# Checkpoints
+
+
+def test_student_of_another_vocabulary_needs_the_teachers_embeddings(refused_early, word_piece_folder, tmp_path):
+    changes = {"hidden_size": 8, "num_hidden_layers": 2, "vocab_size": PIECES + 9}
+    student = write_hollow_bert(tmp_path / "student", word_piece_folder, **changes)
+    refused_early(
+        {"pt_student_checkpoint": student},
+        f"has {PIECES + 9} words",
+        f"tokenizer {PIECES}",
+        "Give --compress_word_embedding",
+        "no checkpoint",
+    )
+
+
+def test_student_of_another_vocabulary_is_accepted_with_the_teachers_embeddings(
+    hollow, run_command, word_piece_folder, tmp_path
+):
+    changes = {"hidden_size": 8, "num_hidden_layers": 2, "vocab_size": PIECES + 9}
+    student = write_hollow_bert(tmp_path / "student", word_piece_folder, **changes)
+    flags = hollow.flags(tmp_path / "m", pt_student_checkpoint=student, compress_word_embedding=True, dry_run=True)
+    outcome = run_command("distil", *flags)
+    assert outcome.code == 0, outcome.err
+
+
+def test_student_checkpoint_bigger_than_the_teacher_is_refused(refused_early, word_piece_folder, tmp_path):
+    student = write_hollow_bert(tmp_path / "student", word_piece_folder, hidden_size=32, num_hidden_layers=6)
+    refused_early({"pt_student_checkpoint": student}, "wider (32)", "the student has 6 layers", "(2 problems)")
+
+
+def test_left_to_right_checkpoint_is_no_student(refused_early, word_piece_folder, tmp_path):
+    sizes = {"model_type": "gpt2", "n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 32}
+    student = write_hollow_bert(tmp_path / "student", word_piece_folder, **sizes)
+    refused_early({"pt_student_checkpoint": student}, "a gpt2 cannot be a student")
+
+
+def test_teacher_of_an_unknown_type_is_refused(refused_early, word_piece_folder, tmp_path):
+    teacher = write_hollow_bert(tmp_path / "llama", word_piece_folder, model_type="llama")
+    refused_early({"pt_teacher_checkpoint": teacher, "pt_teacher": "auto"}, "model_type 'llama' cannot be used")
+
+
+def test_damaged_configuration_is_refused(refused_early, tmp_path):
+    (tmp_path / "teacher/config.json").write_text('{"model_type": "be')
+    refused_early({}, "config.json is not valid JSON")
+
+
+# Model folders
+
+
+def test_folder_of_other_settings_is_refused_with_the_differences(distilled, tagging, run_command, tmp_path):
+    pytest.importorskip("tensorflow")
+    shutil.copytree(distilled, tmp_path, dirs_exist_ok=True)
+    before = contents(tmp_path)
+    outcome = run_command("distil", *main_flags(tagging, tmp_path), "--seed", 6, "--patience", 7)
+    refuse(outcome, "belongs to a run with other settings", "seed: 5 there, 6 now", "patience: 5 there, 7 now")
+    refuse(outcome, "--overwrite")
+    assert "hidden_size" not in outcome.err
+    assert contents(tmp_path) == before
+
+
+def test_folder_with_stages_of_unknown_settings_is_refused(hollow, run_command, tmp_path):
+    pytest.importorskip("tensorflow")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/model-stage-1-indx-0.h5").write_bytes(b"stage")
+    outcome = run_command("distil", *hollow.flags(tmp_path / "m"))
+    refuse(outcome, "holds model-stage-1-indx-0.h5 but no record of the settings", "--overwrite")
+    assert contents(tmp_path / "m") == {"model-stage-1-indx-0.h5": b"stage"}
+
+
+def test_overwrite_with_bad_files_keeps_the_run_that_was_there(distilled, tagging, run_command, tmp_path):
+    pytest.importorskip("tensorflow")
+    shutil.copytree(distilled, tmp_path / "runs")
+    before = contents(tmp_path / "runs")
+    (tmp_path / "empty.txt").write_bytes(b"\n")
+    flags = main_flags(tagging, tmp_path / "runs")
+    outcome = run_command("distil", *flags, "--overwrite", "--transfer_file", tmp_path / "empty.txt")
+    refuse(outcome, "empty.txt has no rows")
+    assert contents(tmp_path / "runs") == before
+
+
+@pytest.mark.parametrize("verb", ["distil", "ft", "model-ft"])
+def test_second_run_in_one_folder_is_refused(hollow, run_command, tmp_path, verb):
+    pytest.importorskip("tensorflow")
+    model_dir = tmp_path / "m"
+    model_dir.mkdir()
+    saved = {name: 0 for name in artefacts.ALWAYS_SAVED}
+    (model_dir / artefacts.CONFIG).write_text(json.dumps(saved))
+    flags = {
+        "distil": hollow.flags(model_dir),
+        "ft": ["--model_dir", model_dir],
+        "model-ft": ["--model_dir", model_dir, "--task", hollow.task, "--seq_len", 12, "--do_NER"]
+        + ["--pt_model_checkpoint", hollow.teacher],
+    }
+    before = contents(model_dir)
+    with open(model_dir / artefacts.LOCK, "w") as other_run:
+        fcntl.flock(other_run, fcntl.LOCK_EX)
+        refuse(run_command(verb, *flags[verb]), f"Another run is at work in {model_dir}", "folder of its own")
+    assert contents(model_dir) == before
+
+
+def test_teacher_folder_that_another_run_tunes_in_is_refused(hollow, run_command, tmp_path):
+    pytest.importorskip("tensorflow")
+    (tmp_path / "shared").mkdir()
+    with open(tmp_path / "shared" / artefacts.LOCK, "w") as other_run:
+        fcntl.flock(other_run, fcntl.LOCK_EX)
+        outcome = run_command("distil", *hollow.flags(tmp_path / "m", teacher_model_dir=tmp_path / "shared"))
+    refuse(outcome, f"Another run is at work in {tmp_path / 'shared'}")
+
+
+def test_settings_that_no_distillation_wrote_are_refused(run_command, tmp_path):
+    pytest.importorskip("tensorflow")
+    for text, words in [
+        ('{"model_type": "bert"}', "lacks task"),
+        ("[1]", "expected a JSON object"),
+        ("{", "not valid"),
+    ]:
+        (tmp_path / artefacts.CONFIG).write_text(text)
+        refuse(run_command("predict", "--model_dir", tmp_path, "--do_eval"), artefacts.CONFIG, words)
+
+
+# Weight files
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.fixture
+def unfinished(distilled, tmp_path) -> Path:
+    """The run of `distilled` as it was before its sixth stage."""
+    root = Path(shutil.copytree(distilled, tmp_path / "unfinished"))
+    for name in contents(root / "student"):
+        last = ("model-stage-6", "model-stage-7", "xtremedistil", "report", "word_embedding", "baseline")
+        if name.startswith(last):
+            os.remove(root / "student" / name)
+    return root
+
+
+def test_truncated_stage_checkpoint_is_refused(unfinished, tagging, run_command, eagerly):
+    truncate(unfinished / "student/model-stage-3-indx-0.h5")
+    before = contents(unfinished)
+    flags = [flag for flag in main_flags(tagging, unfinished) if flag != "--baseline"]
+    refuse(run_command("distil", *flags), "model-stage-3-indx-0.h5", "not a readable weight file")
+    after = contents(unfinished)
+    assert {name: after[name] for name in before} == before
+    assert not [name for name in after if "xtremedistil" in name]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "text"])
+def test_damaged_student_weights_are_refused(distilled, run_command, tmp_path, damage):
+    pytest.importorskip("tensorflow")
+    folder = Path(shutil.copytree(distilled / "student", tmp_path / "m"))
+    path = folder / "xtremedistil.h5"
+    if damage == "truncated":
+        truncate(path)
+    elif damage == "foreign":
+        shutil.copyfile(distilled / "teacher/model-ft.h5", path)
+    else:
+        path.write_text("not HDF5 at all")
+    write_rows(tmp_path / "lines.txt", [("john ran",)])
+    outcome = run_command("predict", "--model_dir", folder, "--do_predict", "--pred_file", tmp_path / "lines.txt")
+    refuse(outcome, str(path), "tf_model" if damage == "foreign" else "not a readable weight file")
+    assert not list(folder.glob("predictions*"))
+
+
+def test_weight_file_that_is_not_there_is_refused_with_those_that_are(distilled, run_command):
+    pytest.importorskip("tensorflow")
+    outcome = run_command("predict", "--model_dir", distilled / "student", "--weights", "no.h5", "--do_eval")
+    refuse(outcome, "no.h5 does not exist", "xtremedistil.h5")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "text"])
+def test_damaged_teacher_weights_are_refused(distilled, hollow, run_command, tmp_path, damage):
+    pytest.importorskip("tensorflow")
+    folder = Path(shutil.copytree(distilled / "teacher", tmp_path / "t"))
+    os.remove(folder / "model-ft.json")
+    path = folder / "model-ft.h5"
+    if damage == "truncated":
+        truncate(path)
+    elif damage == "foreign":
+        shutil.copyfile(distilled / "student/xtremedistil.h5", path)
+    else:
+        path.write_text("not HDF5 at all")
+    before = contents(folder)
+    outcome = run_command("distil", *hollow.flags(tmp_path / "m", teacher_model_dir=folder))
+    words = "not a fine-tuned teacher" if damage == "foreign" else "not a readable weight file"
+    refuse(outcome, str(path), words)
+    assert contents(folder) == before
+
+
+def test_teacher_tuned_on_other_rows_is_refused(distilled, tagging, run_command, tmp_path):
+    pytest.importorskip("tensorflow")
+    task = Path(shutil.copytree(tagging.task, tmp_path / "task"))
+    write_rows(task / "train.tsv", [("john ran", "B-PER O"), ("in london", "O B-LOC")])
+    flags = tagging.flags(tmp_path / "m", task=task, teacher_model_dir=distilled / "teacher")
+    outcome = run_command("distil", *flags)
+    refuse(outcome, "model-ft.h5 was tuned with other settings: train", "--teacher_model_dir")
+
+
+# No space
+
+
+def no_space(*_arguments, **_named):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_full_disk_in_the_middle_of_a_run_keeps_every_checkpoint(
+    unfinished, tagging, run_command, eagerly, monkeypatch
+):
+    before = contents(unfinished)
+    flags = [flag for flag in main_flags(tagging, unfinished) if flag != "--baseline"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_space)
+        refuse(run_command("distil", *flags), "model-stage-6.h5 cannot be written", "No space left on device")
+    after = contents(unfinished)
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == set()
+
+
+def test_full_disk_while_teacher_outputs_are_written_is_refused(
+    distilled, tagging, run_command, eagerly, monkeypatch, tmp_path
+):
+    flags = tagging.flags(tmp_path / "m", teacher_model_dir=distilled / "teacher")
+    monkeypatch.setattr(np.lib.format, "open_memmap", no_space)
+    refuse(run_command("distil", *flags), "No space left on device")
+    assert not [name for name in contents(tmp_path / "m") if name.startswith("model-stage")]
+
+
+def test_full_disk_keeps_the_weights_that_continued_training_wrote_before(
+    distilled, run_command, eagerly, monkeypatch, tmp_path
+):
+    folder = Path(shutil.copytree(distilled / "student", tmp_path / "m"))
+    shutil.copyfile(folder / "xtremedistil.h5", folder / "xtremedistil-ft.h5")
+    before = contents(folder)
+    monkeypatch.setattr(os, "replace", no_space)
+    outcome = run_command("ft", "--model_dir", folder, "--ft_epochs", 1)
+    refuse(outcome, "xtremedistil-ft.h5 cannot be written", "No space left on device")
+    assert contents(folder) == before
+
+
+def test_full_disk_while_predictions_are_written_leaves_none(distilled, run_command, monkeypatch, tmp_path):
+    pytest.importorskip("tensorflow")
+    folder = Path(shutil.copytree(distilled / "student", tmp_path / "m"))
+    write_rows(tmp_path / "lines.txt", [("john ran",)])
+    monkeypatch.setattr(os, "fsync", no_space)
+    outcome = run_command("predict", "--model_dir", folder, "--do_predict", "--pred_file", tmp_path / "lines.txt")
+    refuse(outcome, "predictions.txt cannot be written", "No space left on device")
+    assert not list(folder.glob("predictions*"))
