@@ -65,8 +65,8 @@ class Features:
         """Some rows, in the order given; a row may be taken more than once."""
         rows = np.asarray(rows, np.int64)
         lengths = self.lengths[rows]
-        offsets = _offsets(lengths)
-        index = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        offsets = offsets_of(lengths)
+        index = slice_index(self.offsets[rows], lengths)
         pick = {name: index for name in self._positional()}
         fields = ("input_ids", "token_type_ids", "attention_mask", "example_ids", "labels", "word_ids")
         arrays = {name: getattr(self, name) for name in fields}
@@ -91,7 +91,7 @@ class Features:
             token_type_ids: by default 0. attention_mask: by default 1.
             labels: one sequence per row if `word_ids` are given (tagging), else one number per row.
         """
-        offsets = _offsets([len(row) for row in input_ids])
+        offsets = offsets_of([len(row) for row in input_ids])
         positions = int(offsets[-1])
         numbers = range(len(input_ids)) if example_ids is None else example_ids
         return cls(
@@ -131,8 +131,15 @@ class Features:
         )
 
 
-def _offsets(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+def offsets_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Where slices of these lengths begin if they follow each other, and where the last ends: int64 [N + 1]."""
     return np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))]).astype(np.int64)
+
+
+def slice_index(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The positions `start, start + 1, ...` of all slices, one slice after the other: int64 [sum of lengths]."""
+    offsets = offsets_of(lengths)
+    return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
 
 
 def _flat(rows: Iterable[Sequence[int]]) -> np.ndarray:

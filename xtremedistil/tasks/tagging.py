@@ -2,7 +2,6 @@
 
 import difflib
 import os
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from xtremedistil import evaluation
 from xtremedistil.errors import InputError
-from xtremedistil.tasks.features import NO_WORD, NOT_SCORED, Features
+from xtremedistil.tasks.features import NO_WORD, NOT_SCORED, Features, offsets_of, slice_index
 from xtremedistil.tasks.files import find_file, read_lines, read_table, shorten
 from xtremedistil.tasks.tokenizer import Tokenizer
 
@@ -149,36 +148,28 @@ class TokenClassification:
         Raises:
             InputError: `seq_len` leaves no room for text.
         """
-        pieces = tokenizer.encode_words([example.words for example in examples])
+        stream = _Stream(tokenizer, [example.words for example in examples])
         if legacy:
-            return self._legacy_rows(examples, pieces, tokenizer, seq_len)
-        rows = _Rows(tokenizer, tokenizer.room(seq_len))
-        for number, words in enumerate(pieces):
-            rows.add(number, words)
-        return rows.features(self._flat_label_ids(examples))
+            return self._legacy_rows(examples, stream, tokenizer, seq_len)
+        return stream.features(stream.in_windows(tokenizer.room(seq_len)), self._flat_label_ids(examples))
 
-    def _flat_label_ids(self, examples: Sequence[TaggedSentence]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Label ids of all words, and where each example's begin."""
+    def _flat_label_ids(self, examples: Sequence[TaggedSentence]) -> np.ndarray | None:
+        """Label ids of all words."""
         if not examples or any(example.tags is None for example in examples):
             return None
-        ids = np.fromiter((self._id(tag) for example in examples for tag in example.tags), np.int32)
-        counts = np.array([len(example.words) for example in examples])
-        return ids, np.cumsum(counts) - counts
+        return np.fromiter((self._id(tag) for example in examples for tag in example.tags), np.int32)
 
     def _id(self, tag: str) -> int:
         found = self._ids.get(tag)
         return self._ids[self.label_of(tag)] if found is None else found
 
     def _legacy_rows(
-        self, examples: Sequence[TaggedSentence], pieces: list[list[list[int]]], tokenizer: Tokenizer, seq_len: int
+        self, examples: Sequence[TaggedSentence], stream: "_Stream", tokenizer: Tokenizer, seq_len: int
     ) -> Features:
         room = seq_len - LEGACY_SPECIAL_PIECES
         if room < 1:
             tokenizer.room(seq_len)
-        rows = _Rows(tokenizer, room)
-        for number, words in enumerate(pieces):
-            rows.add_cut(number, words)
-        features = rows.features(self._flat_label_ids(examples))
+        features = stream.features(stream.cut(room), self._flat_label_ids(examples))
         first = len(self.labels)
         labels = features.labels
         if labels is not None:
@@ -245,65 +236,65 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-class _Rows:
-    """Collects rows piece by piece in flat arrays."""
+class _Stream:
+    """The pieces of all sentences one after the other, and how rows are cut from them.
 
-    def __init__(self, tokenizer: Tokenizer, room: int):
+    Cuts are int64 [N, 5], one line per row: the example, the slice of pieces, and the slice in which words are owned.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, sentences: list[list[str]]):
         self._start, self._end, self._pad_id = tokenizer.start_ids, tokenizer.end_ids, tokenizer.pad_id
-        self._room = room
-        self._ids, self._words = array("i"), array("i")
-        self._offsets, self._examples = array("q", [0]), array("i")
+        self._ids, counts = tokenizer.encode_flat(sentences)
+        self._first_words = offsets_of([len(words) for words in sentences])
+        word_starts = offsets_of(counts)
+        self._offsets = word_starts[self._first_words]
+        self._owners = np.full(len(self._ids), NO_WORD)  # words are numbered through all sentences
+        seen = np.flatnonzero(counts)
+        self._owners[word_starts[seen]] = seen
 
-    def add(self, example: int, words: list[list[int]]) -> None:
-        """A sentence, as one row or as windows."""
-        ids, owners = _stream(words)
-        if len(ids) <= self._room:
-            self._row(example, ids, owners)
-            return
-        owners = np.array(owners)
-        for start, owned in windows(np.flatnonzero(owners != NO_WORD), len(ids), self._room):
-            shown = np.full(self._room, NO_WORD)
-            shown[owned - start] = owners[owned]
-            self._row(example, ids[start : start + self._room], shown.tolist())
+    def cut(self, room: int) -> np.ndarray:
+        """One row per sentence, without what does not fit."""
+        starts = self._offsets[:-1]
+        stops = np.minimum(self._offsets[1:], starts + room)
+        return np.stack([np.arange(len(starts)), starts, stops, starts, stops], axis=1)
 
-    def add_cut(self, example: int, words: list[list[int]]) -> None:
-        """A sentence as one row, without what does not fit."""
-        ids, owners = _stream(words)
-        self._row(example, ids[: self._room], owners[: self._room])
+    def in_windows(self, room: int) -> np.ndarray:
+        """One row per sentence, or windows where it does not fit."""
+        long = np.diff(self._offsets) > room
+        cuts = [window for example in np.flatnonzero(long).tolist() for window in self._windows(example, room)]
+        cuts = np.concatenate([self.cut(room)[~long], np.array(cuts, np.int64).reshape(-1, 5)])
+        return cuts[np.argsort(cuts[:, 0], kind="stable")]
 
-    def _row(self, example: int, ids: list[int], owners: list[int]) -> None:
-        ids = [*self._start, *ids, *self._end]
-        if not ids:  # no text and no special pieces: a row without any position cannot be computed
-            ids, owners = [self._pad_id], [NO_WORD]
-        before = [NO_WORD] * len(self._start)
-        self._ids.extend(ids)
-        self._words.extend([*before, *owners, *([NO_WORD] * (len(ids) - len(before) - len(owners)))])
-        self._offsets.append(len(self._ids))
-        self._examples.append(example)
+    def _windows(self, example: int, room: int) -> Iterator[tuple[int, ...]]:
+        start, stop = self._offsets[example : example + 2].tolist()
+        firsts = np.flatnonzero(self._owners[start:stop] != NO_WORD)
+        for shown, owned in windows(firsts, stop - start, room):
+            yield example, start + shown, start + shown + room, start + owned[0], start + owned[-1] + 1
 
-    def features(self, label_ids: tuple[np.ndarray, np.ndarray] | None) -> Features:
-        words, offsets = np.array(self._words, np.int32), np.array(self._offsets, np.int64)
-        examples = np.array(self._examples, np.int32)
-        labels = None
-        if label_ids is not None:
-            flat, starts = label_ids
-            labels = np.full(len(words), NOT_SCORED, np.int32)
-            answering = np.flatnonzero(words != NO_WORD)
-            labels[answering] = flat[starts[np.repeat(examples, np.diff(offsets))[answering]] + words[answering]]
-        ids = np.array(self._ids, np.int32)
-        return Features(ids, np.zeros_like(ids), np.ones_like(ids), offsets, examples, labels, words)
+    def features(self, cuts: np.ndarray, label_ids: np.ndarray | None) -> Features:
+        """The rows with their special pieces; `label_ids` are those of all words."""
+        examples, starts, stops, owned_from, owned_to = cuts.T
+        texts, before, after = stops - starts, len(self._start), len(self._end)
+        # A row without any position cannot be computed: without text and special pieces it has one pad.
+        offsets = offsets_of(np.maximum(before + texts + after, 1))
+        source, target = slice_index(starts, texts), slice_index(offsets[:-1] + before, texts)
+        ids = np.full(offsets[-1], self._pad_id, np.int32)
+        ids[target] = self._ids[source]
+        ids[slice_index(offsets[:-1], np.full(len(cuts), before))] = self._start * len(cuts)
+        ids[slice_index(offsets[1:] - after, np.full(len(cuts), after))] = self._end * len(cuts)
+        row = np.repeat(np.arange(len(cuts)), texts)
+        owner = self._owners[source]
+        shown = np.flatnonzero((owner != NO_WORD) & (source >= owned_from[row]) & (source < owned_to[row]))
+        owner, answering = owner[shown], target[shown]
+        words = _sparse(answering, owner - self._first_words[examples[row[shown]]], len(ids), NO_WORD)
+        labels = None if label_ids is None else _sparse(answering, label_ids[owner], len(ids), NOT_SCORED)
+        return Features(ids, np.zeros_like(ids), np.ones_like(ids), offsets, examples.astype(np.int32), labels, words)
 
 
-def _stream(words: list[list[int]]) -> tuple[list[int], list[int]]:
-    """All pieces of a sentence, and at the first piece of each word its number."""
-    ids, owners = [], []
-    for number, pieces in enumerate(words):
-        if pieces:
-            ids += pieces
-            owners.append(number)
-            if len(pieces) > 1:
-                owners += [NO_WORD] * (len(pieces) - 1)
-    return ids, owners
+def _sparse(positions: np.ndarray, values: np.ndarray, size: int, filler: int) -> np.ndarray:
+    array = np.full(size, filler, np.int32)
+    array[positions] = values
+    return array
 
 
 def windows(firsts: np.ndarray, total: int, room: int) -> Iterator[tuple[int, np.ndarray]]:
