@@ -1,0 +1,409 @@
+"""Batches, the training loop on a toy model, devices, and teacher outputs kept on disk."""
+
+import functools
+
+import numpy as np
+import pytest
+
+import xtremedistil  # noqa: F401 - chooses legacy Keras
+from xtremedistil.errors import InputError
+from xtremedistil.tasks.features import Features
+from xtremedistil.training.batches import TrainingBatches, epoch_order, split
+
+tf = pytest.importorskip("tensorflow")
+
+from xtremedistil.distillation.targets import compute_targets  # noqa: E402
+from xtremedistil.models.families import FAMILIES  # noqa: E402
+from xtremedistil.models.teacher import build_teacher  # noqa: E402
+from xtremedistil.training.dropout import SeededDropout, seed_dropout  # noqa: E402
+from xtremedistil.training.learning_rate import LearningRate  # noqa: E402
+from xtremedistil.training.loop import Loss, Recipe, Trainer, fit  # noqa: E402
+from xtremedistil.training.strategy import make_strategy, set_precision, stage_seed  # noqa: E402
+
+PAD, WORDS, LABELS = 9, 20, 3
+
+
+def toy_features(count: int = 21, seed: int = 0, shortest: int = 2, longest: int = 11) -> Features:
+    """Tagged rows of random length; the label of a piece is its id modulo 3, and every fourth piece has none."""
+    generator = np.random.default_rng(seed)
+    ids = [generator.integers(0, WORDS, generator.integers(shortest, longest + 1)).tolist() for _ in range(count)]
+    labels = [[-100 if place % 4 == 3 else piece % LABELS for place, piece in enumerate(row)] for row in ids]
+    words = [[-1 if place % 4 == 3 else place for place in range(len(row))] for row in ids]
+    return Features.from_rows(ids, labels=labels, word_ids=words)
+
+
+def toy_batches(features: Features, batch_size: int = 8, seed: int = 1) -> TrainingBatches:
+    return TrainingBatches(features, batch_size, PAD, seed)
+
+
+# Batches
+
+
+def test_epoch_order_has_every_row_once():
+    lengths = toy_features(150).lengths
+    batches = epoch_order(lengths, 8, seed=3, epoch=0)
+    assert sorted(np.concatenate(batches)) == list(range(150))
+    assert sorted(map(len, batches)) == [6] + [8] * 18
+
+
+def test_epoch_order_is_a_function_of_seed_and_epoch():
+    lengths = toy_features(40).lengths
+
+    def order(seed: int, epoch: int) -> list[list[int]]:
+        return [rows.tolist() for rows in epoch_order(lengths, 8, seed, epoch)]
+
+    assert order(3, 1) == order(3, 1)
+    assert order(3, 1) != order(3, 2)
+    assert order(3, 1) != order(4, 1)
+
+
+def test_epoch_order_puts_rows_of_like_length_together():
+    lengths = np.random.default_rng(0).permutation(np.repeat(np.arange(1, 9), 8))
+    assert all(len(set(lengths[rows])) == 1 for rows in epoch_order(lengths, 8, seed=0, epoch=0))
+
+
+def test_batch_pads_ids_masks_and_labels_each_with_its_own_filler():
+    features = Features.from_rows([[5, 6, 7], [8]], labels=[[0, -100, 1], [2]], word_ids=[[0, -1, 1], [0]])
+    batch = toy_batches(features).arrays(np.array([1, 0]))
+    assert batch["input_ids"].tolist() == [[8] + [PAD] * 7, [5, 6, 7] + [PAD] * 5]
+    assert batch["attention_mask"].tolist() == [[1] + [0] * 7, [1, 1, 1] + [0] * 5]
+    assert batch["labels"].tolist() == [[2] + [-100] * 7, [0, -100, 1] + [-100] * 5]
+    assert batch["row_mask"].tolist() == [1.0, 1.0]
+    assert batch["input_ids"].dtype == batch["attention_mask"].dtype == batch["labels"].dtype == np.int32
+
+
+def test_batch_holds_one_label_a_row_for_classification():
+    features = Features.from_rows([[5, 6, 7], [8]], labels=[1, 0])
+    assert toy_batches(features).arrays(np.array([1, 0]))["labels"].tolist() == [0, 1]
+
+
+def test_batch_holds_the_targets_of_its_rows():
+    features = toy_features(5)
+
+    def targets(rows, width):
+        return {"teacher_logits": np.repeat(rows[:, None], width, axis=1)}
+
+    batch = TrainingBatches(features, 2, PAD, 0, targets).arrays(np.array([3, 1]))
+    assert batch["teacher_logits"][:, 0].tolist() == [3, 1]
+    assert batch["teacher_logits"].shape == batch["input_ids"].shape
+
+
+def test_split_gives_equal_shares_with_masked_filler_rows():
+    batch = toy_batches(toy_features(5)).arrays(np.arange(5))
+    shares = split(batch, 2)
+    assert len(shares) == 2
+    for name, array in batch.items():
+        assert [share[name].shape for share in shares] == [(3, *array.shape[1:])] * 2
+        assert np.array_equal(np.concatenate([share[name] for share in shares])[:5], array)
+    assert shares[1]["row_mask"].tolist() == [1, 1, 0]
+    assert not shares[1]["attention_mask"][2].any()
+    assert (shares[1]["labels"][2] == -100).all()
+
+
+def test_split_of_one_row_leaves_the_other_replicas_filler_only():
+    shares = split(toy_batches(toy_features(1)).arrays(np.array([0])), 3)
+    assert [share["row_mask"].tolist() for share in shares] == [[1], [0], [0]]
+
+
+def test_steps_of_an_epoch_are_as_many_as_it_yields():
+    batches = toy_batches(toy_features(21))
+    assert batches.steps == len(list(batches.epoch(0, replicas=2))) == 3
+
+
+# The loop
+
+
+@functools.cache
+def one_device():
+    return make_strategy("one_device")
+
+
+def toy_model(strategy=None, seed: int = 0, rate: float = 0.0) -> "tf.keras.Model":
+    """Embedding, dropout, classifier."""
+    tf.keras.utils.set_random_seed(seed)
+    strategy = strategy or one_device()
+    with strategy.scope():
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        inputs = {name: tf.keras.Input([None], dtype=tf.int32, name=name) for name in names}
+        state = tf.keras.layers.Embedding(WORDS, 6, name="table")(inputs["input_ids"])
+        state = tf.keras.layers.Dropout(rate)(state)
+        head = tf.keras.layers.Dense(LABELS, dtype="float32", name="head")
+        return tf.keras.Model(inputs, {"logits": head(state)})
+
+
+def toy_objective(factor: float = 1.0):
+    """Cross-entropy with the labels, times `factor`."""
+
+    def objective(outputs, batch):
+        mask = tf.cast(batch["labels"] >= 0, tf.float32)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(batch["labels"], 0), outputs["logits"])
+        count = tf.reduce_sum(mask)
+        return {"labels": Loss(factor * tf.math.divide_no_nan(tf.reduce_sum(losses * mask), count), count)}
+
+    return objective
+
+
+def toy_recipe(
+    epochs: int = 3, patience: int = 100, clip: float = 0.0, decay_epochs: int = 10, shape: str = "constant"
+) -> Recipe:
+    return Recipe(LearningRate(0.05, epochs, decay_epochs, 0.0, shape), patience, clip, seed=7)
+
+
+def toy_trainer(recipe: Recipe, model=None, objective=None, variables=None, strategy=None) -> Trainer:
+    strategy = strategy or one_device()
+    model = model or toy_model(strategy)
+    return Trainer(model, variables or model.variables, objective or toy_objective(), strategy, recipe)
+
+
+def scores(*values: float):
+    """An `evaluate` that says these in turn, and the last one from then on."""
+    remaining = list(values)
+    return lambda: remaining.pop(0) if len(remaining) > 1 else remaining[0]
+
+
+def test_fit_lowers_the_loss():
+    history = fit(toy_trainer(toy_recipe(epochs=6)), toy_batches(toy_features()), scores(0.0))
+    losses = [epoch["loss"] for epoch in history.epochs]
+    assert len(losses) == 6
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_fit_reports_every_step():
+    seen = []
+    fit(toy_trainer(toy_recipe(epochs=2)), toy_batches(toy_features()), scores(0.0), seen.append)
+    assert [state["step"] for state in seen] == [1, 2, 3, 4, 5, 6]
+    assert [state["epoch"] for state in seen] == [1, 1, 1, 2, 2, 2]
+    assert {state["steps"] for state in seen} == {6}
+
+
+def test_fit_leaves_the_weights_of_the_best_epoch_in_place():
+    trainer, snapshots = toy_trainer(toy_recipe(epochs=4)), []
+    said = scores(0.1, 0.9, 0.9, 0.3)
+
+    def evaluate():
+        snapshots.append([variable.numpy() for variable in trainer.variables])
+        return said()
+
+    history = fit(trainer, toy_batches(toy_features()), evaluate)
+    assert (history.best_score, history.best_epoch) == (0.9, 1)
+    for variable, first, best in zip(trainer.variables, snapshots[0], snapshots[1], strict=True):
+        assert np.array_equal(variable.numpy(), best)
+        assert not np.array_equal(first, best)
+
+
+def test_fit_out_of_patience_lets_the_rate_fall_and_ends():
+    recipe = toy_recipe(epochs=50, patience=2, decay_epochs=3, shape="linear")
+    history = fit(toy_trainer(recipe), toy_batches(toy_features()), scores(1.0, 0.0, 0.0, 2.0, 0.0))
+    rates = [epoch["learning_rate"] for epoch in history.epochs]
+    assert len(rates) == 6  # the best so far, two that are worse, three of decay
+    assert rates[:3] == [0.05] * 3
+    assert 0.05 > rates[3] > rates[4] > rates[5] > 0
+
+
+def test_fit_out_of_patience_with_a_constant_rate_ends_at_once():
+    recipe = toy_recipe(epochs=50, patience=2, shape="constant")
+    history = fit(toy_trainer(recipe), toy_batches(toy_features()), scores(1.0, 0.0))
+    assert len(history.epochs) == 3
+
+
+def test_fit_refuses_a_loss_that_is_no_number():
+    trainer = toy_trainer(toy_recipe(), objective=toy_objective(float("nan")))
+    with pytest.raises(InputError, match="epoch 1: labels, loss is not a finite number.\nUse a lower --learning_rate"):
+        fit(trainer, toy_batches(toy_features()), scores(0.0))
+
+
+def test_fit_leaves_variables_that_it_was_not_given_unchanged():
+    model = toy_model()
+    table, head = model.get_layer("table").embeddings, model.get_layer("head").trainable_variables
+    before, before_head = table.numpy(), head[0].numpy()
+    fit(toy_trainer(toy_recipe(epochs=1), model, variables=head), toy_batches(toy_features()), scores(0.0))
+    assert np.array_equal(table.numpy(), before)
+    assert not np.array_equal(head[0].numpy(), before_head)
+
+
+def test_fit_twice_from_the_same_weights_gives_the_same_bytes():
+    results = []
+    for _ in range(2):
+        model = toy_model(rate=0.3)
+        fit(toy_trainer(toy_recipe(epochs=2), model), toy_batches(toy_features()), scores(0.0))
+        results.append([array.tobytes() for array in model.get_weights()])
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("clip, expected", [(0.5, 0.5), (0.0, None), (1e6, None)])
+def test_gradients_longer_than_allowed_are_shortened(eagerly, monkeypatch, clip, expected):
+    trainer, norms = toy_trainer(toy_recipe(clip=clip), objective=toy_objective(100.0)), []
+    monkeypatch.setattr(
+        trainer.optimizer,
+        "apply_gradients",
+        lambda pairs, **_: norms.append(float(tf.linalg.global_norm([gradient for gradient, _ in pairs]))),
+    )
+    batches = toy_batches(toy_features())
+    (share,) = next(batches.epoch(0, replicas=1))
+    trainer.step({name: tf.constant(array) for name, array in share.items()}, 0, 0.05)
+    assert norms == [pytest.approx(expected, rel=1e-5)] if expected else norms[0] > 5
+
+
+def test_half_precision_scales_the_loss_and_keeps_losses_and_variables_in_float32():
+    set_precision("mixed_float16")
+    try:
+        model = toy_model(rate=0.1)
+        trainer = toy_trainer(toy_recipe(epochs=4), model)
+    finally:
+        set_precision(None)
+    assert isinstance(trainer.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
+    assert float(trainer.optimizer.loss_scale) > 1
+    assert model.get_layer("table").compute_dtype == "float16"
+    batches = toy_batches(toy_features())
+    (share,) = next(batches.epoch(0, replicas=1))
+    losses = trainer.step({name: tf.constant(array) for name, array in share.items()}, 0, 0.05)
+    assert {value.dtype for value in losses.values()} == {tf.float32}
+    assert {variable.dtype for variable in trainer.variables} == {tf.float32}
+    history = fit(trainer, batches, scores(0.0))
+    assert history.epochs[-1]["loss"] < history.epochs[0]["loss"] < 2  # not multiplied by the scale
+
+
+def test_full_precision_does_not_scale_the_loss():
+    assert not isinstance(toy_trainer(toy_recipe()).optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
+
+
+# Dropout
+
+
+def masks(seed: tf.Variable, step: int, index: int = 0) -> list[float]:
+    seed.assign([5, step])
+    return SeededDropout(seed, index).dropout(tf.ones([64]), 0.5).numpy().tolist()
+
+
+def test_dropout_mask_is_a_function_of_seed_step_and_layer():
+    seed = tf.Variable([5, 0])
+    first = masks(seed, step=3)
+    assert set(first) == {0.0, 2.0}
+    assert masks(seed, step=3) == first
+    assert masks(seed, step=4) != first
+    assert masks(seed, step=3, index=1) != first
+    seed.assign([6, 3])
+    assert SeededDropout(seed, 0).dropout(tf.ones([64]), 0.5).numpy().tolist() != first
+
+
+def test_seeded_model_repeats_its_masks_for_a_step_and_has_none_in_inference():
+    model, seed = toy_model(rate=0.5), tf.Variable([5, 0])
+    seed_dropout(model, seed)
+    inputs = {name: tf.ones([2, 8], tf.int32) for name in model.input_names}
+    first = model(inputs, training=True)["logits"].numpy()
+    assert np.array_equal(model(inputs, training=True)["logits"], first)
+    plain = model(inputs, training=False)["logits"].numpy()
+    assert np.array_equal(plain[0, 0], plain[1, 7])
+    seed.assign([5, 1])
+    assert not np.array_equal(model(inputs, training=True)["logits"], first)
+    assert np.array_equal(model(inputs, training=False)["logits"], plain)
+
+
+def test_stage_seeds_differ_by_place_and_fit_into_31_bits():
+    seeds = {stage_seed(seed, *place) for seed in (0, 42, 2**32 - 1) for place in [(1, 0), (1, 100), (2, 0), (2, 100)]}
+    assert len(seeds) == 12
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+# Devices
+
+
+def test_two_devices_give_the_losses_and_weights_of_one():
+    if len(tf.config.list_logical_devices("CPU")) < 2:
+        pytest.skip("TensorFlow was in use before a second logical CPU could be asked for")
+    results = []
+    for name in ("one_device", "mirrored"):
+        strategy = make_strategy(name)
+        model = toy_model(strategy)
+        trainer = toy_trainer(toy_recipe(epochs=3, clip=1.0), model, strategy=strategy)
+        history = fit(trainer, toy_batches(toy_features()), scores(0.0, 0.1, 0.2))
+        results.append(
+            (strategy.num_replicas_in_sync, [epoch["loss"] for epoch in history.epochs], model.get_weights())
+        )
+    (one, losses, weights), (two, other_losses, other_weights) = results
+    assert (one, two) == (1, 2)
+    np.testing.assert_allclose(other_losses, losses, atol=1e-5)
+    for array, other in zip(weights, other_weights, strict=True):
+        np.testing.assert_allclose(other, array, atol=1e-5)
+
+
+# Teacher outputs
+
+NAMES = ["logits", "hidden_states_0", "hidden_states_2", "attentions_1"]
+
+
+@pytest.fixture
+def teacher(tiny_encoders):
+    def build(kind: str):
+        encoder = tiny_encoders("TFBertModel")
+        return build_teacher(encoder, FAMILIES["TFBertModel"], kind=kind, num_labels=LABELS)
+
+    return build
+
+
+def targets_of(model, features: Features, folder, key: str = "a"):
+    seen = []
+    targets = compute_targets(
+        model, features, NAMES, str(folder), pad_id=0, batch_size=4, key=key, progress=lambda *done: seen.append(done)
+    )
+    return targets, seen
+
+
+def no_model(*_arguments, **_named):
+    raise AssertionError("the teacher was run again")
+
+
+@pytest.mark.parametrize("kind", ["token_classification", "sequence_classification"])
+def test_targets_are_the_teachers_outputs_row_by_row(teacher, tmp_path, kind):
+    features = toy_features(9)
+    if kind == "sequence_classification":
+        features = Features.from_rows([features.row(i)["input_ids"] for i in range(9)], labels=[0] * 9)
+    model = teacher(kind).feature_model(NAMES)
+    targets, seen = targets_of(model, features, tmp_path / "targets")
+    assert seen[-1] == (9, 9)
+    chosen = np.array([7, 0, 3])
+    read = targets(chosen, 16)
+    for place, row in enumerate(chosen):
+        length = int(features.lengths[row])
+        inputs = {name: features.row(row)[name][None] for name in ("input_ids", "attention_mask", "token_type_ids")}
+        expected = {name: value.numpy()[0] for name, value in model(inputs).items()}
+        found = {name: read[f"teacher_{name}"][place] for name in NAMES}
+        logits = found["logits"][:length] if kind == "token_classification" else found["logits"]
+        np.testing.assert_allclose(logits, expected["logits"], atol=1e-5)
+        for name in NAMES[1:3]:
+            np.testing.assert_allclose(found[name][:length], expected[name], atol=3e-3)
+            assert not found[name][length:].any()
+        maps = found["attentions_1"]
+        np.testing.assert_allclose(maps[:, :length, :length], expected["attentions_1"], atol=1e-3)
+        assert not maps[:, length:].any() and not maps[:, :, length:].any()
+    assert {array.dtype for array in read.values()} == {np.dtype(np.float32)}
+
+
+def test_targets_are_read_instead_of_computed_the_second_time(teacher, tmp_path):
+    features = toy_features(5)
+    model = teacher("token_classification").feature_model(NAMES)
+    first, _ = targets_of(model, features, tmp_path)
+    second, seen = targets_of(no_model, features, tmp_path)
+    assert seen == []
+    rows = np.arange(5)
+    for name, array in first(rows, 16).items():
+        assert np.array_equal(second(rows, 16)[name], array)
+
+
+def test_targets_of_another_teacher_are_computed_again(teacher, tmp_path):
+    features = toy_features(5)
+    model = teacher("token_classification").feature_model(NAMES)
+    targets_of(model, features, tmp_path)
+    assert targets_of(model, features, tmp_path, key="b")[1] == [(4, 5), (5, 5)]
+
+
+def test_targets_that_were_not_finished_are_computed_again(teacher, tmp_path):
+    features = toy_features(5)
+    model = teacher("token_classification").feature_model(NAMES)
+
+    def stopped(*done):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compute_targets(model, features, NAMES, str(tmp_path), pad_id=0, batch_size=4, key="a", progress=stopped)
+    assert targets_of(model, features, tmp_path)[1] == [(4, 5), (5, 5)]
