@@ -1,8 +1,11 @@
 """How fast sentences for tagging are encoded, beside the original's rule of tokenising every prefix of a sentence.
 
-    python benchmarks/encoding.py --tokenizer $DATA/checkpoint [--file $DATA/wikiann-en/unlabeled.txt] [--full]
+    python benchmarks/encoding.py [--tokenizer $DATA/checkpoint] [--file $DATA/wikiann-en/unlabeled.txt] [--full]
 
-Without --tokenizer a small WordPiece vocabulary is made; without --file sentences are generated.
+Without --tokenizer a small WordPiece vocabulary is made. Generated sentences of several lengths are timed, and before
+them those of --file. Ours is all of `TokenClassification.encode` on all sentences; no word is kept between runs. The
+prefix rule is the tokenisation alone, on a subsample whose time is scaled up. Times are of the processor, all threads
+together, unless called wall.
 """
 
 import argparse
@@ -12,24 +15,27 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import accumulate, chain, islice, pairwise
 from pathlib import Path
 
 from xtremedistil.tasks import TaggedSentence, TokenClassification
 from xtremedistil.tasks.tokenizer import Tokenizer
 
 SUBSAMPLE = 1_000
-LENGTHS = (16, 32, 64, 128, 256, 512)
-PIECES_PER_LENGTH = 100_000
+SEQ_LEN = 128
+LENGTHS = (8, 16, 32, 64)
+RECUT_LENGTHS = (8, 16, 32, 64, 128, 256, 512)
+WORDS_PER_LENGTH = 160_000
+COLUMNS = "{:12} {:>9} {:>6} {:>11} {:>12} {:>7} {:>10}  {}"
 SYLLABLES = "ba de fi go ku la me ni po ru sa ti vo wu xe za".split()
 
 
-def generated_sentences(count: int, seed: int = 7) -> list[list[str]]:
-    """Sentences of 3 to 30 words, drawn from 20,000 made-up words with a long tail."""
+def generated_sentences(count: int, length: int, seed: int = 7) -> list[list[str]]:
+    """Sentences of `length` words, drawn from 20,000 made-up words with a long tail."""
     draw = random.Random(seed)
     words = ["".join(draw.choices(SYLLABLES, k=draw.randint(1, 5))) for _ in range(20_000)]
-    weights = [1 / rank for rank in range(1, len(words) + 1)]
-    drawn = iter(draw.choices(words, weights, k=31 * count))
-    return [[next(drawn) for _ in range(draw.randint(3, 30))] for _ in range(count)]
+    weights = list(accumulate(1 / rank for rank in range(1, len(words) + 1)))
+    return [draw.choices(words, cum_weights=weights, k=length) for _ in range(count)]
 
 
 def generated_tokenizer(folder: Path) -> Tokenizer:
@@ -41,83 +47,73 @@ def generated_tokenizer(folder: Path) -> Tokenizer:
 
 
 def encode_by_prefixes(tokenizer: Tokenizer, sentences: list[list[str]]) -> list[list[list[int]]]:
-    """The original's rule, one call for each prefix."""
-    encoded = []
+    """The original's rule: `tokenize` of each prefix, and ids of the last one."""
+    hugging_face, encoded = tokenizer._hf, []
     for words in sentences:
-        pieces, covered, ids = [], [], []
+        tokens, covered = [], [0]
         for count in range(1, len(words) + 1):
-            ids = tokenizer._hf(" ".join(words[:count]), add_special_tokens=False, verbose=False)["input_ids"]
-            covered.append(len(ids))
-        for start, stop in zip([0, *covered], covered, strict=False):
-            pieces.append(ids[start:stop])
-        encoded.append(pieces)
+            tokens = hugging_face.tokenize(" ".join(words[:count]))
+            covered.append(len(tokens))
+        ids = hugging_face.convert_tokens_to_ids(tokens)
+        encoded.append([ids[start:stop] for start, stop in pairwise(covered)])
     return encoded
 
 
-def seconds(run: Callable, repeats: int = 3) -> float:
-    """Median time of `repeats` runs."""
+def seconds(run: Callable, repeats: int = 5) -> tuple[float, float]:
+    """Median processor and wall time of `repeats` runs."""
     times = []
     for _ in range(repeats):
-        started = time.perf_counter()
+        processor, wall = time.process_time(), time.perf_counter()
         run()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+        times.append((time.process_time() - processor, time.perf_counter() - wall))
+    return statistics.median(first for first, _ in times), statistics.median(second for _, second in times)
 
 
-def compare(tokenizer: Tokenizer, sentences: list[list[str]], full: bool) -> None:
-    """Prints both rates. The prefix rule is timed on a subsample, and its rate is that of the subsample."""
+def compare(name: str, tokenizer: Tokenizer, sentences: list[list[str]], full: bool) -> None:
+    """Prints one line: both times for all sentences, and their ratio."""
     task, examples = TokenClassification(["O"]), [TaggedSentence(words) for words in sentences]
-    ours = seconds(lambda: task.encode(examples, tokenizer, 128))
-    words = sum(map(len, sentences)) / len(sentences)
-    print(f"{len(sentences):,} sentences of {words:.1f} words, tokenizer {tokenizer.name}")
-    print(f"encode, whole             {len(sentences) / ours:10,.0f} sentences/s  ({ours:.2f} s, median of 3)")
     sample = sentences if full else random.Random(1).sample(sentences, min(SUBSAMPLE, len(sentences)))
-    by_word = seconds(lambda: tokenizer.encode_words(sentences))
-    prefix = seconds(lambda: encode_by_prefixes(tokenizer, sample), repeats=1)
-    rate, prefix_rate = len(sentences) / by_word, len(sample) / prefix
-    scope = (
-        "all sentences"
-        if full
-        else f"a random {len(sample):,}; all would take about {len(sentences) / prefix_rate:.0f} s"
-    )
-    print(f"tokenisation by word      {rate:10,.0f} sentences/s")
-    print(f"tokenisation by prefixes  {prefix_rate:10,.0f} sentences/s  ({scope})")
-    shown = sample[:SUBSAMPLE]
-    same = tokenizer.encode_words(shown) == encode_by_prefixes(tokenizer, shown)
-    print(
-        f"ratio                     {rate / prefix_rate:10.1f}  (same pieces on the sample: {'yes' if same else 'NO'})"
-    )
+    scale = len(sentences) / len(sample)
+    ours, ours_wall = seconds(lambda: task.encode(examples, tokenizer, SEQ_LEN))
+    prefix, prefix_wall = seconds(lambda: encode_by_prefixes(tokenizer, sample), repeats=1 if full else 3)
+    same = tokenizer.encode_words(sample) == encode_by_prefixes(tokenizer, sample)
+    words = sum(map(len, sentences)) / len(sentences)
+    ratios = f"{scale * prefix / ours:.1f}", f"{scale * prefix_wall / ours_wall:.1f}"
+    line = name, f"{len(sentences):,}", f"{words:.1f}", f"{ours:.3f}", f"{scale * prefix:.2f}", *ratios
+    print(COLUMNS.format(*line, "yes" if same else "NO"), flush=True)
 
 
 def linearity(tokenizer: Tokenizer, sentences: list[list[str]]) -> None:
-    """Prints the time per piece for sentences of growing length."""
-    task, stream = TokenClassification(["O"]), [word for words in sentences for word in words]
-    print("words per sentence   microseconds per piece")
-    for length in LENGTHS:
-        rows = [TaggedSentence(stream[i : i + length]) for i in range(0, min(PIECES_PER_LENGTH, len(stream)), length)]
-        pieces = sum(len(word) for row in tokenizer.encode_words([row.words for row in rows]) for word in row)
-        spent = seconds(lambda rows=rows: task.encode(rows, tokenizer, 128))
-        print(f"{length:18} {1e6 * spent / pieces:10.2f}")
+    """Prints the time per word for the same words cut into sentences of growing length."""
+    task, stream = TokenClassification(["O"]), [word for words in sentences for word in words][:WORDS_PER_LENGTH]
+    print(f"\nThe same {len(stream):,} words, recut\nwords per sentence   microseconds per word")
+    for length in RECUT_LENGTHS:
+        rows = [TaggedSentence(stream[i : i + length]) for i in range(0, len(stream), length)]
+        spent, _ = seconds(lambda rows=rows: task.encode(rows, tokenizer, SEQ_LEN))
+        print(f"{length:18} {1e6 * spent / len(stream):10.2f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", help="folder or hub name of a tokenizer")
     parser.add_argument(
-        "--file", help="sentences, words separated by single spaces; columns after the first are ignored"
+        "--file", nargs="+", help="sentences, words separated by single spaces; columns after the first are ignored"
     )
     parser.add_argument("--sentences", type=int, default=20_000, help="how many (default 20000)")
     parser.add_argument("--full", action="store_true", help="tokenise all sentences by prefixes, not a subsample")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = Tokenizer.load(options.tokenizer) if options.tokenizer else generated_tokenizer(Path(folder))
+        sets = {f"{length} words": generated_sentences(options.sentences, length) for length in LENGTHS}
         if options.file:
-            examples = TokenClassification(["O"]).read(options.file, labelled=False)
-            sentences = [example.words for example in examples[: options.sentences]]
-        else:
-            sentences = generated_sentences(options.sentences)
-        compare(tokenizer, sentences, options.full)
-        linearity(tokenizer, sentences)
+            read = chain.from_iterable(TokenClassification(["O"]).read(file, labelled=False) for file in options.file)
+            sets = {"from --file": [example.words for example in islice(read, options.sentences)], **sets}
+        scope = "all sentences" if options.full else f"a random {SUBSAMPLE:,}, scaled"
+        print(f"tokenizer {tokenizer.name}, prefix rule on {scope}")
+        print(COLUMNS.format("set", "sentences", "words", "encode, s", "prefixes, s", "ratio", "wall ratio", "same"))
+        for name, sentences in sets.items():
+            compare(name, tokenizer, sentences, options.full)
+        linearity(tokenizer, next(iter(sets.values())))
 
 
 if __name__ == "__main__":

@@ -97,6 +97,20 @@ def test_encode_words_long_run_of_blank_words_ends(tokenizer):
     assert len(pieces) == 5002 and pieces[0] and pieces[-1]
 
 
+def test_encode_words_after_texts_were_cut_is_whole(tokenizer):
+    before = tokenizer.encode_words([["unbelievable"] * 20])
+    tokenizer.encode_texts(["cat " * 50], None, 8)
+    assert tokenizer.encode_words([["unbelievable"] * 20]) == before
+
+
+def test_encode_words_is_the_same_without_fast_tokenizer(word_piece_folder, word_piece):
+    from transformers import BertTokenizer
+
+    slow = Tokenizer("slow", BertTokenizer.from_pretrained(word_piece_folder))
+    sentences = [["London", "", "unbelievable"], [], ["cat", "."]]
+    assert slow.encode_words(sentences) == word_piece.encode_words(sentences)
+
+
 def test_encode_texts_cuts_the_longer_text_and_marks_the_second(word_piece):
     ((ids, types),) = word_piece.encode_texts(["cat dog cat dog cat"], ["mat ."], 8)
     assert word_piece.tokens(ids) == "[CLS] cat dog cat [SEP] mat . [SEP]".split()
