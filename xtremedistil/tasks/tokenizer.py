@@ -5,7 +5,8 @@ import importlib.util
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import chain, islice
 
 import numpy as np
@@ -23,9 +24,10 @@ VOCABULARY_FILES = (
 )
 OPTIONAL_PACKAGES = ("sentencepiece", "sacremoses")
 TEXTS_PER_CALL = 20_000
-TEXTS_PER_SEQUENCE = 500
+TEXTS_PER_SEQUENCE = 1_000
 LONGEST_BLANK_RUN = 64
 BLANK_MARKS = ("▁",)
+VISIBLE = frozenset(map(chr, range(ord("!"), ord("~") + 1)))
 # Shows lower-casing, accents, compatibility forms, Chinese, contractions, numbers, rare characters and special spaces.
 PROBES = (
     "The QUICK brown fox, 12,345.67 km; don't! naïve ÉCOLE straße İstanbul",
@@ -94,11 +96,9 @@ class Tokenizer:
         the space before it, which byte-level BPE sees and the others do not. One difference: a word that gets nothing
         because a blank word before it took its pieces has them back.
         """
-        flat = [text for words in sentences for text in _with_spaces(words)]
-        rows = {text: row for row, text in enumerate(dict.fromkeys(flat))}
-        row_of = np.fromiter(map(rows.__getitem__, flat), np.int64, len(flat))
-        ids, counts = self._flat_ids(list(rows))
-        blank = self._blank_texts(list(rows), ids, counts)
+        texts, row_of = _distinct_texts(sentences, self._ignores_space)
+        ids, counts = self._flat_ids(texts)
+        blank = self._blank_texts(texts, ids, counts)
         if blank.any():
             corrected = self._corrections(sentences, blank[row_of])
             row_of[list(corrected)] = np.arange(len(corrected)) + len(counts)
@@ -106,6 +106,12 @@ class Tokenizer:
             counts = np.concatenate([counts, np.array(list(map(len, corrected.values())), np.int64)])
         chosen = counts[row_of]
         return ids[slice_index(offsets_of(counts)[row_of], chosen)], chosen
+
+    @cached_property
+    def _ignores_space(self) -> bool:
+        """Whether a word has the same pieces with and without a space before it; tried, as class names do not tell."""
+        words = [*(f"{character}a" for character in VISIBLE), *map(str.strip, self._hf.get_added_vocab())]
+        return self._ids(words) == self._ids([f" {word}" for word in words])
 
     def _flat_ids(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Piece ids of all texts, and how many each has."""
@@ -139,7 +145,7 @@ class Tokenizer:
         marks = [self._hf.convert_tokens_to_ids(mark) for mark in BLANK_MARKS]
         visible = np.concatenate([[0], np.cumsum(np.isin(ids, marks, invert=True))])
         offsets = offsets_of(counts)
-        loose = np.fromiter((_loose(text.removeprefix(" ")) for text in texts), bool, len(texts))
+        loose = np.fromiter(map(_loose, texts), bool, len(texts))
         return loose | (visible[offsets[1:]] == visible[offsets[:-1]])
 
     def _corrections(self, sentences: Sequence[Words], blank: np.ndarray) -> dict[int, list[int]]:
@@ -240,8 +246,23 @@ def _surrounding(hugging_face) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _with_spaces(words: Words) -> Iterable[str]:
-    return chain(words[:1], map(" ".__add__, words[1:]))
+def _distinct_texts(sentences: Sequence[Words], ignores_space: bool) -> tuple[list[str], np.ndarray]:
+    """The distinct words, with a space before them unless they begin a sentence, and which of them each word is.
+
+    Args:
+        ignores_space: first words get a space, too, if they begin with a character that no normaliser turns into one.
+    """
+    flat = list(chain.from_iterable(sentences))
+    words = list(dict.fromkeys(flat))
+    numbers = {word: 2 * number for number, word in enumerate(words)}
+    keys = np.fromiter(map(numbers.__getitem__, flat), np.int64, len(flat))
+    lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
+    firsts = offsets_of(lengths)[:-1][lengths > 0].tolist()
+    keys[[first for first in firsts if not (ignores_space and flat[first][:1] in VISIBLE)]] += 1  # odd: no space
+    used = np.zeros(2 * len(words), bool)
+    used[keys] = True
+    texts = [words[key // 2] if key % 2 else f" {words[key // 2]}" for key in np.flatnonzero(used).tolist()]
+    return texts, (np.cumsum(used) - 1)[keys]
 
 
 def _split(ids: np.ndarray, counts: np.ndarray) -> list[list[int]]:
@@ -249,8 +270,9 @@ def _split(ids: np.ndarray, counts: np.ndarray) -> list[list[int]]:
     return [flat[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False)]
 
 
-def _loose(word: str) -> bool:
-    return not word or word[0].isspace() or word[-1].isspace()
+def _loose(text: str) -> bool:
+    word = text.removeprefix(" ")
+    return not word or word != word.strip()
 
 
 def _runs(blank: list[bool]) -> Iterator[range]:
