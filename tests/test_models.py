@@ -30,7 +30,7 @@ from xtremedistil.models.checkpoints import (
     new_encoder_from_config,
     read_config,
 )
-from xtremedistil.models.embeddings import factorize, word_embedding_variable
+from xtremedistil.models.embeddings import MappedEmbedding, factorize, word_embedding_variable
 from xtremedistil.models.families import FAMILIES
 from xtremedistil.models.state_files import read_safetensors
 
@@ -395,18 +395,39 @@ def test_dropout_rate_is_the_encoders_unless_given():
 def test_factorization_of_a_line_keeps_distances():
     """Rows on the line (3, 4) * t lie 5 t apart; so do their first principal components."""
     table = np.outer([0.0, 1.0, 2.0, 4.0], [3.0, 4.0])
-    reduced = factorize(table, 1)[:, 0]
+    reduced = np.matmul(*factorize(table, 1))[:, 0]
     np.testing.assert_allclose(np.abs(np.diff(reduced)), [5, 5, 10], atol=1e-5)
     assert abs(reduced.mean()) < 1e-5  # pca centres
-    np.testing.assert_allclose(np.abs(factorize(table, 1, "svd")[:, 0]), [0, 5, 10, 20], atol=1e-5)  # svd does not
+    not_centred = np.matmul(*factorize(table, 1, "svd"))[:, 0]
+    np.testing.assert_allclose(np.abs(not_centred), [0, 5, 10, 20], atol=1e-5)
 
 
 def test_factorization_is_deterministic_and_leaves_equal_widths_alone():
     table = np.random.default_rng(0).standard_normal((600, 40)).astype(np.float32)
     for method in ("pca", "svd"):
-        assert np.array_equal(factorize(table, 8, method), factorize(table, 8, method))
-        assert factorize(table, 8, method).dtype == np.float32
-    assert np.array_equal(factorize(table, 40), table)
+        first, second = factorize(table, 8, method), factorize(table, 8, method)
+        assert all(np.array_equal(a, b) and a.dtype == np.float32 for a, b in zip(first, second, strict=True))
+    assert np.array_equal(np.matmul(*factorize(table, 40)), table)
+
+
+def test_mapped_embedding_moves_words_that_it_never_sees_and_settles_into_the_deployed_table():
+    """Training on ids 5 and 6 alone changes the row of id 9, and the deployed model then says what was trained."""
+    encoder = bert_student(seed=1)
+    table, kernel = factorize(np.random.default_rng(0).standard_normal((40, 12)).astype(np.float32), 8)
+    word_map = MappedEmbedding(table, kernel, name="word_map")
+    word_embedding_variable(encoder).assign(word_map.product())
+    student = build_student(
+        encoder, BERT, kind="token_classification", num_labels=4, teacher_hidden_size=12, word_map=word_map
+    )
+    inputs = {name: tf.ones((1, 2), tf.int32) for name in ("attention_mask", "token_type_ids")}
+    inputs["input_ids"] = tf.constant([[5, 6]])
+    before = word_embedding_variable(encoder).numpy()[9].copy()
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(student.training_model(inputs)["logits"] ** 2)
+    word_map.kernel.assign_sub(0.1 * tape.gradient(loss, word_map.kernel))
+    student.settle()
+    assert not np.allclose(word_embedding_variable(encoder).numpy()[9], before)
+    np.testing.assert_allclose(student.model(inputs)["logits"], student.training_model(inputs)["logits"], atol=1e-5)
 
 
 def test_factorization_to_more_columns_than_there_are_is_refused():

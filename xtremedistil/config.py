@@ -61,6 +61,11 @@ class DistilConfig:
     )
     freeze_word_embedding: bool = flag(False, "keep these embeddings fixed (implies --compress_word_embedding)")
     embedding_factorization: str = flag("pca", "how embeddings are reduced", choices=("pca", "svd"))
+    embedding_training: str = flag(
+        "map",
+        "how compressed embeddings are trained: map, a matrix that all words share; table, each word on its own",
+        choices=("map", "table"),
+    )
     pt_teacher: str = flag("TFBertModel", "class of the teacher, or auto to read it from the checkpoint")
     pt_teacher_checkpoint: str = flag("bert-base-multilingual-cased", "the teacher: folder or hub name")
     opt_policy: str | None = flag(
@@ -245,6 +250,7 @@ def _legacy(config: DistilConfig, given: DistilConfig) -> DistilConfig:
         representation_learning_rate=LEGACY_LEARNING_RATE,
         label_learning_rate=LEGACY_LEARNING_RATE,
         teacher_learning_rate=LEGACY_LEARNING_RATE,
+        embedding_training="table",
         embedding_weight=1.0,
         attention_weight=1.0,
         lr_schedule="constant",

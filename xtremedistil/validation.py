@@ -157,10 +157,7 @@ def _flag_problems(config: DistilConfig) -> list[str]:
         problems.append(f"--dropout {config.dropout}: must be at least 0 and below 1")
     heads = max(1, config.num_attention_heads)  # less is a problem of its own
     if config.hidden_size % heads and not config.pt_student_checkpoint:
-        problems.append(
-            f"--hidden_size {config.hidden_size} is not a multiple of "
-            f"--num_attention_heads {heads}"
-        )
+        problems.append(f"--hidden_size {config.hidden_size} is not a multiple of --num_attention_heads {heads}")
     if sorted(config.unfreeze_order.split(",")) != ["dense", "student"]:
         problems.append(f"--unfreeze_order {config.unfreeze_order}: give dense,student (top first) or student,dense")
     return problems

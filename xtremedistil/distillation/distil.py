@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import os
 import shutil
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +28,7 @@ from xtremedistil.models.forward import make_predict_function
 from xtremedistil.reporting.progress import clock
 from xtremedistil.reporting.report import Report, ReportRow, read_report
 from xtremedistil.scoring import milliseconds_per_row, parameter_count
+from xtremedistil.training.loop import History, Recipe
 from xtremedistil.training.strategy import seed_everything, set_precision, stage_seed
 from xtremedistil.weights import save_weights
 
@@ -102,15 +104,13 @@ def _baseline(setting: Setting, teacher: TunedTeacher, report: Report) -> None:
     """The same student on the labels alone: all blocks at once, and no fewer epochs than any stage may have."""
     config = setting.config
     initial = initial_student(setting, teacher.teacher)
-    variables = [v for block in initial.trainable_blocks.values() for v in block]
-    recipe = setting.recipe(config.learning_rate, max(config.ft_epochs, config.distil_epochs), BASELINE_PLACE)
+    epochs = max(config.ft_epochs, config.distil_epochs)
+    recipe = setting.recipe(config.learning_rate, epochs, BASELINE_PLACE)
     setting.progress.begin("student on the labels alone", later=[])
     record = once(
         setting.path(artefacts.BASELINE_WEIGHTS),
-        initial.saved_parts,
-        lambda: fit_on_labels(
-            initial.student.model, variables, setting.label_fit(recipe, config.student_ft_batch_size)
-        ),
+        initial.checkpoint_parts,
+        lambda: _fit_on_labels(setting, initial, list(initial.trainable_blocks), recipe),
     )
     dev = _add_row(setting, report, BASELINE, initial.student.model, initial.student.parts)
     _note(setting, report, Stage(0, "labels", (BASELINE,), 0, 0.0, 0), dev, record["epochs"], record["seconds"])
@@ -127,7 +127,7 @@ def _run_stages(setting: Setting, teacher: TunedTeacher, student: InitialStudent
         setting.progress.begin(f"stage {stage.number} ({stage.objective}: {', '.join(stage.unfrozen)})", later)
         record = _run_stage(setting, student, stage, source)
         scored = stage.objective != "representation"
-        dev = setting.scorer.primary(student.predict, setting.selection) if scored else None
+        dev = student.score(setting.scorer, setting.selection) if scored else None
         _note(setting, report, stage, dev, record["epochs"], record["seconds"], record["score"])
         # The latest of equals wins, as in the original.
         if dev is not None and dev >= best_score:
@@ -142,13 +142,21 @@ def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: 
     seed_everything(stage_seed(setting.config.seed, stage.number))
     if stage.on_transfer_set:
         return TransferFit(setting, student, stage, source).run()
-    variables = [variable for name in stage.unfrozen for variable in student.trainable_blocks[name]]
     recipe = setting.recipe(stage.learning_rate, stage.epochs, stage.number)
     return once(
         setting.path(checkpoint_name(stage, None)),
-        student.saved_parts,
-        lambda: fit_on_labels(student.student.model, variables, setting.label_fit(recipe, stage.batch_size)),
+        student.checkpoint_parts,
+        lambda: _fit_on_labels(setting, student, stage.unfrozen, recipe),
     )
+
+
+def _fit_on_labels(setting: Setting, student: InitialStudent, unfrozen: Sequence[str], recipe: Recipe) -> History:
+    variables = [variable for name in unfrozen for variable in student.trainable_blocks[name]]
+    label_fit = setting.label_fit(recipe, setting.config.student_ft_batch_size)
+    model, score = student.student.training_model, lambda: student.score(setting.scorer, setting.selection)
+    history = fit_on_labels(model, variables, label_fit, score)
+    student.student.settle()
+    return history
 
 
 def _most_steps(setting: Setting, stage: Stage) -> int:

@@ -4,14 +4,15 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.config import DistilConfig
-from xtremedistil.distillation.corpus import Corpus
+from xtremedistil.distillation.corpus import Corpus, LabelledSet
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.models.checkpoints import load_encoder, new_encoder, read_config
-from xtremedistil.models.embeddings import factorize, word_embedding_variable
+from xtremedistil.models.embeddings import MappedEmbedding, factorize, word_embedding_variable
 from xtremedistil.models.families import FAMILIES, find_family
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.student import Student, build_student
 from xtremedistil.models.teacher import Teacher
+from xtremedistil.scoring import Scorer
 from xtremedistil.training.strategy import seed_everything, stage_seed
 
 STAGE = 1  # the student is born with stage 1, for seeds
@@ -23,23 +24,33 @@ class InitialStudent:
     """A student on its way through the stages.
 
     Fields:
-        student: the graph. predict: its inference function.
-        trainable_blocks: variables by block, without the word embeddings if they are frozen.
-        saved_parts: variables by layer of a weight file; frozen word embeddings stand in `word_embedding.npy` instead.
+        student: the graph.
+        trainable_blocks: variables by block; of the word embeddings the table, the matrix that makes it, or (frozen)
+            nothing.
+        saved_parts: variables by layer of `xtremedistil.h5`; frozen word embeddings stand in `word_embedding.npy`.
+        checkpoint_parts: the same for stages, with the matrix.
     """
 
-    def __init__(self, student: Student, *, compressed: bool, frozen: bool):
+    def __init__(self, student: Student, first_table: np.ndarray | None, *, frozen: bool):
         self.student = student
-        self.predict = make_predict_function(student.model)
-        self._table = word_embedding_variable(student.encoder)
-        self._compressed_table = self._table.numpy() if compressed else None
-        left_out = self._table if frozen else None
-        self.trainable_blocks = _without(left_out, student.blocks)
-        self.saved_parts = _without(left_out, student.parts)
+        self._first_table = first_table
+        self._predict = make_predict_function(student.model)
+        table, word_map = word_embedding_variable(student.encoder), student.word_map
+        self.trainable_blocks = _without(table if frozen or word_map else None, student.blocks)
+        self.saved_parts = _without(table if frozen else None, student.parts)
+        self.checkpoint_parts = dict(self.saved_parts)
+        if word_map:
+            self.trainable_blocks["student"].append(word_map.kernel)
+            self.checkpoint_parts[word_map.name] = [word_map.kernel]
+
+    def score(self, scorer: Scorer, labelled: LabelledSet) -> float:
+        """The task's metric, 0 to 1, of the weights as they stand."""
+        self.student.settle()
+        return scorer.primary(self._predict, labelled)
 
     def word_embedding_to_save(self) -> np.ndarray:
         """float32 [V, H]: the teacher's embeddings as they were reduced; without reduction, the student's own."""
-        return self._table.numpy() if self._compressed_table is None else self._compressed_table
+        return word_embedding_variable(self.student.encoder).numpy() if self._first_table is None else self._first_table
 
 
 def _without(left_out: tf.Variable | None, groups: dict[str, list]) -> dict[str, list[tf.Variable]]:
@@ -52,19 +63,29 @@ def initial_student(setting: Setting, teacher: Teacher) -> InitialStudent:
     seed_everything(stage_seed(config.seed, STAGE))
     with setting.strategy.scope():
         encoder, family = _encoder(config, corpus)
+        word_map = _compressed(config, encoder, teacher) if config.compress_word_embedding else None
+        first_table = word_map and word_map.product().numpy()
+        if word_map:
+            word_embedding_variable(encoder).assign(first_table)
+        trained_as_map = word_map and not config.freeze_word_embedding and config.embedding_training == "map"
         student = build_student(
             encoder,
             family,
             kind=corpus.task.kind,
             num_labels=len(corpus.task.all_labels),
             teacher_hidden_size=teacher.encoder.config.hidden_size,
+            word_map=word_map if trained_as_map else None,
         )
-    if config.compress_word_embedding:
-        table = word_embedding_variable(encoder)
-        full = word_embedding_variable(teacher.encoder).numpy()[: table.shape[0]]
-        reduced = factorize(full, table.shape[1], config.embedding_factorization, config.seed)
-        table.assign(reduced if config.legacy else reduced * (EMBEDDING_SPREAD / reduced.std()))
-    return InitialStudent(student, compressed=config.compress_word_embedding, frozen=config.freeze_word_embedding)
+    return InitialStudent(student, first_table, frozen=config.freeze_word_embedding)
+
+
+def _compressed(config: DistilConfig, encoder, teacher: Teacher) -> MappedEmbedding:
+    """The teacher's word embeddings and the matrix that reduces them to the student's width."""
+    rows, width = word_embedding_variable(encoder).shape
+    table = word_embedding_variable(teacher.encoder).numpy()[:rows]
+    full, kernel = factorize(table, width, config.embedding_factorization, config.seed)
+    scale = 1.0 if config.legacy else EMBEDDING_SPREAD / (full @ kernel).std()
+    return MappedEmbedding(full, kernel * np.float32(scale), name="word_map")
 
 
 def _encoder(config: DistilConfig, corpus: Corpus):

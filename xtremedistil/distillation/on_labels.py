@@ -1,6 +1,6 @@
 """A fit on gold labels, scored after each epoch: the teacher, label stages, the baseline, continued training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -32,10 +32,21 @@ class LabelFit:
     progress: Progress
 
 
-def fit_on_labels(model: tf.keras.Model, variables: Sequence[tf.Variable], setting: LabelFit) -> History:
-    """Trains `variables` of `model` (outputs "logits") and leaves the weights of the best epoch in place."""
+def fit_on_labels(
+    model: tf.keras.Model, variables: Sequence[tf.Variable], setting: LabelFit, score: Callable[[], float] | None = None
+) -> History:
+    """Trains `variables` of `model` (outputs "logits") and leaves the weights of the best epoch in place.
+
+    Args:
+        score: of the weights as they stand, higher is better; by default `setting.scorer` on `setting.selection`.
+    """
     trainer = Trainer(model, variables, labels_objective(), setting.strategy, setting.recipe)
     rows = setting.batch_size * setting.strategy.num_replicas_in_sync
     batches = TrainingBatches(setting.train, rows, setting.scorer.pad_id, setting.recipe.seed)
     predict = make_predict_function(model)
-    return fit(trainer, batches, lambda: setting.scorer.primary(predict, setting.selection), setting.progress.step)
+    return fit(
+        trainer,
+        batches,
+        score or (lambda: setting.scorer.primary(predict, setting.selection)),
+        setting.progress.step,
+    )

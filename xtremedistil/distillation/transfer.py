@@ -76,7 +76,7 @@ class TransferFit:
         self._setting, self._student, self._stage, self._source = setting, student, stage, source
         build = self._representation if stage.objective == "representation" else self._logits
         self._model, self._objective, self._names, extra = build()
-        self.parts = student.saved_parts | extra
+        self.parts = student.checkpoint_parts | extra
         blocks = [student.trainable_blocks[name] for name in stage.unfrozen] + list(extra.values())
         self.variables = [variable for block in blocks for variable in block]
         self._trainer: Trainer | None = None
@@ -100,6 +100,7 @@ class TransferFit:
             waited += 1
             for variable, value in zip(self.variables, kept, strict=True):
                 variable.assign(value)
+            self._student.student.settle()
             if waited >= self._setting.config.patience:
                 break
         return {"score": best, "epochs": epochs, "seconds": seconds}
@@ -114,11 +115,13 @@ class TransferFit:
         seed = stage_seed(setting.config.seed, stage.number, start)
         rows = setting.global_batch(stage.batch_size)
         batches = TrainingBatches(targets.features, rows, setting.pad_id, seed, targets)
-        return fit(self._trainer, batches, self._score, setting.progress.step)
+        history = fit(self._trainer, batches, self._score, setting.progress.step)
+        self._student.student.settle()
+        return history
 
     def _logits(self):
         return (
-            self._student.student.model,
+            self._student.student.training_model,
             logits_objective(ALL if self._setting.config.legacy else REAL),
             ["logits"],
             {},
@@ -142,7 +145,7 @@ class TransferFit:
     def _score(self) -> float:
         """The dev metric; for states, which nobody reads, minus the loss on the held-out slice."""
         if self._stage.objective == "logits":
-            return self._setting.scorer.primary(self._student.predict, self._setting.selection)
+            return self._student.score(self._setting.scorer, self._setting.selection)
         if self._held_out is None:
             targets = self._source.held_out(self._names)
             self._held_out = HeldOutLoss(self._model, self._objective, targets, self._setting.pad_id)

@@ -1,6 +1,8 @@
 """Word-embedding tables: where an encoder keeps its own, and how a wide one becomes narrow."""
 
 import numpy as np
+import tensorflow as tf
+import tf_keras
 
 METHODS = ("pca", "svd")
 
@@ -19,17 +21,17 @@ def word_embedding_variable(encoder):
     raise ValueError(f"{type(encoder).__name__} has no word-embedding table that could be found; is it built?")
 
 
-def factorize(table: np.ndarray, width: int, method: str = "pca", seed: int = 42) -> np.ndarray:
-    """Reduces a word-embedding table to `width` columns.
+def factorize(table: np.ndarray, width: int, method: str = "pca", seed: int = 42) -> tuple[np.ndarray, np.ndarray]:
+    """Factors of a word-embedding table; their product is the table reduced to `width` columns.
 
     Args:
         table: float [V, H].
-        width: at most H; with H itself the table is returned as it is.
+        width: at most H; with H itself the product is the table.
         method: "pca" subtracts the mean row first, as the original release did; "svd" keeps the origin.
         seed: of the randomised solvers, which big tables get.
 
     Returns:
-        float32 [V, width].
+        float32 [V, H], the table (without its mean row for "pca"), and float32 [H, width], orthonormal columns.
 
     Raises:
         ValueError: `width` is more than the table has, or `method` is unknown.
@@ -43,7 +45,31 @@ def factorize(table: np.ndarray, width: int, method: str = "pca", seed: int = 42
         raise ValueError(f"Unknown method '{method}'; known: {', '.join(METHODS)}.")
     table = np.asarray(table, np.float32)
     if width == columns:
-        return table
-    if method == "pca":
-        return PCA(n_components=width, random_state=seed).fit_transform(table).astype(np.float32)
-    return TruncatedSVD(n_components=width, random_state=seed).fit_transform(table).astype(np.float32)
+        return table, np.eye(columns, dtype=np.float32)
+    solver = (PCA if method == "pca" else TruncatedSVD)(n_components=width, random_state=seed).fit(table)
+    centred = table - solver.mean_ if method == "pca" else table
+    return centred.astype(np.float32), solver.components_.T.astype(np.float32)
+
+
+class MappedEmbedding(tf_keras.layers.Layer):
+    """Word embeddings as a fixed table times a trained matrix: [B, S] ids in, [B, S, W] out.
+
+    A student that trains its table freely moves the words of its transfer set and leaves all others where they were,
+    strangers to the rest of the network. Here every word moves with them. `product` gives the plain table to deploy.
+
+    Args:
+        table: float32 [V, H], fixed. kernel: float32 [H, W], first value of what is trained.
+    """
+
+    def __init__(self, table: np.ndarray, kernel: np.ndarray, name: str):
+        super().__init__(name=name)
+        # A variable, not a constant: it is too big for a graph.
+        self.table = tf.Variable(table, trainable=False, name=f"{name}/table")
+        self.kernel = tf.Variable(kernel, name=f"{name}/kernel")
+
+    def call(self, input_ids):
+        return tf.matmul(tf.gather(self.table, input_ids), self.kernel)
+
+    def product(self) -> tf.Tensor:
+        """float32 [V, W]"""
+        return tf.matmul(self.table, self.kernel)

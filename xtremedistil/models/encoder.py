@@ -35,14 +35,18 @@ def model_inputs() -> dict[str, tf_keras.Input]:
     return {name: tf_keras.Input((None,), dtype=tf.int32, name=name) for name in INPUT_NAMES}
 
 
-def run_encoder(encoder, family: Family, inputs: dict, *, attentions: bool = False) -> EncoderOutputs:
+def run_encoder(
+    encoder, family: Family, inputs: dict, *, attentions: bool = False, word_embeddings=None
+) -> EncoderOutputs:
     """Runs `encoder` once.
 
     Args:
         inputs: `input_ids`, `attention_mask` (1 = token, 0 = padding), `token_type_ids`, int32 [B, S]. Padded ids must
             be the tokenizer's padding id: the RoBERTa families count positions by it.
+        word_embeddings: optional [B, S, H], instead of those that the encoder would look up for `input_ids`.
     """
-    fed = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    fed = {"input_ids": inputs["input_ids"]} if word_embeddings is None else {"inputs_embeds": word_embeddings}
+    fed["attention_mask"] = inputs["attention_mask"]
     if family.takes_token_types and getattr(encoder.config, "type_vocab_size", 2) > 1:
         fed["token_type_ids"] = inputs["token_type_ids"]
     memory = _WITHOUT_MEMORY.get(family.model_type, {})

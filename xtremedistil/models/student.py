@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import tf_keras
 
 from xtremedistil.models.checkpoints import hidden_dropout
+from xtremedistil.models.embeddings import MappedEmbedding, word_embedding_variable
 from xtremedistil.models.encoder import Summary, in_float32, model_inputs, run_encoder
 from xtremedistil.models.families import Family
 
@@ -28,8 +29,10 @@ class Student:
         head: dense layer from the projected top state to the logits.
         kind: "token_classification" or "sequence_classification".
         dropout_rate: before projection and head.
+        word_map: what stands for the encoder's word-embedding table while it is trained; None: the table itself.
         model: what is deployed: `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in; {"logits": float32
             [B, S, L] for tagging, [B, L] for classification} out. B batch, S positions, L labels.
+        training_model: the same graph on the `word_map`.
     """
 
     encoder: tf_keras.Model
@@ -40,12 +43,20 @@ class Student:
     num_labels: int
     teacher_hidden_size: int
     dropout_rate: float
+    word_map: MappedEmbedding | None = None
     model: tf_keras.Model = field(init=False)
+    training_model: tf_keras.Model = field(init=False)
 
     def __post_init__(self) -> None:
         inputs = model_inputs()
         top_state = run_encoder(self.encoder, self.family, inputs).hidden_states[-1]
         self.model = tf_keras.Model(inputs, {"logits": self._logits(top_state, inputs)}, name="student")
+        self.training_model = self.model if self.word_map is None else self.matching_model([])[0]
+
+    def settle(self) -> None:
+        """Writes the word embeddings that training has reached into the deployed model."""
+        if self.word_map is not None:
+            word_embedding_variable(self.encoder).assign(self.word_map.product())
 
     @property
     def blocks(self) -> dict[str, list]:
@@ -73,7 +84,8 @@ class Student:
         """
         inputs = model_inputs()
         wants_maps = any(match.feature == "attentions" for match in matches)
-        encoded = run_encoder(self.encoder, self.family, inputs, attentions=wants_maps)
+        words = None if self.word_map is None else self.word_map(inputs["input_ids"])
+        encoded = run_encoder(self.encoder, self.family, inputs, attentions=wants_maps, word_embeddings=words)
         outputs = {"logits": self._logits(encoded.hidden_states[-1], inputs)}
         extra_layers: list[tf_keras.layers.Layer] = []
         for match in matches:
@@ -96,7 +108,14 @@ class Student:
 
 
 def build_student(
-    encoder, family: Family, *, kind: str, num_labels: int, teacher_hidden_size: int, dropout_rate: float | None = None
+    encoder,
+    family: Family,
+    *,
+    kind: str,
+    num_labels: int,
+    teacher_hidden_size: int,
+    dropout_rate: float | None = None,
+    word_map: MappedEmbedding | None = None,
 ) -> Student:
     """Puts the projection (if the teacher is wider) and a classifier on `encoder`.
 
@@ -112,7 +131,7 @@ def build_student(
     rate = hidden_dropout(encoder, family) if dropout_rate is None else dropout_rate
     projection = _linear(teacher_hidden_size, PROJECTION_NAME) if width < teacher_hidden_size else None
     head = tf_keras.layers.Dense(num_labels, dtype="float32", name=HEAD_NAME)
-    return Student(encoder, projection, head, family, kind, num_labels, teacher_hidden_size, rate)
+    return Student(encoder, projection, head, family, kind, num_labels, teacher_hidden_size, rate, word_map)
 
 
 def _linear(width: int, name: str) -> tf_keras.layers.Layer:
