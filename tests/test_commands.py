@@ -128,20 +128,20 @@ def test_distil_with_overwrite_starts_again_with_other_settings(copy, tagging, e
     assert json.loads(found["xtremedistil-config.json"])["hidden_size"] == 16
 
 
-def test_distil_under_legacy_has_pseudo_labels_and_wide_feed_forward(tagging, eagerly, run_command, tmp_path):
+def test_distil_under_legacy_has_pseudo_labels_wide_feed_forward_and_tags_by_piece(tagging, eagerly, run_command, tmp_path):
     outcome = run_command("distil", *tagging.flags(tmp_path / "m", legacy=True))
     assert outcome.code == 0
     saved = json.loads((tmp_path / "m/xtremedistil-config.json").read_text())
     assert saved["label_list"] == ["O", "B-PER", "B-LOC", "[PAD]", "X", "[SEP]", "[CLS]"]
     assert saved["student_config"]["intermediate_size"] == 3072
-    assert "test file" in outcome.err  # the warning that the test file selects
+    assert "the TEST file chooses" in outcome.err
 
     write_rows(tmp_path / "lines.txt", [("unbelievable john ran",)])
     flags = ("--model_dir", tmp_path / "m", "--pred_file", tmp_path / "lines.txt", "--do_predict", "--legacy")
     assert run_command("predict", *flags).code == 0
     words, tags = (tmp_path / "m/predictions.txt").read_text().rstrip("\n").split("\t")
-    assert words == "unbelievable john ran"
-    assert len(tags.split(" ")) == 5  # un ##believ ##able john ran
+    assert words == "un ##believ ##able john ran"
+    assert len(tags.split(" ")) == 5
 
 
 def test_distil_with_checkpoint_of_the_teachers_vocabulary_as_student(
@@ -236,7 +236,7 @@ def test_predictor_gives_the_same_alone_and_in_a_batch(distilled):
 # Continued and plain fine-tuning
 
 
-def test_ft_writes_its_own_weights_which_predict_reads(copy, tagging, run_command, tmp_path):
+def test_ft_writes_its_own_weights_which_predict_reads(copy, eagerly, run_command, tmp_path):
     before = contents(copy)
     flags = ("--model_dir", copy, "--ft_epochs", 2, "--batch_size", 8, "--learning_rate", 0.05)
     outcome = run_command("ft", *flags)
@@ -323,7 +323,7 @@ def inputs_of(distilled: Path, texts: list[str], width: int) -> dict:
     return pad_rows(features, np.arange(len(texts)), width, 0)
 
 
-def test_student_drops_into_a_users_own_keras_model(distilled):
+def test_student_drops_into_a_users_own_keras_model(distilled, eagerly):
     student = xtremedistil.load_student(str(distilled / "student"))
     inputs = {name: tf.keras.Input([None], dtype=tf.int32, name=name) for name in student.input_names}
     pooled = tf.keras.layers.GlobalAveragePooling1D()(student(inputs)["logits"])
