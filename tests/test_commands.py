@@ -128,7 +128,9 @@ def test_distil_with_overwrite_starts_again_with_other_settings(copy, tagging, e
     assert json.loads(found["xtremedistil-config.json"])["hidden_size"] == 16
 
 
-def test_distil_under_legacy_has_pseudo_labels_wide_feed_forward_and_tags_by_piece(tagging, eagerly, run_command, tmp_path):
+def test_distil_under_legacy_has_pseudo_labels_wide_feed_forward_and_tags_by_piece(
+    tagging, eagerly, run_command, tmp_path
+):
     outcome = run_command("distil", *tagging.flags(tmp_path / "m", legacy=True))
     assert outcome.code == 0
     saved = json.loads((tmp_path / "m/xtremedistil-config.json").read_text())
