@@ -30,7 +30,7 @@ from xtremedistil.models.checkpoints import (
     new_encoder_from_config,
     read_config,
 )
-from xtremedistil.models.embeddings import MappedEmbedding, factorize, word_embedding_variable
+from xtremedistil.models.embeddings import factorize, word_embedding_variable
 from xtremedistil.models.families import FAMILIES
 from xtremedistil.models.state_files import read_safetensors
 
@@ -38,6 +38,7 @@ tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
 
 from xtremedistil.models.encoder import pick_summary  # noqa: E402
+from xtremedistil.models.mapped_embedding import MappedEmbedding  # noqa: E402
 from xtremedistil.models.student import build_student  # noqa: E402
 from xtremedistil.models.teacher import build_teacher  # noqa: E402
 

@@ -32,6 +32,7 @@ def _rate(text: str):
         raise argparse.ArgumentTypeError(f"{text}: give a number above 0, or auto") from error
 
 
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_VERBOSITY": "error"}
 METAVARS = {int: "N", float: "X", str: "TEXT", _rate: "RATE"}
 
 
@@ -137,28 +138,33 @@ def _run(verb: str, config) -> int:
 
 
 def _import_tensorflow(verbose: bool) -> None:
-    """Imports TensorFlow, and keeps its noise and that of transformers out unless asked for."""
-    if verbose:
-        importlib.import_module("tensorflow")
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    with _stderr_to_nowhere():
-        tensorflow = importlib.import_module("tensorflow")
-    tensorflow.get_logger().setLevel("ERROR")
-    warnings.filterwarnings("ignore", module="tf_keras|transformers|huggingface_hub")
+    """Imports TensorFlow; its warnings and those of transformers stay out unless asked for."""
+    tensorflow = importlib.import_module("tensorflow")
+    if not verbose:
+        tensorflow.get_logger().setLevel("ERROR")
+        warnings.filterwarnings("ignore", module="tf_keras|transformers|huggingface_hub")
 
 
 @contextlib.contextmanager
-def _stderr_to_nowhere():
-    """TensorFlow's C++ code writes its greeting straight to file descriptor 2, whatever the log level."""
-    kept = os.dup(2)
+def _without_native_noise(verbose: bool):
+    """Keeps what C++ code writes out of the way: it goes straight to file descriptor 2, whatever the log level.
+
+    Python's own messages still reach the terminal.
+    """
+    if verbose:
+        yield
+        return
+    for name, level in QUIET.items():
+        os.environ.setdefault(name, level)
+    kept, python_stderr = os.dup(2), sys.stderr
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = os.fdopen(os.dup(kept), "w", buffering=1, errors="replace")
     try:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         yield
     finally:
+        sys.stderr = python_stderr
         os.dup2(kept, 2)
         os.close(kept)
 
@@ -168,7 +174,8 @@ def main(arguments: list[str] | None = None) -> int:
     values = vars(build_parser().parse_args(arguments))
     verb = values.pop("verb")
     try:
-        return _run(verb, VERBS[verb][0](**values))
+        with _without_native_noise(values["verbose"]):
+            return _run(verb, VERBS[verb][0](**values))
     except InputError as error:
         print(f"xtremedistil: {error}", file=sys.stderr)
         return 2

@@ -7,9 +7,10 @@ from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus, LabelledSet
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.models.checkpoints import load_encoder, new_encoder, read_config
-from xtremedistil.models.embeddings import MappedEmbedding, factorize, word_embedding_variable
+from xtremedistil.models.embeddings import factorize, word_embedding_variable
 from xtremedistil.models.families import FAMILIES, find_family
 from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.mapped_embedding import MappedEmbedding
 from xtremedistil.models.student import Student, build_student
 from xtremedistil.models.teacher import Teacher
 from xtremedistil.scoring import Scorer

@@ -1,8 +1,6 @@
 """Word-embedding tables: where an encoder keeps its own, and how a wide one becomes narrow."""
 
 import numpy as np
-import tensorflow as tf
-import tf_keras
 
 METHODS = ("pca", "svd")
 
@@ -49,27 +47,3 @@ def factorize(table: np.ndarray, width: int, method: str = "pca", seed: int = 42
     solver = (PCA if method == "pca" else TruncatedSVD)(n_components=width, random_state=seed).fit(table)
     centred = table - solver.mean_ if method == "pca" else table
     return centred.astype(np.float32), solver.components_.T.astype(np.float32)
-
-
-class MappedEmbedding(tf_keras.layers.Layer):
-    """Word embeddings as a fixed table times a trained matrix: [B, S] ids in, [B, S, W] out.
-
-    A student that trains its table freely moves the words of its transfer set and leaves all others where they were,
-    strangers to the rest of the network. Here every word moves with them. `product` gives the plain table to deploy.
-
-    Args:
-        table: float32 [V, H], fixed. kernel: float32 [H, W], first value of what is trained.
-    """
-
-    def __init__(self, table: np.ndarray, kernel: np.ndarray, name: str):
-        super().__init__(name=name)
-        # A variable, not a constant: it is too big for a graph.
-        self.table = tf.Variable(table, trainable=False, name=f"{name}/table")
-        self.kernel = tf.Variable(kernel, name=f"{name}/kernel")
-
-    def call(self, input_ids):
-        return tf.matmul(tf.gather(self.table, input_ids), self.kernel)
-
-    def product(self) -> tf.Tensor:
-        """float32 [V, W]"""
-        return tf.matmul(self.table, self.kernel)

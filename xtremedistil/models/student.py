@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import tf_keras
 
 from xtremedistil.models.checkpoints import hidden_dropout
-from xtremedistil.models.embeddings import MappedEmbedding, word_embedding_variable
+from xtremedistil.models.embeddings import word_embedding_variable
 from xtremedistil.models.encoder import Summary, in_float32, model_inputs, run_encoder
 from xtremedistil.models.families import Family
+from xtremedistil.models.mapped_embedding import MappedEmbedding
 
 if TYPE_CHECKING:
     from xtremedistil.distillation.layer_map import Match
