@@ -146,17 +146,23 @@ def fingerprint_checkpoint(checkpoint: str) -> str:
 
 
 def claim(folder: str, settings: dict, overwrite: bool) -> None:
-    """Ties `folder` to `settings`, or checks that it is tied to the same.
-
-    Raises:
-        InputError: the folder belongs to a run with other settings and `overwrite` is off.
-    """
-    path = os.path.join(folder, RUN_SETTINGS)
+    """Ties `folder` to `settings`; with `overwrite`, after removing the run that it holds."""
     if overwrite:
         remove_run(folder)
+    path = os.path.join(folder, RUN_SETTINGS)
+    if not os.path.isfile(path):
+        write_json(path, settings)
+
+
+def check_claim(folder: str, settings: dict) -> None:
+    """Checks that `folder` is free or tied to `settings`; changes nothing.
+
+    Raises:
+        InputError: the folder belongs to a run with other settings.
+    """
+    path = os.path.join(folder, RUN_SETTINGS)
     if not os.path.isfile(path):
         _refuse_foreign_run(folder)
-        write_json(path, settings)
         return
     saved = read_json(path)
     differences = [name for name in sorted(set(saved) | set(settings)) if saved.get(name) != settings.get(name)]

@@ -29,3 +29,12 @@ def once(path: str, parts: dict[str, list], work: Callable[[], History]) -> dict
     save_weights(path, parts)
     artefacts.write_json(history_path, record)
     return record
+
+
+def optimizer_parts(optimizer) -> dict[str, list]:
+    """An optimizer's variables by what they are ("optimizer_m", "optimizer_v", "optimizer_iteration", ...)."""
+    parts: dict[str, list] = {}
+    for variable in optimizer.variables:
+        kind = variable.name.split("/")[0].split(":")[0]
+        parts.setdefault(f"optimizer_{kind}", []).append(variable)
+    return parts

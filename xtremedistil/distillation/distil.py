@@ -25,7 +25,7 @@ from xtremedistil.distillation.stages import Stage, checkpoint_name, plan_stages
 from xtremedistil.distillation.transfer import TargetSource, TransferFit
 from xtremedistil.distillation.tuned_teacher import TunedTeacher, tuned_teacher
 from xtremedistil.models.forward import make_predict_function
-from xtremedistil.reporting.progress import clock
+from xtremedistil.reporting.progress import Progress, clock
 from xtremedistil.reporting.report import Report, ReportRow, read_report
 from xtremedistil.scoring import milliseconds_per_row, parameter_count
 from xtremedistil.training.loop import History, Recipe
@@ -46,8 +46,15 @@ def distil(config: DistilConfig) -> Report:
     """
     config = resolve(config)
     with artefacts.locked(config.model_dir):
-        artefacts.claim(config.model_dir, run_settings(config), config.overwrite)
-        return _finished_report(config) or _run(open_setting(config))
+        settings = run_settings(config)
+        if not config.overwrite:
+            artefacts.check_claim(config.model_dir, settings)
+            if report := _finished_report(config):
+                return report
+        # All files are read before anything is removed or written.
+        setting = open_setting(config)
+        artefacts.claim(config.model_dir, settings, config.overwrite)
+        return _run(setting)
 
 
 def run_settings(config: DistilConfig) -> dict:
@@ -67,7 +74,10 @@ def _finished_report(config: DistilConfig) -> Report | None:
         return None
     report = read_report(os.path.join(config.model_dir, artefacts.REPORT))
     has_baseline = any(row.name == BASELINE for row in report.rows)
-    return report if has_baseline or not config.baseline else None
+    if config.baseline and not has_baseline:
+        return None
+    Progress().say(f"This run has finished before: {config.model_dir}. --overwrite starts it again.")
+    return report
 
 
 TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # rows of the report
@@ -199,7 +209,8 @@ def _save(setting: Setting, student: InitialStudent, report: Report) -> None:
     artefacts.write_json(setting.path(artefacts.REPORT), report.to_dict())
     artefacts.write_json(setting.path(artefacts.CONFIG), saved_config(setting, student))
     shutil.rmtree(setting.path(artefacts.TARGETS), ignore_errors=True)
-    setting.progress.say(f"Stage {report.best_stage} was best on dev; the student is in {config.model_dir}.")
+    chosen_on = "test (--legacy)" if config.legacy else "dev"
+    setting.progress.say(f"Stage {report.best_stage} was best on {chosen_on}; the student is in {config.model_dir}.")
 
 
 def saved_config(setting: Setting, initial: InitialStudent) -> dict:

@@ -82,7 +82,9 @@ def logits_objective(positions: str = REAL) -> Objective:
     def objective(outputs, batch):
         student = outputs["logits"]
         mask = batch["row_mask"] if student.shape.rank == 2 else _mask(batch, positions)
-        value = logits_mse(teacher=batch[PREFIX + "logits"], student=student, mask=mask)
+        # A teacher of the original release has four labels more, behind the real ones.
+        teacher = batch[PREFIX + "logits"][..., : student.shape[-1]]
+        value = logits_mse(teacher=teacher, student=student, mask=mask)
         return {"logits": Loss(value, tf.reduce_sum(mask))}
 
     return objective

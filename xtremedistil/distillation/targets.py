@@ -14,6 +14,7 @@ import numpy as np
 
 from xtremedistil.artefacts import write_json
 from xtremedistil.distillation.objectives import PREFIX
+from xtremedistil.errors import InputError
 from xtremedistil.models.forward import make_predict_function, predict_batches
 from xtremedistil.tasks.features import Features
 from xtremedistil.tasks.padding import Arrays, positions
@@ -109,11 +110,28 @@ def _write(model, features: Features, names, folder: str, pad_id: int, batch_siz
 
 
 def _create(path: str, name: str, values: np.ndarray, features: Features, pair_count: int) -> np.memmap:
+    """An empty array on disk, with all its space reserved: a mapped file that outgrows the disk kills the process.
+
+    Raises:
+        InputError: no space left.
+    """
     if name.startswith("attentions"):
-        return np.lib.format.open_memmap(path, "w+", np.float16, (pair_count, values.shape[1]))
-    rows = len(features) if values.ndim == 2 else len(features.input_ids)
-    kind = np.float32 if name == "logits" else np.float16
-    return np.lib.format.open_memmap(path, "w+", kind, (rows, values.shape[-1]))
+        kind, shape = np.float16, (pair_count, values.shape[1])
+    else:
+        rows = len(features) if values.ndim == 2 else len(features.input_ids)
+        kind, shape = np.float32 if name == "logits" else np.float16, (rows, values.shape[-1])
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    try:
+        array = np.lib.format.open_memmap(path, "w+", kind, shape)
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+        return array
+    except OSError as error:
+        os.remove(path)
+        raise InputError(
+            f"{path}: {size / 1e6:,.0f} MB of the teacher's outputs could not be written ({error.strerror}).\n"
+            "Free some space, or hold fewer at a time with a lower --distil_chunk_size; --dry-run tells the size."
+        ) from error
 
 
 def _store(file: np.memmap, name: str, values: np.ndarray, features: Features, rows: np.ndarray, pairs) -> None:

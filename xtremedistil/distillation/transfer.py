@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.artefacts import TARGETS
-from xtremedistil.distillation.checkpoints import once
+from xtremedistil.distillation.checkpoints import once, optimizer_parts
 from xtremedistil.distillation.initial_student import InitialStudent
 from xtremedistil.distillation.layer_map import Match, last_layers
 from xtremedistil.distillation.objectives import (
@@ -79,7 +79,10 @@ class TransferFit:
         self.parts = student.checkpoint_parts | extra
         blocks = [student.trainable_blocks[name] for name in stage.unfrozen] + list(extra.values())
         self.variables = [variable for block in blocks for variable in block]
-        self._trainer: Trainer | None = None
+        recipe = setting.recipe(stage.learning_rate, stage.epochs, stage.number)
+        self._trainer = Trainer(self._model, self.variables, self._objective, setting.strategy, recipe)
+        if len(setting.corpus.transfer) > setting.config.distil_chunk_size:
+            self.parts |= optimizer_parts(self._trainer.optimizer)
         self._held_out: HeldOutLoss | None = None
 
     def run(self) -> dict:
@@ -106,11 +109,8 @@ class TransferFit:
         return {"score": best, "epochs": epochs, "seconds": seconds}
 
     def _fit_chunk(self, start: int) -> History:
-        """Trains on one chunk; the optimizer's state goes on from chunk to chunk."""
+        """Trains on one chunk; the optimizer's state goes on from chunk to chunk (and so is in their checkpoints)."""
         setting, stage = self._setting, self._stage
-        if self._trainer is None:
-            recipe = setting.recipe(stage.learning_rate, stage.epochs, stage.number)
-            self._trainer = Trainer(self._model, self.variables, self._objective, setting.strategy, recipe)
         targets = self._source.chunk(start, self._names)
         seed = stage_seed(setting.config.seed, stage.number, start)
         rows = setting.global_batch(stage.batch_size)
