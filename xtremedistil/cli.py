@@ -4,17 +4,14 @@ Exit codes: 0 done; 1 a fault of ours (traceback); 2 something to mend in what w
 """
 
 import argparse
-import contextlib
 import dataclasses
-import importlib
-import os
 import sys
 import types
 import typing
-import warnings
 
 from xtremedistil import config as settings
 from xtremedistil.errors import InputError
+from xtremedistil.quiet import import_tensorflow, without_native_noise
 
 VERBS = {
     "distil": (settings.DistilConfig, "distil a teacher into a student"),
@@ -32,7 +29,6 @@ def _rate(text: str):
         raise argparse.ArgumentTypeError(f"{text}: give a number above 0, or auto") from error
 
 
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_VERBOSITY": "error"}
 METAVARS = {int: "N", float: "X", str: "TEXT", _rate: "RATE"}
 
 
@@ -102,7 +98,7 @@ def _run(verb: str, config) -> int:
 
             print(dry_run(config))
             return 0
-        _import_tensorflow(config.verbose)
+        import_tensorflow(config.verbose)
         from xtremedistil.distillation.distil import distil
 
         print(distil(config).table())
@@ -110,7 +106,7 @@ def _run(verb: str, config) -> int:
         from xtremedistil.validation import check_predict
 
         check_predict(config)
-        _import_tensorflow(config.verbose)
+        import_tensorflow(config.verbose)
         from xtremedistil.inference import predict_command
 
         predict_command(config)
@@ -122,7 +118,7 @@ def _run(verb: str, config) -> int:
         from xtremedistil.validation import check_continue
 
         check_continue(config)
-        _import_tensorflow(config.verbose)
+        import_tensorflow(config.verbose)
         from xtremedistil.fine_tuning import continue_training
 
         print(continue_training(config).table())
@@ -130,43 +126,11 @@ def _run(verb: str, config) -> int:
         from xtremedistil.validation import check_baseline
 
         check_baseline(config)
-        _import_tensorflow(config.verbose)
+        import_tensorflow(config.verbose)
         from xtremedistil.fine_tuning import fine_tune
 
         print(fine_tune(config).table())
     return 0
-
-
-def _import_tensorflow(verbose: bool) -> None:
-    """Imports TensorFlow; its warnings and those of transformers stay out unless asked for."""
-    tensorflow = importlib.import_module("tensorflow")
-    if not verbose:
-        tensorflow.get_logger().setLevel("ERROR")
-        warnings.filterwarnings("ignore", module="tf_keras|transformers|huggingface_hub")
-
-
-@contextlib.contextmanager
-def _without_native_noise(verbose: bool):
-    """Keeps what C++ code writes out of the way: it goes straight to file descriptor 2, whatever the log level.
-
-    Python's own messages still reach the terminal.
-    """
-    if verbose:
-        yield
-        return
-    for name, level in QUIET.items():
-        os.environ.setdefault(name, level)
-    kept, python_stderr = os.dup(2), sys.stderr
-    if sys.stderr is sys.__stderr__:
-        sys.stderr = os.fdopen(os.dup(kept), "w", buffering=1, errors="replace")
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        sys.stderr = python_stderr
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -174,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     values = vars(build_parser().parse_args(arguments))
     verb = values.pop("verb")
     try:
-        with _without_native_noise(values["verbose"]):
+        with without_native_noise(values["verbose"]):
             return _run(verb, VERBS[verb][0](**values))
     except InputError as error:
         print(f"xtremedistil: {error}", file=sys.stderr)

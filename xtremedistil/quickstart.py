@@ -7,12 +7,13 @@ student on the labels alone for comparison; 4. prints the table and ten predicti
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from xtremedistil.config import DistilConfig
+from xtremedistil.quiet import import_tensorflow, without_native_noise
+from xtremedistil.reporting.report import ReportRow, aligned
 from xtremedistil.sample_task import write_sample_task
 from xtremedistil.sample_teacher import fetch_teacher, scratch_teacher
 
@@ -33,8 +34,8 @@ def quickstart_config(folder: Path, teacher: Path, *, seed: int) -> DistilConfig
         pt_teacher_checkpoint=str(teacher),
         hidden_size=192,
         num_hidden_layers=2,
-        num_attention_heads=6,
-        distil_multi_hidden_states=True,
+        num_attention_heads=12,
+        distil_attention=True,
         compress_word_embedding=True,
         teacher_batch_size=16,
         teacher_learning_rate=5e-5,
@@ -61,12 +62,11 @@ def get_teacher(folder: Path, *, seed: int, scratch: bool) -> Path:
     return scratch_teacher(folder / "scratch-bert", task=folder / "task", seed=seed)
 
 
-def format_rows(rows: Iterable[dict]) -> str:
+def format_rows(rows: Iterable[ReportRow]) -> str:
     """The final table."""
-    lines = [f"{'':<32}{'parameters':>12}{'F1':>9}{'ms/sentence':>13}"]
-    for row in rows:
-        lines.append(f"{row['name']:<32}{row['parameters']:>12,}{row['score']:>9.3f}{row['milliseconds']:>13.2f}")
-    return "\n".join(lines)
+    lines = [["", "parameters", "F1", "ms/sentence"]]
+    lines += [[row.name, f"{row.parameters:,}", f"{row.test:.3f}", f"{row.milliseconds:.2f}"] for row in rows]
+    return aligned(lines)
 
 
 def bracketed(words: Sequence[str], tags: Sequence[str]) -> str:
@@ -124,9 +124,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=7, help="another seed, other sentences (default: %(default)s)")
     parser.add_argument("--scratch_teacher", action="store_true", help="download nothing; train a teacher from scratch")
     values = parser.parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    run(values.folder, seed=values.seed, scratch=values.scratch_teacher)
+    with without_native_noise(verbose=False):
+        import_tensorflow(verbose=False)
+        run(values.folder, seed=values.seed, scratch=values.scratch_teacher)
     return 0
 
 
