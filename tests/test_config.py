@@ -1,8 +1,5 @@
-import pytest
-
 from xtremedistil.cli import build_parser
-from xtremedistil.config import DistilConfig, from_dict, resolve
-from xtremedistil.errors import InputError
+from xtremedistil.config import DistilConfig, resolve
 
 REQUIRED = "distil --task t --model_dir m --seq_len 32 --transfer_file u --teacher_model_dir d".split()
 
@@ -52,14 +49,3 @@ def test_seed_is_pythonhashseed_else_42(monkeypatch):
     assert resolve(parse("--seed", "3")).seed == 3
     monkeypatch.setenv("PYTHONHASHSEED", "random")
     assert resolve(parse()).seed == 42
-
-
-def test_saved_false_reads_as_none_and_unknown_keys_are_left_out():
-    saved = dict(task="t", model_dir="m", seq_len=8, transfer_file="u", teacher_model_dir="d", opt_policy=False)
-    config = from_dict(DistilConfig, saved | {"label_list": ["O"], "do_NER": False})
-    assert config.opt_policy is None and config.do_NER is False
-
-
-def test_saved_settings_without_required_keys_are_refused():
-    with pytest.raises(InputError, match="lack task"):
-        from_dict(DistilConfig, {})

@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 
 from xtremedistil import cli
 from xtremedistil.quickstart import bracketed, format_predictions, format_rows, quickstart_config
+from xtremedistil.reporting.report import ReportRow
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = {
@@ -123,5 +124,7 @@ def test_format_predictions_shows_gold_only_where_it_differs():
 
 
 def test_format_rows_aligns_parameters_score_and_time():
-    rows = [{"name": "teacher", "parameters": 22713216, "metric": "f1", "score": 0.9, "milliseconds": 12.25}]
-    assert "22,713,216    0.900        12.25" in format_rows(rows)
+    rows = [ReportRow("teacher", 22713216, "f1", 0.8, 0.9, 12.25)]
+    header, row = format_rows(rows).split("\n")
+    assert row.split() == ["teacher", "22,713,216", "0.900", "12.25"]
+    assert len(header) == len(row)

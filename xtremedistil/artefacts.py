@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,6 +20,7 @@ CONFIG = "xtremedistil-config.json"
 WORD_EMBEDDING = "word_embedding.npy"
 TEACHER_WEIGHTS = "model-ft.h5"
 TEACHER_RECORD = "model-ft.json"
+TEACHER_KEY = "teacher_weights"  # in the settings of a run, once there is a teacher
 RUN_SETTINGS = "run-settings.json"
 REPORT = "report.json"
 METRICS = "metrics.json"
@@ -44,6 +46,8 @@ def atomic_file(path: str, mode: str = "w") -> Iterator:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except InputError:
+        raise  # of the block itself
     except OSError as error:
         raise InputError(
             f"{path} cannot be written: {error.strerror or error}. The files before it are intact."
@@ -164,7 +168,7 @@ def check_claim(folder: str, settings: dict) -> None:
     if not os.path.isfile(path):
         _refuse_foreign_run(folder)
         return
-    saved = read_json(path)
+    saved = {name: value for name, value in read_json(path).items() if name != TEACHER_KEY}
     differences = [name for name in sorted(set(saved) | set(settings)) if saved.get(name) != settings.get(name)]
     if differences:
         lines = [f"  {name}: {saved.get(name)} there, {settings.get(name)} now" for name in differences]
@@ -172,6 +176,22 @@ def check_claim(folder: str, settings: dict) -> None:
             f"--model_dir {folder} belongs to a run with other settings:\n" + "\n".join(lines) + "\n"
             "Give the same settings to continue it, another --model_dir, or --overwrite to start again there."
         )
+
+
+def bind_teacher(folder: str, key: str) -> None:
+    """Ties a claimed folder to the weights of one fine-tuned teacher as well.
+
+    Raises:
+        InputError: stages in it are of another teacher.
+    """
+    path = os.path.join(folder, RUN_SETTINGS)
+    saved = read_json(path)
+    if saved.get(TEACHER_KEY, key) != key:
+        raise InputError(
+            f"{folder} was begun with another {TEACHER_WEIGHTS} than --teacher_model_dir holds now.\n"
+            "Put the old one back, or start again with --overwrite."
+        )
+    write_json(path, saved | {TEACHER_KEY: key})
 
 
 def _refuse_foreign_run(folder: str) -> None:
@@ -202,3 +222,4 @@ def remove_run(folder: str) -> None:
     """Removes what a run wrote into `folder`; the fine-tuned teacher stays, it has a record of its own."""
     for name in _run_files(folder):
         os.remove(os.path.join(folder, name))
+    shutil.rmtree(os.path.join(folder, TARGETS), ignore_errors=True)

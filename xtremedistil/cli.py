@@ -144,7 +144,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"xtremedistil: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nxtremedistil: interrupted; the same command continues from the last finished stage.", file=sys.stderr)
+        print(
+            "\nxtremedistil: interrupted; a distillation goes on from its last finished stage with the same command.",
+            file=sys.stderr,
+        )
         return 130
 
 

@@ -8,8 +8,6 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 
-from xtremedistil.errors import InputError
-
 LEGACY_LEARNING_RATE = 3e-5
 SCRATCH_LEARNING_RATE = 1e-3
 LEGACY_INTERMEDIATE_SIZE = 3072
@@ -257,19 +255,3 @@ def _legacy(config: DistilConfig, given: DistilConfig) -> DistilConfig:
         warmup_ratio=0.0,
         max_grad_norm=0.0,
     )
-
-
-def from_dict(kind, values: dict):
-    """The part of a saved `xtremedistil-config.json` that `kind` knows; `false` for an absent value reads as None."""
-    known = {}
-    for entry in dataclasses.fields(kind):
-        if entry.name in values:
-            value = values[entry.name]
-            absent = value is False and entry.type is not bool
-            known[entry.name] = entry.default if absent else value
-    missing = [
-        entry.name for entry in dataclasses.fields(kind) if entry.default is REQUIRED and entry.name not in known
-    ]
-    if missing:
-        raise InputError(f"The saved settings lack {', '.join(missing)}: this is not a folder that distillation wrote.")
-    return kind(**known)

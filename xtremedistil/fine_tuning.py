@@ -1,6 +1,7 @@
 """Training on labels only: a distilled student continued (`run_xtreme_distil_ft.py`), and the plain fine-tuning
 baseline (`run_model_ft.py`)."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 
@@ -8,18 +9,18 @@ import tensorflow as tf
 
 from xtremedistil import artefacts
 from xtremedistil.config import LEGACY_LEARNING_RATE, BaselineConfig, ContinueConfig, resolve_seed
-from xtremedistil.distillation.corpus import LabelledSet, read_labelled_sets
+from xtremedistil.distillation.corpus import read_labelled_sets
 from xtremedistil.distillation.on_labels import LabelFit, fit_on_labels
 from xtremedistil.inference import load_tokenizer, restore_student, restore_task
 from xtremedistil.models.checkpoints import load_encoder, read_config
 from xtremedistil.models.embeddings import word_embedding_variable
 from xtremedistil.models.families import find_family
-from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.teacher import build_teacher
 from xtremedistil.reporting.progress import Progress
-from xtremedistil.reporting.report import Report, ReportRow, label_stage_entry
-from xtremedistil.scoring import Scorer, milliseconds_per_row, parameter_count
+from xtremedistil.reporting.report import Report, label_stage_entry
+from xtremedistil.scoring import Scorer, scored_row
 from xtremedistil.tasks import Task, open_task
+from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.loop import Recipe
@@ -69,6 +70,8 @@ def fine_tune(config: BaselineConfig) -> Report:
         variables = [variable for part in teacher.parts.values() for variable in part]
         run = _LabelRun(config, task, tokenizer, sets, strategy)
         report = run.fit_and_report("fine-tuned model", teacher.model, variables, teacher.parts)
+        with contextlib.suppress(FileNotFoundError):  # it speaks of weights that are replaced now
+            os.remove(os.path.join(config.model_dir, artefacts.TEACHER_RECORD))
         save_weights(os.path.join(config.model_dir, artefacts.TEACHER_WEIGHTS), teacher.parts)
         tokenizer.save(config.model_dir)
         artefacts.write_json(os.path.join(config.model_dir, artefacts.METRICS), report.to_dict())
@@ -99,10 +102,7 @@ class _LabelRun:
         batch_size, recipe = self.config.batch_size, _recipe(self.config)
         setting = LabelFit(train.features, dev, scorer, batch_size, recipe, self.strategy, progress)
         history = fit_on_labels(model, variables, setting)
-        metrics = scorer.metrics(make_predict_function(model), test)
-        primary = metrics["primary"]
-        speed = milliseconds_per_row(model, test.features, self.tokenizer.pad_id)
-        row = ReportRow(name, parameter_count(parts), primary, history.best_score, metrics[primary], speed)
+        row, metrics = scored_row(name, model, parts, scorer, dev, test)
         return Report([row], {name: metrics}, [label_stage_entry(name, history)])
 
 

@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from xtremedistil import artefacts, original_release
 from xtremedistil.config import PredictConfig
-from xtremedistil.distillation.corpus import LabelledSet
 from xtremedistil.errors import InputError, MissingFileError
 from xtremedistil.models.checkpoints import new_encoder_from_config
 from xtremedistil.models.embeddings import word_embedding_variable
@@ -22,6 +21,7 @@ from xtremedistil.models.forward import make_predict_function, predict_logits
 from xtremedistil.models.student import Student, build_student
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks import Task, task_from_labels
+from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.strategy import set_precision
 from xtremedistil.weights import load_weights, weight_name

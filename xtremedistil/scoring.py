@@ -7,7 +7,9 @@ import numpy as np
 
 from xtremedistil.conlleval import piece_scores
 from xtremedistil.models.forward import make_predict_function, predict_logits
+from xtremedistil.reporting.report import ReportRow
 from xtremedistil.tasks import Task
+from xtremedistil.tasks.features import LabelledSet
 
 TIMED_ROWS = 200
 
@@ -25,7 +27,7 @@ class Scorer:
     batch_size: int
     legacy: bool = False
 
-    def metrics(self, predict, labelled) -> dict:
+    def metrics(self, predict, labelled: LabelledSet) -> dict:
         """All metrics of the task, 0 to 1, and under "primary" the name of the one that decides."""
         features, examples = labelled.features, labelled.examples
         logits = predict_logits(predict, features, batch_size=self.batch_size, pad_id=self.pad_id)
@@ -42,9 +44,25 @@ class Scorer:
         pad, _, end, start = self.task.pseudo_labels
         return piece_scores(self.task.piece_tags(gold), self.task.piece_tags(predicted), (pad, end, start))
 
-    def primary(self, predict, labelled) -> float:
+    def primary(self, predict, labelled: LabelledSet) -> float:
         metrics = self.metrics(predict, labelled)
         return metrics[metrics["primary"]]
+
+
+def scored_row(
+    name: str, model, parts: dict, scorer: Scorer, dev: LabelledSet, test: LabelledSet
+) -> tuple[ReportRow, dict]:
+    """A model's row of the report, and all its metrics on test, which is scored here and nowhere else.
+
+    Args:
+        parts: its variables by layer, for their number.
+    """
+    predict = make_predict_function(model)
+    metrics = scorer.metrics(predict, test)
+    primary = metrics["primary"]
+    speed = milliseconds_per_row(model, test.features, scorer.pad_id)
+    dev_score = scorer.primary(predict, dev)
+    return ReportRow(name, parameter_count(parts), primary, dev_score, metrics[primary], speed), metrics
 
 
 def milliseconds_per_row(model, features, pad_id: int) -> float:

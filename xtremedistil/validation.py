@@ -24,7 +24,7 @@ def check_distil(config: DistilConfig) -> None:
     resolved = resolve(config)
     family, teacher = problems.checkpoint("--pt_teacher_checkpoint", config.pt_teacher_checkpoint, config.pt_teacher)
     if teacher:
-        problems.add(_teacher_problems(resolved, family, teacher))
+        problems.add(_length_problems(resolved.seq_len, teacher, resolved.pt_teacher_checkpoint))
         problems.add(_student_problems(resolved, teacher, problems))
     problems.refuse("Cannot distil with these settings")
 
@@ -37,7 +37,7 @@ def check_baseline(config: BaselineConfig) -> None:
     problems.add(_task_problems(config.task, config.do_NER, config.do_pairwise))
     family, shape = problems.checkpoint("--pt_model_checkpoint", config.pt_model_checkpoint, config.pt_model)
     if shape:
-        problems.add(_length_problems(config.seq_len, family, shape, config.pt_model_checkpoint))
+        problems.add(_length_problems(config.seq_len, shape, config.pt_model_checkpoint))
     problems.refuse("Cannot fine-tune with these settings")
 
 
@@ -58,6 +58,8 @@ def check_predict(config: PredictConfig) -> None:
         problems.add(["--do_predict needs --pred_file FILE"])
     if config.do_predict and config.pred_file:
         problems.attempt(find_file, config.pred_file)
+    if config.legacy and config.output_format == "json":
+        problems.add(["--legacy writes the original's text layout; leave --output_format json away"])
     if config.batch_size < 1:
         problems.add([f"--batch_size {config.batch_size}: must be at least 1"])
     problems.refuse("Cannot predict with these settings")
@@ -153,6 +155,10 @@ def _device_problems(config) -> list[str]:
 
 def _flag_problems(config: DistilConfig) -> list[str]:
     problems = []
+    rates = ("learning_rate", "representation_learning_rate", "label_learning_rate", "teacher_learning_rate")
+    given = [f"--{name}" for name in rates if getattr(config, name) != "auto"]
+    if config.legacy and given:
+        problems.append(f"--legacy trains at 3e-5 throughout; leave {', '.join(given)} away, or --legacy")
     if config.dropout is not None and not 0 <= config.dropout < 1:
         problems.append(f"--dropout {config.dropout}: must be at least 0 and below 1")
     heads = max(1, config.num_attention_heads)  # less is a problem of its own
@@ -188,38 +194,35 @@ def _there(path: str) -> bool:
     return os.path.isfile(path) or os.path.isfile(path + ".gz")
 
 
-def _length_problems(seq_len: int, family: Family, shape: EncoderShape, checkpoint: str) -> list[str]:
+def _length_problems(seq_len: int, shape: EncoderShape, checkpoint: str) -> list[str]:
     if shape.positions is not None and seq_len > shape.positions:
         return [f"--seq_len {seq_len}: {checkpoint} has positions for {shape.positions} pieces; use at most that"]
     return []
-
-
-def _teacher_problems(config: DistilConfig, family: Family, teacher: EncoderShape) -> list[str]:
-    return _length_problems(config.seq_len, family, teacher, config.pt_teacher_checkpoint)
 
 
 def _student_problems(config: DistilConfig, teacher: EncoderShape, problems: _Problems) -> list[str]:
     if config.pt_student_checkpoint is None:
         layers, width = config.num_hidden_layers, config.hidden_size
         flags = (f"--num_hidden_layers {layers}", f"--hidden_size {width}")
-        return _size_problems(config, teacher, layers, width, flags)
+        return _size_problems(config, teacher, layers, width, flags) + _embedding_problems(config, teacher, width)
     family, student = problems.checkpoint("--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
     if student is None:
         return []
     if not family.can_be_student:
         return [f"--pt_student_checkpoint {config.pt_student_checkpoint}: a {family.model_type} cannot be a student"]
     name = f"--pt_student_checkpoint {config.pt_student_checkpoint}"
-    lines = _size_problems(config, teacher, student.layers, student.hidden_size, (name, name))
-    lines += _length_problems(config.seq_len, family, student, config.pt_student_checkpoint)
+    lines = _size_problems(config, teacher, student.num_hidden_layers, student.hidden_size, (name, name))
+    lines += _length_problems(config.seq_len, student, config.pt_student_checkpoint)
+    lines += _embedding_problems(config, teacher, student.embedding_size)
     return lines + _vocabulary_problems(config, student)
 
 
 def _size_problems(config: DistilConfig, teacher: EncoderShape, layers: int, width: int, flags) -> list[str]:
     lines = []
-    if layers > teacher.layers:
+    if layers > teacher.num_hidden_layers:
         lines.append(
             f"{flags[0]}: the student has {layers} layers, the teacher {config.pt_teacher_checkpoint} "
-            f"{teacher.layers}; distillation pairs them layer by layer and needs at most {teacher.layers}"
+            f"{teacher.num_hidden_layers}; distillation pairs them layer by layer and needs at most as many"
         )
     if width > teacher.hidden_size:
         lines.append(
@@ -229,19 +232,32 @@ def _size_problems(config: DistilConfig, teacher: EncoderShape, layers: int, wid
     return lines
 
 
+def _embedding_problems(config: DistilConfig, teacher: EncoderShape, width: int) -> list[str]:
+    if not config.compress_word_embedding or width <= teacher.embedding_size:
+        return []
+    return [
+        f"--compress_word_embedding: the teacher's word embeddings are {teacher.embedding_size} wide, the student's "
+        f"{width}; there is nothing to reduce. Leave the flag away, or use a student of at most that width"
+    ]
+
+
 def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[str]:
     from xtremedistil.tasks.tokenizer import Tokenizer
 
     if config.compress_word_embedding:
         return []
     try:
-        size = Tokenizer.load(config.pt_teacher_checkpoint).size
+        teachers = Tokenizer.load(config.pt_teacher_checkpoint)
     except InputError as error:
         return [str(error)]
-    if student.vocabulary == size:
+    try:
+        same = Tokenizer.load(config.pt_student_checkpoint).fingerprint() == teachers.fingerprint()
+    except InputError:  # a checkpoint without tokenizer files: its size is all that can be compared
+        same = student.vocab_size == teachers.size
+    if same and student.vocab_size >= teachers.size:
         return []
     return [
-        f"--pt_student_checkpoint {config.pt_student_checkpoint} has {student.vocabulary} words, the teacher's "
-        f"tokenizer {size}.\nGive --compress_word_embedding (the student starts from the teacher's word "
-        "embeddings), a student checkpoint with the teacher's vocabulary, or no checkpoint"
+        f"--pt_student_checkpoint {config.pt_student_checkpoint} has {student.vocab_size} words, the teacher's "
+        f"tokenizer {teachers.size}, or other ones.\nGive --compress_word_embedding (the student starts from the "
+        "teacher's word embeddings), a student checkpoint with the teacher's vocabulary, or no checkpoint"
     ]

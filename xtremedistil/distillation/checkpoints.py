@@ -34,7 +34,13 @@ def once(path: str, parts: dict[str, list], work: Callable[[], History]) -> dict
 def optimizer_parts(optimizer) -> dict[str, list]:
     """An optimizer's variables by what they are ("optimizer_m", "optimizer_v", "optimizer_iteration", ...)."""
     parts: dict[str, list] = {}
-    for variable in optimizer.variables:
+    # Keras leaves the state of the loss scale out of the optimizer's variables.
+    for variable in [*optimizer.variables, *_loss_scale(optimizer)]:
         kind = variable.name.split("/")[0].split(":")[0]
         parts.setdefault(f"optimizer_{kind}", []).append(variable)
     return parts
+
+
+def _loss_scale(optimizer) -> list:
+    state = getattr(optimizer, "_loss_scale", None)
+    return [] if state is None else [state.current_loss_scale, state.counter]

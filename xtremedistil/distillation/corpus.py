@@ -1,7 +1,6 @@
 """Everything that a run reads: the task's files and the transfer file, encoded once."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,20 +8,12 @@ import numpy as np
 from xtremedistil.artefacts import fingerprint
 from xtremedistil.config import DistilConfig
 from xtremedistil.tasks import Task, open_task
-from xtremedistil.tasks.features import Features
+from xtremedistil.tasks.features import Features, LabelledSet
 from xtremedistil.tasks.files import find_file
 from xtremedistil.tasks.tagging import pseudo_labels_of
 from xtremedistil.tasks.tokenizer import Tokenizer
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
-
-
-@dataclass(frozen=True)
-class LabelledSet:
-    """Examples of one file and their encoded rows."""
-
-    examples: Sequence
-    features: Features
 
 
 @dataclass(frozen=True)
@@ -75,6 +66,7 @@ def hold_out(features: Features, seed: int) -> tuple[Features, Features]:
 def data_fingerprint(config: DistilConfig) -> dict[str, str]:
     """sha256 of each file that the run reads, by its role."""
     names = [("train", "train.tsv"), ("dev", "dev.tsv"), ("test", "test.tsv")]
-    names += [("labels", "labels.tsv")] if config.do_NER else []
+    labels = os.path.join(config.task, "labels.tsv")
+    names += [("labels", "labels.tsv")] if os.path.isfile(labels) or os.path.isfile(labels + ".gz") else []
     prints = {role: fingerprint(find_file(os.path.join(config.task, name))) for role, name in names}
     return prints | {"transfer": fingerprint(find_file(config.transfer_file))}

@@ -24,12 +24,12 @@ from xtremedistil.distillation.setting import Setting, open_setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name, plan_stages
 from xtremedistil.distillation.transfer import TargetSource, TransferFit
 from xtremedistil.distillation.tuned_teacher import TunedTeacher, tuned_teacher
-from xtremedistil.models.forward import make_predict_function
 from xtremedistil.reporting.progress import Progress, clock
-from xtremedistil.reporting.report import Report, ReportRow, read_report
-from xtremedistil.scoring import milliseconds_per_row, parameter_count
+from xtremedistil.reporting.report import Report, read_report
+from xtremedistil.scoring import scored_row
 from xtremedistil.training.loop import History, Recipe
 from xtremedistil.training.strategy import seed_everything, set_precision, stage_seed
+from xtremedistil.validation import check_distil
 from xtremedistil.weights import save_weights
 
 NOT_SETTINGS = ("model_dir", "teacher_model_dir", "overwrite", "dry_run", "verbose", "baseline")
@@ -44,6 +44,7 @@ def distil(config: DistilConfig) -> Report:
     Raises:
         InputError: something in the settings or files cannot be used; nothing half-written stays behind.
     """
+    check_distil(config)
     config = resolve(config)
     with artefacts.locked(config.model_dir):
         settings = run_settings(config)
@@ -84,6 +85,13 @@ TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # row
 
 
 def _run(setting: Setting) -> Report:
+    try:
+        return _run_to_the_end(setting)
+    finally:
+        set_precision(None)  # global in Keras: what is built after this run is not its business
+
+
+def _run_to_the_end(setting: Setting) -> Report:
     config, report = setting.config, Report()
     if config.legacy:
         setting.progress.say("--legacy: the TEST file chooses the best weights, so the test score will be too good.")
@@ -104,6 +112,7 @@ def _teacher(setting: Setting, report: Report) -> TunedTeacher:
     same = os.path.realpath(folder) == os.path.realpath(setting.config.model_dir)
     with contextlib.nullcontext() if same else artefacts.locked(folder):
         tuned = tuned_teacher(setting)
+    artefacts.bind_teacher(setting.config.model_dir, tuned.key)
     dev = _add_row(setting, report, TEACHER, tuned.teacher.model, tuned.teacher.parts)
     if tuned.epochs:
         _note(setting, report, Stage(0, "labels", (TEACHER,), 0, 0.0, 0), dev, tuned.epochs, tuned.seconds)
@@ -137,7 +146,7 @@ def _run_stages(setting: Setting, teacher: TunedTeacher, student: InitialStudent
         setting.progress.begin(f"stage {stage.number} ({stage.objective}: {', '.join(stage.unfrozen)})", later)
         record = _run_stage(setting, student, stage, source)
         scored = stage.objective != "representation"
-        dev = student.score(setting.scorer, setting.selection) if scored else None
+        dev = student.score(setting.scorer, setting.stage_selection) if scored else None
         _note(setting, report, stage, dev, record["epochs"], record["seconds"], record["score"])
         # The latest of equals wins, as in the original.
         if dev is not None and dev >= best_score:
@@ -163,7 +172,7 @@ def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: 
 def _fit_on_labels(setting: Setting, student: InitialStudent, unfrozen: Sequence[str], recipe: Recipe) -> History:
     variables = [variable for name in unfrozen for variable in student.trainable_blocks[name]]
     label_fit = setting.label_fit(recipe, setting.config.student_ft_batch_size)
-    model, score = student.student.training_model, lambda: student.score(setting.scorer, setting.selection)
+    model, score = student.student.training_model, lambda: student.score(setting.scorer, setting.corpus.dev)
     history = fit_on_labels(model, variables, label_fit, score)
     student.student.settle()
     return history
@@ -178,7 +187,8 @@ def _note(
     setting: Setting, report: Report, stage: Stage, dev: float | None, epochs: int, seconds: float, score: float = 0.0
 ) -> None:
     """A line for the person, an entry for the report."""
-    outcome = f"dev {100 * dev:.1f}" if dev is not None else f"held-out loss {-score:.4g}"
+    chosen_on = "TEST" if setting.config.legacy and stage.number else "dev"
+    outcome = f"{chosen_on} {100 * dev:.1f}" if dev is not None else f"held-out loss {-score:.4g}"
     name = f"stage {stage.number}" if stage.number else "before"
     trained = "+".join(stage.unfrozen)
     setting.progress.say(
@@ -190,14 +200,11 @@ def _note(
 
 def _add_row(setting: Setting, report: Report, name: str, model: tf.keras.Model, parts: dict) -> float:
     """Scores a model on dev and, once, on test; returns the dev score."""
-    predict = make_predict_function(model)
-    dev = setting.scorer.primary(predict, setting.corpus.dev)
-    metrics = setting.scorer.metrics(predict, setting.corpus.test)
-    primary = metrics["primary"]
-    speed = milliseconds_per_row(model, setting.corpus.test.features, setting.pad_id)
-    report.rows.append(ReportRow(name, parameter_count(parts), primary, dev, metrics[primary], speed))
+    corpus = setting.corpus
+    row, metrics = scored_row(name, model, parts, setting.scorer, corpus.dev, corpus.test)
+    report.rows.append(row)
     report.metrics[name] = metrics
-    return dev
+    return row.dev
 
 
 def _save(setting: Setting, student: InitialStudent, report: Report) -> None:

@@ -1,12 +1,13 @@
 """`--dry-run`: the plan, the sizes, and what it will take, without TensorFlow."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from xtremedistil.config import DistilConfig, resolve
 from xtremedistil.distillation.corpus import Corpus, read_corpus
-from xtremedistil.distillation.layer_map import Match, last_layers
+from xtremedistil.distillation.layer_map import Match, configured_matches
 from xtremedistil.distillation.stages import Stage, plan_stages
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.shapes import EncoderShape, encoder_shape
@@ -21,7 +22,7 @@ class DryRun:
     """What a distillation would do.
 
     Fields:
-        steps: at most, of each stage. target_bytes: of the teacher's outputs for the largest chunk, on disk.
+        steps: at most, of each stage. target_bytes: most that the teacher's outputs take on disk at a time.
     """
 
     config: DistilConfig
@@ -39,14 +40,20 @@ class DryRun:
 
     @property
     def target_bytes(self) -> int:
-        lengths = self.corpus.transfer.lengths[: self.config.distil_chunk_size].astype(np.int64)
+        """States and maps of a chunk go when it is done; those of the held-out rows and all logits stay to the end."""
+        transfer, held_out = self.corpus.transfer.lengths, self.corpus.held_out.lengths
+        chunk = transfer[: self.config.distil_chunk_size]
+        return self._states(chunk) + self._states(held_out) + self._logits(transfer) + self._logits(held_out)
+
+    def _logits(self, lengths: np.ndarray) -> int:
+        entries = lengths.sum() if self.corpus.task.kind == "token_classification" else len(lengths)
+        return int(entries) * len(self.corpus.task.all_labels) * LOGIT_BYTES
+
+    def _states(self, lengths: np.ndarray) -> int:
         states = sum(match.feature == "hidden_states" for match in self.matches)
         maps = len(self.matches) - states
-        positions = int(lengths.sum())
-        by_position = self.corpus.task.kind == "token_classification"
-        logits = (positions if by_position else len(lengths)) * len(self.corpus.task.all_labels) * LOGIT_BYTES
-        pairs = int((lengths**2).sum()) * maps * self.teacher.heads * STATE_BYTES
-        return logits + positions * states * self.teacher.hidden_size * STATE_BYTES + pairs
+        pairs = int((lengths.astype(np.int64) ** 2).sum()) * maps * self.teacher.num_attention_heads
+        return (int(lengths.sum()) * states * self.teacher.hidden_size + pairs) * STATE_BYTES
 
     def __str__(self) -> str:
         lines = [["stage", "objective", "trained", "epochs", "rate", "batch", "steps"]]
@@ -81,21 +88,15 @@ def dry_run(config: DistilConfig) -> DryRun:
     teacher = encoder_shape(read_config(config.pt_teacher_checkpoint), config.pt_teacher_checkpoint)
     student = _student_shape(config, corpus)
     blocks = ["student", "head"] + (["dense"] if student.hidden_size < teacher.hidden_size else [])
-    matches = last_layers(
-        teacher_layers=teacher.layers,
-        student_layers=student.layers,
-        multi_hidden_states=config.distil_multi_hidden_states,
-        attention=config.distil_attention,
-        hidden_weight=config.hidden_weight,
-        embedding_weight=config.embedding_weight,
-        attention_weight=config.attention_weight,
-    )
+    matches = configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers)
     return DryRun(config, corpus, teacher, student, plan_stages(config, blocks), matches)
 
 
 def _student_shape(config: DistilConfig, corpus: Corpus) -> EncoderShape:
     if config.pt_student_checkpoint:
-        return encoder_shape(read_config(config.pt_student_checkpoint), config.pt_student_checkpoint)
+        shape = encoder_shape(read_config(config.pt_student_checkpoint), config.pt_student_checkpoint)
+        words = corpus.tokenizer.size if config.compress_word_embedding else shape.vocab_size
+        return dataclasses.replace(shape, vocab_size=words)
     return EncoderShape(
         config.hidden_size,
         config.num_hidden_layers,
@@ -103,11 +104,12 @@ def _student_shape(config: DistilConfig, corpus: Corpus) -> EncoderShape:
         corpus.tokenizer.size,
         max(512, config.seq_len),
         config.intermediate_size,
+        config.hidden_size,
     )
 
 
 def _describe(shape: EncoderShape) -> str:
     return (
-        f"{shape.layers} layers x {shape.hidden_size}, {shape.heads} heads, {shape.vocabulary:,} words, "
-        f"about {shape.parameters / 1e6:.1f} M parameters"
+        f"{shape.num_hidden_layers} layers x {shape.hidden_size}, {shape.num_attention_heads} heads, "
+        f"{shape.vocab_size:,} words, about {shape.parameters / 1e6:.1f} M parameters"
     )

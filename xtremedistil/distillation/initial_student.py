@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.config import DistilConfig
-from xtremedistil.distillation.corpus import Corpus, LabelledSet
+from xtremedistil.distillation.corpus import Corpus
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.models.checkpoints import load_encoder, new_encoder, read_config
 from xtremedistil.models.embeddings import factorize, word_embedding_variable
@@ -14,6 +14,7 @@ from xtremedistil.models.mapped_embedding import MappedEmbedding
 from xtremedistil.models.student import Student, build_student
 from xtremedistil.models.teacher import Teacher
 from xtremedistil.scoring import Scorer
+from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.training.strategy import seed_everything, stage_seed
 
 STAGE = 1  # the student is born with stage 1, for seeds

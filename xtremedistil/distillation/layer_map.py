@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from xtremedistil.config import DistilConfig
+
 
 @dataclass(frozen=True)
 class Match:
@@ -54,3 +56,16 @@ def last_layers(
         maps = range(student_layers - 1, -1, -1)
         matches += [Match(f"attention_{i}", "attentions", i + depth, i, attention_weight) for i in maps]
     return matches
+
+
+def configured_matches(config: DistilConfig, teacher_layers: int, student_layers: int) -> list[Match]:
+    """The pairs that a run's flags ask for."""
+    return last_layers(
+        teacher_layers=teacher_layers,
+        student_layers=student_layers,
+        multi_hidden_states=config.distil_multi_hidden_states,
+        attention=config.distil_attention,
+        hidden_weight=config.hidden_weight,
+        embedding_weight=config.embedding_weight,
+        attention_weight=config.attention_weight,
+    )

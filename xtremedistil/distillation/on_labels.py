@@ -9,7 +9,7 @@ from xtremedistil.distillation.objectives import labels_objective
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.scoring import Scorer
-from xtremedistil.tasks.features import Features
+from xtremedistil.tasks.features import Features, LabelledSet
 from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.loop import History, Recipe, Trainer, fit
 
@@ -24,7 +24,7 @@ class LabelFit:
     """
 
     train: Features
-    selection: object
+    selection: LabelledSet
     scorer: Scorer
     batch_size: int
     recipe: Recipe

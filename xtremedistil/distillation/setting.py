@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from xtremedistil.config import DistilConfig
-from xtremedistil.distillation.corpus import Corpus, LabelledSet, read_corpus
+from xtremedistil.distillation.corpus import Corpus, read_corpus
 from xtremedistil.distillation.on_labels import LabelFit
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.scoring import Scorer
+from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.loop import Recipe
@@ -35,8 +36,8 @@ class Setting:
         return self.corpus.tokenizer.pad_id
 
     @property
-    def selection(self) -> LabelledSet:
-        """The set that decides between epochs and stages: dev; the original took the test file."""
+    def stage_selection(self) -> LabelledSet:
+        """The set that decides between stages: dev; the original took the test file."""
         return self.corpus.test if self.config.legacy else self.corpus.dev
 
     def path(self, name: str) -> str:
@@ -53,7 +54,7 @@ class Setting:
 
     def label_fit(self, recipe: Recipe, batch_size: int) -> LabelFit:
         train = self.corpus.train.features
-        return LabelFit(train, self.selection, self.scorer, batch_size, recipe, self.strategy, self.progress)
+        return LabelFit(train, self.corpus.dev, self.scorer, batch_size, recipe, self.strategy, self.progress)
 
 
 def open_setting(config: DistilConfig) -> Setting:

@@ -5,6 +5,7 @@ A folder holds one `.npy` for each output, float16 but for logits (float32), mem
 all rows, S positions of a row, A heads).
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xtremedistil.artefacts import write_json
+from xtremedistil.artefacts import read_json, write_json
 from xtremedistil.distillation.objectives import PREFIX
 from xtremedistil.errors import InputError
 from xtremedistil.models.forward import make_predict_function, predict_batches
@@ -70,16 +71,30 @@ def compute_targets(
 
     Args:
         model: a teacher's feature model with outputs `names` (of "logits", "hidden_states_i", "attentions_i").
-        key: fingerprint of teacher and rows.
+        key: fingerprint of the teacher's weights and of the rows.
         progress: called with (rows done, rows in all).
     """
     manifest = os.path.join(folder, MANIFEST)
     if not _finished(manifest, key, names):
         os.makedirs(folder, exist_ok=True)
+        # What stands there is about to change: nothing may vouch for it until all is written.
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(manifest)
         _write(model, features, names, folder, pad_id, batch_size, progress)
         write_json(manifest, {"key": key, "names": sorted(names)})
     arrays = {name: np.load(_path(folder, name), mmap_mode="r") for name in names}
     return Targets(features, arrays, _pair_offsets(features), by_row=features.word_ids is None)
+
+
+def keep_only(folder: str, names: Sequence[str]) -> None:
+    """Removes the outputs of a finished folder that are not among `names`."""
+    manifest = os.path.join(folder, MANIFEST)
+    if not os.path.isfile(manifest):
+        return
+    saved = read_json(manifest)
+    write_json(manifest, saved | {"names": sorted(set(names) & set(saved["names"]))})
+    for name in set(saved["names"]) - set(names):
+        os.remove(_path(folder, name))
 
 
 def _path(folder: str, name: str) -> str:
@@ -123,11 +138,13 @@ def _create(path: str, name: str, values: np.ndarray, features: Features, pair_c
     size = int(np.prod(shape)) * np.dtype(kind).itemsize
     try:
         array = np.lib.format.open_memmap(path, "w+", kind, shape)
-        with open(path, "r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            with open(path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
         return array
     except OSError as error:
-        os.remove(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
         raise InputError(
             f"{path}: {size / 1e6:,.0f} MB of the teacher's outputs could not be written ({error.strerror}).\n"
             "Free some space, or hold fewer at a time with a lower --distil_chunk_size; --dry-run tells the size."

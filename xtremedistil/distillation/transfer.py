@@ -10,7 +10,7 @@ import tensorflow as tf
 from xtremedistil.artefacts import TARGETS
 from xtremedistil.distillation.checkpoints import once, optimizer_parts
 from xtremedistil.distillation.initial_student import InitialStudent
-from xtremedistil.distillation.layer_map import Match, last_layers
+from xtremedistil.distillation.layer_map import Match, configured_matches
 from xtremedistil.distillation.objectives import (
     ALL,
     FIRST,
@@ -21,7 +21,7 @@ from xtremedistil.distillation.objectives import (
 )
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name
-from xtremedistil.distillation.targets import Targets, compute_targets
+from xtremedistil.distillation.targets import Targets, compute_targets, keep_only
 from xtremedistil.distillation.tuned_teacher import TunedTeacher
 from xtremedistil.models.forward import INPUT_NAMES
 from xtremedistil.tasks.features import Features
@@ -46,6 +46,13 @@ class TargetSource:
     def held_out(self, names: Sequence[str]) -> Targets:
         return self._of(self.setting.corpus.held_out, "held-out", names)
 
+    def drop_states(self, start: int) -> None:
+        """Frees the disk of a finished chunk's states and maps; logits are read by later stages too."""
+        keep_only(self._folder(f"chunk-{start}"), ["logits"])
+
+    def _folder(self, name: str) -> str:
+        return os.path.join(self.setting.path(TARGETS), name)
+
     def _of(self, rows: Features, name: str, names: Sequence[str]) -> Targets:
         # Logits always: the logit stages follow, and the teacher has run anyway.
         wanted = sorted({"logits", *names})
@@ -54,10 +61,10 @@ class TargetSource:
             self.teacher.teacher.feature_model(wanted),
             rows,
             wanted,
-            os.path.join(setting.path(TARGETS), name),
+            self._folder(name),
             pad_id=setting.pad_id,
             batch_size=setting.config.teacher_batch_size,
-            key=f"{self.teacher.key}, {len(rows)} rows",
+            key=f"teacher {self.teacher.key}, rows {rows.fingerprint()}",
             progress=setting.progress.count(f"teacher's outputs ({name})"),
         )
         return targets.select(names)
@@ -95,6 +102,8 @@ class TransferFit:
         for start in range(0, len(self._setting.corpus.transfer), self._setting.config.distil_chunk_size):
             path = self._setting.path(checkpoint_name(self._stage, start))
             record = once(path, self.parts, lambda start=start: self._fit_chunk(start))
+            if self._stage.objective == "representation":
+                self._source.drop_states(start)
             epochs, seconds = epochs + record["epochs"], seconds + record["seconds"]
             if record["score"] > best:
                 best, waited = record["score"], 0
@@ -113,7 +122,9 @@ class TransferFit:
         setting, stage = self._setting, self._stage
         targets = self._source.chunk(start, self._names)
         seed = stage_seed(setting.config.seed, stage.number, start)
+        self._trainer.seed = seed
         rows = setting.global_batch(stage.batch_size)
+        setting.progress.restart()
         batches = TrainingBatches(targets.features, rows, setting.pad_id, seed, targets)
         history = fit(self._trainer, batches, self._score, setting.progress.step)
         self._student.student.settle()
@@ -145,7 +156,7 @@ class TransferFit:
     def _score(self) -> float:
         """The dev metric; for states, which nobody reads, minus the loss on the held-out slice."""
         if self._stage.objective == "logits":
-            return self._student.score(self._setting.scorer, self._setting.selection)
+            return self._student.score(self._setting.scorer, self._setting.corpus.dev)
         if self._held_out is None:
             targets = self._source.held_out(self._names)
             self._held_out = HeldOutLoss(self._model, self._objective, targets, self._setting.pad_id)
@@ -160,15 +171,8 @@ def _objective(matches: Sequence[Match], setting: Setting) -> Objective:
 
 
 def _matches(config, teacher: TunedTeacher, student: InitialStudent) -> list[Match]:
-    return last_layers(
-        teacher_layers=teacher.teacher.encoder.config.num_hidden_layers,
-        student_layers=student.student.encoder.config.num_hidden_layers,
-        multi_hidden_states=config.distil_multi_hidden_states,
-        attention=config.distil_attention,
-        hidden_weight=config.hidden_weight,
-        embedding_weight=config.embedding_weight,
-        attention_weight=config.attention_weight,
-    )
+    depths = (model.encoder.config.num_hidden_layers for model in (teacher.teacher, student.student))
+    return configured_matches(config, *depths)
 
 
 class HeldOutLoss:

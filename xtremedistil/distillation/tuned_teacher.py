@@ -60,8 +60,8 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
     recipe = setting.recipe(config.teacher_learning_rate, config.teacher_epochs, STAGE)
     progress.begin("teacher", later=[])
     history = fit_on_labels(teacher.model, _trainable(teacher), setting.label_fit(recipe, config.teacher_batch_size))
+    write_json(record_path, record)  # first: weights without a record would never be checked again
     save_weights(path, teacher.parts)
-    write_json(record_path, record)
     return TunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs))
 
 

@@ -29,7 +29,7 @@ def predict_batches(
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
     """Batches by length: row numbers and the named outputs, padded [B, S, ...] or [B, ...]."""
     for rows in length_order(features.lengths, batch_size):
-        batch = pad_rows(features, rows, padded_width(int(features.lengths[rows].max())), pad_id)
+        batch = pad_rows(features, rows, padded_width(features, rows), pad_id)
         yield rows, {name: value.numpy() for name, value in predict(batch).items()}
 
 

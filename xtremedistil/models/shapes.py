@@ -14,21 +14,27 @@ OFFSET_POSITIONS = ("roberta", "xlm-roberta")  # two rows of their position tabl
 
 @dataclass(frozen=True)
 class EncoderShape:
-    """Sizes of an encoder; `positions` is the longest row in pieces, None where there is no limit."""
+    """Sizes of an encoder.
+
+    Fields:
+        positions: longest row in pieces; None where there is no limit.
+        embedding_size: width of the word-embedding table.
+    """
 
     hidden_size: int
-    layers: int
-    heads: int
-    vocabulary: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    vocab_size: int
     positions: int | None
     intermediate_size: int
+    embedding_size: int
 
     @property
     def parameters(self) -> int:
         """Roughly: embeddings, attention and feed-forward parts, as BERT has them."""
         width, inner = self.hidden_size, self.intermediate_size
         layer = 4 * width * (width + 1) + 2 * width * inner + inner + width + 4 * width
-        return (self.vocabulary + (self.positions or 0) + 2) * width + self.layers * layer
+        return (self.vocab_size + (self.positions or 0) + 2) * width + self.num_hidden_layers * layer
 
 
 def encoder_shape(config: dict, where: str) -> EncoderShape:
@@ -48,6 +54,7 @@ def encoder_shape(config: dict, where: str) -> EncoderShape:
         _size(config, ("vocab_size", "n_words"), where),
         positions,
         next((config[name] for name in INNER if isinstance(config.get(name), int)), 4 * width),
+        config.get("embedding_size", width),
     )
 
 

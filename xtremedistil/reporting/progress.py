@@ -14,11 +14,7 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Tells how far the plan is.
-
-    Args:
-        fits: most steps of each fit of the plan, in order; used for the time left in the plan.
-    """
+    """Tells how far the plan is, on standard error."""
 
     def __init__(self, stream=None):
         self._stream = stream or sys.stderr
@@ -37,8 +33,13 @@ class Progress:
 
     def begin(self, title: str, later: list[int]) -> None:
         """A new fit; `later` holds the most steps of each fit after it."""
-        self._title, self._later, self._started = title, later, time.monotonic()
-        self._last_line = 0.0 if self._terminal else time.monotonic()
+        self._title, self._later = title, later
+        self.restart()
+
+    def restart(self) -> None:
+        """The steps of the fit begin now: what went before (the teacher's outputs) does not count for the time left."""
+        self._started = time.monotonic()
+        self._last_line = 0.0 if self._terminal else self._started
 
     def step(self, state: dict) -> None:
         """Called after each step with its number, the most steps, and the loss so far."""
@@ -48,10 +49,10 @@ class Progress:
         self._last_line = now
         per_step = (now - self._started) / state["step"]
         here = per_step * (state["steps"] - state["step"])
-        plan = here + per_step * sum(self._later)
+        plan = f", {clock(here + per_step * sum(self._later))} in all" if self._later else ""
         self._show(
             f"{self._title}  epoch {state['epoch']}  step {state['step']} of at most {state['steps']}  "
-            f"loss {state['loss']:.4g}  left: {clock(here)} here, {clock(plan)} in all"
+            f"loss {state['loss']:.4g}  left: {clock(here)} here{plan}"
         )
 
     def count(self, title: str):

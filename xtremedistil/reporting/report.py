@@ -4,7 +4,6 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from xtremedistil.artefacts import read_json
-from xtremedistil.reporting.progress import clock
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,6 @@ class Report:
             ]
             for row in self.rows
         ]
-        return aligned(lines)
-
-    def stage_table(self) -> str:
-        """Objective, trained blocks, epochs, dev score and wall time of each stage."""
-        lines = [["stage", "objective", "trained", "epochs", "dev", "time"]]
-        for stage in self.stages:
-            score = "" if stage["dev"] is None else f"{100 * stage['dev']:.1f}"
-            name, trained = str(stage["stage"]), "+".join(stage["unfrozen"])
-            lines.append([name, stage["objective"], trained, str(stage["epochs"]), score, clock(stage["seconds"])])
         return aligned(lines)
 
     def to_dict(self) -> dict:

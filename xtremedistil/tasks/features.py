@@ -1,5 +1,6 @@
 """Encoded rows in flat arrays: no padding, one slice per row."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -108,6 +109,13 @@ class Features:
             word_ids=None if word_ids is None else _flat(word_ids),
         )
 
+    def fingerprint(self) -> str:
+        """sha256 over what a model sees of the rows."""
+        digest = hashlib.sha256()
+        for array in (self.offsets, self.input_ids, self.token_type_ids, self.attention_mask):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
     def padded_to(self, width: int, pad_id: int, pad_label: int = NOT_SCORED) -> "Features":
         """Every row filled up to `width` positions, with attention 0: how the original release kept rows."""
         lengths = self.lengths
@@ -129,6 +137,14 @@ class Features:
             labels=self.labels if self.word_ids is None else fill(self.labels, pad_label),
             word_ids=fill(self.word_ids, NO_WORD),
         )
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Examples of one file and their encoded rows."""
+
+    examples: Sequence
+    features: Features
 
 
 def offsets_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:

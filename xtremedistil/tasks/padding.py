@@ -11,8 +11,10 @@ WIDTH_STEP = 8  # widths are multiples of this, so that few shapes occur
 Arrays = dict[str, np.ndarray]
 
 
-def padded_width(length: int) -> int:
-    return -(-length // WIDTH_STEP) * WIDTH_STEP
+def padded_width(features: Features, rows: np.ndarray) -> int:
+    """Positions that `rows` are padded to: of few sizes, and never more than the longest row of all has."""
+    longest = int(features.lengths[rows].max())
+    return min(-(-longest // WIDTH_STEP) * WIDTH_STEP, int(features.lengths.max()))
 
 
 def positions(features: Features, rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -53,7 +53,7 @@ class TrainingBatches:
         return -(-len(self.features) // self.batch_size)
 
     def arrays(self, rows: np.ndarray) -> Arrays:
-        width = padded_width(int(self.features.lengths[rows].max()))
+        width = padded_width(self.features, rows)
         batch = pad_rows(self.features, rows, width, self.pad_id)
         batch["row_mask"] = np.ones(len(rows), np.float32)
         return batch | (self.targets(rows, width) if self.targets else {})

@@ -83,6 +83,7 @@ class Trainer:
         self.variables = list(variables)
         self.strategy = strategy
         self.recipe = recipe
+        self.seed = recipe.seed
         self._model = model
         self._objective = objective
         with strategy.scope():
@@ -97,7 +98,7 @@ class Trainer:
 
     def step(self, batch, step: int, rate: float) -> dict[str, tf.Tensor]:
         """One update; returns the losses over the global batch."""
-        self._dropout_seed.assign([self.recipe.seed, step])
+        self._dropout_seed.assign([self.seed, step])
         self.optimizer.learning_rate.assign(rate)
         return self._step(batch)
 
@@ -181,7 +182,7 @@ def fit(
 
     Args:
         evaluate: score of the weights as they stand, higher is better; called once an epoch.
-        report: called after each step with a dict: "step", "steps" (at most), "epoch", "loss", "score".
+        report: called after each step with a dict: "step", "steps" (at most), "epoch", "loss".
 
     Raises:
         InputError: the loss is no longer a number.
@@ -193,6 +194,7 @@ def fit(
     while epoch < decay_start + rate.decay_length:
         entry = _run_epoch(trainer, batches, epoch, decay_start, report)
         entry["score"] = float(evaluate())
+        _refuse_nan({"the score": entry["score"]}, epoch)
         history.epochs.append(entry)
         if entry["score"] > history.best_score:
             history.best_score, history.best_epoch, waited = entry["score"], epoch, 0
