@@ -51,7 +51,7 @@ def no_tensorflow(monkeypatch):
     def fail(verbose):
         raise AssertionError("TensorFlow was about to be imported")
 
-    monkeypatch.setattr(cli, "_import_tensorflow", fail)
+    monkeypatch.setattr(cli, "import_tensorflow", fail)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def refused_early(hollow, run_command, no_tensorflow, tmp_path):
     "changes, words",
     [
         ({"seq_len": TEACHER_POSITIONS + 1}, [f"--seq_len {TEACHER_POSITIONS + 1}", f"{TEACHER_POSITIONS} pieces"]),
-        ({"num_hidden_layers": TEACHER_LAYERS + 1}, [f"has {TEACHER_LAYERS + 1} layers", f"at most {TEACHER_LAYERS}"]),
+        ({"num_hidden_layers": TEACHER_LAYERS + 1}, [f"has {TEACHER_LAYERS + 1} layers", f"use at most {TEACHER_LAYERS}"]),
         ({"hidden_size": 15}, ["--hidden_size 15 is not a multiple of --num_attention_heads 2"]),
         ({"hidden_size": TEACHER_WIDTH + 2}, [f"wider ({TEACHER_WIDTH + 2})", f"use at most {TEACHER_WIDTH}"]),
         ({"pt_teacher": "TFBretModel"}, ["TFBretModel: unknown model class", "Did you mean TFBertModel?"]),
@@ -279,6 +279,8 @@ def test_byte_order_mark_carriage_returns_and_quotes_are_accepted(hollow, run_co
 def test_student_of_another_vocabulary_needs_the_teachers_embeddings(refused_early, word_piece_folder, tmp_path):
     changes = {"hidden_size": 8, "num_hidden_layers": 2, "vocab_size": PIECES + 9}
     student = write_hollow_bert(tmp_path / "student", word_piece_folder, **changes)
+    with open(Path(student) / "vocab.txt", "a", encoding="utf-8") as file:
+        file.writelines(f"more{number}\n" for number in range(9))
     refused_early(
         {"pt_student_checkpoint": student},
         f"has {PIECES + 9} words",
@@ -286,6 +288,14 @@ def test_student_of_another_vocabulary_needs_the_teachers_embeddings(refused_ear
         "Give --compress_word_embedding",
         "no checkpoint",
     )
+
+
+def test_student_of_as_many_but_other_words_is_refused(refused_early, word_piece_folder, tmp_path):
+    student = write_hollow_bert(tmp_path / "student", word_piece_folder, hidden_size=8, num_hidden_layers=2)
+    path = Path(student) / "vocab.txt"
+    words = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*words[:-2], words[-1], words[-2]]) + "\n", encoding="utf-8")
+    refused_early({"pt_student_checkpoint": student}, "or other ones", "Give --compress_word_embedding")
 
 
 def test_student_of_another_vocabulary_is_accepted_with_the_teachers_embeddings(

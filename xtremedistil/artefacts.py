@@ -191,7 +191,8 @@ def bind_teacher(folder: str, key: str) -> None:
             f"{folder} was begun with another {TEACHER_WEIGHTS} than --teacher_model_dir holds now.\n"
             "Put the old one back, or start again with --overwrite."
         )
-    write_json(path, saved | {TEACHER_KEY: key})
+    if TEACHER_KEY not in saved:
+        write_json(path, saved | {TEACHER_KEY: key})
 
 
 def _refuse_foreign_run(folder: str) -> None:

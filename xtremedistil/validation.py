@@ -222,7 +222,7 @@ def _size_problems(config: DistilConfig, teacher: EncoderShape, layers: int, wid
     if layers > teacher.num_hidden_layers:
         lines.append(
             f"{flags[0]}: the student has {layers} layers, the teacher {config.pt_teacher_checkpoint} "
-            f"{teacher.num_hidden_layers}; distillation pairs them layer by layer and needs at most as many"
+            f"{teacher.num_hidden_layers}; layers are paired one by one, so use at most {teacher.num_hidden_layers}"
         )
     if width > teacher.hidden_size:
         lines.append(

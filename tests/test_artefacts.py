@@ -1,0 +1,65 @@
+import json
+
+import numpy as np
+import pytest
+
+from xtremedistil import artefacts
+from xtremedistil.errors import InputError, MissingFileError
+from xtremedistil.tasks.features import Features
+from xtremedistil.tasks.padding import pad_rows, padded_width
+
+
+def claimed(folder, **settings):
+    artefacts.claim(str(folder), settings, overwrite=False)
+    return str(folder)
+
+
+def test_claim_of_other_settings_names_each_difference(tmp_path):
+    folder = claimed(tmp_path, seed=1, patience=5)
+    with pytest.raises(InputError, match=r"patience: 5 there, 6 now"):
+        artefacts.check_claim(folder, {"seed": 1, "patience": 6})
+    artefacts.check_claim(folder, {"seed": 1, "patience": 5})
+
+
+def test_folder_begun_with_another_teacher_is_refused(tmp_path):
+    folder = claimed(tmp_path, seed=1)
+    artefacts.bind_teacher(folder, "one")
+    artefacts.bind_teacher(folder, "one")
+    artefacts.check_claim(folder, {"seed": 1})
+    with pytest.raises(InputError, match=r"begun with another model-ft\.h5"):
+        artefacts.bind_teacher(folder, "two")
+
+
+def test_overwrite_removes_the_run_and_what_the_teacher_said_but_not_the_teacher(tmp_path):
+    folder = claimed(tmp_path, seed=1)
+    (tmp_path / artefacts.TARGETS).mkdir()
+    (tmp_path / artefacts.TARGETS / "logits.npy").write_bytes(b"old")
+    for name in ("model-stage-1-indx-0.h5", artefacts.TEACHER_WEIGHTS):
+        (tmp_path / name).write_bytes(b"x")
+    artefacts.claim(folder, {"seed": 2}, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [artefacts.TEACHER_WEIGHTS, artefacts.RUN_SETTINGS]
+    assert json.loads((tmp_path / artefacts.RUN_SETTINGS).read_text()) == {"seed": 2}
+
+
+def test_atomic_file_leaves_the_old_file_when_its_block_fails(tmp_path):
+    path = tmp_path / "predictions.txt"
+    path.write_text("old")
+    with pytest.raises(MissingFileError, match="input is gone"), artefacts.atomic_file(str(path)) as file:
+        file.write("new")
+        raise MissingFileError("input is gone")
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["predictions.txt"]
+
+
+def test_fingerprint_of_rows_tells_other_ids_and_other_borders_apart():
+    one = Features.from_rows([[1, 2], [3]])
+    assert one.fingerprint() == Features.from_rows([[1, 2], [3]]).fingerprint()
+    assert one.fingerprint() != Features.from_rows([[1, 2], [4]]).fingerprint()
+    assert one.fingerprint() != Features.from_rows([[1], [2, 3]]).fingerprint()
+
+
+def test_padded_width_is_a_multiple_of_eight_but_never_more_than_the_longest_row():
+    features = Features.from_rows([[1] * 3, [1] * 9, [1] * 13])
+    assert padded_width(features, np.array([0])) == 8
+    assert padded_width(features, np.array([0, 1])) == 13
+    assert pad_rows(features, np.array([0, 2]), 13, pad_id=7)["input_ids"][0].tolist() == [1] * 3 + [7] * 10
