@@ -63,7 +63,8 @@ def test_epoch_order_puts_rows_of_like_length_together():
 
 
 def test_batch_pads_ids_masks_and_labels_each_with_its_own_filler():
-    features = Features.from_rows([[5, 6, 7], [8]], labels=[[0, -100, 1], [2]], word_ids=[[0, -1, 1], [0]])
+    rows, words = [[5, 6, 7], [8], [9] * 9], [[0, -1, 1], [0], [-1] * 9]
+    features = Features.from_rows(rows, labels=[[0, -100, 1], [2], [-100] * 9], word_ids=words)
     batch = toy_batches(features).arrays(np.array([1, 0]))
     assert batch["input_ids"].tolist() == [[8] + [PAD] * 7, [5, 6, 7] + [PAD] * 5]
     assert batch["attention_mask"].tolist() == [[1] + [0] * 7, [1, 1, 1] + [0] * 5]
