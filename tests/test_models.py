@@ -232,6 +232,15 @@ def test_pickled_weights_need_torch_and_are_not_opened_without(tmp_path, monkeyp
         load_bert(tmp_path)
 
 
+def test_pickled_weights_load_with_torch_as_the_safetensors_do(tiny_encoders, tiny_checkpoints, tmp_path):
+    torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+    folder = tiny_checkpoints("TFBertModel")
+    state = {name: torch.tensor(array) for name, array in read_safetensors(f"{folder}/model.safetensors").items()}
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text(json.dumps(tiny_config("TFBertModel")))
+    assert same(load_bert(tmp_path), tiny_encoders("TFBertModel"))
+
+
 def test_other_vocabulary_leaves_only_the_word_embedding_random(tiny_encoders, tiny_checkpoints):
     loaded = load_bert(tiny_checkpoints("TFBertModel"), vocab_size=33)
     table = word_embedding_variable(loaded)

@@ -1,5 +1,4 @@
 import json
-import time
 
 import numpy as np
 import pytest
@@ -206,18 +205,6 @@ def test_windows_own_each_position_where_most_context_shows():
 
 def test_windows_that_own_nothing_are_left_out():
     assert [(start, firsts.tolist()) for start, firsts in windows(np.array([0]), 1000, 10)] == [(0, [0])]
-
-
-def test_encode_time_grows_with_length_not_its_square(task, tokenizer):
-    def seconds(words):
-        example = [TaggedSentence(["cat", "unbelievable"] * (words // 2))]
-        started = time.perf_counter()
-        task.encode(example, tokenizer, 64)
-        return time.perf_counter() - started
-
-    seconds(100)
-    # Twenty times the words take about twenty times as long; prefix tokenisation would take four hundred times.
-    assert min(seconds(20_000) for _ in range(3)) < 100 * max(min(seconds(1_000) for _ in range(3)), 1e-4)
 
 
 # The original's rows

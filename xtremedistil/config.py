@@ -148,16 +148,9 @@ class OnnxPredictConfig:
 
 
 @dataclass(kw_only=True)
-class ContinueConfig:
-    """`run_xtreme_distil_ft.py`: train a distilled student further on its task's labels."""
+class LabelTraining:
+    """Flags of the commands that train on labels only."""
 
-    model_dir: str = flag(REQUIRED, "folder that run_xtreme_distil.py wrote; xtremedistil-ft.h5 is written there")
-    batch_size: int = flag(128, "rows per step and device")
-    ft_epochs: int = flag(100, "most epochs")
-    patience: int = flag(5, "epochs without a better dev score before training ends")
-    opt_policy: str | None = flag(None, "precision", choices=("float32", "mixed_float16", "mixed_bfloat16"))
-    task: str | None = flag(None, "task folder; by default the one the student was distilled on")
-    pt_teacher_checkpoint: str | None = flag(None, "tokenizer of a folder that holds none (the original's folders)")
     learning_rate: float | str = flag("auto", "peak rate; auto: 3e-5")
     lr_schedule: str = flag("linear", "shape of the decay", choices=("linear", "cosine", "constant"))
     warmup_ratio: float = flag(0.1, "share of the decay period over which the rate first rises")
@@ -172,7 +165,20 @@ class ContinueConfig:
 
 
 @dataclass(kw_only=True)
-class BaselineConfig:
+class ContinueConfig(LabelTraining):
+    """`run_xtreme_distil_ft.py`: train a distilled student further on its task's labels."""
+
+    model_dir: str = flag(REQUIRED, "folder that run_xtreme_distil.py wrote; xtremedistil-ft.h5 is written there")
+    batch_size: int = flag(128, "rows per step and device")
+    ft_epochs: int = flag(100, "most epochs")
+    patience: int = flag(5, "epochs without a better dev score before training ends")
+    opt_policy: str | None = flag(None, "precision", choices=("float32", "mixed_float16", "mixed_bfloat16"))
+    task: str | None = flag(None, "task folder; by default the one the student was distilled on")
+    pt_teacher_checkpoint: str | None = flag(None, "tokenizer of a folder that holds none (the original's folders)")
+
+
+@dataclass(kw_only=True)
+class BaselineConfig(LabelTraining):
     """`run_model_ft.py`: fine-tune a pre-trained model, without distillation."""
 
     task: str = flag(REQUIRED, "folder with train.tsv, dev.tsv, test.tsv (and labels.tsv for NER)")
@@ -188,17 +194,6 @@ class BaselineConfig:
     batch_size: int = flag(128, "rows per step and device")
     ft_epochs: int = flag(100, "most epochs")
     patience: int = flag(5, "epochs without a better dev score before training ends")
-    learning_rate: float | str = flag("auto", "peak rate; auto: 3e-5")
-    lr_schedule: str = flag("linear", "shape of the decay", choices=("linear", "cosine", "constant"))
-    warmup_ratio: float = flag(0.1, "share of the decay period over which the rate first rises")
-    decay_epochs: int = flag(10, "epochs over which the rate falls to 0 at the end")
-    max_grad_norm: float = flag(1.0, "longest gradient; 0 switches clipping off")
-    seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
-    strategy: str = flag(
-        "auto", "which devices train", choices=("auto", "one_device", "mirrored", "multi_worker", "tpu")
-    )
-    tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu")
-    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
 
 
 def resolve_seed(seed: int | None) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from xtremedistil import artefacts
-from xtremedistil.config import LEGACY_LEARNING_RATE, BaselineConfig, ContinueConfig, resolve_seed
+from xtremedistil.config import LEGACY_LEARNING_RATE, BaselineConfig, ContinueConfig, LabelTraining, resolve_seed
 from xtremedistil.distillation.corpus import read_labelled_sets
 from xtremedistil.distillation.on_labels import LabelFit, fit_on_labels
 from xtremedistil.inference import load_tokenizer, restore_student, restore_task
@@ -106,7 +106,7 @@ class _LabelRun:
         return Report([row], {name: metrics}, [label_stage_entry(name, history)])
 
 
-def _recipe(config: ContinueConfig | BaselineConfig) -> Recipe:
+def _recipe(config: LabelTraining) -> Recipe:
     peak = LEGACY_LEARNING_RATE if config.learning_rate == "auto" else config.learning_rate
     rate = LearningRate(peak, config.ft_epochs, config.decay_epochs, config.warmup_ratio, config.lr_schedule)
     return Recipe(rate, config.patience, config.max_grad_norm, stage_seed(resolve_seed(config.seed)))
