@@ -63,3 +63,21 @@ def test_padded_width_is_a_multiple_of_eight_but_never_more_than_the_longest_row
     assert padded_width(features, np.array([0])) == 8
     assert padded_width(features, np.array([0, 1])) == 13
     assert pad_rows(features, np.array([0, 2]), 13, pad_id=7)["input_ids"][0].tolist() == [1] * 3 + [7] * 10
+
+
+def test_changed_file_is_told_in_words_not_in_fingerprints(tmp_path):
+    folder = claimed(tmp_path, train="a" * 64)
+    with pytest.raises(InputError, match="train: the file has changed"):
+        artefacts.check_claim(folder, {"train": "b" * 64})
+
+
+def test_lock_leaves_no_new_folder_behind_when_its_run_wrote_nothing(tmp_path):
+    with pytest.raises(InputError, match="bad data"), artefacts.locked(str(tmp_path / "new")):
+        raise InputError("bad data")
+    assert not (tmp_path / "new").exists()
+
+
+def test_lock_keeps_a_folder_that_was_there(tmp_path):
+    with artefacts.locked(str(tmp_path)):
+        pass
+    assert tmp_path.is_dir()

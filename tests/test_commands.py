@@ -206,7 +206,7 @@ def test_predict_as_json_gives_probabilities_that_agree_with_the_text_format(pre
     assert [entry["text"] for entry in entries] == LINES
     assert [f"{entry['text']}\t{' '.join(entry['labels'])}" for entry in entries] == text[:-1]
     for entry in entries:
-        table = np.array(entry["probabilities"]).reshape(-1, 3)
+        table = np.array([list(row.values()) for row in entry["probabilities"]]).reshape(-1, 3)
         assert len(table) == len(entry["labels"])
         np.testing.assert_allclose(table.sum(axis=1), 1, atol=1e-5)
         assert [["O", "B-PER", "B-LOC"][row.argmax()] for row in table] == entry["labels"]
@@ -226,6 +226,8 @@ def test_predictor_takes_texts_and_word_lists(distilled):
     assert tags[0] == tags[1]
     assert [len(sentence) for sentence in tags] == [5, 5, 0]
     assert predictor.probabilities(["mary"])[0].shape == (1, 3)
+    with pytest.raises(xtremedistil.InputError, match="A list of texts is expected"):
+        predictor("mary ran")
 
 
 def test_predictor_gives_the_same_alone_and_in_a_batch(distilled):
@@ -257,7 +259,7 @@ def test_ft_writes_its_own_weights_which_predict_reads(copy, eagerly, run_comman
     assert run_command("predict", *flags, "--pred_file", tmp_path / "lines.txt").code == 0
     entry = json.loads((copy / "predictions.jsonl").read_text())
     expected = xtremedistil.load_predictor(str(copy), weights="xtremedistil-ft.h5").probabilities(["john ran"])[0]
-    np.testing.assert_allclose(entry["probabilities"], expected, atol=2e-6)
+    np.testing.assert_allclose([list(row.values()) for row in entry["probabilities"]], expected, atol=2e-6)
     assert not np.allclose(expected, xtremedistil.load_predictor(str(copy)).probabilities(["john ran"])[0], atol=1e-4)
 
 

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -28,6 +29,7 @@ PREDICTIONS = "predictions.txt"
 JSON_PREDICTIONS = "predictions.jsonl"
 TARGETS = "teacher-targets"
 LOCK = ".lock"
+SHA256 = re.compile("[0-9a-f]{64}")
 # What the original release's settings hold too, and what a student cannot be used without.
 ALWAYS_SAVED = ("task", "do_NER", "do_pairwise", "seq_len", "label_list", "teacher_hidden_size")
 
@@ -114,6 +116,7 @@ def locked(folder: str) -> Iterator[None]:
     Raises:
         InputError: another run holds it, or the folder cannot be made.
     """
+    new = not os.path.isdir(folder)
     try:
         os.makedirs(folder, exist_ok=True)
         file = open(os.path.join(folder, LOCK), "w", encoding="utf-8")  # noqa: SIM115 - held open while locked
@@ -126,7 +129,12 @@ def locked(folder: str) -> Iterator[None]:
             raise InputError(
                 f"Another run is at work in {folder}. Wait for it, or give this one a folder of its own."
             ) from error
-        yield
+        try:
+            yield
+        finally:
+            # A run that was refused leaves nothing behind.
+            if new and os.listdir(folder) == [LOCK]:
+                shutil.rmtree(folder)
 
 
 def fingerprint(*paths: str) -> str:
@@ -171,11 +179,18 @@ def check_claim(folder: str, settings: dict) -> None:
     saved = {name: value for name, value in read_json(path).items() if name != TEACHER_KEY}
     differences = [name for name in sorted(set(saved) | set(settings)) if saved.get(name) != settings.get(name)]
     if differences:
-        lines = [f"  {name}: {saved.get(name)} there, {settings.get(name)} now" for name in differences]
+        lines = [f"  {name}: {_difference(saved.get(name), settings.get(name))}" for name in differences]
         raise InputError(
             f"--model_dir {folder} belongs to a run with other settings:\n" + "\n".join(lines) + "\n"
             "Give the same settings to continue it, another --model_dir, or --overwrite to start again there."
         )
+
+
+def _difference(there, now) -> str:
+    """Of two values of a setting; fingerprints of files say nothing to a person."""
+    if all(isinstance(value, str) and SHA256.fullmatch(value) for value in (there, now)):
+        return "the file has changed"
+    return f"{there} there, {now} now"
 
 
 def bind_teacher(folder: str, key: str) -> None:

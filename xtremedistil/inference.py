@@ -125,6 +125,8 @@ class Predictor:
 
     def probabilities(self, texts: Sequence) -> list[np.ndarray]:
         """float32 [words, L] per text for tagging, [L] for classification; columns in the order of `task.labels`."""
+        if isinstance(texts, str):
+            raise InputError(f"A list of texts is expected, not one text: [{texts[:40]!r}].")
         examples = [self.task.example(text) for text in texts]
         return self.example_probabilities(examples)
 
@@ -238,9 +240,10 @@ def _text_line(task: Task, example, answer, chances) -> str:
 
 
 def _json_line(task: Task, example, answer, chances) -> str:
-    entry = {"labels" if task.kind == "token_classification" else "label": answer}
-    entry = {"text": task.text_of(example), **entry}
-    entry["probabilities"] = [[round(float(p), 6) for p in row] for row in np.atleast_2d(chances)]
-    if task.kind != "token_classification":
-        entry["probabilities"] = dict(zip(task.labels, entry["probabilities"][0], strict=True))
-    return json.dumps(entry, ensure_ascii=False)
+    """One object: the text, its label (or labels), and the probability of each label (of each word)."""
+    tagging = task.kind == "token_classification"
+    by_label = [
+        dict(zip(task.labels, (round(float(p), 6) for p in row), strict=True)) for row in np.atleast_2d(chances)
+    ]
+    entry = {"text": task.text_of(example), "labels" if tagging else "label": answer}
+    return json.dumps(entry | {"probabilities": by_label if tagging else by_label[0]}, ensure_ascii=False)
