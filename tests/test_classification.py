@@ -63,7 +63,7 @@ def test_read_reports_missing_column_of_pairs(pair_task, write_file):
 
 def test_read_unlabelled_ignores_further_columns(task, pair_task, write_file):
     path = write_file("transfer.tsv", "a\tb\tc\n")
-    assert task.read(path, labelled=False) == task.read_transfer(path) == [LabelledText("a")]
+    assert task.read(path, labelled=False) == [LabelledText("a")]
     assert pair_task.read(path, labelled=False) == [LabelledText("a", "b")]
 
 

@@ -24,6 +24,7 @@ from tests.model_fixtures import (
 )
 from xtremedistil.errors import InputError, MissingFileError
 from xtremedistil.models.checkpoints import (
+    changed_config,
     hidden_dropout,
     load_encoder,
     new_encoder,
@@ -121,10 +122,12 @@ def test_pytorch_safetensors_of_every_family_load_exactly(class_name, tiny_encod
 
 @pytest.mark.parametrize("class_name", USABLE)
 def test_dropout_can_be_chosen_for_every_family(class_name):
-    encoder = new_encoder_from_config(tiny_config(class_name), FAMILIES[class_name], name="tf_model", dropout=0.0)
+    family = FAMILIES[class_name]
+    config = changed_config(tiny_config(class_name), family, dropout=0.0)
+    encoder = new_encoder_from_config(config, family, name="tf_model")
     rates = {layer.rate for layer in encoder._flatten_layers() if isinstance(layer, tf_keras.layers.Dropout)}
     assert rates == {0.0}
-    assert hidden_dropout(encoder, FAMILIES[class_name]) == 0.0
+    assert hidden_dropout(encoder, family) == 0.0
 
 
 @pytest.mark.parametrize("class_name", ["TFCTRLModel", "TFXLNetModel", "TFXLMModel"])
@@ -141,7 +144,7 @@ def test_families_that_break_in_half_precision_are_refused_there(class_name):
 
 
 def load_bert(folder, **changes):
-    return load_encoder(str(folder), BERT, name="tf_model", **changes)
+    return load_encoder(str(folder), BERT, name="tf_model", config=read_config(str(folder)) | changes)
 
 
 def test_checkpoint_with_a_task_head_loads(tiny_encoders, tmp_path):

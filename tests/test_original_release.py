@@ -67,7 +67,7 @@ class Run:
         config = read_config(self.checkpoint("pt_student_checkpoint")) if pretrained else FROM_SCRATCH
         embedding = np.load(self.folder / "word_embedding.npy")
         student = build_student(
-            new_encoder_from_config(config, BERT, name="student_2", vocab_size=len(embedding)),
+            new_encoder_from_config(config | {"vocab_size": len(embedding)}, BERT, name="student_2"),
             BERT,
             kind=self.kind,
             num_labels=len(self.settings["label_list"]),
@@ -127,7 +127,7 @@ def test_names_that_we_write_are_those_of_the_original(run, tmp_path):
 
 def test_weights_of_another_task_are_refused(run):
     teacher = run.teacher()
-    labels = teacher.num_labels + 1
+    labels = teacher.head.units + 1
     other = build_teacher(teacher.encoder, teacher.family, kind=run.kind, num_labels=labels)
     with pytest.raises(InputError, match=rf"final_logits/bias:0 is \[{labels - 1}\] in the file and \[{labels}\]"):
         load_weights(str(run.folder / "model-ft.h5"), other.parts)

@@ -112,7 +112,7 @@ def test_label_of_keeps_prefix_that_is_part_of_a_label():
 
 def test_read_unlabelled_takes_first_column_of_any_file(task, write_file):
     path = write_file("transfer.tsv", "a b\n\nc\tO\tmore\n")
-    assert task.read(path, labelled=False) == task.read_transfer(path) == [sentence("a b"), sentence("c")]
+    assert task.read(path, labelled=False) == [sentence("a b"), sentence("c")]
 
 
 def test_read_prediction_lines_keeps_every_line(task, write_file):
@@ -334,13 +334,13 @@ def test_features_padded_to_equals_padding_of_batches(three_rows):
 
 def test_open_task_reports_all_missing_files_together(write_file, tmp_path):
     write_file("train.tsv", "a\tO\n")
-    with pytest.raises(InputError, match=r"cannot be used \(3 problems\)") as error:
+    with pytest.raises(InputError, match=r"cannot be used \(1 problem\)") as error:
         open_task(tmp_path, do_NER=True)
     assert all(name in str(error.value) for name in ("dev.tsv", "test.tsv", "labels.tsv"))
 
 
 def test_open_task_reports_missing_folder(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere cannot be used \(1 problem\):\n  there is no such folder"):
+    with pytest.raises(InputError, match=r"cannot be used \(1 problem\):\n  --task .*nowhere: there is no such folder"):
         open_task(tmp_path / "nowhere")
 
 

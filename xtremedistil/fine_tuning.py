@@ -17,13 +17,12 @@ from xtremedistil.models.embeddings import word_embedding_variable
 from xtremedistil.models.families import find_family
 from xtremedistil.models.teacher import build_teacher
 from xtremedistil.reporting.progress import Progress
-from xtremedistil.reporting.report import Report, label_stage_entry
+from xtremedistil.reporting.report import Report
 from xtremedistil.scoring import Scorer, scored_row
 from xtremedistil.tasks import Task, open_task
 from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
-from xtremedistil.training.learning_rate import LearningRate
-from xtremedistil.training.loop import Recipe
+from xtremedistil.training.loop import History, Recipe
 from xtremedistil.training.strategy import make_strategy, seed_everything, set_precision, stage_seed
 from xtremedistil.weights import save_weights
 
@@ -103,10 +102,22 @@ class _LabelRun:
         setting = LabelFit(train.features, dev, scorer, batch_size, recipe, self.strategy, progress)
         history = fit_on_labels(model, variables, setting)
         row, metrics = scored_row(name, model, parts, scorer, dev, test)
-        return Report([row], {name: metrics}, [label_stage_entry(name, history)])
+        return Report([row], {name: metrics}, [_stage_entry(name, history)])
 
 
 def _recipe(config: LabelTraining) -> Recipe:
     peak = LEGACY_LEARNING_RATE if config.learning_rate == "auto" else config.learning_rate
-    rate = LearningRate(peak, config.ft_epochs, config.decay_epochs, config.warmup_ratio, config.lr_schedule)
-    return Recipe(rate, config.patience, config.max_grad_norm, stage_seed(resolve_seed(config.seed)))
+    return Recipe.of(config, peak, config.ft_epochs, stage_seed(resolve_seed(config.seed)))
+
+
+def _stage_entry(name: str, history: History) -> dict:
+    """The fit in `Report.stages`."""
+    return {
+        "stage": name,
+        "objective": "labels",
+        "unfrozen": ["all"],
+        "epochs": len(history.epochs),
+        "dev": history.best_score,
+        "score": history.best_score,
+        "seconds": history.seconds,
+    }

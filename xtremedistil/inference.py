@@ -18,7 +18,7 @@ from xtremedistil.models.checkpoints import new_encoder_from_config
 from xtremedistil.models.embeddings import word_embedding_variable
 from xtremedistil.models.families import find_family
 from xtremedistil.models.forward import make_predict_function, predict_logits
-from xtremedistil.models.student import Student, build_student
+from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks import Task, task_from_labels
 from xtremedistil.tasks.features import LabelledSet
@@ -55,7 +55,7 @@ def restore_student(model_dir: str, weights: str = artefacts.STUDENT_WEIGHTS) ->
         raise MissingFileError(f"{path} does not exist. Weight files in {model_dir}: {there}.")
     encoder_config = saved.get("student_config") or original_release.encoder_config(model_dir, saved, path)
     family = find_family("auto", encoder_config["model_type"])
-    encoder = new_encoder_from_config(encoder_config, family, name="student_2")
+    encoder = new_encoder_from_config(encoder_config, family, name=ENCODER_NAME)
     student = build_student(
         encoder,
         family,
@@ -69,7 +69,7 @@ def restore_student(model_dir: str, weights: str = artefacts.STUDENT_WEIGHTS) ->
 
 def _load(student: Student, model_dir: str, path: str) -> None:
     table = word_embedding_variable(student.encoder)
-    if load_weights(path, student.parts, optional=[weight_name("student_2", table)]):
+    if load_weights(path, student.parts, optional=[weight_name(ENCODER_NAME, table)]):
         frozen = original_release.frozen_word_embedding(model_dir)
         if frozen.shape != tuple(table.shape):
             raise InputError(

@@ -11,7 +11,8 @@ from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.families import AUTO, Family, find_family
 from xtremedistil.models.shapes import EncoderShape, encoder_shape
-from xtremedistil.tasks.files import find_file
+from xtremedistil.tasks import folder_problems
+from xtremedistil.tasks.files import find_file, is_there
 
 
 def check_distil(config: DistilConfig) -> None:
@@ -34,7 +35,7 @@ def check_baseline(config: BaselineConfig) -> None:
     problems = _Problems()
     problems.add(_number_problems(config))
     problems.add(_device_problems(config))
-    problems.add(_task_problems(config.task, config.do_NER, config.do_pairwise))
+    problems.add(folder_problems(config.task, config.do_NER, config.do_pairwise))
     family, shape = problems.checkpoint("--pt_model_checkpoint", config.pt_model_checkpoint, config.pt_model)
     if shape:
         problems.add(_length_problems(config.seq_len, shape, config.pt_model_checkpoint))
@@ -170,28 +171,10 @@ def _flag_problems(config: DistilConfig) -> list[str]:
 
 
 def _file_problems(config: DistilConfig) -> list[str]:
-    problems = _task_problems(config.task, config.do_NER, config.do_pairwise)
-    if not _there(config.transfer_file):
+    problems = folder_problems(config.task, config.do_NER, config.do_pairwise)
+    if not is_there(config.transfer_file):
         problems.append(f"--transfer_file {config.transfer_file}: there is no such file")
     return problems
-
-
-def _task_problems(folder: str, do_NER: bool, do_pairwise: bool) -> list[str]:
-    problems = []
-    if do_NER and do_pairwise:
-        problems.append("--do_NER and --do_pairwise exclude each other")
-    if not os.path.isdir(folder):
-        return [*problems, f"--task {folder}: there is no such folder"]
-    names = ["train.tsv", "dev.tsv", "test.tsv"] + (["labels.tsv"] if do_NER else [])
-    missing = [name for name in names if not _there(os.path.join(folder, name))]
-    if missing:
-        there = ", ".join(sorted(os.listdir(folder))[:10]) or "nothing"
-        problems.append(f"--task {folder} lacks {', '.join(missing)} (there is: {there})")
-    return problems
-
-
-def _there(path: str) -> bool:
-    return os.path.isfile(path) or os.path.isfile(path + ".gz")
 
 
 def _length_problems(seq_len: int, shape: EncoderShape, checkpoint: str) -> list[str]:

@@ -6,12 +6,12 @@ import tensorflow as tf
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus
 from xtremedistil.distillation.setting import Setting
-from xtremedistil.models.checkpoints import load_encoder, new_encoder, read_config
+from xtremedistil.models.checkpoints import changed_config, load_encoder, new_encoder, read_config
 from xtremedistil.models.embeddings import factorize, word_embedding_variable
-from xtremedistil.models.families import FAMILIES, find_family
+from xtremedistil.models.families import AUTO, FAMILIES, find_family
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.mapped_embedding import MappedEmbedding
-from xtremedistil.models.student import Student, build_student
+from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.models.teacher import Teacher
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks.features import LabelledSet
@@ -97,7 +97,7 @@ def _encoder(config: DistilConfig, corpus: Corpus):
         family = FAMILIES["TFBertModel"]
         encoder = new_encoder(
             family,
-            name="student_2",
+            name=ENCODER_NAME,
             vocab_size=corpus.tokenizer.size,
             hidden_size=config.hidden_size,
             num_hidden_layers=config.num_hidden_layers,
@@ -109,10 +109,11 @@ def _encoder(config: DistilConfig, corpus: Corpus):
             attention_dropout=attention_dropout,
         )
         return encoder, family
-    family = find_family("auto", read_config(config.pt_student_checkpoint)["model_type"])
-    size = corpus.tokenizer.size if config.compress_word_embedding else None
     source = config.pt_student_checkpoint
-    encoder = load_encoder(
-        source, family, name="student_2", vocab_size=size, dropout=config.dropout, attention_dropout=attention_dropout
+    own = read_config(source)
+    family = find_family(AUTO, own["model_type"])
+    size = corpus.tokenizer.size if config.compress_word_embedding else None
+    changed = changed_config(
+        own, family, vocab_size=size, dropout=config.dropout, attention_dropout=attention_dropout
     )
-    return encoder, family
+    return load_encoder(source, family, name=ENCODER_NAME, config=changed), family

@@ -12,7 +12,6 @@ from xtremedistil.reporting.progress import Progress
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
-from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.loop import Recipe
 from xtremedistil.training.strategy import make_strategy, stage_seed
 
@@ -48,9 +47,7 @@ class Setting:
 
     def recipe(self, peak: float, epochs: int, *place: int) -> Recipe:
         """How a fit goes; `place` (stage, chunk) gives it a seed of its own."""
-        config = self.config
-        rate = LearningRate(peak, epochs, config.decay_epochs, config.warmup_ratio, config.lr_schedule)
-        return Recipe(rate, config.patience, config.max_grad_norm, stage_seed(config.seed, *place))
+        return Recipe.of(self.config, peak, epochs, stage_seed(self.config.seed, *place))
 
     def label_fit(self, recipe: Recipe, batch_size: int) -> LabelFit:
         train = self.corpus.train.features

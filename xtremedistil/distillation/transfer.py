@@ -23,8 +23,8 @@ from xtremedistil.distillation.setting import Setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name
 from xtremedistil.distillation.targets import Targets, compute_targets, keep_only
 from xtremedistil.distillation.tuned_teacher import TunedTeacher
-from xtremedistil.models.forward import INPUT_NAMES
 from xtremedistil.tasks.features import Features
+from xtremedistil.tasks.padding import INPUT_NAMES
 from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.loop import History, Loss, Objective, Trainer, fit
 from xtremedistil.training.strategy import stage_seed

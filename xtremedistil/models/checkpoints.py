@@ -44,67 +44,54 @@ def read_config(checkpoint: str) -> dict:
     return config
 
 
-def load_encoder(
-    checkpoint: str,
-    family: Family,
-    *,
-    name: str,
-    vocab_size: int | None = None,
-    dropout: float | None = None,
-    attention_dropout: float | None = None,
-):
+def load_encoder(checkpoint: str, family: Family, *, name: str, config: dict | None = None):
     """The encoder of a checkpoint with its weights, built and without a pooler.
 
     Args:
         checkpoint: folder or hub name.
         family: what `find_family` said about the checkpoint's model type.
         name: of the Keras model; its variables are called `name`/...
-        vocab_size: rows of the word-embedding table. If the checkpoint has another number, the table keeps its random
-            initial values (the caller fills it); everything else is still loaded.
-        dropout: rate of all dropouts instead of the checkpoint's. attention_dropout: of attention maps alone.
+        config: the checkpoint's own, changed (`changed_config`). If its `vocab_size` is another, the word-embedding
+            table keeps its random initial values (the caller fills it); everything else is still loaded.
 
     Raises:
         InputError: files are missing, damaged, in an unsafe format, or do not hold this architecture.
     """
-    encoder = new_encoder_from_config(
-        read_config(checkpoint),
-        family,
-        name=name,
-        vocab_size=vocab_size,
-        dropout=dropout,
-        attention_dropout=attention_dropout,
-    )
+    own = read_config(checkpoint)
+    config = own if config is None else config
+    encoder = new_encoder_from_config(config, family, name=name)
     source, state = _read_checkpoint(checkpoint)
-    _load(encoder, source, state, may_resize=vocab_size is not None)
+    _load(encoder, source, state, may_resize=config.get("vocab_size") != own.get("vocab_size"))
     return encoder
 
 
-def new_encoder_from_config(
-    config: dict,
-    family: Family,
-    *,
-    name: str,
-    vocab_size: int | None = None,
-    dropout: float | None = None,
-    attention_dropout: float | None = None,
-):
+def new_encoder_from_config(config: dict, family: Family, *, name: str):
     """An encoder with random weights (a function of the seed set before), built and without a pooler.
 
     Args:
         config: plain values, as `read_config` gives them or `encoder.config.to_dict()`.
-        vocab_size, dropout: instead of the config's. attention_dropout: of attention maps alone.
     """
     import transformers
 
-    settings = copy.deepcopy(config)
-    if vocab_size is not None:
-        settings["vocab_size"] = vocab_size
-    if dropout is not None:
-        settings |= dict.fromkeys(family.dropout_fields, dropout)
-    if attention_dropout is not None:
-        settings[family.dropout_fields[-1]] = attention_dropout
-    hf_config = getattr(transformers, family.config_class_name).from_dict(settings)
+    hf_config = getattr(transformers, family.config_class_name).from_dict(copy.deepcopy(config))
     return _build(hf_config, family, name)
+
+
+def changed_config(
+    config: dict,
+    family: Family,
+    *,
+    vocab_size: int | None = None,
+    dropout: float | None = None,
+    attention_dropout: float | None = None,
+) -> dict:
+    """`config` with another vocabulary size, rate of all dropouts, or rate of those of attention maps alone."""
+    changes = {} if vocab_size is None else {"vocab_size": vocab_size}
+    if dropout is not None:
+        changes |= dict.fromkeys(family.dropout_fields, dropout)
+    if attention_dropout is not None:
+        changes[family.dropout_fields[-1]] = attention_dropout
+    return config | changes
 
 
 def new_encoder(
@@ -158,7 +145,8 @@ def new_encoder(
         import tf_keras
 
         tf_keras.utils.set_random_seed(seed)
-    return new_encoder_from_config(sizes, family, name=name, dropout=dropout, attention_dropout=attention_dropout)
+    sizes = changed_config(sizes, family, dropout=dropout, attention_dropout=attention_dropout)
+    return new_encoder_from_config(sizes, family, name=name)
 
 
 def hidden_dropout(encoder, family: Family) -> float:

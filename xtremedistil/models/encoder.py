@@ -6,8 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 from xtremedistil.models.families import Family
-
-INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
+from xtremedistil.tasks.padding import INPUT_NAMES
 
 # Keeping keys and values for the next call is of no use to a classifier.
 _WITHOUT_MEMORY = {

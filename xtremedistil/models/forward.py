@@ -6,9 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.tasks.features import Features
-from xtremedistil.tasks.padding import length_order, pad_rows, padded_width
-
-INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
+from xtremedistil.tasks.padding import INPUT_NAMES, length_order, pad_rows, padded_width
 
 
 def make_predict_function(model: tf.keras.Model) -> Callable[[dict], dict[str, tf.Tensor]]:

@@ -41,7 +41,6 @@ class Student:
     head: tf_keras.layers.Layer
     family: Family
     kind: str
-    num_labels: int
     teacher_hidden_size: int
     dropout_rate: float
     word_map: MappedEmbedding | None = None
@@ -132,7 +131,7 @@ def build_student(
     rate = hidden_dropout(encoder, family) if dropout_rate is None else dropout_rate
     projection = _linear(teacher_hidden_size, PROJECTION_NAME) if width < teacher_hidden_size else None
     head = tf_keras.layers.Dense(num_labels, dtype="float32", name=HEAD_NAME)
-    return Student(encoder, projection, head, family, kind, num_labels, teacher_hidden_size, rate, word_map)
+    return Student(encoder, projection, head, family, kind, teacher_hidden_size, rate, word_map)
 
 
 def _linear(width: int, name: str) -> tf_keras.layers.Layer:

@@ -30,7 +30,6 @@ class Teacher:
     head: tf_keras.layers.Layer
     family: Family
     kind: str
-    num_labels: int
 
     @property
     def parts(self) -> dict[str, list]:
@@ -72,7 +71,7 @@ def build_teacher(encoder, family: Family, *, kind: str, num_labels: int) -> Tea
     initializer = tf_keras.initializers.TruncatedNormal(stddev=spread)
     head = tf_keras.layers.Dense(num_labels, kernel_initializer=initializer, dtype="float32", name=HEAD_NAME)
     model = tf_keras.Model(inputs, {"logits": head(state)}, name="teacher")
-    return Teacher(model, encoder, head, family, kind, num_labels)
+    return Teacher(model, encoder, head, family, kind)
 
 
 def _classified(state, inputs: dict, family: Family, kind: str):

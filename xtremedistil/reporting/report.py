@@ -64,16 +64,3 @@ def aligned(lines: list[list[str]]) -> str:
         )
         for line in lines
     )
-
-
-def label_stage_entry(name: str, history) -> dict:
-    """The entry of a fit of all blocks on labels in `Report.stages`."""
-    return {
-        "stage": name,
-        "objective": "labels",
-        "unfrozen": ["all"],
-        "epochs": len(history.epochs),
-        "dev": history.best_score,
-        "score": history.best_score,
-        "seconds": history.seconds,
-    }

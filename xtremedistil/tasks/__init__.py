@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from xtremedistil.errors import InputError
 from xtremedistil.tasks.classification import LabelledText, SequenceClassification, class_labels
-from xtremedistil.tasks.files import find_file
+from xtremedistil.tasks.files import is_there
 from xtremedistil.tasks.tagging import CONTINUATION, TaggedSentence, TokenClassification, read_labels
 
 __all__ = [
@@ -35,31 +35,26 @@ def open_task(
     Raises:
         InputError: all missing files together, or a fault in the labels.
     """
-    _check_folder(os.fspath(folder), do_NER, do_pairwise)
+    if problems := folder_problems(os.fspath(folder), do_NER, do_pairwise):
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise InputError(f"The task folder {folder} cannot be used ({count}):\n{lines}")
     if do_NER:
         return TokenClassification(read_labels(folder), pseudo_labels)
     return SequenceClassification(class_labels(folder, do_pairwise), pairs=do_pairwise)
 
 
-def _check_folder(folder: str, do_NER: bool, do_pairwise: bool) -> None:
-    problems = ["--do_NER and --do_pairwise exclude each other."] if do_NER and do_pairwise else []
+def folder_problems(folder: str, do_NER: bool, do_pairwise: bool) -> list[str]:
+    """Why a folder cannot hold such a task: a line for each fault, without reading its files."""
+    problems = ["--do_NER and --do_pairwise exclude each other"] if do_NER and do_pairwise else []
     names = ["train.tsv", "dev.tsv", "test.tsv", *(["labels.tsv"] if do_NER else [])]
-    if os.path.isdir(folder):
-        problems += [problem for name in names if (problem := _problem(os.path.join(folder, name)))]
-    else:
-        problems.append(f"there is no such folder. It should hold {', '.join(names)}.")
-    if problems:
-        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        raise InputError(f"The task folder {folder} cannot be used ({count}):\n{lines}")
-
-
-def _problem(path: str) -> str | None:
-    try:
-        find_file(path)
-    except InputError as error:
-        return str(error)
-    return None
+    if not os.path.isdir(folder):
+        return [*problems, f"--task {folder}: there is no such folder. It should hold {', '.join(names)}"]
+    missing = [name for name in names if not is_there(os.path.join(folder, name))]
+    if missing:
+        there = ", ".join(sorted(os.listdir(folder))[:10]) or "nothing"
+        problems.append(f"--task {folder} lacks {', '.join(missing)} (there is: {there})")
+    return problems
 
 
 def task_from_labels(

@@ -86,10 +86,6 @@ class SequenceClassification:
         rows = read_table(path, columns, at_least=not labelled)
         return [self._row(path, number, values, labelled) for number, values in rows]
 
-    def read_transfer(self, path: str | os.PathLike) -> list[LabelledText]:
-        """Unlabelled rows; the same as `read(path, labelled=False)`."""
-        return self.read(path, labelled=False)
-
     def read_prediction_lines(self, path: str | os.PathLike) -> Iterator[LabelledText]:
         """One row for each line, empty ones too.
 

@@ -37,6 +37,11 @@ def find_file(path: str | os.PathLike) -> str:
     raise MissingFileError(f"{path} does not exist. {_nearby(path)}")
 
 
+def is_there(path: str) -> bool:
+    """Whether `path` or `path`.gz is a file."""
+    return os.path.isfile(path) or os.path.isfile(f"{path}.gz")
+
+
 def _nearby(path: str) -> str:
     folder, name = os.path.split(path)
     folder = folder or "."

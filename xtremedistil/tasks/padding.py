@@ -6,6 +6,7 @@ import numpy as np
 
 from xtremedistil.tasks.features import NOT_SCORED, Features
 
+INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
 WIDTH_STEP = 8  # widths are multiples of this, so that few shapes occur
 
 Arrays = dict[str, np.ndarray]

@@ -87,10 +87,6 @@ class TokenClassification:
             return [TaggedSentence(words.split(" ")) for _, (words,) in read_table(path, COLUMNS[:1], at_least=True)]
         return [self._labelled(path, number, *columns) for number, columns in read_table(path, COLUMNS)]
 
-    def read_transfer(self, path: str | os.PathLike) -> list[TaggedSentence]:
-        """Unlabelled sentences; the same as `read(path, labelled=False)`."""
-        return self.read(path, labelled=False)
-
     def read_prediction_lines(self, path: str | os.PathLike) -> Iterator[TaggedSentence]:
         """One sentence for each line, empty ones too."""
         return (self.prediction_example(line) for _, line in read_lines(path))

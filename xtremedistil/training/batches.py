@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xtremedistil.tasks.features import Features
+from xtremedistil.tasks.features import NOT_SCORED, Features
 from xtremedistil.tasks.padding import Arrays, pad_rows, padded_width
 
 BATCHES_PER_WINDOW = 64
@@ -75,5 +75,5 @@ def split(batch: Arrays, replicas: int) -> list[Arrays]:
 
 def _fill(name: str, array: np.ndarray, rows: int) -> np.ndarray:
     missing = rows - len(array)
-    filler = -100 if name == "labels" else 0
+    filler = NOT_SCORED if name == "labels" else 0
     return np.concatenate([array, np.full((missing, *array.shape[1:]), filler, array.dtype)]) if missing else array

@@ -14,8 +14,7 @@ import tensorflow as tf
 import tf_keras
 
 from xtremedistil.errors import InputError
-from xtremedistil.models.forward import INPUT_NAMES
-from xtremedistil.tasks.padding import Arrays
+from xtremedistil.tasks.padding import INPUT_NAMES, Arrays
 from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.dropout import seed_dropout
 from xtremedistil.training.learning_rate import LearningRate
@@ -60,6 +59,12 @@ class Recipe:
     patience: int
     max_grad_norm: float
     seed: int
+
+    @classmethod
+    def of(cls, flags, peak: float, epochs: int, seed: int) -> "Recipe":
+        """As the flags of a training command say, with a peak rate, epochs and a seed of the fit's own."""
+        rate = LearningRate(peak, epochs, flags.decay_epochs, flags.warmup_ratio, flags.lr_schedule)
+        return cls(rate, flags.patience, flags.max_grad_norm, seed)
 
 
 class Trainer:
