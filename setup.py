@@ -27,6 +27,7 @@ setup(
     install_requires=requirements(HERE / "requirements.txt"),
     extras_require={
         "onnx": ["tf2onnx>=1.17", "onnx", "onnxruntime"],
+        "text": ["tensorflow-text>=2.18,<2.22"],
         "torch": ["torch"],
         "xlm": ["sacremoses"],
         "dev": ["pytest>=8", "ruff>=0.6"],

@@ -226,8 +226,13 @@ def test_file_in_place_of_the_model_folder_is_refused(hollow, run_command, tmp_p
     assert (tmp_path / "m").read_text() == "mine"
 
 
-def test_onnx_prediction_says_what_to_install(run_command, no_tensorflow, tmp_path):
-    refuse(run_command("predict-onnx", "--model_dir", tmp_path, "--do_eval"), "ONNX")
+def test_onnx_prediction_says_what_to_install(run_command, no_tensorflow, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    refuse(
+        run_command("predict-onnx", "--model_dir", tmp_path, "--do_eval"),
+        "ONNX Runtime needs onnxruntime, not installed here",
+        'pip install "xtremedistil[onnx]"',
+    )
 
 
 # Faults inside files

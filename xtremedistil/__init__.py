@@ -13,7 +13,7 @@ _HOME = {
     "TokenClassification": "xtremedistil.tasks",
     "distil": "xtremedistil.distillation.distil",
     "load_predictor": "xtremedistil.inference",
-    "load_student": "xtremedistil.inference",
+    "load_student": "xtremedistil.models.restored",
     "losses": "xtremedistil.distillation",
     "plan_stages": "xtremedistil.distillation.stages",
 }

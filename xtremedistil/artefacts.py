@@ -28,6 +28,12 @@ METRICS = "metrics.json"
 PREDICTIONS = "predictions.txt"
 JSON_PREDICTIONS = "predictions.jsonl"
 TARGETS = "teacher-targets"
+ONNX = "xtremedistil.onnx"
+FUSED_ONNX = "xtremedistil_opt.onnx"
+INT8_ONNX = "xtremedistil_int8.onnx"
+SAVED_MODEL = "saved_model"
+HUGGING_FACE = "huggingface"
+EXPORTS = "export.json"
 LOCK = ".lock"
 SHA256 = re.compile("[0-9a-f]{64}")
 # What the original release's settings hold too, and what a student cannot be used without.
@@ -107,6 +113,19 @@ def read_config(model_dir: str) -> dict:
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}: it is not what a distillation wrote. Copy it again.")
     return saved
+
+
+def weight_file(model_dir: str, name: str) -> str:
+    """The path of a weight file in a model folder.
+
+    Raises:
+        MissingFileError: it is not there.
+    """
+    path = os.path.join(model_dir, name)
+    if not os.path.isfile(path):
+        there = ", ".join(sorted(name for name in os.listdir(model_dir) if name.endswith(".h5"))) or "none"
+        raise MissingFileError(f"{path} does not exist. Weight files in {model_dir}: {there}.")
+    return path
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ VERBS = {
     "distil": (settings.DistilConfig, "distil a teacher into a student"),
     "predict": (settings.PredictConfig, "label a file or score the test file with a student"),
     "predict-onnx": (settings.OnnxPredictConfig, "the same through ONNX Runtime"),
+    "export": (settings.ExportConfig, "write a student as ONNX, int8, SavedModel or Hugging Face folder"),
     "ft": (settings.ContinueConfig, "train a distilled student further on the labels"),
     "model-ft": (settings.BaselineConfig, "fine-tune a pre-trained model, without distillation"),
 }
@@ -55,6 +56,10 @@ def _add_flag(parser: argparse.ArgumentParser, entry: dataclasses.Field) -> None
         names.append("--" + entry.name.replace("_", "-"))
     if entry.type is bool:
         parser.add_argument(*names, dest=entry.name, action="store_true", help=help_text)
+        return
+    if entry.type == tuple[str, ...]:
+        choices = entry.metadata["choices"]
+        parser.add_argument(*names, dest=entry.name, nargs="+", default=entry.default, choices=choices, help=help_text)
         return
     required = entry.default is settings.REQUIRED
     reader = _reader(entry)
@@ -107,13 +112,24 @@ def _run(verb: str, config) -> int:
 
         check_predict(config)
         import_tensorflow(config.verbose)
-        from xtremedistil.inference import predict_command
+        from xtremedistil.predict_command import predict_with_keras
 
-        predict_command(config)
+        predict_with_keras(config)
     elif verb == "predict-onnx":
-        from xtremedistil.validation import check_onnx_installed
+        from xtremedistil.validation import check_predict_onnx
 
-        check_onnx_installed()
+        check_predict_onnx(config)
+        from xtremedistil.predict_command import predict_with_onnx
+
+        predict_with_onnx(config)
+    elif verb == "export":
+        from xtremedistil.validation import check_export
+
+        check_export(config)
+        import_tensorflow(config.verbose)
+        from xtremedistil.export.command import export
+
+        print(export(config))
     elif verb == "ft":
         from xtremedistil.validation import check_continue
 

@@ -11,15 +11,17 @@ from xtremedistil import artefacts
 from xtremedistil.config import LEGACY_LEARNING_RATE, BaselineConfig, ContinueConfig, LabelTraining, resolve_seed
 from xtremedistil.distillation.corpus import read_labelled_sets
 from xtremedistil.distillation.on_labels import LabelFit, fit_on_labels
-from xtremedistil.inference import load_tokenizer, restore_student, restore_task
+from xtremedistil.inference import load_tokenizer
 from xtremedistil.models.checkpoints import load_encoder, read_config
 from xtremedistil.models.embeddings import word_embedding_variable
 from xtremedistil.models.families import find_family
+from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.restored import restore_student
 from xtremedistil.models.teacher import build_teacher
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.reporting.report import Report
 from xtremedistil.scoring import Scorer, scored_row
-from xtremedistil.tasks import Task, open_task
+from xtremedistil.tasks import Task, open_task, saved_task
 from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.loop import History, Recipe
@@ -37,7 +39,7 @@ def continue_training(config: ContinueConfig) -> Report:
     saved = artefacts.read_config(config.model_dir)
     with artefacts.locked(config.model_dir):
         tokenizer = load_tokenizer(config.model_dir, saved, config.pt_teacher_checkpoint)
-        task = restore_task(saved)
+        task = saved_task(saved)
         sets = read_labelled_sets(task, config.task or saved["task"], tokenizer, saved["seq_len"], legacy=False)
         seed_everything(resolve_seed(config.seed))
         set_precision(config.opt_policy)
@@ -101,7 +103,7 @@ class _LabelRun:
         batch_size, recipe = self.config.batch_size, _recipe(self.config)
         setting = LabelFit(train.features, dev, scorer, batch_size, recipe, self.strategy, progress)
         history = fit_on_labels(model, variables, setting)
-        row, metrics = scored_row(name, model, parts, scorer, dev, test)
+        row, metrics = scored_row(name, make_predict_function(model), parts, scorer, dev, test)
         return Report([row], {name: metrics}, [_stage_entry(name, history)])
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from xtremedistil.conlleval import piece_scores
-from xtremedistil.models.forward import make_predict_function, predict_logits
+from xtremedistil.prediction import PredictFunction, predict_logits
 from xtremedistil.reporting.report import ReportRow
 from xtremedistil.tasks import Task
-from xtremedistil.tasks.features import LabelledSet
+from xtremedistil.tasks.features import Features, LabelledSet
 
 TIMED_ROWS = 200
 
@@ -27,7 +27,7 @@ class Scorer:
     batch_size: int
     legacy: bool = False
 
-    def metrics(self, predict, labelled: LabelledSet) -> dict:
+    def metrics(self, predict: PredictFunction, labelled: LabelledSet) -> dict:
         """All metrics of the task, 0 to 1, and under "primary" the name of the one that decides."""
         features, examples = labelled.features, labelled.examples
         logits = predict_logits(predict, features, batch_size=self.batch_size, pad_id=self.pad_id)
@@ -44,30 +44,28 @@ class Scorer:
         pad, _, end, start = self.task.pseudo_labels
         return piece_scores(self.task.piece_tags(gold), self.task.piece_tags(predicted), (pad, end, start))
 
-    def primary(self, predict, labelled: LabelledSet) -> float:
+    def primary(self, predict: PredictFunction, labelled: LabelledSet) -> float:
         metrics = self.metrics(predict, labelled)
         return metrics[metrics["primary"]]
 
 
 def scored_row(
-    name: str, model, parts: dict, scorer: Scorer, dev: LabelledSet, test: LabelledSet
+    name: str, predict: PredictFunction, parts: dict, scorer: Scorer, dev: LabelledSet, test: LabelledSet
 ) -> tuple[ReportRow, dict]:
     """A model's row of the report, and all its metrics on test, which is scored here and nowhere else.
 
     Args:
         parts: its variables by layer, for their number.
     """
-    predict = make_predict_function(model)
     metrics = scorer.metrics(predict, test)
     primary = metrics["primary"]
-    speed = milliseconds_per_row(model, test.features, scorer.pad_id)
+    speed = milliseconds_per_row(predict, test.features, scorer.pad_id)
     dev_score = scorer.primary(predict, dev)
     return ReportRow(name, parameter_count(parts), primary, dev_score, metrics[primary], speed), metrics
 
 
-def milliseconds_per_row(model, features, pad_id: int) -> float:
+def milliseconds_per_row(predict: PredictFunction, features: Features, pad_id: int) -> float:
     """Median time of one row at a time, in milliseconds, on this machine, after a warm-up."""
-    predict = make_predict_function(model)
     rows = features.take(np.arange(min(TIMED_ROWS, len(features))))
     times = []
     for number in range(len(rows)):

@@ -6,7 +6,16 @@ import math
 import os
 from collections.abc import Callable
 
-from xtremedistil.config import BaselineConfig, ContinueConfig, DistilConfig, PredictConfig, resolve
+from xtremedistil.artefacts import read_config as read_saved_config
+from xtremedistil.config import (
+    BaselineConfig,
+    ContinueConfig,
+    DistilConfig,
+    ExportConfig,
+    OnnxPredictConfig,
+    PredictConfig,
+    resolve,
+)
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.families import AUTO, Family, find_family
@@ -50,9 +59,39 @@ def check_continue(config: ContinueConfig) -> None:
     problems.refuse("Cannot train on with these settings")
 
 
-def check_predict(config: PredictConfig) -> None:
+def check_predict(config: PredictConfig | OnnxPredictConfig) -> None:
     """The same for prediction."""
     problems = _Problems()
+    _check_prediction(config, problems)
+    problems.refuse("Cannot predict with these settings")
+
+
+def check_predict_onnx(config: OnnxPredictConfig) -> None:
+    """The same for prediction through ONNX Runtime."""
+    problems = _Problems()
+    problems.add(_missing_packages(("onnxruntime",), "Prediction through ONNX Runtime"))
+    _check_prediction(config, problems)
+    if config.num_threads is not None and config.num_threads < 1:
+        problems.add([f"--num_threads {config.num_threads}: must be at least 1"])
+    problems.refuse("Cannot predict with these settings")
+
+
+def check_export(config: ExportConfig) -> None:
+    """The same for an export."""
+    problems = _Problems()
+    needed = [package for form in dict.fromkeys(config.to) for package in NEEDED_BY_EXPORTS[form]]
+    problems.add(_missing_packages(tuple(dict.fromkeys(needed)), f"Export to {' and '.join(config.to)}"))
+    if not config.max_metric_drop >= 0:
+        problems.add([f"--max_metric_drop {config.max_metric_drop}: must not be negative"])
+    if config.rows and config.task:
+        problems.add(["--rows and --task exclude each other: both say what exports are compared on"])
+    if config.rows:
+        problems.attempt(find_file, config.rows)
+    problems.attempt(read_saved_config, config.model_dir)
+    problems.refuse("Cannot export with these settings")
+
+
+def _check_prediction(config: PredictConfig | OnnxPredictConfig, problems: "_Problems") -> None:
     if not config.do_eval and not config.do_predict:
         problems.add(["nothing to do: give --do_eval, or --do_predict with --pred_file, or both"])
     if config.do_predict and not config.pred_file:
@@ -63,20 +102,27 @@ def check_predict(config: PredictConfig) -> None:
         problems.add(["--legacy writes the original's text layout; leave --output_format json away"])
     if config.batch_size < 1:
         problems.add([f"--batch_size {config.batch_size}: must be at least 1"])
-    problems.refuse("Cannot predict with these settings")
 
 
-def check_onnx_installed() -> None:
-    """Raises InputError if the `onnx` extra is missing."""
-    missing = [name for name in ("onnxruntime", "tf2onnx") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"Prediction through ONNX Runtime needs {' and '.join(missing)}, not installed here.\n"
-            'Install the extra: pip install "xtremedistil[onnx]"'
-        )
-    raise InputError(
-        "Export to ONNX is not part of this release yet. Use run_xtreme_distil_predict.py, which takes the same flags."
-    )
+# Modules by form, and the extra that brings each.
+NEEDED_BY_EXPORTS = {
+    "onnx": ("tf2onnx", "onnx", "onnxruntime"),
+    "int8": ("tf2onnx", "onnx", "onnxruntime"),
+    "saved_model": ("tensorflow_text",),
+    "huggingface": (),
+}
+EXTRAS = {"tf2onnx": "onnx", "onnx": "onnx", "onnxruntime": "onnx", "tensorflow_text": "text"}
+
+
+def _missing_packages(modules: tuple[str, ...], purpose: str) -> list[str]:
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if not missing:
+        return []
+    extras = ",".join(dict.fromkeys(EXTRAS[name] for name in missing))
+    return [
+        f"{purpose} needs {' and '.join(missing)}, not installed here. Install the extra: "
+        f'pip install "xtremedistil[{extras}]"'
+    ]
 
 
 class _Problems:

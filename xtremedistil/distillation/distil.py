@@ -24,6 +24,7 @@ from xtremedistil.distillation.setting import Setting, open_setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name, plan_stages
 from xtremedistil.distillation.transfer import TargetSource, TransferFit
 from xtremedistil.distillation.tuned_teacher import TunedTeacher, tuned_teacher
+from xtremedistil.models.forward import make_predict_function
 from xtremedistil.reporting.progress import Progress, clock
 from xtremedistil.reporting.report import Report, read_report
 from xtremedistil.scoring import scored_row
@@ -201,7 +202,7 @@ def _note(
 def _add_row(setting: Setting, report: Report, name: str, model: tf.keras.Model, parts: dict) -> float:
     """Scores a model on dev and, once, on test; returns the dev score."""
     corpus = setting.corpus
-    row, metrics = scored_row(name, model, parts, setting.scorer, corpus.dev, corpus.test)
+    row, metrics = scored_row(name, make_predict_function(model), parts, setting.scorer, corpus.dev, corpus.test)
     report.rows.append(row)
     report.metrics[name] = metrics
     return row.dev

@@ -113,7 +113,5 @@ def _encoder(config: DistilConfig, corpus: Corpus):
     own = read_config(source)
     family = find_family(AUTO, own["model_type"])
     size = corpus.tokenizer.size if config.compress_word_embedding else None
-    changed = changed_config(
-        own, family, vocab_size=size, dropout=config.dropout, attention_dropout=attention_dropout
-    )
+    changed = changed_config(own, family, vocab_size=size, dropout=config.dropout, attention_dropout=attention_dropout)
     return load_encoder(source, family, name=ENCODER_NAME, config=changed), family

@@ -16,7 +16,8 @@ import numpy as np
 from xtremedistil.artefacts import read_json, write_json
 from xtremedistil.distillation.objectives import PREFIX
 from xtremedistil.errors import InputError
-from xtremedistil.models.forward import make_predict_function, predict_batches
+from xtremedistil.models.forward import make_predict_function
+from xtremedistil.prediction import predict_batches
 from xtremedistil.tasks.features import Features
 from xtremedistil.tasks.padding import Arrays, positions
 

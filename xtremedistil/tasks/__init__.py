@@ -16,6 +16,7 @@ __all__ = [
     "Task",
     "TokenClassification",
     "open_task",
+    "saved_task",
     "task_from_labels",
 ]
 
@@ -77,6 +78,12 @@ def task_from_labels(
     names = ["[PAD]" if label is None else label for label in labels]
     real = len(names) - count
     return TokenClassification(names[:real], names[real:])
+
+
+def saved_task(saved: dict) -> Task:
+    """The task of a saved `xtremedistil-config.json`."""
+    labels, pseudo = saved["label_list"], saved.get("pseudo_labels")
+    return task_from_labels(labels, do_NER=saved["do_NER"], do_pairwise=saved["do_pairwise"], pseudo_labels=pseudo)
 
 
 def _ends_with_pseudo_labels(labels: Sequence[str | None]) -> bool:

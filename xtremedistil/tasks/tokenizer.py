@@ -1,10 +1,12 @@
 """`Tokenizer`: the few things we ask of a Hugging Face tokenizer."""
 
+import contextlib
 import hashlib
 import importlib.util
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import chain, islice
@@ -12,6 +14,7 @@ from itertools import chain, islice
 import numpy as np
 
 from xtremedistil.errors import InputError, MissingFileError
+from xtremedistil.tasks.fast_tokenizer import FastTokenizer
 from xtremedistil.tasks.features import offsets_of, slice_index
 
 VOCABULARY_FILES = (
@@ -51,6 +54,8 @@ class Tokenizer:
     def __init__(self, name: str, hugging_face):
         self.name = name
         self._hf = hugging_face
+        # Hugging Face's classes change with every call (truncation), so threads take turns.
+        self._turn = contextlib.nullcontext() if isinstance(hugging_face, FastTokenizer) else threading.RLock()
         self.size: int = len(hugging_face)
         self.pad_id: int = next((i for i in (hugging_face.pad_token_id, hugging_face.eos_token_id) if i is not None), 0)
         start, end = _surrounding(hugging_face)
@@ -77,6 +82,15 @@ class Tokenizer:
         _refuse_transfo_xl(source, type(loaded).__name__)
         return cls(source, loaded)
 
+    @classmethod
+    def load_saved(cls, folder: str) -> "Tokenizer":
+        """The tokenizer that `save` wrote. Needs transformers only where its kind has no fast form (CTRL, XLM).
+
+        Raises:
+            InputError: the folder holds no tokenizer, or a damaged one.
+        """
+        return cls(folder, FastTokenizer(folder)) if FastTokenizer.is_in(folder) else cls.load(folder)
+
     def special_tokens(self) -> tuple[str, str, str]:
         """(pad, end, start) by the names that the original release made labels of: pad, sep or eos, cls or bos."""
         start, end = _surrounding(self._hf)
@@ -96,6 +110,10 @@ class Tokenizer:
         the space before it, which byte-level BPE sees and the others do not. One difference: a word that gets nothing
         because a blank word before it took its pieces has them back.
         """
+        with self._turn:
+            return self._encode_flat(sentences)
+
+    def _encode_flat(self, sentences: Sequence[Words]) -> tuple[np.ndarray, np.ndarray]:
         texts, row_of = _distinct_texts(sentences, self._ignores_space)
         ids, counts = self._flat_ids(texts)
         blank = self._blank_texts(texts, ids, counts)
@@ -184,7 +202,9 @@ class Tokenizer:
         self._check_room(max_length, self._hf.num_special_tokens_to_add(pair=text_pairs is not None))
         rows: list[tuple[list[int], list[int]]] = []
         for block in _blocks(range(len(texts))):
-            rows += self._rows([texts[i] for i in block], text_pairs and [text_pairs[i] for i in block], max_length)
+            with self._turn:
+                pairs = text_pairs and [text_pairs[i] for i in block]
+                rows += self._rows([texts[i] for i in block], pairs, max_length)
         return rows
 
     def _rows(self, texts: list[str], pairs: list[str] | None, max_length: int) -> Iterator:

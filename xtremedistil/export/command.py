@@ -1,0 +1,76 @@
+"""`xtremedistil export`: one or several forms of a student, and `export.json`, which tells how each compares."""
+
+import os
+
+from xtremedistil import artefacts
+from xtremedistil.config import ExportConfig
+from xtremedistil.export.parity import Exported
+from xtremedistil.export.source import Source, open_source
+from xtremedistil.reporting.report import aligned
+from xtremedistil.tasks.fast_tokenizer import FastTokenizer
+
+
+def export(config: ExportConfig) -> str:
+    """Writes the forms that `config.to` names; returns the table for a person.
+
+    Raises:
+        InputError: the folder cannot be exported so, or an export differs from the student; the exports that were made
+            before it stay.
+    """
+    with artefacts.locked(config.model_dir):
+        source = open_source(
+            config.model_dir,
+            weights=config.weights,
+            task=config.task,
+            rows=config.rows,
+            tokenizer=config.pt_teacher_checkpoint,
+        )
+        if not FastTokenizer.is_in(config.model_dir):  # the original's folders hold none
+            source.tokenizer.save(config.model_dir)
+        made = []
+        for form in dict.fromkeys(config.to):
+            made += _write(form, source, config)
+            record(source, made)
+    return table(made)
+
+
+def _write(form: str, source: Source, config: ExportConfig) -> list[Exported]:
+    folder = config.model_dir
+    if form == "onnx":
+        from xtremedistil.export.onnx_files import write_onnx
+
+        return write_onnx(source)
+    if form == "int8":
+        from xtremedistil.export.quantization import write_int8
+
+        return [write_int8(source, max_metric_drop=config.max_metric_drop, reduce_range=config.reduce_range)]
+    if form == "saved_model":
+        from xtremedistil.export.saved_model import write_saved_model
+
+        return [write_saved_model(source, os.path.join(folder, artefacts.SAVED_MODEL))]
+    from xtremedistil.export.huggingface import write_huggingface
+
+    return [write_huggingface(source, os.path.join(folder, artefacts.HUGGING_FACE))]
+
+
+def record(source: Source, made: list[Exported]) -> None:
+    """Notes exports in `export.json`, beside those of the same weights that stand there already."""
+    path = os.path.join(source.model_dir, artefacts.EXPORTS)
+    weights = {source.weights: artefacts.fingerprint(os.path.join(source.model_dir, source.weights))}
+    before = artefacts.read_json(path) if os.path.isfile(path) else {}
+    exports = before.get("exports", {}) if before.get("weights") == weights else {}
+    exports |= {exported.form: exported.to_dict() for exported in made}
+    artefacts.write_json(path, {"weights": weights, "exports": exports})
+
+
+def table(made: list[Exported]) -> str:
+    """The exports, aligned, and what a person should know about them."""
+    lines = [["", "MB", "largest difference", "same labels", "ms/sentence", "metric"]]
+    for exported in made:
+        metric = exported.metric and f"{100 * exported.metric['export']:.1f} of {100 * exported.metric['student']:.1f}"
+        speed = "" if exported.milliseconds is None else f"{exported.milliseconds:.2f}"
+        size, difference = f"{exported.bytes / 1e6:.1f}", f"{exported.largest_difference:.1e}"
+        agreement = f"{100 * exported.label_agreement:.2f} %"
+        lines.append([exported.path, size, difference, agreement, speed, metric or ""])
+    remarks = [f"{exported.form}: {remark}" for exported in made for remark in exported.remarks]
+    return "\n".join([aligned(lines), *remarks])

@@ -1,0 +1,98 @@
+"""What every export starts from: the student of a folder, real rows, and what Keras says about them."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil import artefacts
+from xtremedistil.errors import InputError
+from xtremedistil.inference import load_tokenizer
+from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.restored import restore_student
+from xtremedistil.models.student import Student
+from xtremedistil.prediction import PredictFunction, predict_logits
+from xtremedistil.scoring import Scorer
+from xtremedistil.tasks import Task, saved_task
+from xtremedistil.tasks.features import LabelledSet
+from xtremedistil.tasks.tokenizer import Tokenizer
+
+MOST_ROWS = 2000
+BATCH_SIZE = 1  # of every comparison: what the ONNX predictor does by default, and int8 depends on batch mates
+
+
+@dataclass(frozen=True)
+class Source:
+    """A student and the rows on which its exports have to agree with it.
+
+    Fields:
+        saved: `xtremedistil-config.json`.
+        weights: name of its weight file in `model_dir`.
+        rows: examples with their encoded rows, of the task's dev file (labelled) or of a text file.
+        logits: of each row, by Keras in float32: [S, L] for tagging, [L] for classification.
+    """
+
+    model_dir: str
+    saved: dict
+    weights: str
+    student: Student
+    task: Task
+    tokenizer: Tokenizer
+    rows: LabelledSet
+    logits: list[np.ndarray]
+
+    @property
+    def scorer(self) -> Scorer:
+        return Scorer(self.task, self.tokenizer.pad_id, BATCH_SIZE)
+
+    @property
+    def labelled(self) -> bool:
+        return self.rows.features.labels is not None
+
+    def logits_of(self, predict: PredictFunction) -> list[np.ndarray]:
+        """What another form of the student says about the rows, one row at a time."""
+        return predict_logits(predict, self.rows.features, batch_size=BATCH_SIZE, pad_id=self.tokenizer.pad_id)
+
+
+def open_source(
+    model_dir: str,
+    *,
+    weights: str = artefacts.STUDENT_WEIGHTS,
+    task: str | None = None,
+    rows: str | None = None,
+    tokenizer: str | None = None,
+) -> Source:
+    """Loads the student, encodes the rows and asks Keras about them.
+
+    Args:
+        task: task folder whose dev.tsv is read; by default the one the student was distilled on.
+        rows: a text file to take instead, one example a line: then there are no labels to score.
+        tokenizer: folder or hub name, for folders of the original release, which hold none.
+
+    Raises:
+        InputError: the folder, the task or the rows cannot be used.
+    """
+    saved = artefacts.read_config(model_dir)
+    kind = saved_task(saved)
+    loaded = load_tokenizer(model_dir, saved, tokenizer)
+    examples = _examples(kind, task or saved["task"], rows)
+    features = kind.encode(examples, loaded, saved["seq_len"])
+    student = restore_student(model_dir, weights)
+    predict = make_predict_function(student.model)
+    logits = predict_logits(predict, features, batch_size=BATCH_SIZE, pad_id=loaded.pad_id)
+    return Source(model_dir, saved, weights, student, kind, loaded, LabelledSet(examples, features), logits)
+
+
+def _examples(task: Task, folder: str, rows: str | None) -> list:
+    if rows:
+        found = [example for example in task.read_prediction_lines(rows) if task.text_of(example).strip()]
+    elif os.path.isdir(folder):
+        found = task.read(os.path.join(folder, "dev.tsv"), labelled=True)
+    else:
+        raise InputError(
+            f"The task folder {folder} is not there, and an export is compared with the student on real rows.\n"
+            "Name it with --task, or give a file with a text on each line with --rows."
+        )
+    if not found:
+        raise InputError(f"{rows or folder} holds no rows to compare the export on.")
+    return found[:MOST_ROWS]

@@ -1,0 +1,64 @@
+"""Students out of model folders: this package's, and those of the original release.
+
+What the original's folders do not say (sizes, vocabulary) is read off their weights.
+"""
+
+import os
+
+import tensorflow as tf
+
+from xtremedistil import artefacts, original_release
+from xtremedistil.errors import InputError
+from xtremedistil.models.checkpoints import new_encoder_from_config
+from xtremedistil.models.embeddings import word_embedding_variable
+from xtremedistil.models.families import AUTO, find_family
+from xtremedistil.models.student import ENCODER_NAME, Student, build_student
+from xtremedistil.tasks import saved_task
+from xtremedistil.weights import load_weights, weight_name
+
+
+def load_student(model_dir: str, weights: str = artefacts.STUDENT_WEIGHTS) -> tf.keras.Model:
+    """The student of a model folder, as a Keras model.
+
+    Args:
+        model_dir: folder that distillation wrote (this package's, or the original release's).
+        weights: weight file in it.
+
+    Returns:
+        A functional model: dict of `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in;
+        {"logits": float32 [B, S, L] for tagging, [B, L] for classification} out.
+
+    Raises:
+        MissingFileError: the folder or one of its files is missing. InputError: a file in it is damaged or foreign.
+    """
+    return restore_student(model_dir, weights).model
+
+
+def restore_student(model_dir: str, weights: str = artefacts.STUDENT_WEIGHTS) -> Student:
+    """The student with its parts; see `load_student`."""
+    saved = artefacts.read_config(model_dir)
+    path = artefacts.weight_file(model_dir, weights)
+    encoder_config = saved.get("student_config") or original_release.encoder_config(model_dir, saved, path)
+    family = find_family(AUTO, encoder_config["model_type"])
+    encoder = new_encoder_from_config(encoder_config, family, name=ENCODER_NAME)
+    student = build_student(
+        encoder,
+        family,
+        kind=saved_task(saved).kind,
+        num_labels=len(saved["label_list"]),
+        teacher_hidden_size=saved["teacher_hidden_size"],
+    )
+    _load(student, model_dir, path)
+    return student
+
+
+def _load(student: Student, model_dir: str, path: str) -> None:
+    table = word_embedding_variable(student.encoder)
+    if load_weights(path, student.parts, optional=[weight_name(ENCODER_NAME, table)]):
+        frozen = original_release.frozen_word_embedding(model_dir)
+        if frozen.shape != tuple(table.shape):
+            raise InputError(
+                f"{os.path.join(model_dir, artefacts.WORD_EMBEDDING)} has shape {frozen.shape}; "
+                f"the student needs {tuple(table.shape)}."
+            )
+        table.assign(frozen)

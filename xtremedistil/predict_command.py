@@ -1,0 +1,144 @@
+"""The two predict commands: score the task's test file, label a file; through Keras or through ONNX Runtime."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from xtremedistil import artefacts
+from xtremedistil.config import ExportConfig, OnnxPredictConfig, PredictConfig
+from xtremedistil.errors import InputError
+from xtremedistil.inference import Predictor, load_predictor
+from xtremedistil.scoring import Scorer
+from xtremedistil.tasks import Task
+from xtremedistil.tasks.features import LabelledSet
+
+LINES_AT_A_TIME = 4096
+CHARACTERS_AT_A_TIME = 1 << 21
+
+Config = PredictConfig | OnnxPredictConfig
+
+
+def predict_with_keras(config: PredictConfig) -> None:
+    """`run_xtreme_distil_predict.py`."""
+    from xtremedistil.training.strategy import set_precision
+
+    set_precision(config.opt_policy)
+    predictor = load_predictor(
+        config.model_dir, weights=config.weights, batch_size=config.batch_size, tokenizer=config.pt_teacher_checkpoint
+    )
+    _predict(config, predictor)
+
+
+def predict_with_onnx(config: OnnxPredictConfig) -> None:
+    """`run_xtreme_distil_predict_onnx.py`. As the original did, it exports first where no graph is there."""
+    name = artefacts.INT8_ONNX if config.quantize else artefacts.FUSED_ONNX
+    if not os.path.isfile(os.path.join(config.model_dir, name)):
+        _export(config)
+    predictor = load_predictor(
+        config.model_dir,
+        runtime="onnx",
+        batch_size=config.batch_size,
+        tokenizer=config.pt_teacher_checkpoint,
+        quantize=config.quantize,
+        num_threads=config.num_threads,
+    )
+    _predict(config, predictor)
+
+
+def _export(config: OnnxPredictConfig) -> None:
+    from xtremedistil.quiet import import_tensorflow
+    from xtremedistil.validation import check_export
+
+    export_config = ExportConfig(
+        model_dir=config.model_dir,
+        to=("int8",) if config.quantize else ("onnx",),
+        weights=config.weights,
+        task=config.task,
+        pt_teacher_checkpoint=config.pt_teacher_checkpoint,
+    )
+    check_export(export_config)
+    import_tensorflow(config.verbose)
+    from xtremedistil.export.command import export
+
+    print(export(export_config))
+
+
+def _predict(config: Config, predictor: Predictor) -> None:
+    """Does what the flags ask for and says where the result is."""
+    if config.do_eval:
+        metrics = evaluate_folder(config, predictor)
+        artefacts.write_json(os.path.join(config.model_dir, artefacts.METRICS), metrics)
+        print(json.dumps(metrics, indent=2, ensure_ascii=False))
+    if config.do_predict:
+        path = predict_file(config, predictor)
+        print(f"predictions are in {path}")
+
+
+def evaluate_folder(config: Config, predictor: Predictor) -> dict:
+    """Metrics of the task's test file."""
+    task, tokenizer = predictor.task, predictor.tokenizer
+    if config.legacy and task.kind == "token_classification" and not task.pseudo_labels:
+        raise InputError(
+            f"--legacy: {config.model_dir} has no labels for word pieces, so it cannot have the original's score. "
+            "Leave --legacy away, or distil with --legacy."
+        )
+    folder = config.task or artefacts.read_config(config.model_dir)["task"]
+    examples = task.read(os.path.join(folder, "test.tsv"), labelled=True)
+    labelled = LabelledSet(examples, task.encode(examples, tokenizer, predictor.seq_len, legacy=config.legacy))
+    scorer = Scorer(task, tokenizer.pad_id, predictor.batch_size, config.legacy)
+    return scorer.metrics(predictor.predict_function, labelled)
+
+
+def predict_file(config: Config, predictor: Predictor) -> str:
+    """Labels `pred_file` block by block; one line out for each line in, in the same order; returns the path."""
+    lines = _legacy_lines if config.legacy and predictor.task.kind == "token_classification" else _lines
+    as_json = config.output_format == "json"
+    path = os.path.join(config.model_dir, artefacts.JSON_PREDICTIONS if as_json else artefacts.PREDICTIONS)
+    with artefacts.atomic_file(path) as file:
+        for examples in _blocks(predictor.task, predictor.task.read_prediction_lines(config.pred_file)):
+            for line in lines(predictor, examples, _json_line if as_json else _text_line):
+                file.write(line + "\n")
+    return path
+
+
+def _lines(predictor: Predictor, examples: list, write: Callable[..., str]) -> Iterator[str]:
+    probabilities = predictor.example_probabilities(examples)
+    labels = predictor.task.predict_labels(probabilities)
+    for example, answer, chances in zip(examples, labels, probabilities, strict=True):
+        yield write(predictor.task, example, answer, chances)
+
+
+def _legacy_lines(predictor: Predictor, examples: list, write: Callable[..., str]) -> Iterator[str]:
+    """The original's layout: word pieces, a tab, and a tag for each piece, pseudo-labels too; long lines are cut."""
+    for pieces, tags in predictor.piece_tags(examples):
+        yield f"{' '.join(pieces)}\t{' '.join(tags)}"
+
+
+def _blocks(task: Task, examples: Iterable) -> Iterator[list]:
+    """Examples at a time: many lines, or few long ones."""
+    block, characters = [], 0
+    for example in examples:
+        block.append(example)
+        characters += len(task.text_of(example))
+        if len(block) >= LINES_AT_A_TIME or characters >= CHARACTERS_AT_A_TIME:
+            yield block
+            block, characters = [], 0
+    if block:
+        yield block
+
+
+def _text_line(task: Task, example, answer, chances) -> str:
+    labels = " ".join(answer) if task.kind == "token_classification" else str(answer)
+    return f"{task.text_of(example)}\t{labels}"
+
+
+def _json_line(task: Task, example, answer, chances) -> str:
+    """One object: the text, its label (or labels), and the probability of each label (of each word)."""
+    tagging = task.kind == "token_classification"
+    by_label = [
+        dict(zip(task.labels, (round(float(p), 6) for p in row), strict=True)) for row in np.atleast_2d(chances)
+    ]
+    entry = {"text": task.text_of(example), "labels" if tagging else "label": answer}
+    return json.dumps(entry | {"probabilities": by_label if tagging else by_label[0]}, ensure_ascii=False)
