@@ -30,7 +30,14 @@ setup(
         "text": ["tensorflow-text>=2.18,<2.22"],
         "torch": ["torch"],
         "xlm": ["sacremoses"],
-        "dev": ["pytest>=8", "ruff>=0.6"],
+        "dev": [
+            "pytest>=8",
+            "ruff>=0.6",
+            "tf2onnx>=1.17",
+            "onnx",
+            "onnxruntime",
+            "tensorflow-text>=2.18,<2.22; sys_platform == 'linux'",
+        ],
     },
     entry_points={"console_scripts": ["xtremedistil = xtremedistil.cli:main"]},
     classifiers=[

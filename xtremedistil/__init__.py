@@ -12,10 +12,12 @@ _HOME = {
     "Stage": "xtremedistil.distillation.stages",
     "TokenClassification": "xtremedistil.tasks",
     "distil": "xtremedistil.distillation.distil",
+    "export_onnx": "xtremedistil.export.onnx_files",
     "load_predictor": "xtremedistil.inference",
     "load_student": "xtremedistil.models.restored",
     "losses": "xtremedistil.distillation",
     "plan_stages": "xtremedistil.distillation.stages",
+    "save_pretrained": "xtremedistil.export.huggingface",
 }
 __all__ = sorted(_HOME)
 

@@ -108,7 +108,7 @@ def _run(verb: str, config) -> int:
 
         print(distil(config).table())
     elif verb == "predict":
-        from xtremedistil.validation import check_predict
+        from xtremedistil.use_validation import check_predict
 
         check_predict(config)
         import_tensorflow(config.verbose)
@@ -116,20 +116,20 @@ def _run(verb: str, config) -> int:
 
         predict_with_keras(config)
     elif verb == "predict-onnx":
-        from xtremedistil.validation import check_predict_onnx
+        from xtremedistil.use_validation import check_predict_onnx
 
         check_predict_onnx(config)
         from xtremedistil.predict_command import predict_with_onnx
 
         predict_with_onnx(config)
     elif verb == "export":
-        from xtremedistil.validation import check_export
+        from xtremedistil.use_validation import check_export
 
         check_export(config)
         import_tensorflow(config.verbose)
-        from xtremedistil.export.command import export
+        from xtremedistil.export.command import export, table
 
-        print(export(config))
+        print(table(export(config)))
     elif verb == "ft":
         from xtremedistil.validation import check_continue
 

@@ -49,7 +49,7 @@ def predict_with_onnx(config: OnnxPredictConfig) -> None:
 
 def _export(config: OnnxPredictConfig) -> None:
     from xtremedistil.quiet import import_tensorflow
-    from xtremedistil.validation import check_export
+    from xtremedistil.use_validation import check_export
 
     export_config = ExportConfig(
         model_dir=config.model_dir,
@@ -60,9 +60,9 @@ def _export(config: OnnxPredictConfig) -> None:
     )
     check_export(export_config)
     import_tensorflow(config.verbose)
-    from xtremedistil.export.command import export
+    from xtremedistil.export.command import export, table
 
-    print(export(export_config))
+    print(table(export(export_config)))
 
 
 def _predict(config: Config, predictor: Predictor) -> None:

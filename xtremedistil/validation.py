@@ -1,38 +1,28 @@
 """Contradictions between flags, files and checkpoints, found before any model is loaded and reported together."""
 
 import dataclasses
-import importlib.util
 import math
 import os
-from collections.abc import Callable
 
-from xtremedistil.artefacts import read_config as read_saved_config
-from xtremedistil.config import (
-    BaselineConfig,
-    ContinueConfig,
-    DistilConfig,
-    ExportConfig,
-    OnnxPredictConfig,
-    PredictConfig,
-    resolve,
-)
+from xtremedistil.config import BaselineConfig, ContinueConfig, DistilConfig, resolve
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.families import AUTO, Family, find_family
 from xtremedistil.models.shapes import EncoderShape, encoder_shape
+from xtremedistil.problems import Problems
 from xtremedistil.tasks import folder_problems
-from xtremedistil.tasks.files import find_file, is_there
+from xtremedistil.tasks.files import is_there
 
 
 def check_distil(config: DistilConfig) -> None:
     """Raises one InputError with all problems of a distillation's settings."""
-    problems = _Problems()
+    problems = Problems()
     problems.add(_number_problems(config))
     problems.add(_device_problems(config))
     problems.add(_flag_problems(config))
     problems.add(_file_problems(config))
     resolved = resolve(config)
-    family, teacher = problems.checkpoint("--pt_teacher_checkpoint", config.pt_teacher_checkpoint, config.pt_teacher)
+    family, teacher = _checkpoint(problems, "--pt_teacher_checkpoint", config.pt_teacher_checkpoint, config.pt_teacher)
     if teacher:
         problems.add(_length_problems(resolved.seq_len, teacher, resolved.pt_teacher_checkpoint))
         problems.add(_student_problems(resolved, teacher, problems))
@@ -41,11 +31,11 @@ def check_distil(config: DistilConfig) -> None:
 
 def check_baseline(config: BaselineConfig) -> None:
     """The same for the fine-tuning baseline."""
-    problems = _Problems()
+    problems = Problems()
     problems.add(_number_problems(config))
     problems.add(_device_problems(config))
     problems.add(folder_problems(config.task, config.do_NER, config.do_pairwise))
-    family, shape = problems.checkpoint("--pt_model_checkpoint", config.pt_model_checkpoint, config.pt_model)
+    family, shape = _checkpoint(problems, "--pt_model_checkpoint", config.pt_model_checkpoint, config.pt_model)
     if shape:
         problems.add(_length_problems(config.seq_len, shape, config.pt_model_checkpoint))
     problems.refuse("Cannot fine-tune with these settings")
@@ -53,107 +43,20 @@ def check_baseline(config: BaselineConfig) -> None:
 
 def check_continue(config: ContinueConfig) -> None:
     """The same for a student's continued training."""
-    problems = _Problems()
+    problems = Problems()
     problems.add(_number_problems(config))
     problems.add(_device_problems(config))
     problems.refuse("Cannot train on with these settings")
 
 
-def check_predict(config: PredictConfig | OnnxPredictConfig) -> None:
-    """The same for prediction."""
-    problems = _Problems()
-    _check_prediction(config, problems)
-    problems.refuse("Cannot predict with these settings")
-
-
-def check_predict_onnx(config: OnnxPredictConfig) -> None:
-    """The same for prediction through ONNX Runtime."""
-    problems = _Problems()
-    problems.add(_missing_packages(("onnxruntime",), "Prediction through ONNX Runtime"))
-    _check_prediction(config, problems)
-    if config.num_threads is not None and config.num_threads < 1:
-        problems.add([f"--num_threads {config.num_threads}: must be at least 1"])
-    problems.refuse("Cannot predict with these settings")
-
-
-def check_export(config: ExportConfig) -> None:
-    """The same for an export."""
-    problems = _Problems()
-    needed = [package for form in dict.fromkeys(config.to) for package in NEEDED_BY_EXPORTS[form]]
-    problems.add(_missing_packages(tuple(dict.fromkeys(needed)), f"Export to {' and '.join(config.to)}"))
-    if not config.max_metric_drop >= 0:
-        problems.add([f"--max_metric_drop {config.max_metric_drop}: must not be negative"])
-    if config.rows and config.task:
-        problems.add(["--rows and --task exclude each other: both say what exports are compared on"])
-    if config.rows:
-        problems.attempt(find_file, config.rows)
-    problems.attempt(read_saved_config, config.model_dir)
-    problems.refuse("Cannot export with these settings")
-
-
-def _check_prediction(config: PredictConfig | OnnxPredictConfig, problems: "_Problems") -> None:
-    if not config.do_eval and not config.do_predict:
-        problems.add(["nothing to do: give --do_eval, or --do_predict with --pred_file, or both"])
-    if config.do_predict and not config.pred_file:
-        problems.add(["--do_predict needs --pred_file FILE"])
-    if config.do_predict and config.pred_file:
-        problems.attempt(find_file, config.pred_file)
-    if config.legacy and config.output_format == "json":
-        problems.add(["--legacy writes the original's text layout; leave --output_format json away"])
-    if config.batch_size < 1:
-        problems.add([f"--batch_size {config.batch_size}: must be at least 1"])
-
-
-# Modules by form, and the extra that brings each.
-NEEDED_BY_EXPORTS = {
-    "onnx": ("tf2onnx", "onnx", "onnxruntime"),
-    "int8": ("tf2onnx", "onnx", "onnxruntime"),
-    "saved_model": ("tensorflow_text",),
-    "huggingface": (),
-}
-EXTRAS = {"tf2onnx": "onnx", "onnx": "onnx", "onnxruntime": "onnx", "tensorflow_text": "text"}
-
-
-def _missing_packages(modules: tuple[str, ...], purpose: str) -> list[str]:
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if not missing:
-        return []
-    extras = ",".join(dict.fromkeys(EXTRAS[name] for name in missing))
-    return [
-        f"{purpose} needs {' and '.join(missing)}, not installed here. Install the extra: "
-        f'pip install "xtremedistil[{extras}]"'
-    ]
-
-
-class _Problems:
-    """A list that only grows, and one error at the end."""
-
-    def __init__(self):
-        self._lines: list[str] = []
-
-    def add(self, lines: list[str]) -> None:
-        self._lines += lines
-
-    def attempt(self, action: Callable, *arguments):
-        """The result of `action`; an InputError becomes a line of the list, and None is returned."""
-        try:
-            return action(*arguments)
-        except InputError as error:
-            self._lines.append(str(error))
-            return None
-
-    def checkpoint(self, flag: str, source: str, class_name: str) -> tuple[Family | None, EncoderShape | None]:
-        saved = self.attempt(read_config, source)
-        family = self.attempt(find_family, class_name, saved and saved["model_type"])
-        if saved is None or family is None:
-            return None, None
-        return family, self.attempt(encoder_shape, saved, f"{flag} {source}")
-
-    def refuse(self, title: str) -> None:
-        if self._lines:
-            count = f"{len(self._lines)} problem{'s' if len(self._lines) > 1 else ''}"
-            lines = ["  " + line.replace("\n", "\n    ") for line in self._lines]
-            raise InputError(f"{title} ({count}):\n" + "\n".join(lines))
+def _checkpoint(
+    problems: Problems, flag: str, source: str, class_name: str
+) -> tuple[Family | None, EncoderShape | None]:
+    saved = problems.attempt(read_config, source)
+    family = problems.attempt(find_family, class_name, saved and saved["model_type"])
+    if saved is None or family is None:
+        return None, None
+    return family, problems.attempt(encoder_shape, saved, f"{flag} {source}")
 
 
 LARGEST_SEED = 2**32  # what NumPy and TensorFlow take
@@ -229,12 +132,12 @@ def _length_problems(seq_len: int, shape: EncoderShape, checkpoint: str) -> list
     return []
 
 
-def _student_problems(config: DistilConfig, teacher: EncoderShape, problems: _Problems) -> list[str]:
+def _student_problems(config: DistilConfig, teacher: EncoderShape, problems: Problems) -> list[str]:
     if config.pt_student_checkpoint is None:
         layers, width = config.num_hidden_layers, config.hidden_size
         flags = (f"--num_hidden_layers {layers}", f"--hidden_size {width}")
         return _size_problems(config, teacher, layers, width, flags) + _embedding_problems(config, teacher, width)
-    family, student = problems.checkpoint("--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
+    family, student = _checkpoint(problems, "--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
     if student is None:
         return []
     if not family.can_be_student:

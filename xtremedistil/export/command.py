@@ -10,8 +10,8 @@ from xtremedistil.reporting.report import aligned
 from xtremedistil.tasks.fast_tokenizer import FastTokenizer
 
 
-def export(config: ExportConfig) -> str:
-    """Writes the forms that `config.to` names; returns the table for a person.
+def export(config: ExportConfig) -> list[Exported]:
+    """Writes the forms that `config.to` names; `table` shows the result to a person.
 
     Raises:
         InputError: the folder cannot be exported so, or an export differs from the student; the exports that were made
@@ -31,7 +31,7 @@ def export(config: ExportConfig) -> str:
         for form in dict.fromkeys(config.to):
             made += _write(form, source, config)
             record(source, made)
-    return table(made)
+    return made
 
 
 def _write(form: str, source: Source, config: ExportConfig) -> list[Exported]:

@@ -12,7 +12,6 @@ from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.restored import restore_student
 from xtremedistil.models.student import Student
 from xtremedistil.prediction import PredictFunction, predict_logits
-from xtremedistil.scoring import Scorer
 from xtremedistil.tasks import Task, saved_task
 from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
@@ -42,12 +41,14 @@ class Source:
     logits: list[np.ndarray]
 
     @property
-    def scorer(self) -> Scorer:
-        return Scorer(self.task, self.tokenizer.pad_id, BATCH_SIZE)
-
-    @property
     def labelled(self) -> bool:
         return self.rows.features.labels is not None
+
+    def score(self, logits: list[np.ndarray]) -> dict:
+        """Metrics of the labelled rows."""
+        examples = self.rows.examples
+        probabilities = self.task.decode(self.rows.features, logits, examples)
+        return self.task.score(examples, self.task.predict_labels(probabilities))
 
     def logits_of(self, predict: PredictFunction) -> list[np.ndarray]:
         """What another form of the student says about the rows, one row at a time."""

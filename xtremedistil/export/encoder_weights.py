@@ -1,0 +1,178 @@
+"""A student's weights by what they do, whatever its family calls them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil.errors import InputError
+from xtremedistil.models.families import Family
+
+DISTILBERT_EPSILON = 1e-12  # fixed in its code; the others have it in their config
+
+
+@dataclass(frozen=True)
+class Linear:
+    """x @ kernel + bias; float32 [in, out] and [out]."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Layer normalisation; float32 [H] each."""
+
+    gamma: np.ndarray
+    beta: np.ndarray
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One transformer layer, normalised after each half."""
+
+    query: Linear
+    key: Linear
+    value: Linear
+    attention_output: Linear
+    attention_norm: Norm
+    intermediate: Linear
+    output: Linear
+    output_norm: Norm
+
+
+@dataclass(frozen=True)
+class StudentWeights:
+    """Axes: V words, P positions, T token types, E width of embeddings, H hidden, L labels.
+
+    Fields:
+        words: float32 [V, E]. positions: [P, E]. types: [T, E], None where token types are not read.
+        embedding_projection: from E to H, None where they are equal.
+        layers: from the bottom up.
+        classifier: projection and head in one, float32 [H, L]: nothing but dropout stands between the two.
+        num_heads: attention heads of a layer. activation: as Hugging Face names it.
+        first_position: None if positions count from 0 on; else the padding id, behind which RoBERTa's count.
+        kind: "token_classification" or "sequence_classification" (which reads the first state).
+    """
+
+    words: np.ndarray
+    positions: np.ndarray
+    types: np.ndarray | None
+    embedding_norm: Norm
+    embedding_projection: Linear | None
+    layers: tuple[Layer, ...]
+    classifier: Linear
+    num_heads: int
+    activation: str
+    first_position: int | None
+    kind: str
+
+
+def student_weights(
+    encoder: Mapping[str, np.ndarray], family: Family, config: dict, projection: Linear | None, head: Linear, kind: str
+) -> StudentWeights:
+    """Sorts the weights of an encoder.
+
+    Args:
+        encoder: arrays by name inside the encoder: "bert/embeddings/LayerNorm/gamma:0".
+        config: the encoder's, as plain values.
+
+    Raises:
+        InputError: the encoder has a weight that is not understood, or lacks one.
+    """
+    distil = family.model_type == "distilbert"
+    epsilon = DISTILBERT_EPSILON if distil else config["layer_norm_eps"]
+    reader = _Reader(encoder, epsilon)
+    words, positions, types, embedding_norm = reader.embeddings()
+    counts_from_padding = family.model_type in ("roberta", "xlm-roberta")
+    if types is not None and (not family.takes_token_types or len(types) == 1):
+        positions, types = positions + types[0], None  # every row has type 0
+    count = config["n_layers" if distil else "num_hidden_layers"]
+    found = StudentWeights(
+        words=words,
+        positions=positions,
+        types=types,
+        embedding_norm=embedding_norm,
+        embedding_projection=reader.linear("embeddings_project") if reader.has("embeddings_project/kernel:0") else None,
+        layers=tuple(reader.distilbert_layer(i) if distil else reader.layer(i) for i in range(count)),
+        classifier=merged(projection, head),
+        num_heads=config["n_heads" if distil else "num_attention_heads"],
+        activation=config["activation" if distil else "hidden_act"],
+        first_position=config["pad_token_id"] if counts_from_padding else None,
+        kind=kind,
+    )
+    reader.refuse_left_over()
+    return found
+
+
+def merged(first: Linear | None, second: Linear) -> Linear:
+    """Two linear layers, one after the other, as one; computed in float64."""
+    if first is None:
+        return second
+    kernel, bias = second.kernel.astype(np.float64), second.bias.astype(np.float64)
+    return Linear((first.kernel @ kernel).astype(np.float32), (first.bias @ kernel + bias).astype(np.float32))
+
+
+class _Reader:
+    """Hands out weights and remembers which are left."""
+
+    def __init__(self, weights: Mapping[str, np.ndarray], epsilon: float):
+        self._weights = {name.partition("/")[2]: array for name, array in weights.items()}
+        self._left = set(self._weights)
+        self._epsilon = epsilon
+
+    def has(self, name: str) -> bool:
+        return name in self._weights
+
+    def array(self, *names: str) -> np.ndarray:
+        for name in names:
+            if name in self._weights:
+                self._left.discard(name)
+                return self._weights[name].astype(np.float32)
+        raise InputError(f"The student has no weight {names[0]}; it has {', '.join(sorted(self._weights)[:5])}, ...")
+
+    def linear(self, name: str) -> Linear:
+        return Linear(self.array(f"{name}/kernel:0"), self.array(f"{name}/bias:0"))
+
+    def norm(self, name: str) -> Norm:
+        return Norm(self.array(f"{name}/gamma:0"), self.array(f"{name}/beta:0"), self._epsilon)
+
+    def embeddings(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Norm]:
+        tables = [
+            self.array(f"embeddings/{name}_embeddings/weight:0", f"embeddings/{name}_embeddings/embeddings:0")
+            for name in ("word", "position")
+        ]
+        type_name = "embeddings/token_type_embeddings/embeddings:0"
+        types = self.array(type_name) if self.has(type_name) else None
+        return *tables, types, self.norm("embeddings/LayerNorm")
+
+    def layer(self, number: int) -> Layer:
+        place = f"encoder/layer_._{number}"
+        return Layer(
+            query=self.linear(f"{place}/attention/self/query"),
+            key=self.linear(f"{place}/attention/self/key"),
+            value=self.linear(f"{place}/attention/self/value"),
+            attention_output=self.linear(f"{place}/attention/output/dense"),
+            attention_norm=self.norm(f"{place}/attention/output/LayerNorm"),
+            intermediate=self.linear(f"{place}/intermediate/dense"),
+            output=self.linear(f"{place}/output/dense"),
+            output_norm=self.norm(f"{place}/output/LayerNorm"),
+        )
+
+    def distilbert_layer(self, number: int) -> Layer:
+        place = f"transformer/layer_._{number}"
+        return Layer(
+            query=self.linear(f"{place}/attention/q_lin"),
+            key=self.linear(f"{place}/attention/k_lin"),
+            value=self.linear(f"{place}/attention/v_lin"),
+            attention_output=self.linear(f"{place}/attention/out_lin"),
+            attention_norm=self.norm(f"{place}/sa_layer_norm"),
+            intermediate=self.linear(f"{place}/ffn/lin1"),
+            output=self.linear(f"{place}/ffn/lin2"),
+            output_norm=self.norm(f"{place}/output_layer_norm"),
+        )
+
+    def refuse_left_over(self) -> None:
+        if self._left:
+            raise InputError(f"The student has weights whose use is not known: {', '.join(sorted(self._left))}.")

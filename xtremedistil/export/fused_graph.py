@@ -1,0 +1,225 @@
+"""The student as an ONNX graph of fused operators (domain com.microsoft), built straight from its weights.
+
+Each layer is a product for queries, keys and values together, MultiHeadAttention, SkipLayerNormalization, a product
+with Gelu, and another SkipLayerNormalization; the biases ride along in these. In int8, products are
+DynamicQuantizeMatMul: weights in 8 bits with a scale for each column, activations in 8 bits with one for each call.
+
+Axes: B batch, S positions, E width of embeddings, H hidden, L labels.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from xtremedistil.errors import InputError
+from xtremedistil.export.encoder_weights import Layer, Linear, Norm, StudentWeights
+
+OPSET = 17  # the first with LayerNormalization
+FUSED = "com.microsoft"
+# Hugging Face's names of activations and the fused operators that take a bias along.
+GELUS = {"gelu": "BiasGelu", "gelu_new": "FastGelu", "gelu_fast": "FastGelu", "gelu_pytorch_tanh": "FastGelu"}
+OTHER_ACTIVATIONS = {"relu": "Relu"}
+EMBEDDINGS = "embeddings"
+
+
+def build_graph(
+    student: StudentWeights, *, quantized: Collection[str] = (), reduce_range: bool = False, notes: dict | None = None
+) -> onnx.ModelProto:
+    """The whole student: `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in; `logits` out.
+
+    Args:
+        quantized: names (of `quantizable`) of what is kept in 8 bits.
+        reduce_range: 7 bits for weights: 8 saturate on CPUs without VNNI.
+        notes: written into the file's metadata.
+
+    Raises:
+        InputError: an activation without an operator.
+    """
+    if student.activation not in GELUS | OTHER_ACTIVATIONS:
+        known = ", ".join(GELUS | OTHER_ACTIVATIONS)
+        raise InputError(f"The student's activation '{student.activation}' has no operator here; known: {known}.")
+    graph = _Graph(frozenset(quantized), 63 if reduce_range else 127)
+    state = _embed(graph, student)
+    for number, layer in enumerate(student.layers):
+        state = _layer(graph, f"layer_{number}", layer, state, student)
+    if student.kind == "sequence_classification":
+        state = _first_state(graph, state)
+    graph.linear(state, student.classifier, "classifier", output="logits")
+    return graph.model(student, notes or {})
+
+
+def _first_state(graph: "_Graph", state: str) -> str:
+    """[B, S, H] -> [B, H]. Not as a Gather of index 0: ONNX Runtime 1.31 moves that and keeps the axis."""
+    zero, one = (graph.constant(name, np.full(1, value, np.int64)) for name, value in (("zero", 0), ("one", 1)))
+    first = graph.node("Slice", [state, zero, one, one], "first_state")
+    return graph.node("Squeeze", [first, one], "summary")
+
+
+def quantizable(student: StudentWeights) -> list[str]:
+    """Names of everything that can be kept in 8 bits, from the bottom up."""
+    parts = ("attention", "attention_output", "intermediate", "output")
+    layers = [f"layer_{number}/{part}" for number in range(len(student.layers)) for part in parts]
+    projection = ["embedding_projection"] if student.embedding_projection else []
+    return [EMBEDDINGS, *projection, *layers, "classifier"]
+
+
+def _embed(graph: "_Graph", student: StudentWeights) -> str:
+    if EMBEDDINGS in graph.quantized:
+        state = _embed_in_8_bits(graph, student)
+    else:
+        state = _embed_in_32_bits(graph, student)
+    if student.embedding_projection:
+        state = graph.linear(state, student.embedding_projection, "embedding_projection")
+    return state
+
+
+def _embed_in_32_bits(graph: "_Graph", student: StudentWeights) -> str:
+    types = [] if student.types is None else [graph.constant("embeddings/types", student.types)]
+    inputs = [
+        "input_ids",
+        "token_type_ids" if types else "",
+        graph.constant("embeddings/words", student.words),
+        graph.constant("embeddings/positions", student.positions),
+        *(types or [""]),
+        *graph.norm("embeddings", student.embedding_norm),
+    ]
+    if student.first_position is not None:
+        inputs += ["", _places_behind_padding(graph, student.first_position)]
+    epsilon = {"epsilon": student.embedding_norm.epsilon}
+    return graph.node("EmbedLayerNormalization", inputs, "embeddings", epsilon, FUSED, more_outputs=["unused_lengths"])
+
+
+def _embed_in_8_bits(graph: "_Graph", student: StudentWeights) -> str:
+    """Words in 8 bits with a scale for each word; positions and types, which are few, as they are."""
+    scales = np.maximum(np.abs(student.words).max(axis=1, keepdims=True), 1e-12) / 127
+    table = graph.constant("embeddings/words", np.rint(student.words / scales).astype(np.int8))
+    rows = graph.node("Gather", [table, "input_ids"], "embeddings/rows")
+    rows = graph.node("Cast", [rows], "embeddings/float_rows", {"to": TensorProto.FLOAT})
+    scale_table = graph.constant("embeddings/scales", scales.astype(np.float32))
+    words = graph.node("Mul", [rows, graph.node("Gather", [scale_table, "input_ids"], "embeddings/scale")], "words")
+    state = graph.node("Add", [words, _position_rows(graph, student)], "embeddings/placed")
+    if student.types is not None:
+        table = graph.constant("embeddings/types", student.types)
+        types = graph.node("Gather", [table, "token_type_ids"], "embeddings/type")
+        state = graph.node("Add", [state, types], "embeddings/typed")
+    norm = student.embedding_norm
+    epsilon = {"epsilon": norm.epsilon, "axis": -1}
+    return graph.node("LayerNormalization", [state, *graph.norm("embeddings", norm)], "embeddings", epsilon)
+
+
+def _position_rows(graph: "_Graph", student: StudentWeights) -> str:
+    """The position embeddings of a batch: float32 [S, E], or [B, S, E] where they depend on the row."""
+    table = graph.constant("embeddings/positions", student.positions)
+    if student.first_position is not None:
+        places = _places_behind_padding(graph, student.first_position)
+        return graph.node("Gather", [table, places], "embeddings/place")
+    length = graph.node("Shape", ["input_ids"], "embeddings/length", {"start": 1, "end": 2})
+    zero = graph.constant("zero", np.zeros(1, np.int64))
+    return graph.node("Slice", [table, zero, length, zero], "embeddings/place")
+
+
+def _places_behind_padding(graph: "_Graph", pad_id: int) -> str:
+    """RoBERTa's numbers: padding has `pad_id`, the others count from `pad_id` + 1 on: int32 [B, S]."""
+    pad = graph.constant("pad_id", np.array(pad_id, np.int32))
+    real = graph.node("Not", [graph.node("Equal", ["input_ids", pad], "is_padding")], "is_real")
+    real = graph.node("Cast", [real], "real", {"to": TensorProto.INT32})
+    counted = graph.node("CumSum", [real, graph.constant("along", np.array(1, np.int64))], "counted")
+    return graph.node("Add", [graph.node("Mul", [counted, real], "counted_real"), pad], "places")
+
+
+def _layer(graph: "_Graph", place: str, layer: Layer, state: str, student: StudentWeights) -> str:
+    attended = _attention(graph, place, layer, state, student.num_heads)
+    state = _add_and_norm(
+        graph, f"{place}/attention_output", attended, layer.attention_output, state, layer.attention_norm
+    )
+    inner = _activated(graph, f"{place}/intermediate", state, layer.intermediate, student.activation)
+    return _add_and_norm(graph, f"{place}/output", inner, layer.output, state, layer.output_norm)
+
+
+def _attention(graph: "_Graph", place: str, layer: Layer, state: str, num_heads: int) -> str:
+    parts = (layer.query, layer.key, layer.value)
+    kernel = np.concatenate([part.kernel for part in parts], axis=1)
+    bias = np.concatenate([part.bias for part in parts])
+    packed = graph.product(state, kernel, f"{place}/attention")
+    names = [f"{place}/{name}" for name in ("query", "key", "value")]
+    graph.node("Split", [packed], names[0], {"axis": -1}, more_outputs=names[1:])
+    inputs = [*names, graph.constant(f"{place}/attention/bias", bias), "attention_mask"]
+    return graph.node("MultiHeadAttention", inputs, f"{place}/attended", {"num_heads": num_heads}, FUSED)
+
+
+def _add_and_norm(graph: "_Graph", place: str, inner: str, linear: Linear, skipped: str, norm: Norm) -> str:
+    """LayerNorm(inner @ kernel + bias + skipped)."""
+    product = graph.product(inner, linear.kernel, place)
+    inputs = [product, skipped, *graph.norm(place, norm), graph.constant(f"{place}/bias", linear.bias)]
+    return graph.node("SkipLayerNormalization", inputs, f"{place}/normed", {"epsilon": norm.epsilon}, FUSED)
+
+
+def _activated(graph: "_Graph", place: str, state: str, linear: Linear, activation: str) -> str:
+    if activation in OTHER_ACTIVATIONS:
+        return graph.node(OTHER_ACTIVATIONS[activation], [graph.linear(state, linear, place)], f"{place}/activated")
+    product = graph.product(state, linear.kernel, place)
+    bias = graph.constant(f"{place}/bias", linear.bias)
+    return graph.node(GELUS[activation], [product, bias], f"{place}/activated", domain=FUSED)
+
+
+class _Graph:
+    """Nodes and constants as they are added; each node's name is that of its first output."""
+
+    def __init__(self, quantized: frozenset[str], largest: int):
+        self.quantized = quantized
+        self._largest = largest
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+
+    def constant(self, name: str, array: np.ndarray) -> str:
+        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        return name
+
+    def node(
+        self,
+        kind: str,
+        inputs: Sequence[str],
+        name: str,
+        attributes: dict | None = None,
+        domain: str = "",
+        more_outputs: Sequence[str] = (),
+    ) -> str:
+        outputs = [name, *more_outputs]
+        self._nodes.append(helper.make_node(kind, inputs, outputs, name, domain=domain, **(attributes or {})))
+        return name
+
+    def norm(self, place: str, norm: Norm) -> list[str]:
+        return [self.constant(f"{place}/gamma", norm.gamma), self.constant(f"{place}/beta", norm.beta)]
+
+    def linear(self, state: str, linear: Linear, place: str, output: str = "") -> str:
+        product = self.product(state, linear.kernel, place)
+        return self.node("Add", [product, self.constant(f"{place}/bias", linear.bias)], output or f"{place}/sum")
+
+    def product(self, state: str, kernel: np.ndarray, place: str) -> str:
+        """state @ kernel, in 8 bits if `place` is among those."""
+        name = f"{place}/product"
+        if place not in self.quantized:
+            return self.node("MatMul", [state, self.constant(f"{place}/kernel", kernel)], name)
+        scales = np.maximum(np.abs(kernel).max(axis=0), 1e-12) / self._largest
+        inputs = [
+            state,
+            self.constant(f"{place}/kernel", np.rint(kernel / scales).astype(np.int8)),
+            self.constant(f"{place}/scales", scales.astype(np.float32)),
+        ]
+        return self.node("DynamicQuantizeMatMul", inputs, name, domain=FUSED)
+
+    def model(self, student: StudentWeights, notes: dict) -> onnx.ModelProto:
+        shape = ["batch", "sequence"]
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        inputs = [helper.make_tensor_value_info(name, TensorProto.INT32, shape) for name in names]
+        width = student.classifier.bias.shape[0]
+        out_shape = [*(shape if student.kind == "token_classification" else shape[:1]), width]
+        outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, out_shape)]
+        graph = helper.make_graph(self._nodes, "xtremedistil", inputs, outputs, list(self._constants.values()))
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="xtremedistil")
+        helper.set_model_props(model, {name: json.dumps(value) for name, value in notes.items()})
+        return model

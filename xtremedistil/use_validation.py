@@ -1,0 +1,74 @@
+"""Contradictions between the flags of prediction and export, reported together. Needs nothing but this package."""
+
+import importlib.util
+
+from xtremedistil.artefacts import read_config
+from xtremedistil.config import ExportConfig, OnnxPredictConfig, PredictConfig
+from xtremedistil.problems import Problems
+from xtremedistil.tasks.files import find_file
+
+
+def check_predict(config: PredictConfig | OnnxPredictConfig) -> None:
+    """Raises one InputError with all problems of a prediction's settings."""
+    problems = Problems()
+    _check_prediction(config, problems)
+    problems.refuse("Cannot predict with these settings")
+
+
+def check_predict_onnx(config: OnnxPredictConfig) -> None:
+    """The same for prediction through ONNX Runtime."""
+    problems = Problems()
+    problems.add(_missing_packages(("onnxruntime",), "Prediction through ONNX Runtime"))
+    _check_prediction(config, problems)
+    if config.num_threads is not None and config.num_threads < 1:
+        problems.add([f"--num_threads {config.num_threads}: must be at least 1"])
+    problems.refuse("Cannot predict with these settings")
+
+
+def check_export(config: ExportConfig) -> None:
+    """The same for an export."""
+    problems = Problems()
+    needed = [package for form in dict.fromkeys(config.to) for package in NEEDED_BY_EXPORTS[form]]
+    problems.add(_missing_packages(tuple(dict.fromkeys(needed)), f"Export to {' and '.join(config.to)}"))
+    if not config.max_metric_drop >= 0:
+        problems.add([f"--max_metric_drop {config.max_metric_drop}: must not be negative"])
+    if config.rows and config.task:
+        problems.add(["--rows and --task exclude each other: both say what exports are compared on"])
+    if config.rows:
+        problems.attempt(find_file, config.rows)
+    problems.attempt(read_config, config.model_dir)
+    problems.refuse("Cannot export with these settings")
+
+
+def _check_prediction(config: PredictConfig | OnnxPredictConfig, problems: Problems) -> None:
+    if not config.do_eval and not config.do_predict:
+        problems.add(["nothing to do: give --do_eval, or --do_predict with --pred_file, or both"])
+    if config.do_predict and not config.pred_file:
+        problems.add(["--do_predict needs --pred_file FILE"])
+    if config.do_predict and config.pred_file:
+        problems.attempt(find_file, config.pred_file)
+    if config.legacy and config.output_format == "json":
+        problems.add(["--legacy writes the original's text layout; leave --output_format json away"])
+    if config.batch_size < 1:
+        problems.add([f"--batch_size {config.batch_size}: must be at least 1"])
+
+
+# Modules by form, and the extra that brings each.
+NEEDED_BY_EXPORTS = {
+    "onnx": ("tf2onnx", "onnx", "onnxruntime"),
+    "int8": ("onnx", "onnxruntime"),
+    "saved_model": ("tensorflow_text",),
+    "huggingface": (),
+}
+EXTRAS = {"tf2onnx": "onnx", "onnx": "onnx", "onnxruntime": "onnx", "tensorflow_text": "text"}
+
+
+def _missing_packages(modules: tuple[str, ...], purpose: str) -> list[str]:
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if not missing:
+        return []
+    extras = ",".join(dict.fromkeys(EXTRAS[name] for name in missing))
+    return [
+        f"{purpose} needs {' and '.join(missing)}, not installed here. Install the extra: "
+        f'pip install "xtremedistil[{extras}]"'
+    ]
