@@ -1,0 +1,483 @@
+"""A student as a folder that PyTorch's transformers load: `BertForTokenClassification` and its kin.
+
+The encoder goes over weight by weight. Behind it, the student has a projection and a classifier, which are both linear,
+so that their product is the one linear layer that these classes have for tagging. For texts they have two, with tanh,
+ReLU or GELU between; `straightened` finds two that compute the same.
+
+Axes: H hidden, L labels.
+"""
+
+import contextlib
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tf_keras
+import transformers
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+from transformers.modeling_tf_pytorch_utils import convert_tf_weight_name_to_pt_weight_name
+
+from xtremedistil import artefacts
+from xtremedistil.errors import InputError
+from xtremedistil.export.encoder_weights import Linear, merged
+from xtremedistil.export.parity import Exported, compare, refuse_difference, size_of
+from xtremedistil.export.source import Source, open_source
+from xtremedistil.models.encoder import model_inputs
+from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.state_files import State
+from xtremedistil.models.student import Student
+from xtremedistil.reporting.report import ReportRow, read_report
+from xtremedistil.tasks.fast_tokenizer import ALL_FILES, SETTINGS_FILE
+from xtremedistil.tasks.tokenizer import VOCABULARY_FILES
+from xtremedistil.weights import relative_name
+
+FORM = "huggingface"
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+CARD = "README.md"
+OWN_FILES = {CONFIG, WEIGHTS, CARD, *ALL_FILES, *VOCABULARY_FILES}
+MADE_BY = {"made_by": "xtremedistil"}  # in the weight file's metadata: how an earlier export is known
+NOT_COPIED = ("_name_or_path", "auto_map")  # paths of another machine, code of another model
+
+TANH_REACH = 2.0**-9  # up to here, tanh(x) is x but for 1.3 parts in a million
+STRAIGHT_FROM = 6.0  # from here on, relu(x) and gelu(x) are x in float32
+
+ENDINGS = {"token_classification": "ForTokenClassification", "sequence_classification": "ForSequenceClassification"}
+PIPELINES = {"token_classification": "token-classification", "sequence_classification": "text-classification"}
+REPORT_NAMES = {artefacts.STUDENT_WEIGHTS: "student", artefacts.BASELINE_WEIGHTS: "student, labels only"}
+
+
+@dataclass(frozen=True)
+class TextHead:
+    """What the PyTorch class of a family does with the first state to classify a text: outer(activation(inner(x))).
+
+    Fields:
+        inner, outer: names of the two linear layers, [H, H] and [H, L].
+        activation: "tanh", "relu" or "gelu", whatever `config.json` says of the layers below.
+        top_norm: name of the layer norm that the state comes from; {} is the number of the last layer.
+    """
+
+    inner: str
+    outer: str
+    activation: str
+    top_norm: str
+
+
+_ROBERTA = TextHead("classifier.dense", "classifier.out_proj", "tanh", "roberta.encoder.layer.{}.output.LayerNorm")
+TEXT_HEADS = {
+    "bert": TextHead("bert.pooler.dense", "classifier", "tanh", "bert.encoder.layer.{}.output.LayerNorm"),
+    "electra": TextHead("classifier.dense", "classifier.out_proj", "gelu", "electra.encoder.layer.{}.output.LayerNorm"),
+    "distilbert": TextHead("pre_classifier", "classifier", "relu", "distilbert.transformer.layer.{}.output_layer_norm"),
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+}
+
+
+def save_pretrained(
+    model_dir: str,
+    out: str,
+    *,
+    weights: str = artefacts.STUDENT_WEIGHTS,
+    task: str | None = None,
+    rows: str | None = None,
+    tokenizer: str | None = None,
+) -> Exported:
+    """Writes the student of a model folder as a folder for PyTorch's transformers, with a model card.
+
+    Args:
+        out: the new folder; an earlier export there is replaced.
+        weights: weight file in `model_dir`.
+        task, rows: what to compare on; see `source.open_source`.
+        tokenizer: folder or hub name, for folders of the original release, which hold none.
+
+    Returns:
+        how the folder compares with the student.
+
+    Raises:
+        InputError: the folder cannot be exported, `out` holds something else, or the export differs from the student.
+    """
+    return write_huggingface(open_source(model_dir, weights=weights, task=task, rows=rows, tokenizer=tokenizer), out)
+
+
+def write_huggingface(source: Source, out: str) -> Exported:
+    """The same from an opened student. `out` appears whole, once it was compared with the student, or not at all."""
+    out = os.path.abspath(out)
+    _refuse_foreign(out)
+    with _new_folder(out) as folder:
+        state, remarks = pytorch_state(source.student)
+        with artefacts.atomic_file(os.path.join(folder, WEIGHTS), "wb") as file:  # save_file lets the owner alone read
+            file.write(save(state, metadata={"format": "pt"} | MADE_BY))
+        _write_config(source, folder)
+        _write_tokenizer(source, folder)
+        difference, agreement = _compared(source, folder)
+        exported = Exported(
+            form=FORM,
+            path=os.path.basename(out),
+            bytes=size_of(folder),
+            rows=len(source.rows.features),
+            largest_difference=difference,
+            label_agreement=agreement,
+            remarks=(*remarks, *_row_remarks(source, folder), *_label_remarks(source)),
+        )
+        parameters = sum(array.size for array in state.values())
+        with artefacts.atomic_file(os.path.join(folder, CARD)) as file:
+            file.write(model_card(source, exported, parameters))
+    return exported
+
+
+# The folder
+
+
+def _refuse_foreign(out: str) -> None:
+    """Raises InputError if something other than an earlier export is at `out`."""
+    if not os.path.exists(out):
+        return
+    if not os.path.isdir(out):
+        raise InputError(f"{out} is a file; the export is a folder. Name another place, or move the file away.")
+    names = set(os.listdir(out))
+    if names and not _is_export(out):
+        raise InputError(
+            f"{out} holds {', '.join(sorted(names)[:5])}, which is not an earlier export, and would be replaced.\n"
+            "Name another folder, or move this one away."
+        )
+    if foreign := sorted(names - OWN_FILES):
+        raise InputError(
+            f"{out} is an earlier export, but holds {', '.join(foreign[:5])}, too, which would be lost.\n"
+            "Move that away, or name another folder."
+        )
+
+
+def _is_export(folder: str) -> bool:
+    try:
+        with safe_open(os.path.join(folder, WEIGHTS), framework="numpy") as file:
+            return MADE_BY.items() <= (file.metadata() or {}).items()
+    except (OSError, SafetensorError):
+        return False
+
+
+@contextlib.contextmanager
+def _new_folder(out: str) -> Iterator[str]:
+    """A folder beside `out` that takes its place when the block ends, and leaves nothing behind when it fails.
+
+    Raises:
+        InputError: no space left, or the folder cannot be written to; what stood at `out` is untouched.
+    """
+    partial = f"{out}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        os.makedirs(partial)
+        yield partial
+        _take_place(partial, out)
+    except InputError:
+        raise  # of the block itself
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror or error}. What was there is intact.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _take_place(partial: str, out: str) -> None:
+    replaced = f"{out}.replaced"
+    shutil.rmtree(replaced, ignore_errors=True)
+    if os.path.isdir(out):
+        os.rename(out, replaced)
+    os.rename(partial, out)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _write_config(source: Source, folder: str) -> None:
+    """The encoder's configuration with the class and the labels."""
+    config, labels = source.student.encoder.config, source.task.all_labels
+    values = {name: value for name, value in config.to_dict().items() if name not in NOT_COPIED}
+    if "classifier_dropout" in values:
+        values["classifier_dropout"] = None  # the hidden states' rate, which is the student's
+    values |= {
+        "architectures": [pytorch_class(source.student)],
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: number for number, label in enumerate(labels)},
+        "problem_type": "single_label_classification" if source.task.kind == "sequence_classification" else None,
+        "torch_dtype": "float32",
+    }
+    type(config).from_dict(values).save_pretrained(folder)
+
+
+def _write_tokenizer(source: Source, folder: str) -> None:
+    """The tokenizer, told which inputs the student reads, how long its rows are, and that padding comes last."""
+    source.tokenizer.save(folder)
+    path = os.path.join(folder, SETTINGS_FILE)
+    settings = artefacts.read_json(path)
+    settings["model_input_names"] = _input_names(source.student)
+    settings["model_max_length"] = source.saved["seq_len"]
+    settings["padding_side"] = "right"
+    artefacts.write_json(path, settings)
+
+
+def pytorch_class(student: Student) -> str:
+    """The name of the class in PyTorch's transformers."""
+    return student.family.class_name.removeprefix("TF").removesuffix("Model") + ENDINGS[student.kind]
+
+
+def _input_names(student: Student) -> list[str]:
+    """What the student reads, by the names of transformers."""
+    reads_types = student.family.takes_token_types and getattr(student.encoder.config, "type_vocab_size", 2) > 1
+    return ["input_ids", *(["token_type_ids"] if reads_types else []), "attention_mask"]
+
+
+# Weights
+
+
+def pytorch_state(student: Student) -> tuple[State, list[str]]:
+    """All weights by PyTorch's names and in its layout (linear layers are [out, in]), and what was done to the head."""
+    state = _encoder_state(student.encoder)
+    classifier, remarks = _linear(student.head), []
+    if student.projection is not None:
+        classifier = merged(_linear(student.projection), classifier)
+        remarks.append("the projection to the teacher's width is merged into the classifier: both are linear")
+    if student.kind == "token_classification":
+        return state | _in_pytorch("classifier", classifier), remarks
+    head = TEXT_HEADS[student.family.model_type]
+    norm = head.top_norm.format(student.encoder.config.num_hidden_layers - 1)
+    gamma, beta = (state[f"{norm}.{part}"] for part in ("weight", "bias"))
+    inner, outer, remark = straightened(classifier, head.activation, gamma, beta)
+    layers = _in_pytorch(head.inner, inner) | _in_pytorch(head.outer, outer)
+    return state | layers, [*remarks, f"{head.inner}, {head.activation} and {head.outer} stand for one layer: {remark}"]
+
+
+def _encoder_state(encoder) -> State:
+    state = {}
+    for variable in encoder.weights:
+        name = f"{encoder.name}/{relative_name(variable.name, encoder.name)}"
+        full, transpose = convert_tf_weight_name_to_pt_weight_name(name, tf_weight_shape=variable.shape)
+        array = variable.numpy() if transpose.value == "no" else variable.numpy().T
+        state[full] = np.ascontiguousarray(array, np.float32)
+    if len(state) != len(encoder.weights):
+        raise InputError(f"Two of the {len(encoder.weights)} weights of {encoder.name} have one name in PyTorch.")
+    return state
+
+
+def _linear(layer: tf_keras.layers.Layer) -> Linear:
+    return Linear(layer.kernel.numpy(), layer.bias.numpy())
+
+
+def _in_pytorch(name: str, linear: Linear) -> State:
+    return {f"{name}.weight": np.ascontiguousarray(linear.kernel.T), f"{name}.bias": linear.bias}
+
+
+def straightened(
+    classifier: Linear, activation: str, gamma: np.ndarray, beta: np.ndarray
+) -> tuple[Linear, Linear, str]:
+    """Two layers that compute `classifier` although `activation` stands between.
+
+    Args:
+        classifier: [H, L]. gamma, beta: of the layer norm that its states come from, float [H].
+
+    Returns:
+        inner [H, H], outer [H, L], and how it is done.
+    """
+    hidden, labels = classifier.kernel.shape
+    if activation == "tanh":
+        return _scaled(classifier, largest_outputs(_identity(hidden), gamma, beta).max())
+    if 2 * labels <= hidden:
+        return _paired(classifier, activation)
+    return _shifted(classifier, activation, gamma, beta)
+
+
+def largest_outputs(linear: Linear, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    """What no output of `linear` on a layer norm exceeds, either way, float [outputs].
+
+    A normalised state is no longer than sqrt(H); the rest is Cauchy and Schwarz.
+    """
+    spread = math.sqrt(len(gamma)) * np.linalg.norm(gamma[:, None] * linear.kernel, axis=0)
+    return spread + np.abs(beta @ linear.kernel + linear.bias)
+
+
+def _scaled(classifier: Linear, reach: float) -> tuple[Linear, Linear, str]:
+    """States made so small that tanh leaves them as they are; by a power of two, which rounds nothing."""
+    scale = 2.0 ** math.floor(math.log2(TANH_REACH / reach))
+    inner = _identity(len(classifier.kernel), scale)
+    remark = f"{scale:.3g} x identity before tanh, which is straight there, and the classifier divided by that"
+    return inner, Linear(classifier.kernel / np.float32(scale), classifier.bias), remark
+
+
+def _paired(classifier: Linear, activation: str) -> tuple[Linear, Linear, str]:
+    """Each logit z and its opposite: gelu(z) - gelu(-z) = relu(z) - relu(-z) = z."""
+    hidden, labels = classifier.kernel.shape
+    both = Linear(*(np.concatenate([array, -array], axis=-1) for array in (classifier.kernel, classifier.bias)))
+    difference = np.concatenate([np.eye(labels), -np.eye(labels)]).astype(np.float32)
+    inner, outer = _widened(both, difference, np.zeros(labels, np.float32), hidden)
+    return inner, outer, f"{activation}(z) - {activation}(-z) = z for each logit z"
+
+
+def _shifted(classifier: Linear, activation: str, gamma: np.ndarray, beta: np.ndarray) -> tuple[Linear, Linear, str]:
+    """Logits (states, if there are more logits than these) so large that ReLU and GELU leave them as they are."""
+    hidden, labels = classifier.kernel.shape
+    first, second = (classifier, _identity(labels)) if labels <= hidden else (_identity(hidden), classifier)
+    shift = (largest_outputs(first, gamma, beta) + STRAIGHT_FROM).astype(np.float32)
+    bias = second.bias - shift.astype(np.float64) @ second.kernel
+    raised = Linear(first.kernel, first.bias + shift)
+    inner, outer = _widened(raised, second.kernel, bias.astype(np.float32), hidden)
+    remark = f"up to {shift.max():.3g} is added before {activation}, which is straight there, and taken off behind it"
+    return inner, outer, f"{remark} (in half precision that would cost digits)"
+
+
+def _widened(inner: Linear, outer_kernel: np.ndarray, outer_bias: np.ndarray, hidden: int) -> tuple[Linear, Linear]:
+    """Both layers with as many units between them as the class has, the additional ones being zero."""
+    more = hidden - len(inner.bias)
+    inner = Linear(np.pad(inner.kernel, ((0, 0), (0, more))), np.pad(inner.bias, (0, more)))
+    return inner, Linear(np.pad(outer_kernel, ((0, more), (0, 0))), outer_bias)
+
+
+def _identity(width: int, scale: float = 1.0) -> Linear:
+    return Linear(scale * np.eye(width, dtype=np.float32), np.zeros(width, np.float32))
+
+
+# Comparing
+
+
+def _compared(source: Source, folder: str) -> tuple[float, float]:
+    """Largest difference of logits and agreement of labels, by the TensorFlow class that reads the folder.
+
+    Raises:
+        InputError: the class finds a weight too many or too few, or other logits.
+    """
+    name = f"TF{pytorch_class(source.student)}"
+    model, info = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
+    wrong = [*info["missing_keys"], *info["unexpected_keys"], *info["mismatched_keys"]]
+    if wrong:
+        raise InputError(f"{name} does not find its weights in the export: {', '.join(map(str, wrong[:5]))}.")
+    inputs = model_inputs()
+    outputs = model({name: inputs[name] for name in _input_names(source.student)}, return_dict=True)
+    predict = make_predict_function(tf_keras.Model(inputs, {"logits": outputs.logits}))
+    difference, agreement = compare(source.logits, source.logits_of(predict))
+    refuse_difference(FORM, difference)
+    return difference, agreement
+
+
+def _row_remarks(source: Source, folder: str) -> list[str]:
+    """Whether the folder's tokenizer alone makes the rows that the student was trained on."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    features = source.rows.features
+    rows = np.flatnonzero(np.bincount(features.example_ids)[features.example_ids] == 1)  # not in windows
+    others = 0
+    for row in rows:
+        texts = source.task.text_of(source.rows.examples[features.example_ids[row]]).split("\t")
+        found = tokenizer(*texts, truncation=True)["input_ids"]
+        others += found != features.row(row)["input_ids"].tolist()
+    if not others:
+        return []
+    return [
+        f"for {others} of {len(rows)} texts the tokenizer alone makes other rows than the student was trained on "
+        "(special pieces, blanks); xtremedistil's Predictor makes the right ones"
+    ]
+
+
+def _label_remarks(source: Source) -> list[str]:
+    pseudo = source.task.pseudo_labels
+    if not pseudo:
+        return []
+    return [f"the last {len(pseudo)} outputs ({', '.join(pseudo)}) are no labels: leave them out of the arg max"]
+
+
+# Model card
+
+
+def model_card(source: Source, exported: Exported, parameters: int) -> str:
+    """`README.md` as the hub shows it."""
+    parts = [_card_head(source), _card_sizes(source, exported, parameters), _card_labels(source)]
+    parts += [_card_scores(source), _card_use(source), _card_origin(source, exported)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _card_head(source: Source) -> str:
+    student = source.student
+    job = "tags words" if student.kind == "token_classification" else "classifies texts"
+    training = "trained on labels alone" if _is_baseline(source) else "distilled from a larger model"
+    return "\n".join(
+        [
+            "---",
+            "library_name: transformers",
+            f"pipeline_tag: {PIPELINES[student.kind]}",
+            "tags:",
+            *(f"- {tag}" for tag in ("xtremedistil", "distillation", student.family.model_type)),
+            "---",
+            "",
+            f"# {_base_name(source.saved['task'])}: a small student",
+            "",
+            f"A `{pytorch_class(student)}` that {job}, {training} with xtremedistil.",
+        ]
+    )
+
+
+def _card_sizes(source: Source, exported: Exported, parameters: int) -> str:
+    config = source.student.encoder.config
+    rows = [
+        ("layers", config.num_hidden_layers),
+        ("hidden size", config.hidden_size),
+        ("attention heads", config.num_attention_heads),
+        ("parameters", f"{parameters:,}"),
+        ("size of the folder", f"{exported.bytes / 1e6:.1f} MB"),
+        ("longest row", f"{source.saved['seq_len']} word pieces"),
+    ]
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def _card_labels(source: Source) -> str:
+    return "## Labels\n\n" + ", ".join(f"`{label}`" for label in source.task.all_labels)
+
+
+def _card_scores(source: Source) -> str:
+    """Of teacher and student, if a report is there and is about these weights."""
+    path = os.path.join(source.model_dir, artefacts.REPORT)
+    rows: dict[str, ReportRow] = {}
+    if os.path.isfile(path):
+        rows = {row.name: row for row in read_report(path).rows}
+    own = rows.get(REPORT_NAMES.get(source.weights, ""))
+    if own is None:
+        return ""
+    shown = [("teacher", rows["teacher"])] if "teacher" in rows else []
+    shown.append(("this student", own))
+    lines = [f"| {name} | {100 * row.dev:.1f} | {100 * row.test:.1f} |" for name, row in shown]
+    head = [f"## Scores\n\n{own.metric} on the task's own files, in percent.\n", "| | dev | test |"]
+    return "\n".join([*head, "| --- | --- | --- |", *lines])
+
+
+def _card_use(source: Source) -> str:
+    if source.student.kind == "token_classification":
+        call = 'pipeline("token-classification", model="path/to/this/folder", aggregation_strategy="first")'
+        example, remark = '"John Smith lives in New York ."', _WORDS_REMARK
+    else:
+        call = 'pipeline("text-classification", model="path/to/this/folder")'
+        texts = '{"text": "the first text", "text_pair": "the second"}' if source.task.pairs else '"some text"'
+        example, remark = f"{texts}, truncation=True", "Longer texts are cut with `truncation=True`, and only then."
+    code = f"```python\nfrom transformers import pipeline\n\nstudent = {call}\nstudent({example})\n```"
+    return f"## Use\n\n{code}\n\n{remark}"
+
+
+_WORDS_REMARK = """\
+The student has learnt on words that were split before: put single spaces between words, and around punctuation as the
+task's files have them. Only the first piece of a word carries its label, so keep `aggregation_strategy="first"`. Longer
+texts are cut, unless the pipeline is given a `stride`."""
+
+
+def _card_origin(source: Source, exported: Exported) -> str:
+    teacher = source.saved.get("pt_teacher_checkpoint")
+    facts = [f"task: `{_base_name(source.saved['task'])}`", f"weights: `{source.weights}`"]
+    if teacher and not _is_baseline(source):
+        facts.insert(0, f"teacher: `{_base_name(teacher)}`, fine-tuned on the task")
+    facts.append(
+        f"compared with the Keras student on {exported.rows:,} rows: largest difference of a logit "
+        f"{exported.largest_difference:.1e}, {100 * exported.label_agreement:.2f} % of labels the same"
+    )
+    return "\n".join(["## How it was made\n", *(f"- {fact}" for fact in [*facts, *exported.remarks])])
+
+
+def _is_baseline(source: Source) -> bool:
+    return source.weights == artefacts.BASELINE_WEIGHTS
+
+
+def _base_name(path: str) -> str:
+    return os.path.basename(os.path.normpath(path))
