@@ -33,6 +33,7 @@ setup(
         "dev": [
             "pytest>=8",
             "ruff>=0.6",
+            "sacremoses",
             "tf2onnx>=1.17",
             "onnx",
             "onnxruntime",

@@ -210,3 +210,70 @@ def test_encode_words_equals_prefix_tokenisation_with_public_vocabularies(shared
     with open(shared_data / "data" / "wikiann-multi" / "dev.tsv", encoding="utf-8") as file:
         sentences = [line.split("\t")[0].split(" ") for line in file][::20]
     assert loaded.encode_words(sentences) == [by_prefixes(loaded, words) for words in sentences]
+
+
+# XLM, which splits words with sacremoses
+
+
+@pytest.fixture(scope="module")
+def xlm_folder(tmp_path_factory):
+    """Characters, and a few merges."""
+    pytest.importorskip("sacremoses", reason="the xlm extra is not installed")
+    folder = tmp_path_factory.mktemp("xlm")
+    letters = "abcdefghijklmnopqrstuvwxyz.,'0123456789"
+    merges = ["t h", "th e</w>", "r u", "ru n</w>", "l o", "lo n", "lon d"]
+    pieces = ["<s>", "</s>", "<pad>", "<unk>", *letters, *(f"{letter}</w>" for letter in letters)]
+    pieces += [merge.replace(" ", "") for merge in merges]
+    (folder / "vocab.json").write_text(json.dumps({piece: number for number, piece in enumerate(pieces)}))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
+    config = {"tokenizer_class": "XLMTokenizer", "lang2id": {"en": 0}, "id2lang": {"0": "en"}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return str(folder)
+
+
+def test_xlm_splits_words_and_saves(xlm_folder, tmp_path):
+    xlm = Tokenizer.load(xlm_folder)
+    words = "the run in London , 12".split()
+    assert xlm.encode_words([words]) == [by_prefixes(xlm, words)]
+    assert xlm.tokens(xlm.encode_words([["the", "run"]])[0][0]) == ["the</w>"]
+    xlm.save(tmp_path)
+    assert Tokenizer.load_saved(str(tmp_path)).fingerprint() == xlm.fingerprint()
+
+
+# Without transformers
+
+
+def test_saved_tokenizer_without_transformers_does_the_same(tokenizer, tmp_path):
+    from xtremedistil.tasks.fast_tokenizer import FastTokenizer
+
+    tokenizer.save(tmp_path)
+    saved = Tokenizer.load_saved(str(tmp_path))
+    assert isinstance(saved._hf, FastTokenizer)
+    assert saved.fingerprint() == tokenizer.fingerprint()
+    assert (saved.size, saved.pad_id, saved.room(9)) == (tokenizer.size, tokenizer.pad_id, tokenizer.room(9))
+    assert saved.encode_words([WORDS, BLANKS]) == tokenizer.encode_words([WORDS, BLANKS])
+    texts = ["the cat sat on the mat", "", " ".join(WORDS), "London [SEP] Paris"]
+    assert saved.encode_texts(texts, None, 7) == tokenizer.encode_texts(texts, None, 7)
+    if tokenizer._hf.sep_token:
+        assert saved.encode_texts(texts, texts[::-1], 9) == tokenizer.encode_texts(texts, texts[::-1], 9)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_vocabulary_without_transformers_does_the_same(public_folder, shared_data, name, tmp_path):
+    loaded = Tokenizer.load(public_folder(name))
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    loaded.save(folder)
+    lines = (shared_data / "data/wikiann-multi/test.tsv").read_text(encoding="utf-8").splitlines()[::10]
+    sentences = [line.split("\t")[0].split(" ") for line in lines]
+    for one, other in zip(
+        loaded.encode_flat(sentences), Tokenizer.load_saved(str(folder)).encode_flat(sentences), strict=True
+    ):
+        assert (one == other).all()
+
+
+def test_damaged_saved_tokenizer_is_refused(tokenizer, tmp_path):
+    tokenizer.save(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(InputError, match="tokenizer.json cannot be read .*Export the model folder again"):
+        Tokenizer.load_saved(str(tmp_path))

@@ -1,8 +1,11 @@
 """The student as an ONNX graph of fused operators (domain com.microsoft), built straight from its weights.
 
-Each layer is a product for queries, keys and values together, MultiHeadAttention, SkipLayerNormalization, a product
-with Gelu, and another SkipLayerNormalization; the biases ride along in these. In int8, products are
-DynamicQuantizeMatMul: weights in 8 bits with a scale for each column, activations in 8 bits with one for each call.
+Each layer is a product for queries, keys and values together, MultiHeadAttention, Sum and LayerNormalization, a product
+with BiasGelu, and again Sum and LayerNormalization. In int8, products are DynamicQuantizeMatMul, which adds the bias
+too: weights in 8 bits with a scale for each column, activations in 8 bits with one for each call.
+
+Sum and LayerNormalization do what SkipLayerNormalization does, six times faster on a CPU (ONNX Runtime 1.31, 1,024
+rows of 384, one thread: 0.32 against 2.0 ms). With Add instead of Sum, ONNX Runtime would make the slow one of the two.
 
 Axes: B batch, S positions, E width of embeddings, H hidden, L labels.
 """
@@ -19,8 +22,9 @@ from xtremedistil.export.encoder_weights import Layer, Linear, Norm, StudentWeig
 
 OPSET = 17  # the first with LayerNormalization
 FUSED = "com.microsoft"
-# Hugging Face's names of activations and the fused operators that take a bias along.
-GELUS = {"gelu": "BiasGelu", "gelu_new": "FastGelu", "gelu_fast": "FastGelu", "gelu_pytorch_tanh": "FastGelu"}
+# Hugging Face's names of activations, and the operators without and with a bias.
+_TANH_GELU = ("FastGelu", "FastGelu")
+GELUS = {"gelu": ("Gelu", "BiasGelu"), **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh"), _TANH_GELU)}
 OTHER_ACTIVATIONS = {"relu": "Relu"}
 EMBEDDINGS = "embeddings"
 
@@ -47,7 +51,7 @@ def build_graph(
         state = _layer(graph, f"layer_{number}", layer, state, student)
     if student.kind == "sequence_classification":
         state = _first_state(graph, state)
-    graph.linear(state, student.classifier, "classifier", output="logits")
+    graph.linear(state, student.classifier, "classifier", "logits")
     return graph.model(student, notes or {})
 
 
@@ -72,7 +76,7 @@ def _embed(graph: "_Graph", student: StudentWeights) -> str:
     else:
         state = _embed_in_32_bits(graph, student)
     if student.embedding_projection:
-        state = graph.linear(state, student.embedding_projection, "embedding_projection")
+        state = graph.linear(state, student.embedding_projection, "embedding_projection", "embeddings/projected")
     return state
 
 
@@ -84,7 +88,7 @@ def _embed_in_32_bits(graph: "_Graph", student: StudentWeights) -> str:
         graph.constant("embeddings/words", student.words),
         graph.constant("embeddings/positions", student.positions),
         *(types or [""]),
-        *graph.norm("embeddings", student.embedding_norm),
+        *graph.norm_weights(student.embedding_norm, "embeddings"),
     ]
     if student.first_position is not None:
         inputs += ["", _places_behind_padding(graph, student.first_position)]
@@ -105,9 +109,7 @@ def _embed_in_8_bits(graph: "_Graph", student: StudentWeights) -> str:
         table = graph.constant("embeddings/types", student.types)
         types = graph.node("Gather", [table, "token_type_ids"], "embeddings/type")
         state = graph.node("Add", [state, types], "embeddings/typed")
-    norm = student.embedding_norm
-    epsilon = {"epsilon": norm.epsilon, "axis": -1}
-    return graph.node("LayerNormalization", [state, *graph.norm("embeddings", norm)], "embeddings", epsilon)
+    return graph.norm(state, student.embedding_norm, "embeddings")
 
 
 def _position_rows(graph: "_Graph", student: StudentWeights) -> str:
@@ -142,27 +144,28 @@ def _layer(graph: "_Graph", place: str, layer: Layer, state: str, student: Stude
 def _attention(graph: "_Graph", place: str, layer: Layer, state: str, num_heads: int) -> str:
     parts = (layer.query, layer.key, layer.value)
     kernel = np.concatenate([part.kernel for part in parts], axis=1)
-    bias = np.concatenate([part.bias for part in parts])
-    packed = graph.product(state, kernel, f"{place}/attention")
+    linear = Linear(kernel, np.concatenate([part.bias for part in parts]))
+    packed, *bias = graph.terms(state, linear, f"{place}/attention")
     names = [f"{place}/{name}" for name in ("query", "key", "value")]
     graph.node("Split", [packed], names[0], {"axis": -1}, more_outputs=names[1:])
-    inputs = [*names, graph.constant(f"{place}/attention/bias", bias), "attention_mask"]
+    inputs = [*names, *(bias or [""]), "attention_mask"]
     return graph.node("MultiHeadAttention", inputs, f"{place}/attended", {"num_heads": num_heads}, FUSED)
 
 
 def _add_and_norm(graph: "_Graph", place: str, inner: str, linear: Linear, skipped: str, norm: Norm) -> str:
     """LayerNorm(inner @ kernel + bias + skipped)."""
-    product = graph.product(inner, linear.kernel, place)
-    inputs = [product, skipped, *graph.norm(place, norm), graph.constant(f"{place}/bias", linear.bias)]
-    return graph.node("SkipLayerNormalization", inputs, f"{place}/normed", {"epsilon": norm.epsilon}, FUSED)
+    total = graph.node("Sum", [*graph.terms(inner, linear, place), skipped], f"{place}/total")
+    return graph.norm(total, norm, place)
 
 
 def _activated(graph: "_Graph", place: str, state: str, linear: Linear, activation: str) -> str:
     if activation in OTHER_ACTIVATIONS:
-        return graph.node(OTHER_ACTIVATIONS[activation], [graph.linear(state, linear, place)], f"{place}/activated")
-    product = graph.product(state, linear.kernel, place)
-    bias = graph.constant(f"{place}/bias", linear.bias)
-    return graph.node(GELUS[activation], [product, bias], f"{place}/activated", domain=FUSED)
+        return graph.node(
+            OTHER_ACTIVATIONS[activation], [graph.linear(state, linear, place, f"{place}/sum")], f"{place}/activated"
+        )
+    terms = graph.terms(state, linear, place)
+    kind = GELUS[activation][len(terms) - 1]
+    return graph.node(kind, terms, f"{place}/activated", domain=FUSED)
 
 
 class _Graph:
@@ -191,25 +194,33 @@ class _Graph:
         self._nodes.append(helper.make_node(kind, inputs, outputs, name, domain=domain, **(attributes or {})))
         return name
 
-    def norm(self, place: str, norm: Norm) -> list[str]:
+    def norm_weights(self, norm: Norm, place: str) -> list[str]:
         return [self.constant(f"{place}/gamma", norm.gamma), self.constant(f"{place}/beta", norm.beta)]
 
-    def linear(self, state: str, linear: Linear, place: str, output: str = "") -> str:
-        product = self.product(state, linear.kernel, place)
-        return self.node("Add", [product, self.constant(f"{place}/bias", linear.bias)], output or f"{place}/sum")
+    def norm(self, state: str, norm: Norm, place: str) -> str:
+        attributes = {"epsilon": norm.epsilon, "axis": -1}
+        return self.node("LayerNormalization", [state, *self.norm_weights(norm, place)], f"{place}/normed", attributes)
 
-    def product(self, state: str, kernel: np.ndarray, place: str) -> str:
-        """state @ kernel, in 8 bits if `place` is among those."""
+    def linear(self, state: str, linear: Linear, place: str, output: str) -> str:
+        """state @ kernel + bias."""
+        terms = self.terms(state, linear, place)
+        return self.node("Sum", terms, output)
+
+    def terms(self, state: str, linear: Linear, place: str) -> list[str]:
+        """What state @ kernel + bias is the sum of: product and bias; in 8 bits the product has the bias in it."""
+        bias = self.constant(f"{place}/bias", linear.bias)
         name = f"{place}/product"
         if place not in self.quantized:
-            return self.node("MatMul", [state, self.constant(f"{place}/kernel", kernel)], name)
-        scales = np.maximum(np.abs(kernel).max(axis=0), 1e-12) / self._largest
+            return [self.node("MatMul", [state, self.constant(f"{place}/kernel", linear.kernel)], name), bias]
+        scales = np.maximum(np.abs(linear.kernel).max(axis=0), 1e-12) / self._largest
         inputs = [
             state,
-            self.constant(f"{place}/kernel", np.rint(kernel / scales).astype(np.int8)),
+            self.constant(f"{place}/kernel", np.rint(linear.kernel / scales).astype(np.int8)),
             self.constant(f"{place}/scales", scales.astype(np.float32)),
+            "",  # the zero point of the weights is 0
+            bias,
         ]
-        return self.node("DynamicQuantizeMatMul", inputs, name, domain=FUSED)
+        return [self.node("DynamicQuantizeMatMul", inputs, name, domain=FUSED)]
 
     def model(self, student: StudentWeights, notes: dict) -> onnx.ModelProto:
         shape = ["batch", "sequence"]
