@@ -14,8 +14,12 @@ Arrays = dict[str, np.ndarray]
 
 def padded_width(features: Features, rows: np.ndarray) -> int:
     """Positions that `rows` are padded to: of few sizes, and never more than the longest row of all has."""
-    longest = int(features.lengths[rows].max())
-    return min(-(-longest // WIDTH_STEP) * WIDTH_STEP, int(features.lengths.max()))
+    return min(-(-longest(features, rows) // WIDTH_STEP) * WIDTH_STEP, int(features.lengths.max()))
+
+
+def longest(features: Features, rows: np.ndarray) -> int:
+    """Positions of the longest of `rows`: no padding at all if they are of one length."""
+    return int(features.lengths[rows].max())
 
 
 def positions(features: Features, rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
