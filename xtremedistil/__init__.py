@@ -13,6 +13,7 @@ _HOME = {
     "TokenClassification": "xtremedistil.tasks",
     "distil": "xtremedistil.distillation.distil",
     "export_onnx": "xtremedistil.export.onnx_files",
+    "export_saved_model": "xtremedistil.export.saved_model",
     "load_predictor": "xtremedistil.inference",
     "load_student": "xtremedistil.models.restored",
     "losses": "xtremedistil.distillation",
