@@ -510,7 +510,7 @@ def test_full_disk_in_the_middle_of_a_run_keeps_every_checkpoint(
 def test_full_disk_while_teacher_outputs_are_written_is_refused(
     distilled, tagging, run_command, eagerly, monkeypatch, tmp_path
 ):
-    flags = tagging.flags(tmp_path / "m", teacher_model_dir=distilled / "teacher")
+    flags = tagging.flags(tmp_path / "m", teacher_model_dir=distilled / "teacher", targets_dir=tmp_path / "targets")
     monkeypatch.setattr(np.lib.format, "open_memmap", no_space)
     refuse(run_command("distil", *flags), "No space left on device")
     assert not [name for name in contents(tmp_path / "m") if name.startswith("model-stage")]

@@ -49,7 +49,8 @@ def copy(distilled, tmp_path) -> Path:
 def test_distil_writes_exactly_these_files(distilled):
     student = set(contents(distilled / "student"))
     assert student == RESULTS | STAGE_FILES | TOKENIZER_FILES | BASELINE_FILES
-    assert set(contents(distilled / "teacher")) == TEACHER_FILES
+    teacher = {name for name in contents(distilled / "teacher") if not name.startswith("teacher-targets/")}
+    assert teacher == TEACHER_FILES
 
 
 def test_distil_leaves_frozen_embeddings_as_reduced_and_out_of_the_weight_file(distilled):
@@ -413,3 +414,26 @@ def test_multi_worker_run_of_one_worker_equals_one_device(distilled, tagging, tm
     for part in theirs:
         for name, array in theirs[part].items():
             np.testing.assert_allclose(ours[part][name], array, atol=1e-5, err_msg=name)
+
+
+# The teacher's outputs
+
+
+def test_another_student_asks_the_teacher_nothing_that_it_has_said(distilled, tagging, eagerly, run_command, tmp_path):
+    flags = tagging.flags(tmp_path / "m", teacher_model_dir=distilled / "teacher", num_hidden_layers=2, seed=5)
+    outcome = run_command("distil", *flags)
+    assert outcome.code == 0
+    assert "teacher: read from" in outcome.err
+    assert "teacher's outputs (" not in outcome.err
+
+
+def test_live_targets_need_no_disk_and_end_alike(distilled, tagging, eagerly, run_command, tmp_path):
+    scores = {}
+    for targets in ("cache", "live"):
+        folder = tmp_path / targets
+        places = {"teacher_model_dir": distilled / "teacher", "targets_dir": folder / "t"}
+        assert run_command("distil", *tagging.flags(folder, targets=targets, **places)).code == 0
+        scores[targets] = [entry["score"] for entry in json.loads((folder / "report.json").read_text())["stages"]]
+        kept = {path.parent.name for path in (folder / "t").rglob("targets.json")}
+        assert kept == ({"chunk-0", "held-out"} if targets == "cache" else set())
+    np.testing.assert_allclose(scores["live"][0], scores["cache"][0], rtol=1e-2)

@@ -12,7 +12,7 @@ from xtremedistil.training.batches import TrainingBatches, epoch_order, split
 
 tf = pytest.importorskip("tensorflow")
 
-from xtremedistil.distillation.targets import compute_targets  # noqa: E402
+from xtremedistil.distillation.targets import LiveTargets, compute_targets  # noqa: E402
 from xtremedistil.models.families import FAMILIES  # noqa: E402
 from xtremedistil.models.teacher import build_teacher  # noqa: E402
 from xtremedistil.training.dropout import SeededDropout, seed_dropout  # noqa: E402
@@ -345,7 +345,14 @@ def teacher(tiny_encoders):
 def targets_of(model, features: Features, folder, key: str = "a"):
     seen = []
     targets = compute_targets(
-        model, features, NAMES, str(folder), pad_id=0, batch_size=4, key=key, progress=lambda *done: seen.append(done)
+        lambda names: model,
+        features,
+        NAMES,
+        str(folder),
+        pad_id=0,
+        batch_size=4,
+        key=key,
+        progress=lambda *done: seen.append(done),
     )
     return targets, seen
 
@@ -398,6 +405,45 @@ def test_targets_of_another_teacher_are_computed_again(teacher, tmp_path):
     assert targets_of(model, features, tmp_path, key="b")[1] == [(4, 5), (5, 5)]
 
 
+def test_targets_of_other_layers_join_those_that_are_there(teacher, tmp_path):
+    features, asked, build = toy_features(5), [], teacher("token_classification")
+
+    def model_of(names):
+        asked.append(list(names))
+        return build.feature_model(names)
+
+    for names in (["logits"], ["logits", "hidden_states_1"], ["hidden_states_1"]):
+        arguments = {"pad_id": 0, "batch_size": 4, "key": "a", "progress": lambda *done: None}
+        targets = compute_targets(model_of, features, names, str(tmp_path), **arguments)
+        assert list(targets.arrays) == names
+    assert asked == [["logits"], ["hidden_states_1"]]
+
+
+def test_damaged_targets_are_computed_again(teacher, tmp_path):
+    features = toy_features(5)
+    model = teacher("token_classification").feature_model(NAMES)
+    first, _ = targets_of(model, features, tmp_path)
+    expected = first(np.arange(5), 16)
+    with open(tmp_path / "logits.npy", "r+b") as file:
+        file.seek(-4, 2)
+        file.write(b"\x7f\x7f\x7f\x7f")
+    second, seen = targets_of(model, features, tmp_path)
+    assert seen[-1] == (5, 5)
+    np.testing.assert_array_equal(second(np.arange(5), 16)["teacher_logits"], expected["teacher_logits"])
+
+
+def test_live_targets_equal_those_on_disk(teacher, tmp_path):
+    features, built = toy_features(9), teacher("token_classification")
+    model = built.feature_model(NAMES)
+    stored, _ = targets_of(model, features, tmp_path)
+    rows, width = np.array([7, 0, 3]), 16
+    live, real = LiveTargets(model, features, NAMES, 0)(rows, width), features.lengths[rows]
+    for name, array in stored(rows, width).items():
+        for place, length in enumerate(real):
+            part = (slice(None), slice(length), slice(length)) if "attentions" in name else (slice(length),)
+            np.testing.assert_allclose(live[name][place][part], array[place][part], atol=3e-3)
+
+
 def test_targets_that_were_not_finished_are_computed_again(teacher, tmp_path):
     features = toy_features(5)
     model = teacher("token_classification").feature_model(NAMES)
@@ -406,5 +452,14 @@ def test_targets_that_were_not_finished_are_computed_again(teacher, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compute_targets(model, features, NAMES, str(tmp_path), pad_id=0, batch_size=4, key="a", progress=stopped)
+        compute_targets(
+            lambda names: model,
+            features,
+            NAMES,
+            str(tmp_path),
+            pad_id=0,
+            batch_size=4,
+            key="a",
+            progress=stopped,
+        )
     assert targets_of(model, features, tmp_path)[1] == [(4, 5), (5, 5)]

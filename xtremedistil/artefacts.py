@@ -257,4 +257,3 @@ def remove_run(folder: str) -> None:
     """Removes what a run wrote into `folder`; the fine-tuned teacher stays, it has a record of its own."""
     for name in _run_files(folder):
         os.remove(os.path.join(folder, name))
-    shutil.rmtree(os.path.join(folder, TARGETS), ignore_errors=True)

@@ -76,6 +76,17 @@ class DistilConfig:
     teacher_epochs: int | None = flag(None, "most epochs of the teacher's tuning; by default ft_epochs")
     distil_epochs: int = flag(500, "most epochs of each stage on the transfer set")
     distil_chunk_size: int = flag(100000, "transfer rows whose teacher targets are held at a time")
+    targets: str = flag(
+        "auto",
+        "the teacher's outputs: cache, computed once and kept; live, computed in every epoch; auto, as the disk allows",
+        choices=("auto", "cache", "live"),
+    )
+    targets_dir: str | None = flag(
+        None, "folder for them, shared by runs with other students; by default teacher-targets in teacher_model_dir"
+    )
+    targets_precision: str = flag(
+        "float16", "how hidden states and attention maps are kept on disk", choices=("float16", "float32")
+    )
     patience: int = flag(5, "epochs (and chunks) without a better score before a stage ends")
     learning_rate: float | str = flag(
         "auto", "peak rate of the logit stages; auto: 3e-5 for a pre-trained student, 1e-3 for one from scratch"

@@ -1,19 +1,21 @@
 """Everything that a run reads: the task's files and the transfer file, encoded once."""
 
+import hashlib
+import json
 import os
+import tempfile
 from dataclasses import dataclass
 
-import numpy as np
-
-from xtremedistil.artefacts import fingerprint
+from xtremedistil.artefacts import TARGETS, fingerprint
 from xtremedistil.config import DistilConfig
+from xtremedistil.distillation.transfer_rows import TransferRows, open_transfer_rows, write_transfer_rows
 from xtremedistil.tasks import Task, open_task
-from xtremedistil.tasks.features import Features, LabelledSet
+from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.files import find_file
 from xtremedistil.tasks.tagging import pseudo_labels_of
 from xtremedistil.tasks.tokenizer import Tokenizer
 
-HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
+KEY_LETTERS = 16  # of a fingerprint, in folder names
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,7 @@ class Corpus:
     """A task's sets and, for distillation, the transfer set.
 
     Fields:
-        transfer: rows that are trained on; held_out: rows of the transfer set that are not, for the loss that decides
-            when the representation stage ends. None without a transfer file.
+        transfer: rows of the transfer set, on disk. store: the folder of these and of the teacher's outputs.
     """
 
     task: Task
@@ -30,19 +31,20 @@ class Corpus:
     train: LabelledSet
     dev: LabelledSet
     test: LabelledSet
-    transfer: Features | None = None
-    held_out: Features | None = None
+    transfer: TransferRows
+    store: str
 
 
-def read_corpus(config: DistilConfig, tokenizer: Tokenizer) -> Corpus:
-    """Reads and encodes all files of a distillation; a fault in any of them shows here, before any model is built."""
+def read_corpus(config: DistilConfig, tokenizer: Tokenizer, store: str) -> Corpus:
+    """Reads and encodes all files of a distillation; a fault in any of them shows here, before any model is built.
+
+    Args:
+        store: folder for the transfer set (`store_of`).
+    """
     pseudo = pseudo_labels_of(tokenizer) if config.legacy and config.do_NER else ()
     task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise, pseudo_labels=pseudo)
     sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len, config.legacy)
-    rows = task.read(config.transfer_file, labelled=False)
-    encoded = task.encode(rows, tokenizer, config.seq_len, legacy=config.legacy)
-    transfer, held_out = hold_out(encoded, config.seed)
-    return Corpus(task, tokenizer, *sets, transfer, held_out)
+    return Corpus(task, tokenizer, *sets, _transfer_rows(config, task, tokenizer, store), store)
 
 
 def read_labelled_sets(task: Task, folder: str, tokenizer: Tokenizer, seq_len: int, legacy: bool) -> list[LabelledSet]:
@@ -54,13 +56,46 @@ def read_labelled_sets(task: Task, folder: str, tokenizer: Tokenizer, seq_len: i
     return sets
 
 
-def hold_out(features: Features, seed: int) -> tuple[Features, Features]:
-    """Splits rows into those to train on, in a seeded order, and a held-out slice (a tenth, at most 1,000)."""
-    order = np.random.default_rng([seed, 0]).permutation(len(features))
-    count = min(MOST_HELD_OUT, max(1, int(HELD_OUT_SHARE * len(order))))
-    # A single row has to serve as both.
-    kept = order[count:] if len(order) > count else order
-    return features.take(kept), features.take(order[:count])
+def _transfer_rows(config: DistilConfig, task: Task, tokenizer: Tokenizer, store: str) -> TransferRows:
+    """The encoded transfer set in `store`, written there if it is not yet; a faulty file leaves nothing behind."""
+    folder = os.path.join(store, "rows")
+    if os.path.isdir(folder):
+        return open_transfer_rows(folder)
+    examples = task.iter_unlabelled(config.transfer_file)
+    with tempfile.TemporaryDirectory(dir=_disk_of(store)) as partial:
+        write_transfer_rows(
+            partial,
+            task,
+            examples,
+            tokenizer,
+            config.seq_len,
+            chunk_size=config.distil_chunk_size,
+            seed=config.seed,
+            legacy=config.legacy,
+        )
+        os.makedirs(store, exist_ok=True)
+        os.chmod(partial, 0o755)  # temporary folders are for their owner alone
+        os.rename(partial, folder)
+        os.makedirs(partial)  # to be removed
+    return open_transfer_rows(folder)
+
+
+def _disk_of(folder: str) -> str:
+    """The nearest folder above that exists: on the same disk, so that what is written there can be moved."""
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(os.path.abspath(folder))
+    return folder
+
+
+def store_of(config: DistilConfig, tokenizer: Tokenizer) -> str:
+    """The folder of a transfer set's rows and of what teachers say of them, below `targets_dir`.
+
+    Its name is made of all that decides the rows, so that runs with other students, or other teachers, find them.
+    """
+    parts = [fingerprint(find_file(config.transfer_file)), tokenizer.fingerprint()]
+    parts += [config.seq_len, config.do_NER, config.do_pairwise, config.legacy, config.distil_chunk_size, config.seed]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:KEY_LETTERS]
+    return os.path.join(config.targets_dir or os.path.join(config.teacher_model_dir, TARGETS), key)
 
 
 def data_fingerprint(config: DistilConfig) -> dict[str, str]:

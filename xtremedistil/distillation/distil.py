@@ -8,7 +8,6 @@ stage's checkpoint, which counts when both its weights and its history are there
 import contextlib
 import dataclasses
 import os
-import shutil
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,10 +18,13 @@ from xtremedistil.config import DistilConfig, resolve
 from xtremedistil.distillation.checkpoints import once
 from xtremedistil.distillation.corpus import data_fingerprint
 from xtremedistil.distillation.initial_student import InitialStudent, initial_student
+from xtremedistil.distillation.layer_map import configured_matches
 from xtremedistil.distillation.on_labels import fit_on_labels
 from xtremedistil.distillation.setting import Setting, open_setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name, plan_stages
-from xtremedistil.distillation.transfer import TargetSource, TransferFit
+from xtremedistil.distillation.target_size import megabytes, settle_targets, target_size
+from xtremedistil.distillation.target_source import TargetSource
+from xtremedistil.distillation.transfer import TransferFit
 from xtremedistil.distillation.tuned_teacher import TunedTeacher, tuned_teacher
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.reporting.progress import Progress, clock
@@ -33,7 +35,7 @@ from xtremedistil.training.strategy import seed_everything, set_precision, stage
 from xtremedistil.validation import check_distil
 from xtremedistil.weights import save_weights
 
-NOT_SETTINGS = ("model_dir", "teacher_model_dir", "overwrite", "dry_run", "verbose", "baseline")
+NOT_SETTINGS = ("model_dir", "teacher_model_dir", "targets_dir", "overwrite", "dry_run", "verbose", "baseline")
 PATHS = ("task", "transfer_file", "pt_teacher_checkpoint", "pt_student_checkpoint")
 BASELINE_PLACE = 99  # in the plan, for seeds: behind every stage
 FORMAT_VERSION = 2  # of the model folder; the original's has none
@@ -82,6 +84,11 @@ def _finished_report(config: DistilConfig) -> Report | None:
     return report
 
 
+POLICIES = {
+    "cache": "teacher's outputs: {all} on disk, for other students too",
+    "chunks": "teacher's outputs: at most {most} on disk at a time",
+    "live": "teacher's outputs: none on disk; the teacher runs in every epoch",
+}
 TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # rows of the report
 
 
@@ -138,7 +145,7 @@ def _baseline(setting: Setting, teacher: TunedTeacher, report: Report) -> None:
 
 def _run_stages(setting: Setting, teacher: TunedTeacher, student: InitialStudent, report: Report) -> int:
     """Runs the plan; returns the number of the best stage, whose weights are in place."""
-    source = TargetSource(setting, teacher)
+    source = _target_source(setting, teacher, student)
     stages = plan_stages(setting.config, list(student.trainable_blocks))
     weights = [variable for variables in student.saved_parts.values() for variable in variables]
     best_score, best_stage, best = -np.inf, 0, []
@@ -156,6 +163,25 @@ def _run_stages(setting: Setting, teacher: TunedTeacher, student: InitialStudent
     for variable, value in zip(weights, best, strict=True):
         variable.assign(value)
     return best_stage
+
+
+def _target_source(setting: Setting, teacher: TunedTeacher, student: InitialStudent) -> TargetSource:
+    """Says what the teacher's outputs will take, and decides how they are kept."""
+    config, corpus, encoder = setting.config, setting.corpus, teacher.teacher.encoder
+    layers = student.student.encoder.config.num_hidden_layers
+    names = {match.teacher_name for match in configured_matches(config, encoder.config.num_hidden_layers, layers)}
+    size = target_size(
+        corpus.transfer,
+        sorted(names),
+        labels=teacher.teacher.head.units,
+        tagging=corpus.task.kind == "token_classification",
+        hidden_size=encoder.config.hidden_size,
+        heads=encoder.config.num_attention_heads,
+        precision=config.targets_precision,
+    )
+    policy = settle_targets(config.targets, size, corpus.store)
+    setting.progress.say(POLICIES[policy].format(all=megabytes(size.everything), most=megabytes(size.at_a_time)))
+    return TargetSource(setting, teacher, policy)
 
 
 def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: TargetSource) -> dict:
@@ -180,7 +206,7 @@ def _fit_on_labels(setting: Setting, student: InitialStudent, unfrozen: Sequence
 
 
 def _most_steps(setting: Setting, stage: Stage) -> int:
-    rows = len(setting.corpus.transfer) if stage.on_transfer_set else len(setting.corpus.train.features)
+    rows = setting.corpus.transfer.rows if stage.on_transfer_set else len(setting.corpus.train.features)
     return stage.epochs * -(-rows // setting.global_batch(stage.batch_size))
 
 
@@ -216,7 +242,6 @@ def _save(setting: Setting, student: InitialStudent, report: Report) -> None:
     save_weights(setting.path(artefacts.STUDENT_WEIGHTS), student.saved_parts)
     artefacts.write_json(setting.path(artefacts.REPORT), report.to_dict())
     artefacts.write_json(setting.path(artefacts.CONFIG), saved_config(setting, student))
-    shutil.rmtree(setting.path(artefacts.TARGETS), ignore_errors=True)
     chosen_on = "test (--legacy)" if config.legacy else "dev"
     setting.progress.say(f"Stage {report.best_stage} was best on {chosen_on}; the student is in {config.model_dir}.")
 

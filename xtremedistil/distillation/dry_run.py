@@ -1,20 +1,19 @@
 """`--dry-run`: the plan, the sizes, and what it will take, without TensorFlow."""
 
 import dataclasses
+import os
+import tempfile
 from dataclasses import dataclass
-
-import numpy as np
 
 from xtremedistil.config import DistilConfig, resolve
 from xtremedistil.distillation.corpus import Corpus, read_corpus
 from xtremedistil.distillation.layer_map import Match, configured_matches
 from xtremedistil.distillation.stages import Stage, plan_stages
+from xtremedistil.distillation.target_size import TargetSize, target_size
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.shapes import EncoderShape, encoder_shape
 from xtremedistil.reporting.report import aligned
 from xtremedistil.tasks.tokenizer import Tokenizer
-
-STATE_BYTES, LOGIT_BYTES = 2, 4  # float16, float32; see targets.py
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class DryRun:
     """What a distillation would do.
 
     Fields:
-        steps: at most, of each stage. target_bytes: most that the teacher's outputs take on disk at a time.
+        steps: at most, of each stage.
     """
 
     config: DistilConfig
@@ -34,26 +33,22 @@ class DryRun:
 
     @property
     def steps(self) -> list[int]:
-        transfer, train = len(self.corpus.transfer), len(self.corpus.train.features)
+        transfer, train = self.corpus.transfer.rows, len(self.corpus.train.features)
         rows = [transfer if stage.on_transfer_set else train for stage in self.stages]
         return [stage.epochs * -(-count // stage.batch_size) for count, stage in zip(rows, self.stages, strict=True)]
 
     @property
-    def target_bytes(self) -> int:
-        """States and maps of a chunk go when it is done; those of the held-out rows and all logits stay to the end."""
-        transfer, held_out = self.corpus.transfer.lengths, self.corpus.held_out.lengths
-        chunk = transfer[: self.config.distil_chunk_size]
-        return self._states(chunk) + self._states(held_out) + self._logits(transfer) + self._logits(held_out)
-
-    def _logits(self, lengths: np.ndarray) -> int:
-        entries = lengths.sum() if self.corpus.task.kind == "token_classification" else len(lengths)
-        return int(entries) * len(self.corpus.task.all_labels) * LOGIT_BYTES
-
-    def _states(self, lengths: np.ndarray) -> int:
-        states = sum(match.feature == "hidden_states" for match in self.matches)
-        maps = len(self.matches) - states
-        pairs = int((lengths.astype(np.int64) ** 2).sum()) * maps * self.teacher.num_attention_heads
-        return (int(lengths.sum()) * states * self.teacher.hidden_size + pairs) * STATE_BYTES
+    def size(self) -> TargetSize:
+        """Of the teacher's outputs on disk."""
+        return target_size(
+            self.corpus.transfer,
+            sorted({match.teacher_name for match in self.matches}),
+            labels=len(self.corpus.task.all_labels),
+            tagging=self.corpus.task.kind == "token_classification",
+            hidden_size=self.teacher.hidden_size,
+            heads=self.teacher.num_attention_heads,
+            precision=self.config.targets_precision,
+        )
 
     def __str__(self) -> str:
         lines = [["stage", "objective", "trained", "epochs", "rate", "batch", "steps"]]
@@ -63,6 +58,7 @@ class DryRun:
             lines.append([str(stage.number), stage.objective, trained, *numbers])
         pairs = ", ".join(f"{m.feature} {m.teacher} -> {m.student} (x {m.weight:g})" for m in self.matches)
         transfer = self.corpus.transfer
+        mean = sum(transfer.positions.values()) / (transfer.rows + transfer.held_out_rows)
         return "\n".join(
             [
                 aligned(lines),
@@ -70,9 +66,10 @@ class DryRun:
                 f"matched in stage 1, teacher -> student: {pairs}",
                 f"teacher {_describe(self.teacher)}",
                 f"student {_describe(self.student)}",
-                f"rows: train {len(self.corpus.train.features):,}, transfer {len(transfer):,} "
-                f"(mean length {transfer.lengths.mean():.1f} pieces), held out {len(self.corpus.held_out):,}",
-                f"teacher's outputs on disk: {self.target_bytes / 1e6:,.1f} MB",
+                f"rows: train {len(self.corpus.train.features):,}, transfer {transfer.rows:,} "
+                f"(mean length {mean:.1f} pieces), held out {transfer.held_out_rows:,}",
+                f"teacher's outputs on disk: {self.size.everything / 1e6:,.1f} MB, or "
+                f"{self.size.at_a_time / 1e6:,.1f} MB at a time",
             ]
         )
 
@@ -84,7 +81,8 @@ def dry_run(config: DistilConfig) -> DryRun:
         InputError: a file cannot be used.
     """
     config = resolve(config)
-    corpus = read_corpus(config, Tokenizer.load(config.pt_teacher_checkpoint))
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = read_corpus(config, Tokenizer.load(config.pt_teacher_checkpoint), os.path.join(folder, "store"))
     teacher = encoder_shape(read_config(config.pt_teacher_checkpoint), config.pt_teacher_checkpoint)
     student = _student_shape(config, corpus)
     blocks = ["student", "head"] + (["dense"] if student.hidden_size < teacher.hidden_size else [])

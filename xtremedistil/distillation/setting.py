@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from xtremedistil.config import DistilConfig
-from xtremedistil.distillation.corpus import Corpus, read_corpus
+from xtremedistil.distillation.corpus import Corpus, read_corpus, store_of
 from xtremedistil.distillation.on_labels import LabelFit
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.scoring import Scorer
@@ -61,6 +61,6 @@ def open_setting(config: DistilConfig) -> Setting:
         InputError: a file cannot be used, or the devices cannot be reached.
     """
     tokenizer = Tokenizer.load(config.pt_teacher_checkpoint)
-    corpus = read_corpus(config, tokenizer)
+    corpus = read_corpus(config, tokenizer, store_of(config, tokenizer))
     scorer = Scorer(corpus.task, tokenizer.pad_id, config.teacher_batch_size, config.legacy)
     return Setting(config, corpus, scorer, make_strategy(config.strategy, config.tpu), Progress())

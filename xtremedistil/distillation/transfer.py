@@ -1,13 +1,10 @@
 """Stages on the transfer set: chunk by chunk, towards the teacher's states or logits."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
-from xtremedistil.artefacts import TARGETS
 from xtremedistil.distillation.checkpoints import once, optimizer_parts
 from xtremedistil.distillation.initial_student import InitialStudent
 from xtremedistil.distillation.layer_map import Match, configured_matches
@@ -21,53 +18,15 @@ from xtremedistil.distillation.objectives import (
 )
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name
-from xtremedistil.distillation.targets import Targets, compute_targets, keep_only
+from xtremedistil.distillation.target_source import TargetSource
+from xtremedistil.distillation.targets import LiveTargets, Targets
 from xtremedistil.distillation.tuned_teacher import TunedTeacher
-from xtremedistil.tasks.features import Features
 from xtremedistil.tasks.padding import INPUT_NAMES
 from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.loop import History, Loss, Objective, Trainer, fit
 from xtremedistil.training.strategy import stage_seed
 
-
-@dataclass(frozen=True)
-class TargetSource:
-    """Teacher outputs of parts of the transfer set, computed when first asked for."""
-
-    setting: Setting
-    teacher: TunedTeacher
-
-    def chunk(self, start: int, names: Sequence[str]) -> Targets:
-        """Of the chunk that begins with row `start`."""
-        transfer = self.setting.corpus.transfer
-        end = min(start + self.setting.config.distil_chunk_size, len(transfer))
-        return self._of(transfer.take(np.arange(start, end)), f"chunk-{start}", names)
-
-    def held_out(self, names: Sequence[str]) -> Targets:
-        return self._of(self.setting.corpus.held_out, "held-out", names)
-
-    def drop_states(self, start: int) -> None:
-        """Frees the disk of a finished chunk's states and maps; logits are read by later stages too."""
-        keep_only(self._folder(f"chunk-{start}"), ["logits"])
-
-    def _folder(self, name: str) -> str:
-        return os.path.join(self.setting.path(TARGETS), name)
-
-    def _of(self, rows: Features, name: str, names: Sequence[str]) -> Targets:
-        # Logits always: the logit stages follow, and the teacher has run anyway.
-        wanted = sorted({"logits", *names})
-        setting = self.setting
-        targets = compute_targets(
-            self.teacher.teacher.feature_model(wanted),
-            rows,
-            wanted,
-            self._folder(name),
-            pad_id=setting.pad_id,
-            batch_size=setting.config.teacher_batch_size,
-            key=f"teacher {self.teacher.key}, rows {rows.fingerprint()}",
-            progress=setting.progress.count(f"teacher's outputs ({name})"),
-        )
-        return targets.select(names)
+HELD_OUT_BATCH = 64
 
 
 class TransferFit:
@@ -88,7 +47,7 @@ class TransferFit:
         self.variables = [variable for block in blocks for variable in block]
         recipe = setting.recipe(stage.learning_rate, stage.epochs, stage.number)
         self._trainer = Trainer(self._model, self.variables, self._objective, setting.strategy, recipe)
-        if len(setting.corpus.transfer) > setting.config.distil_chunk_size:
+        if len(setting.corpus.transfer.starts) > 1:
             self.parts |= optimizer_parts(self._trainer.optimizer)
         self._held_out: HeldOutLoss | None = None
 
@@ -99,11 +58,11 @@ class TransferFit:
             "score" of these weights; "epochs" and "seconds" of all chunks together.
         """
         best, kept, waited, epochs, seconds = -np.inf, None, 0, 0, 0.0
-        for start in range(0, len(self._setting.corpus.transfer), self._setting.config.distil_chunk_size):
+        for start in self._setting.corpus.transfer.starts:
             path = self._setting.path(checkpoint_name(self._stage, start))
             record = once(path, self.parts, lambda start=start: self._fit_chunk(start))
             if self._stage.objective == "representation":
-                self._source.drop_states(start)
+                self._source.finish_chunk(start)
             epochs, seconds = epochs + record["epochs"], seconds + record["seconds"]
             if record["score"] > best:
                 best, waited = record["score"], 0
@@ -178,10 +137,8 @@ def _matches(config, teacher: TunedTeacher, student: InitialStudent) -> list[Mat
 class HeldOutLoss:
     """An objective over fixed rows in inference mode: the weighted sum of its terms, each averaged over all rows."""
 
-    def __init__(
-        self, model: tf.keras.Model, objective: Objective, targets: Targets, pad_id: int, batch_size: int = 64
-    ):
-        self._batches = TrainingBatches(targets.features, batch_size, pad_id, seed=0, targets=targets)
+    def __init__(self, model: tf.keras.Model, objective: Objective, targets: Targets | LiveTargets, pad_id: int):
+        self._batches = TrainingBatches(targets.features, HELD_OUT_BATCH, pad_id, seed=0, targets=targets)
 
         def sums(batch):
             outputs = model({name: batch[name] for name in INPUT_NAMES}, training=False)

@@ -82,9 +82,15 @@ class SequenceClassification:
         Raises:
             InputError: file, line and fault; among them a label that the task does not have.
         """
-        columns = columns_of(self.pairs, labelled)
-        rows = read_table(path, columns, at_least=not labelled)
+        if not labelled:
+            return list(self.iter_unlabelled(path))
+        rows = read_table(path, columns_of(self.pairs, labelled))
         return [self._row(path, number, values, labelled) for number, values in rows]
+
+    def iter_unlabelled(self, path: str | os.PathLike) -> Iterator[LabelledText]:
+        """The same as `read(path, labelled=False)`, one after the other."""
+        rows = read_table(path, columns_of(self.pairs, labelled=False), at_least=True)
+        return (self._row(path, number, values, labelled=False) for number, values in rows)
 
     def read_prediction_lines(self, path: str | os.PathLike) -> Iterator[LabelledText]:
         """One row for each line, empty ones too.

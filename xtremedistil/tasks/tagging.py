@@ -84,8 +84,12 @@ class TokenClassification:
                 a tag that is not among the labels. A `lang:` before a tag (`en:B-PER`) is allowed.
         """
         if not labelled:
-            return [TaggedSentence(words.split(" ")) for _, (words,) in read_table(path, COLUMNS[:1], at_least=True)]
+            return list(self.iter_unlabelled(path))
         return [self._labelled(path, number, *columns) for number, columns in read_table(path, COLUMNS)]
+
+    def iter_unlabelled(self, path: str | os.PathLike) -> Iterator[TaggedSentence]:
+        """The same as `read(path, labelled=False)`, one after the other."""
+        return (TaggedSentence(words.split(" ")) for _, (words,) in read_table(path, COLUMNS[:1], at_least=True))
 
     def read_prediction_lines(self, path: str | os.PathLike) -> Iterator[TaggedSentence]:
         """One sentence for each line, empty ones too."""

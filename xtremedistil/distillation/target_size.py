@@ -1,0 +1,97 @@
+"""What the teacher's outputs take on disk, before any is computed."""
+
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xtremedistil.distillation.transfer_rows import HELD_OUT, TransferRows, chunk_name
+from xtremedistil.errors import InputError
+
+LOGIT_BYTES = 4
+SHARE_OF_DISK = 0.25  # of the free space, that states may take for good where nobody has decided
+
+
+@dataclass(frozen=True)
+class TargetSize:
+    """Bytes of a teacher's outputs over a transfer set.
+
+    Fields:
+        logits: of all rows. states: hidden states and attention maps, of each chunk and of the held-out rows.
+    """
+
+    logits: int
+    states: dict[str, int]
+
+    @property
+    def everything(self) -> int:
+        return self.logits + sum(self.states.values())
+
+    @property
+    def at_a_time(self) -> int:
+        """The most, if a chunk's states go when it is done."""
+        chunks = [size for name, size in self.states.items() if name != HELD_OUT]
+        return self.logits + self.states[HELD_OUT] + max(chunks)
+
+
+def target_size(
+    rows: TransferRows,
+    names: Sequence[str],
+    *,
+    labels: int,
+    tagging: bool,
+    hidden_size: int,
+    heads: int,
+    precision: str,
+) -> TargetSize:
+    """Bytes of the outputs `names` ("hidden_states_i", "attentions_i"; logits always).
+
+    Args:
+        labels: outputs of the teacher's classifier; tagging: at each position.
+        hidden_size, heads: of the teacher. precision: of states, "float16" or "float32".
+    """
+    width = {"float16": 2, "float32": 4}[precision]
+    states = sum(name.startswith("hidden_states") for name in names)
+    maps = sum(name.startswith("attentions") for name in names)
+    by_part = {
+        part: width * (rows.positions[part] * states * hidden_size + rows.pairs[part] * maps * heads)
+        for part in [*map(chunk_name, rows.starts), HELD_OUT]
+    }
+    answers = sum(rows.positions.values()) if tagging else rows.rows + rows.held_out_rows
+    return TargetSize(answers * labels * LOGIT_BYTES, by_part)
+
+
+def settle_targets(targets: str, size: TargetSize, folder: str) -> str:
+    """What `--targets` means for this run: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
+
+    Raises:
+        InputError: `--targets cache` needs more than the disk has.
+    """
+    free = shutil.disk_usage(_existing(folder)).free
+    if targets == "live" or (targets == "auto" and size.at_a_time > free):
+        return "live"
+    if targets == "cache":
+        if size.everything > free:
+            raise InputError(_no_room(size, free, folder))
+        return "cache"
+    return "cache" if size.everything < SHARE_OF_DISK * free else "chunks"
+
+
+def _existing(folder: str) -> str:
+    folder = os.path.abspath(folder)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def _no_room(size: TargetSize, free: int, folder: str) -> str:
+    return (
+        f"--targets cache: the teacher's outputs take {megabytes(size.everything)}, and {folder} has "
+        f"{megabytes(free)} left.\nFree some space, name another disk with --targets_dir, or give --targets auto "
+        f"(states of one chunk at a time: {megabytes(size.at_a_time)}) or --targets live (none, but slower)."
+    )
+
+
+def megabytes(size: int) -> str:
+    return f"{math.ceil(size / 1e6):,} MB"

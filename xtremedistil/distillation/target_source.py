@@ -1,0 +1,59 @@
+"""Where the stages get the teacher's outputs from: disk, computed when first asked for, or the teacher itself."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xtremedistil.distillation.corpus import KEY_LETTERS
+from xtremedistil.distillation.setting import Setting
+from xtremedistil.distillation.targets import LiveTargets, Targets, compute_targets, keep_only
+from xtremedistil.distillation.transfer_rows import HELD_OUT, chunk_name
+from xtremedistil.distillation.tuned_teacher import TunedTeacher
+from xtremedistil.tasks.features import Features
+
+
+@dataclass(frozen=True)
+class TargetSource:
+    """Teacher outputs of parts of the transfer set.
+
+    Fields:
+        policy: "cache", "chunks" or "live"; see `target_size.settle_targets`.
+    """
+
+    setting: Setting
+    teacher: TunedTeacher
+    policy: str
+
+    def chunk(self, start: int, names: Sequence[str]) -> Targets | LiveTargets:
+        """Of the chunk that begins with row `start`."""
+        return self._of(self.setting.corpus.transfer.chunk(start), chunk_name(start), names)
+
+    def held_out(self, names: Sequence[str]) -> Targets | LiveTargets:
+        return self._of(self.setting.corpus.transfer.held_out, HELD_OUT, names)
+
+    def finish_chunk(self, start: int) -> None:
+        """Frees the disk of a chunk's states and maps, if they are not to stay; logits are read by later stages too."""
+        if self.policy == "chunks":
+            keep_only(self._folder(chunk_name(start)), ["logits"])
+
+    def _folder(self, name: str) -> str:
+        return os.path.join(self.setting.corpus.store, self.teacher.key[:KEY_LETTERS], name)
+
+    def _of(self, rows: Features, name: str, names: Sequence[str]) -> Targets | LiveTargets:
+        setting, teacher = self.setting, self.teacher.teacher
+        if self.policy == "live":
+            return LiveTargets(teacher.feature_model(names), rows, names, setting.pad_id)
+        # Logits always: the logit stages follow, and the teacher has run anyway.
+        wanted = sorted({"logits", *names})
+        targets = compute_targets(
+            teacher.feature_model,
+            rows,
+            wanted,
+            self._folder(name),
+            pad_id=setting.pad_id,
+            batch_size=setting.config.teacher_batch_size,
+            key=f"teacher {self.teacher.key}, rows {rows.fingerprint()}",
+            progress=setting.progress.count(f"teacher's outputs ({name})"),
+            precision=setting.config.targets_precision,
+        )
+        return targets.select(names)
