@@ -143,8 +143,8 @@ def grid(values) -> None:
 def throughput(values) -> None:
     """Sentences per second and F1 on the task's test file, from text to tags.
 
-    The contenders take turns, round after round; the medians of rates and of ratios within a round are printed. Only the
-    F1 of the teacher is of all rows: its rate is of the first 1,000.
+    The contenders take turns, round after round; the medians of rates and of ratios within a round are printed. The
+    teacher's F1 is of all rows, its rate of the first 1,000.
     """
     saved = json.loads((values.student / "xtremedistil-config.json").read_text())
     keras = xtremedistil.load_predictor(str(values.student), batch_size=32)

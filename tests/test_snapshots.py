@@ -1,0 +1,78 @@
+"""Snapshots of a fit: newest, damaged, foreign, terminated; without TensorFlow."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from xtremedistil.training.snapshots import TERMINATED, Keeper, Snapshot, Terminated
+
+
+@pytest.fixture
+def keeper(tmp_path):
+    said = []
+
+    def make(key: str = "stage-1", every_steps: int = 0, every_minutes: float = 0.0) -> Keeper:
+        folder = str(tmp_path / "resume")
+        return Keeper(folder, key, every_steps=every_steps, every_minutes=every_minutes, say=said.append)
+
+    make.folder, make.said = tmp_path / "resume", said
+    return make
+
+
+def snapshot(step: int) -> Snapshot:
+    return Snapshot({"step": step, "sums": {"loss": 0.1 * step}}, {"weights": np.full(4, step, np.float32)})
+
+
+def test_newest_snapshot_is_found_and_two_are_kept(keeper):
+    for step in (1, 2, 3):
+        keeper().save(snapshot(step))
+    found = keeper().load()
+    assert found.state == {"step": 3, "sums": {"loss": 0.1 * 3}}
+    assert found.arrays["weights"].tolist() == [3, 3, 3, 3] and found.arrays["weights"].dtype == np.float32
+    assert sorted(os.listdir(keeper.folder)) == ["2.json", "2.npz", "3.json", "3.npz"]
+
+
+@pytest.mark.parametrize("name, keep", [("2.npz", 100), ("2.json", 10), ("2.npz", 0)])
+def test_damaged_newest_falls_back_to_the_one_before_and_says_so(keeper, name, keep):
+    for step in (1, 2):
+        keeper().save(snapshot(step))
+    path = keeper.folder / name
+    path.write_bytes(path.read_bytes()[:keep])
+    assert keeper().load().state["step"] == 1
+    assert "2.npz is damaged; going back" in keeper.said[0]
+
+
+def test_arrays_without_their_record_do_not_count(keeper):
+    keeper().save(snapshot(1))
+    (keeper.folder / "2.npz").write_bytes(b"half written")
+    assert keeper().load().state["step"] == 1
+    keeper().save(snapshot(2))
+    assert keeper().load().state["step"] == 2
+
+
+def test_snapshots_of_another_fit_are_not_read(keeper):
+    keeper("stage-1").save(snapshot(1))
+    assert keeper("stage-2").load() is None
+    keeper("stage-1").clear()
+    assert keeper("stage-1").load() is None and not keeper.folder.exists()
+
+
+def test_snapshots_are_due_by_steps_by_time_or_never(keeper):
+    by_steps, never = keeper(every_steps=3), keeper()
+    assert [by_steps.due(step) for step in (1, 2, 3, 6)] == [False, False, True, True]
+    assert not never.due(1000)
+    assert keeper(every_minutes=1e-9).due(1) and not keeper(every_minutes=10).due(1)
+
+
+def test_sigterm_makes_a_snapshot_due_and_ends_with_143_after_it(keeper):
+    found = keeper()
+    with found.watching():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert found.due(1)
+        with pytest.raises(Terminated) as end:
+            found.save(snapshot(7))
+    assert end.value.code == TERMINATED == 143
+    assert keeper().load().state["step"] == 7
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

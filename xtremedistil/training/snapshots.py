@@ -1,0 +1,131 @@
+"""The state of a fit on disk, so that a run that was killed goes on in the middle of an epoch.
+
+A snapshot is a pair of files: `<number>.npz` with the arrays, then `<number>.json` with all else and the checksum
+of the first. The last two stay: if the newest is damaged, the one before counts, and that is said.
+"""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil.artefacts import atomic_file, fingerprint, write_json
+
+GENERATIONS = 2
+TERMINATED = 128 + signal.SIGTERM  # exit code
+
+
+class Terminated(SystemExit):
+    """SIGTERM has come, and what had to be saved is saved."""
+
+    def __init__(self):
+        super().__init__(TERMINATED)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Plain values and arrays of a fit."""
+
+    state: dict
+    arrays: dict[str, np.ndarray]
+
+
+class Keeper:
+    """Saves snapshots of one fit and finds the newest.
+
+    Args:
+        folder: for nothing else. key: what the fit is; snapshots of others are not read.
+        every_steps: updates between snapshots, 0: not by steps. every_minutes: likewise, of wall time.
+        say: tells a person.
+    """
+
+    def __init__(
+        self, folder: str, key: str, *, every_steps: int, every_minutes: float, say: Callable[[str], None] = print
+    ):
+        self._folder, self._key, self._say = folder, key, say
+        self._every_steps, self._every_seconds = every_steps, 60 * every_minutes
+        self._saved_at = time.monotonic()
+        self._terminating = False
+
+    def due(self, steps: int) -> bool:
+        """Whether a snapshot is due after this many updates of the fit."""
+        by_steps = self._every_steps and steps % self._every_steps == 0
+        by_time = self._every_seconds and time.monotonic() - self._saved_at >= self._every_seconds
+        return bool(by_steps or by_time or self._terminating)
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Writes a snapshot; the oldest goes.
+
+        Raises:
+            Terminated: SIGTERM has come meanwhile.
+            InputError: it cannot be written; those before it are intact.
+        """
+        os.makedirs(self._folder, exist_ok=True)
+        number = max(self._numbers(), default=0) + 1
+        arrays, record = self._paths(number)
+        with atomic_file(arrays, "wb") as file:
+            np.savez(file, **snapshot.arrays)
+        write_json(record, {"key": self._key, "sha256": fingerprint(arrays), "state": snapshot.state})
+        for old in sorted(self._numbers())[:-GENERATIONS]:
+            self._remove(old)
+        self._saved_at = time.monotonic()
+        if self._terminating:
+            raise Terminated
+
+    def load(self) -> Snapshot | None:
+        """The newest whole snapshot of this fit, if there is any."""
+        for number in sorted(self._numbers(), reverse=True):
+            arrays, record = self._paths(number)
+            saved = _read(record)
+            if saved is None or not os.path.isfile(arrays) or fingerprint(arrays) != saved["sha256"]:
+                self._say(f"{arrays} is damaged; going back to the snapshot before it.")
+            elif saved["key"] == self._key:
+                with np.load(arrays, allow_pickle=False) as file:
+                    return Snapshot(saved["state"], dict(file))
+        return None
+
+    def clear(self) -> None:
+        """Removes all snapshots: the fit has ended."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Within, SIGTERM makes a snapshot due instead of ending the process at once (in the main thread only)."""
+        try:
+            before = signal.signal(signal.SIGTERM, self._terminate)
+        except ValueError:  # not the main thread
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _terminate(self, *_signal) -> None:
+        self._terminating = True
+
+    def _numbers(self) -> list[int]:
+        names = os.listdir(self._folder) if os.path.isdir(self._folder) else []
+        return [int(name.removesuffix(".json")) for name in names if name.endswith(".json")]
+
+    def _paths(self, number: int) -> tuple[str, str]:
+        return os.path.join(self._folder, f"{number}.npz"), os.path.join(self._folder, f"{number}.json")
+
+    def _remove(self, number: int) -> None:
+        arrays, record = self._paths(number)
+        os.remove(record)  # first: nothing may vouch for what is going
+        os.remove(arrays)
+
+
+def _read(path: str) -> dict | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return None
