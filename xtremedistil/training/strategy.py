@@ -1,5 +1,7 @@
 """Devices, precision and seeds of a run."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -18,11 +20,17 @@ def make_strategy(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
     if name == "multi_worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "mirrored" or (name == "auto" and len(tf.config.list_logical_devices("GPU")) > 1):
-        # Without GPUs, MirroredStrategy takes one CPU only unless all are named.
-        cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
-        return tf.distribute.MirroredStrategy(None if tf.config.list_logical_devices("GPU") else cpus)
+        return _mirrored_strategy()
     gpu = tf.config.list_logical_devices("GPU")
     return tf.distribute.OneDeviceStrategy(gpu[0].name if gpu else "/cpu:0")
+
+
+@functools.cache
+def _mirrored_strategy() -> tf.distribute.Strategy:
+    """One for the process: a second one numbers its sums over devices anew, and TensorFlow mixes them up."""
+    # Without GPUs, MirroredStrategy takes one CPU only unless all are named.
+    cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
+    return tf.distribute.MirroredStrategy(None if tf.config.list_logical_devices("GPU") else cpus)
 
 
 def _tpu_strategy(address: str | None) -> tf.distribute.Strategy:
