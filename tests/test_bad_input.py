@@ -82,6 +82,9 @@ def refused_early(hollow, run_command, no_tensorflow, tmp_path):
         ({"do_pairwise": True}, ["--do_NER and --do_pairwise exclude each other"]),
         ({"tpu": "tpu-1"}, ["--tpu tpu-1 needs --strategy tpu"]),
         ({"unfreeze_order": "head,student"}, ["--unfreeze_order head,student: give dense,student"]),
+        ({"class_weight": "balance"}, ["--class_weight balance", "not label=weight. Did you mean balanced?"]),
+        ({"class_weight": "O=0.5,B-PER"}, ["'B-PER' is not label=weight", "O=0.5,B-PER=2"]),
+        ({"class_weight": "O=-1"}, ["--class_weight: '-1' is no weight of 'O'"]),
     ],
 )
 def test_contradiction_is_refused_before_a_model_is_loaded(refused_early, changes, words):
@@ -103,6 +106,9 @@ def test_contradiction_is_refused_before_a_model_is_loaded(refused_early, change
         ("warmup_ratio", "nan", "--warmup_ratio nan: must be"),
         ("dropout", 1.0, "--dropout 1.0: must be at least 0 and below 1"),
         ("max_grad_norm", -1.0, "--max_grad_norm -1.0: must not be negative"),
+        ("gradient_accumulation_steps", 0, "--gradient_accumulation_steps 0: must be at least 1"),
+        ("weight_decay", -0.1, "--weight_decay -0.1: must not be negative"),
+        ("weight_decay", "inf", "--weight_decay inf: must be a finite number"),
         ("max_grad_norm", "nan", "--max_grad_norm nan: must be a finite number"),
         ("hidden_weight", "nan", "--hidden_weight nan: must be a finite number"),
         ("attention_weight", "inf", "--attention_weight inf: must be a finite number"),
@@ -133,10 +139,18 @@ def test_learning_rate_that_is_no_rate_is_refused_by_the_parser(hollow, run_comm
 def test_other_commands_refuse_numbers_out_of_range_together(hollow, run_command, no_tensorflow, tmp_path, verb, flags):
     if verb == "model-ft":
         flags = [*flags, "--task", hollow.task, "--seq_len", 12, "--do_NER", "--pt_model_checkpoint", hollow.teacher]
+    flags += ["--gradient_accumulation_steps", 0, "--weight_decay", -1, "--class_weight", "O=x"]
     outcome = run_command(verb, "--model_dir", tmp_path / "m", *flags)
-    words = ["--ft_epochs 0", "--batch_size 0", "--max_grad_norm nan", "--seed -1", "(4 problems)"]
-    refuse(outcome, *words)
+    words = ["--ft_epochs 0", "--batch_size 0", "--max_grad_norm nan", "--seed -1", "(7 problems)"]
+    refuse(outcome, *words, "--gradient_accumulation_steps 0", "--weight_decay -1.0", "'x' is no weight of 'O'")
     assert not (tmp_path / "m").exists()
+
+
+def test_legacy_refuses_what_the_original_lacks(refused_early):
+    changes = {"gradient_accumulation_steps": 2, "weight_decay": 0.01, "class_weight": "balanced"}
+    rates = {"learning_rate": None, "teacher_learning_rate": None}
+    words = "--legacy trains as the original did, without --gradient_accumulation_steps, --weight_decay, --class_weight"
+    refused_early({"legacy": True, **rates, **changes}, words, "(1 problem)")
 
 
 def test_all_contradictions_are_reported_together(refused_early, tmp_path):
@@ -258,6 +272,18 @@ def test_fault_in_a_file_is_refused_with_its_line(hollow, run_command, tmp_path,
     pytest.importorskip("tensorflow")
     (tmp_path / name).write_bytes(content)
     refuse(run_command("distil", *hollow.flags(tmp_path / "m")), *words)
+    assert contents(tmp_path / "m") == {}
+
+
+@pytest.mark.parametrize("verb", ["distil", "distil --dry_run", "model-ft"])
+def test_weight_of_an_unknown_label_is_refused_before_training(hollow, run_command, tmp_path, verb):
+    pytest.importorskip("tensorflow")
+    flags = hollow.flags(tmp_path / "m")
+    if verb == "model-ft":
+        flags = ["--model_dir", tmp_path / "m", "--task", hollow.task, "--seq_len", 12, "--do_NER"]
+        flags += ["--pt_model_checkpoint", hollow.teacher]
+    outcome = run_command(*verb.split(), *flags, "--class_weight", "O=0.5,B-PRE=2")
+    refuse(outcome, "the label 'B-PRE' is not among the task's. Did you mean 'B-PER'?", "labels: O, B-PER, B-LOC")
     assert contents(tmp_path / "m") == {}
 
 

@@ -106,10 +106,13 @@ def test_distil_stopped_between_stages_and_started_again_gives_the_same_bytes(
     assert [name for name in weights if found[name] != expected[name]] == []
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"gradient_accumulation_steps": 2, "weight_decay": 0.1, "class_weight": "balanced"}]
+)
 def test_distil_in_chunks_names_files_by_first_row_and_resumes_between_chunks(
-    pair_material, eagerly, run_command, tmp_path
+    pair_material, eagerly, run_command, tmp_path, changes
 ):
-    flags = pair_material.flags(tmp_path / "m", distil_chunk_size=15)
+    flags = pair_material.flags(tmp_path / "m", distil_chunk_size=15, **changes)
     assert run_command("distil", *flags).code == 0
     first = contents(tmp_path / "m")
     chunks = {f"model-stage-{stage}-indx-{start}.h5" for stage in (1, 2, 3) for start in (0, 15)}
@@ -122,6 +125,28 @@ def test_distil_in_chunks_names_files_by_first_row_and_resumes_between_chunks(
     second = contents(tmp_path / "m")
     assert set(second) == set(first)
     assert [name for name in first if name.endswith(".h5") and first[name] != second[name]] == []
+
+
+def test_dry_run_counts_updates_and_shows_the_weights_of_labels(tagging, run_command, tmp_path):
+    """27 transfer rows (3 are held out) and 24 with labels: 2 and 2 updates of 16 rows."""
+    changes = {"gradient_accumulation_steps": 2, "class_weight": "O=0.5", "dry_run": True, "distil_epochs": 3}
+    outcome = run_command("distil", *tagging.flags(tmp_path / "m", **changes))
+    assert outcome.code == 0
+    rows = [line.split() for line in outcome.out.splitlines()]
+    steps = {row[1]: row[-4:] for row in rows if row[0].isdigit()}
+    assert steps["representation"] == ["8", "x", "2", "6"]
+    assert steps["labels"] == ["8", "x", "2", "2"]
+    assert "weights of labels: O 0.5, B-PER 1, B-LOC 1" in outcome.out
+
+
+def test_settings_that_shape_the_loss_belong_to_the_run(distilled, tagging, run_command, tmp_path):
+    shutil.copytree(distilled, tmp_path, dirs_exist_ok=True)
+    flags = ["--weight_decay", 0.1, "--gradient_accumulation_steps", 2, "--class_weight", "balanced"]
+    outcome = run_command("distil", *main_flags(tagging, tmp_path), *flags)
+    assert outcome.code == 2
+    assert "weight_decay: 0.0 there, 0.1 now" in outcome.err
+    assert "gradient_accumulation_steps: 1 there, 2 now" in outcome.err
+    assert "class_weight: none there, balanced now" in outcome.err
 
 
 def test_distil_with_overwrite_starts_again_with_other_settings(copy, tagging, eagerly, run_command, distilled):
@@ -265,6 +290,38 @@ def test_ft_writes_its_own_weights_which_predict_reads(copy, eagerly, run_comman
     expected = xtremedistil.load_predictor(str(copy), weights="xtremedistil-ft.h5").probabilities(["john ran"])[0]
     np.testing.assert_allclose([list(row.values()) for row in entry["probabilities"]], expected, atol=2e-6)
     assert not np.allclose(expected, xtremedistil.load_predictor(str(copy)).probabilities(["john ran"])[0], atol=1e-4)
+
+
+def continued(copy: Path, run_command, *flags) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities that a student gives after two epochs of `ft`, and the bias of its head."""
+    steady = ("--ft_epochs", 2, "--learning_rate", 0.01, "--lr_schedule", "constant", "--seed", 3)
+    assert run_command("ft", "--model_dir", copy, *steady, *flags).code == 0
+    predictor = xtremedistil.load_predictor(str(copy), weights="xtremedistil-ft.h5")
+    words = "john ran in london and mary sat on the mat .".split()
+    bias = read_weights(str(copy / "xtremedistil-ft.h5"))["dense"]["dense/bias:0"]
+    return predictor.probabilities([words])[0], bias
+
+
+def without_dropout(copy: Path) -> None:
+    config = json.loads((copy / "xtremedistil-config.json").read_text())
+    config["student_config"] |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (copy / "xtremedistil-config.json").write_text(json.dumps(config))
+
+
+def test_ft_with_four_batches_a_step_equals_one_of_the_big_batch(copy, eagerly, run_command):
+    without_dropout(copy)
+    weights = ("--class_weight", "balanced", "--weight_decay", 0.1)
+    first = xtremedistil.load_predictor(str(copy)).probabilities(["john ran"])[0]
+    big, _ = continued(copy, run_command, "--batch_size", 16, *weights)
+    parts, _ = continued(copy, run_command, "--batch_size", 4, "--gradient_accumulation_steps", 4, *weights)
+    np.testing.assert_allclose(parts, big, atol=1e-4)
+    assert not np.allclose(big[:2], first, atol=1e-2)
+
+
+def test_ft_with_a_label_that_weighs_nothing_does_not_learn_it(copy, eagerly, run_command):
+    _, plain = continued(copy, run_command, "--batch_size", 8)
+    _, weighted = continued(copy, run_command, "--batch_size", 8, "--class_weight", "O=1,B-PER=0,B-LOC=0")
+    assert weighted[0] - weighted[1] > plain[0] - plain[1] + 0.01
 
 
 def test_model_ft_writes_weights_scores_and_tokenizer(tagging, eagerly, run_command, tmp_path):

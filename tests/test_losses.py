@@ -7,6 +7,7 @@ from xtremedistil.distillation.losses import (
     attention_squared_distance,
     hidden_mse,
     label_cross_entropy,
+    label_weights,
     logits_mse,
 )
 
@@ -85,3 +86,35 @@ def test_label_cross_entropy_of_even_logits_is_ln_of_the_labels():
 def test_label_cross_entropy_leaves_out_positions_without_a_label():
     logits = [[[1.0, 1.0], [-50.0, 50.0]]]
     assert float(label_cross_entropy(labels=[[1, -100]], logits=logits)) == pytest.approx(np.log(2))
+
+
+def test_label_cross_entropy_is_weighted_by_the_gold_label():
+    # Label 0 found with probability 1/2, label 1 with 3/4: (1 * ln 2 + 3 * ln 4/3) / (1 + 3).
+    logits = [[0.0, 0.0], [0.0, np.log(3)]]
+    value = label_cross_entropy(labels=[0, 1], logits=logits, class_weights=[1.0, 3.0])
+    assert float(value) == pytest.approx((np.log(2) + 3 * np.log(4 / 3)) / 4)
+
+
+def test_label_cross_entropy_of_tokens_is_weighted_over_scored_positions_only():
+    # As above, in one row, with a position between them that has no label.
+    logits = [[[0.0, 0.0], [90.0, -90.0], [0.0, np.log(3)]]]
+    value = label_cross_entropy(labels=[[0, -100, 1]], logits=logits, class_weights=[1.0, 3.0])
+    assert float(value) == pytest.approx((np.log(2) + 3 * np.log(4 / 3)) / 4)
+
+
+def test_equal_class_weights_change_nothing():
+    generator = np.random.default_rng(0)
+    logits, labels = generator.normal(size=(4, 5, 3)).astype("float32"), generator.integers(-1, 3, (4, 5))
+    plain = label_cross_entropy(labels=labels, logits=logits)
+    assert float(label_cross_entropy(labels=labels, logits=logits, class_weights=[7.0] * 3)) == pytest.approx(
+        float(plain)
+    )
+
+
+def test_label_weights_are_those_of_labels_and_0_without_one():
+    assert label_weights([[1, -100], [0, 1]], [0.5, 2.0]).numpy().tolist() == [[2.0, 0.0], [0.5, 2.0]]
+    assert label_weights([1, -100, 0]).numpy().tolist() == [1.0, 0.0, 1.0]
+
+
+def test_label_cross_entropy_of_labels_that_weigh_nothing_is_zero():
+    assert float(label_cross_entropy(labels=[0, -100], logits=[[1.0, 2.0]] * 2, class_weights=[0.0, 1.0])) == 0.0

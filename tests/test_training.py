@@ -17,7 +17,8 @@ from xtremedistil.models.families import FAMILIES  # noqa: E402
 from xtremedistil.models.teacher import build_teacher  # noqa: E402
 from xtremedistil.training.dropout import SeededDropout, seed_dropout  # noqa: E402
 from xtremedistil.training.learning_rate import LearningRate  # noqa: E402
-from xtremedistil.training.loop import Loss, Recipe, Trainer, fit  # noqa: E402
+from xtremedistil.training.loop import Objective, Recipe, Trainer, fit  # noqa: E402
+from xtremedistil.training.optimizer import decays  # noqa: E402
 from xtremedistil.training.strategy import make_strategy, set_precision, stage_seed  # noqa: E402
 
 PAD, WORDS, LABELS = 9, 20, 3
@@ -32,8 +33,8 @@ def toy_features(count: int = 21, seed: int = 0, shortest: int = 2, longest: int
     return Features.from_rows(ids, labels=labels, word_ids=words)
 
 
-def toy_batches(features: Features, batch_size: int = 8, seed: int = 1) -> TrainingBatches:
-    return TrainingBatches(features, batch_size, PAD, seed)
+def toy_batches(features: Features, batch_size: int = 8, seed: int = 1, per_step: int = 1) -> TrainingBatches:
+    return TrainingBatches(features, batch_size, PAD, seed, per_step=per_step)
 
 
 # Batches
@@ -111,6 +112,16 @@ def test_steps_of_an_epoch_are_as_many_as_it_yields():
     assert batches.steps == len(list(batches.epoch(0, replicas=2))) == 3
 
 
+def test_batches_of_a_step_are_the_parts_of_one_big_batch():
+    features = toy_features(45)
+    big, parts = toy_batches(features, 16), toy_batches(features, 4, per_step=4)
+    assert parts.steps == big.steps == 3
+    for (rows,), group in zip(big.groups(2), parts.groups(2), strict=True):
+        assert np.concatenate(group).tolist() == rows.tolist()
+        assert [len(part) for part in group] in ([4, 4, 4, 4], [4, 4, 4, 1])
+    assert len(list(parts.epoch(2, replicas=1))) == 12
+
+
 # The loop
 
 
@@ -135,19 +146,42 @@ def toy_model(strategy=None, seed: int = 0, rate: float = 0.0) -> "tf.keras.Mode
 def toy_objective(factor: float = 1.0):
     """Cross-entropy with the labels, times `factor`."""
 
-    def objective(outputs, batch):
+    def values(outputs, batch):
         mask = tf.cast(batch["labels"] >= 0, tf.float32)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(batch["labels"], 0), outputs["logits"])
-        count = tf.reduce_sum(mask)
-        return {"labels": Loss(factor * tf.math.divide_no_nan(tf.reduce_sum(losses * mask), count), count)}
+        return {"labels": factor * tf.math.divide_no_nan(tf.reduce_sum(losses * mask), tf.reduce_sum(mask))}
 
-    return objective
+    def counts(batch):
+        return {"labels": tf.reduce_sum(tf.cast(batch["labels"] >= 0, tf.float32))}
+
+    return Objective(values, counts)
+
+
+def two_term_objective():
+    """The same, and with weight 0.3 the size of the logits at real positions: means over other counts."""
+    labels = toy_objective()
+
+    def values(outputs, batch):
+        mask = tf.cast(batch["attention_mask"], tf.float32)
+        sizes = tf.reduce_sum(tf.square(outputs["logits"]), axis=-1) * mask
+        size = tf.math.divide_no_nan(tf.reduce_sum(sizes), tf.reduce_sum(mask))
+        return labels.values(outputs, batch) | {"size": size}
+
+    def counts(batch):
+        return labels.counts(batch) | {"size": tf.reduce_sum(tf.cast(batch["attention_mask"], tf.float32))}
+
+    return Objective(values, counts, {"size": 0.3})
 
 
 def toy_recipe(
-    epochs: int = 3, patience: int = 100, clip: float = 0.0, decay_epochs: int = 10, shape: str = "constant"
+    epochs: int = 3,
+    patience: int = 100,
+    clip: float = 0.0,
+    decay_epochs: int = 10,
+    shape: str = "constant",
+    weight_decay: float = 0.0,
 ) -> Recipe:
-    return Recipe(LearningRate(0.05, epochs, decay_epochs, 0.0, shape), patience, clip, seed=7)
+    return Recipe(LearningRate(0.05, epochs, decay_epochs, 0.0, shape), patience, clip, 7, weight_decay)
 
 
 def toy_trainer(recipe: Recipe, model=None, objective=None, variables=None, strategy=None) -> Trainer:
@@ -268,6 +302,123 @@ def test_full_precision_does_not_scale_the_loss():
     assert not isinstance(toy_trainer(toy_recipe()).optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
 
 
+# Several batches a step
+
+
+def fitted(per_step: int, strategy=None, policy: str | None = None, objective=None, **recipe):
+    """A fit of 45 rows, 16 a step: losses by epoch, weights, reported steps, optimizer's updates."""
+    strategy, seen = strategy or one_device(), []
+    set_precision(policy)
+    try:
+        model = toy_model(strategy)
+        trainer = toy_trainer(
+            toy_recipe(clip=1.0, **recipe), model, objective or two_term_objective(), strategy=strategy
+        )
+    finally:
+        set_precision(None)
+    batches = toy_batches(toy_features(45), 16 // per_step, per_step=per_step)
+    history = fit(trainer, batches, scores(0.0, 0.1, 0.2), seen.append)
+    losses = [[epoch[name] for name in ("labels", "size", "loss")] for epoch in history.epochs]
+    return losses, model.get_weights(), [state["step"] for state in seen], int(trainer.optimizer.iterations.numpy())
+
+
+def assert_equal_fits(fit_, other, tolerance: float) -> None:
+    np.testing.assert_allclose(other[0], fit_[0], atol=tolerance)
+    for array, found in zip(fit_[1], other[1], strict=True):
+        np.testing.assert_allclose(found, array, atol=tolerance)
+    assert other[2:] == fit_[2:]
+
+
+def test_four_batches_a_step_give_the_losses_and_weights_of_one_big_batch():
+    big = fitted(per_step=1, shape="linear", weight_decay=0.1)
+    assert big[2:] == ([1, 2, 3, 4, 5, 6, 7, 8, 9], 9)
+    assert_equal_fits(big, fitted(per_step=4, shape="linear", weight_decay=0.1), 1e-5)
+
+
+def test_four_batches_a_step_on_two_devices_give_those_of_one_big_batch_on_one():
+    if len(tf.config.list_logical_devices("CPU")) < 2:
+        pytest.skip("TensorFlow was in use before a second logical CPU could be asked for")
+    assert_equal_fits(fitted(per_step=1), fitted(per_step=4, strategy=make_strategy("mirrored")), 1e-5)
+
+
+@pytest.mark.parametrize("devices", ["one_device", "mirrored"])
+def test_four_batches_a_step_in_half_precision_are_one_big_batch_up_to_its_rounding(devices):
+    strategy = make_strategy(devices)
+    half = {"strategy": strategy, "policy": "mixed_float16", "weight_decay": 0.1}
+    assert_equal_fits(fitted(per_step=1, **half), fitted(per_step=4, **half), 5e-3)
+
+
+def test_mean_of_batch_means_would_be_another_gradient():
+    """The masks of the toy rows are ragged enough for the tests above to tell the two apart."""
+    batches = toy_batches(toy_features(45), 4, per_step=4)
+    shares = [batches.arrays_without_targets(rows) for rows in batches.groups(0)[0]]
+    assert len({int((share["labels"] >= 0).sum()) for share in shares}) > 1
+
+
+def test_each_batch_of_a_step_draws_a_dropout_mask_of_its_own(monkeypatch):
+    trainer, drawn = toy_trainer(toy_recipe(epochs=2)), []
+    add = trainer._add
+    monkeypatch.setattr(trainer, "_add", lambda *batch: drawn.append(trainer._dropout_seed.numpy()[1]) or add(*batch))
+    fit(trainer, toy_batches(toy_features(45), 4, per_step=4), scores(0.0))
+    assert len(drawn) == len(set(drawn)) == 24
+    assert drawn[:4] == [0, 1, 2, 3]
+
+
+def test_update_that_overflows_in_one_batch_is_left_out_as_a_whole():
+    set_precision("mixed_float16")
+    try:
+        model = toy_model()
+        trainer = toy_trainer(toy_recipe(weight_decay=0.1), model, toy_objective(1e38))
+    finally:
+        set_precision(None)
+    before, scale = model.get_weights(), float(trainer.optimizer.loss_scale)
+    batches = toy_batches(toy_features(8), 4, per_step=2)
+    shares = [batches.arrays(rows) for rows in batches.groups(0)[0]]
+    counts = trainer.counts_of(shares)
+    trainer.step_over([{name: tf.constant(array) for name, array in share.items()} for share in shares], counts, 0, 0.1)
+    assert float(trainer.optimizer.loss_scale) == scale / 2
+    assert [array.tobytes() for array in model.get_weights()] == [array.tobytes() for array in before]
+    assert all(not total.numpy().any() for total in trainer._sums._sums)
+
+
+# Weight decay
+
+
+def test_weight_decay_takes_rate_times_decay_off_kernels_and_nothing_off_biases(eagerly):
+    """One step: Adam's first is the rate in the direction of the gradient; decay 0.5 at rate 0.1 takes off 5 %."""
+    results = []
+    for decay in (0.0, 0.5):
+        model = toy_model()
+        kernel, bias = model.get_layer("head").trainable_variables
+        kernel.assign(tf.fill(kernel.shape, 2.0))
+        bias.assign(tf.fill(bias.shape, 2.0))
+        trainer = toy_trainer(toy_recipe(weight_decay=decay), model, variables=[kernel, bias])
+        (share,) = next(toy_batches(toy_features()).epoch(0, replicas=1))
+        trainer.step({name: tf.constant(array) for name, array in share.items()}, 0, 0.1)
+        results.append((kernel.numpy(), bias.numpy(), model.get_layer("table").embeddings.numpy()))
+    (plain, plain_bias, table), (decayed, bias, same_table) = results
+    np.testing.assert_allclose(np.abs(plain - 2.0), 0.1, rtol=0.01)
+    np.testing.assert_allclose(decayed, plain - 0.1 * 0.5 * 2.0, atol=1e-6)
+    assert np.array_equal(bias, plain_bias)
+    assert np.array_equal(table, same_table)
+
+
+@pytest.mark.parametrize(
+    "name, shape, expected",
+    [
+        ("bert/dense/kernel:0", [3, 3], True),
+        ("bert/word_embeddings/weight:0", [9, 3], True),
+        ("bert/dense/bias:0", [3], False),
+        ("bert/LayerNorm/gamma:0", [3], False),
+        ("bert/LayerNorm/beta:0", [3], False),
+        ("gpt2/c_attn/bias:0", [1, 9], False),
+        ("xlnet/rel_attn/r_w_bias:0", [2, 3], False),
+    ],
+)
+def test_weight_decay_leaves_biases_and_layer_norms_alone(name, shape, expected):
+    assert decays(tf.Variable(tf.zeros(shape), name=name.removesuffix(":0"))) is expected
+
+
 # Dropout
 
 
@@ -326,6 +477,15 @@ def test_two_devices_give_the_losses_and_weights_of_one():
     np.testing.assert_allclose(other_losses, losses, atol=1e-5)
     for array, other in zip(weights, other_weights, strict=True):
         np.testing.assert_allclose(other, array, atol=1e-5)
+
+
+def test_two_runs_on_two_devices_in_one_process_do_not_meet():
+    """Other variables, so other shapes: TensorFlow took the sums of the second run for those of the first."""
+    for name in ("head", "table"):
+        strategy = make_strategy("mirrored")
+        model = toy_model(strategy)
+        trainer = toy_trainer(toy_recipe(epochs=1), model, variables=model.get_layer(name).weights, strategy=strategy)
+        fit(trainer, toy_batches(toy_features()), scores(0.0))
 
 
 # Teacher outputs

@@ -106,6 +106,12 @@ class DistilConfig:
         10, "epochs over which the rate falls to 0, at the end of a stage or when patience runs out"
     )
     max_grad_norm: float = flag(1.0, "longest gradient; 0 switches clipping off")
+    weight_decay: float = flag(0.0, "share of each weight, times the rate, that a step takes off (AdamW)")
+    gradient_accumulation_steps: int = flag(1, "batches that make one step, as one batch of all their rows would")
+    class_weight: str = flag(
+        "none",
+        "weights of gold labels in the loss: none, balanced (rare labels weigh more), or a list as in O=0.5,B-PER=2",
+    )
     dropout: float | None = flag(
         None, "dropout of the student; by default 0.1 from scratch, else that of its checkpoint"
     )
@@ -191,6 +197,12 @@ class LabelTraining:
     warmup_ratio: float = flag(0.1, "share of the decay period over which the rate first rises")
     decay_epochs: int = flag(10, "epochs over which the rate falls to 0 at the end")
     max_grad_norm: float = flag(1.0, "longest gradient; 0 switches clipping off")
+    weight_decay: float = flag(0.0, "share of each weight, times the rate, that a step takes off (AdamW)")
+    gradient_accumulation_steps: int = flag(1, "batches that make one step, as one batch of all their rows would")
+    class_weight: str = flag(
+        "none",
+        "weights of labels in the loss: none, balanced (rare labels weigh more), or a list as in O=0.5,B-PER=2",
+    )
     seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
     strategy: str = flag(
         "auto", "which devices train", choices=("auto", "one_device", "mirrored", "multi_worker", "tpu")

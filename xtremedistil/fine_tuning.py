@@ -5,6 +5,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 from xtremedistil import artefacts
@@ -22,6 +23,7 @@ from xtremedistil.reporting.progress import Progress
 from xtremedistil.reporting.report import Report
 from xtremedistil.scoring import Scorer, scored_row
 from xtremedistil.tasks import Task, open_task, saved_task
+from xtremedistil.tasks.class_weights import class_weights
 from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.loop import History, Recipe
@@ -41,6 +43,7 @@ def continue_training(config: ContinueConfig) -> Report:
         tokenizer = load_tokenizer(config.model_dir, saved, config.pt_teacher_checkpoint)
         task = saved_task(saved)
         sets = read_labelled_sets(task, config.task or saved["task"], tokenizer, saved["seq_len"], legacy=False)
+        weights = class_weights(config.class_weight, task.labels, sets[0].features)
         seed_everything(resolve_seed(config.seed))
         set_precision(config.opt_policy)
         strategy = make_strategy(config.strategy, config.tpu)
@@ -49,7 +52,7 @@ def continue_training(config: ContinueConfig) -> Report:
         table = word_embedding_variable(student.encoder) if saved["freeze_word_embedding"] else None
         parts = {name: [v for v in variables if v is not table] for name, variables in student.parts.items()}
         variables = [v for block in student.blocks.values() for v in block if v is not table]
-        run = _LabelRun(config, task, tokenizer, sets, strategy)
+        run = _LabelRun(config, task, tokenizer, sets, strategy, weights)
         report = run.fit_and_report("student, continued", student.model, variables, parts)
         save_weights(os.path.join(config.model_dir, artefacts.CONTINUED_WEIGHTS), parts)
     return report
@@ -61,6 +64,7 @@ def fine_tune(config: BaselineConfig) -> Report:
         tokenizer = Tokenizer.load(_tokenizer_source(config))
         task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise)
         sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len, legacy=False)
+        weights = class_weights(config.class_weight, task.labels, sets[0].features)
         seed_everything(resolve_seed(config.seed))
         set_precision(config.opt_policy)
         family = find_family(config.pt_model, read_config(config.pt_model_checkpoint)["model_type"])
@@ -69,7 +73,7 @@ def fine_tune(config: BaselineConfig) -> Report:
             encoder = load_encoder(config.pt_model_checkpoint, family, name="tf_model")
             teacher = build_teacher(encoder, family, kind=task.kind, num_labels=len(task.all_labels))
         variables = [variable for part in teacher.parts.values() for variable in part]
-        run = _LabelRun(config, task, tokenizer, sets, strategy)
+        run = _LabelRun(config, task, tokenizer, sets, strategy, weights)
         report = run.fit_and_report("fine-tuned model", teacher.model, variables, teacher.parts)
         with contextlib.suppress(FileNotFoundError):  # it speaks of weights that are replaced now
             os.remove(os.path.join(config.model_dir, artefacts.TEACHER_RECORD))
@@ -94,14 +98,24 @@ class _LabelRun:
     tokenizer: Tokenizer
     sets: list[LabelledSet]
     strategy: tf.distribute.Strategy
+    class_weights: np.ndarray | None
 
     def fit_and_report(self, name: str, model: tf.keras.Model, variables: list, parts: dict) -> Report:
         train, dev, test = self.sets
         scorer = Scorer(self.task, self.tokenizer.pad_id, self.config.batch_size)
         progress = Progress()
         progress.begin(name, later=[])
-        batch_size, recipe = self.config.batch_size, _recipe(self.config)
-        setting = LabelFit(train.features, dev, scorer, batch_size, recipe, self.strategy, progress)
+        setting = LabelFit(
+            train.features,
+            dev,
+            scorer,
+            self.config.batch_size,
+            _recipe(self.config),
+            self.strategy,
+            progress,
+            self.config.gradient_accumulation_steps,
+            self.class_weights,
+        )
         history = fit_on_labels(model, variables, setting)
         row, metrics = scored_row(name, make_predict_function(model), parts, scorer, dev, test)
         return Report([row], {name: metrics}, [_stage_entry(name, history)])

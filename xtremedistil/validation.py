@@ -11,6 +11,7 @@ from xtremedistil.models.families import AUTO, Family, find_family
 from xtremedistil.models.shapes import EncoderShape, encoder_shape
 from xtremedistil.problems import Problems
 from xtremedistil.tasks import folder_problems
+from xtremedistil.tasks.class_weights import NONE, parse_class_weight
 from xtremedistil.tasks.files import is_there
 
 
@@ -19,6 +20,7 @@ def check_distil(config: DistilConfig) -> None:
     problems = Problems()
     problems.add(_number_problems(config))
     problems.add(_device_problems(config))
+    problems.attempt(parse_class_weight, config.class_weight)
     problems.add(_flag_problems(config))
     problems.add(_file_problems(config))
     resolved = resolve(config)
@@ -34,6 +36,7 @@ def check_baseline(config: BaselineConfig) -> None:
     problems = Problems()
     problems.add(_number_problems(config))
     problems.add(_device_problems(config))
+    problems.attempt(parse_class_weight, config.class_weight)
     problems.add(folder_problems(config.task, config.do_NER, config.do_pairwise))
     family, shape = _checkpoint(problems, "--pt_model_checkpoint", config.pt_model_checkpoint, config.pt_model)
     if shape:
@@ -46,6 +49,7 @@ def check_continue(config: ContinueConfig) -> None:
     problems = Problems()
     problems.add(_number_problems(config))
     problems.add(_device_problems(config))
+    problems.attempt(parse_class_weight, config.class_weight)
     problems.refuse("Cannot train on with these settings")
 
 
@@ -63,7 +67,7 @@ LARGEST_SEED = 2**32  # what NumPy and TensorFlow take
 AT_LEAST_ONE = (
     "hidden_size num_attention_heads num_hidden_layers intermediate_size student_distil_batch_size "
     "student_ft_batch_size teacher_batch_size batch_size ft_epochs teacher_epochs distil_epochs distil_chunk_size "
-    "patience decay_epochs"
+    "patience decay_epochs gradient_accumulation_steps"
 ).split()
 
 
@@ -79,7 +83,7 @@ def _number_problems(config) -> list[str]:
         problems.append(f"--seed {config.seed}: must be from 0 to {LARGEST_SEED - 1}")
     if not 0 <= config.warmup_ratio <= 1:
         problems.append(f"--warmup_ratio {config.warmup_ratio}: must be from 0 to 1")
-    for name in ("max_grad_norm", "hidden_weight", "embedding_weight", "attention_weight"):
+    for name in ("max_grad_norm", "weight_decay", "hidden_weight", "embedding_weight", "attention_weight"):
         if getattr(config, name, 0) < 0:
             problems.append(f"--{name} {getattr(config, name)}: must not be negative")
     return problems
@@ -104,11 +108,7 @@ def _device_problems(config) -> list[str]:
 
 
 def _flag_problems(config: DistilConfig) -> list[str]:
-    problems = []
-    rates = ("learning_rate", "representation_learning_rate", "label_learning_rate", "teacher_learning_rate")
-    given = [f"--{name}" for name in rates if getattr(config, name) != "auto"]
-    if config.legacy and given:
-        problems.append(f"--legacy trains at 3e-5 throughout; leave {', '.join(given)} away, or --legacy")
+    problems = _legacy_problems(config) if config.legacy else []
     if config.dropout is not None and not 0 <= config.dropout < 1:
         problems.append(f"--dropout {config.dropout}: must be at least 0 and below 1")
     heads = max(1, config.num_attention_heads)  # less is a problem of its own
@@ -116,6 +116,17 @@ def _flag_problems(config: DistilConfig) -> list[str]:
         problems.append(f"--hidden_size {config.hidden_size} is not a multiple of --num_attention_heads {heads}")
     if sorted(config.unfreeze_order.split(",")) != ["dense", "student"]:
         problems.append(f"--unfreeze_order {config.unfreeze_order}: give dense,student (top first) or student,dense")
+    return problems
+
+
+def _legacy_problems(config: DistilConfig) -> list[str]:
+    problems = []
+    rates = ("learning_rate", "representation_learning_rate", "label_learning_rate", "teacher_learning_rate")
+    if given := [f"--{name}" for name in rates if getattr(config, name) != "auto"]:
+        problems.append(f"--legacy trains at 3e-5 throughout; leave {', '.join(given)} away, or --legacy")
+    newer = {"gradient_accumulation_steps": 1, "weight_decay": 0, "class_weight": NONE}
+    if given := [f"--{name}" for name, off in newer.items() if getattr(config, name) != off]:
+        problems.append(f"--legacy trains as the original did, without {', '.join(given)}; leave that out, or --legacy")
     return problems
 
 

@@ -6,10 +6,13 @@ import os
 import tempfile
 from dataclasses import dataclass
 
+import numpy as np
+
 from xtremedistil.artefacts import TARGETS, fingerprint
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.transfer_rows import TransferRows, open_transfer_rows, write_transfer_rows
 from xtremedistil.tasks import Task, open_task
+from xtremedistil.tasks.class_weights import class_weights
 from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.files import find_file
 from xtremedistil.tasks.tagging import pseudo_labels_of
@@ -24,6 +27,7 @@ class Corpus:
 
     Fields:
         transfer: rows of the transfer set, on disk. store: the folder of these and of the teacher's outputs.
+        class_weights: factor of each gold label in the loss, float32 [L]; None: all weigh the same.
     """
 
     task: Task
@@ -33,6 +37,7 @@ class Corpus:
     test: LabelledSet
     transfer: TransferRows
     store: str
+    class_weights: np.ndarray | None
 
 
 def read_corpus(config: DistilConfig, tokenizer: Tokenizer, store: str) -> Corpus:
@@ -44,7 +49,8 @@ def read_corpus(config: DistilConfig, tokenizer: Tokenizer, store: str) -> Corpu
     pseudo = pseudo_labels_of(tokenizer) if config.legacy and config.do_NER else ()
     task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise, pseudo_labels=pseudo)
     sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len, config.legacy)
-    return Corpus(task, tokenizer, *sets, _transfer_rows(config, task, tokenizer, store), store)
+    weights = class_weights(config.class_weight, task.labels, sets[0].features)
+    return Corpus(task, tokenizer, *sets, _transfer_rows(config, task, tokenizer, store), store, weights)
 
 
 def read_labelled_sets(task: Task, folder: str, tokenizer: Tokenizer, seq_len: int, legacy: bool) -> list[LabelledSet]:

@@ -207,7 +207,8 @@ def _fit_on_labels(setting: Setting, student: InitialStudent, unfrozen: Sequence
 
 def _most_steps(setting: Setting, stage: Stage) -> int:
     rows = setting.corpus.transfer.rows if stage.on_transfer_set else len(setting.corpus.train.features)
-    return stage.epochs * -(-rows // setting.global_batch(stage.batch_size))
+    rows_per_step = setting.global_batch(stage.batch_size) * setting.config.gradient_accumulation_steps
+    return stage.epochs * -(-rows // rows_per_step)
 
 
 def _note(

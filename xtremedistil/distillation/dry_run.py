@@ -35,7 +35,9 @@ class DryRun:
     def steps(self) -> list[int]:
         transfer, train = self.corpus.transfer.rows, len(self.corpus.train.features)
         rows = [transfer if stage.on_transfer_set else train for stage in self.stages]
-        return [stage.epochs * -(-count // stage.batch_size) for count, stage in zip(rows, self.stages, strict=True)]
+        batches = self.config.gradient_accumulation_steps
+        pairs = zip(rows, self.stages, strict=True)
+        return [stage.epochs * -(-count // (stage.batch_size * batches)) for count, stage in pairs]
 
     @property
     def size(self) -> TargetSize:
@@ -52,9 +54,11 @@ class DryRun:
 
     def __str__(self) -> str:
         lines = [["stage", "objective", "trained", "epochs", "rate", "batch", "steps"]]
+        batches = self.config.gradient_accumulation_steps
+        times = f" x {batches}" if batches > 1 else ""
         for stage, steps in zip(self.stages, self.steps, strict=True):
             trained = "+".join(stage.unfrozen)
-            numbers = [f"{stage.epochs}", f"{stage.learning_rate:g}", f"{stage.batch_size}", f"{steps:,}"]
+            numbers = [f"{stage.epochs}", f"{stage.learning_rate:g}", f"{stage.batch_size}{times}", f"{steps:,}"]
             lines.append([str(stage.number), stage.objective, trained, *numbers])
         pairs = ", ".join(f"{m.feature} {m.teacher} -> {m.student} (x {m.weight:g})" for m in self.matches)
         transfer = self.corpus.transfer
@@ -70,8 +74,17 @@ class DryRun:
                 f"(mean length {mean:.1f} pieces), held out {transfer.held_out_rows:,}",
                 f"teacher's outputs on disk: {self.size.everything / 1e6:,.1f} MB, or "
                 f"{self.size.at_a_time / 1e6:,.1f} MB at a time",
+                *self._label_weights(),
             ]
         )
+
+    def _label_weights(self) -> list[str]:
+        """A line, unless all weigh the same."""
+        weights = self.corpus.class_weights
+        if weights is None:
+            return []
+        pairs = zip(self.corpus.task.labels, weights, strict=True)
+        return ["weights of labels: " + ", ".join(f"{label} {weight:.3g}" for label, weight in pairs)]
 
 
 def dry_run(config: DistilConfig) -> DryRun:

@@ -1,14 +1,14 @@
 """Distillation losses: pure functions of teacher and student tensors, masked, in float32.
 
 Axes: B batch, S positions, H hidden, A attention heads, L labels. Masks are 0/1; what they leave out enters neither
-the sum nor the count. A loss over nothing is 0.
+the sum nor the count. A loss over nothing is 0. Weights are masks of other numbers: sum(weight * loss) / sum(weight).
 """
 
 import tensorflow as tf
 
 
 def masked_mean(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """Mean of `values` where `mask` (same shape) is 1; float32 scalar."""
+    """Mean of `values` where `mask` (same shape) is 1, or weighted by it; float32 scalar."""
     values = tf.cast(values, tf.float32)
     if mask is None:
         return tf.math.divide_no_nan(tf.reduce_sum(values), tf.cast(tf.size(values), tf.float32))
@@ -98,16 +98,35 @@ def pair_mask(mask) -> tf.Tensor:
     return mask[:, :, None] * mask[:, None, :]
 
 
-def label_cross_entropy(*, labels, logits):
+def label_weights(labels, class_weights=None) -> tf.Tensor:
+    """Weight of each position in `label_cross_entropy`: that of its label, 0 where it is -100.
+
+    Args:
+        labels: int [B] or [B, S]. class_weights: float32 [L]; by default 1 for each label.
+
+    Returns:
+        float32, the shape of `labels`.
+    """
+    kept = tf.convert_to_tensor(labels) >= 0
+    if class_weights is None:
+        return tf.cast(kept, tf.float32)
+    return tf.where(kept, tf.gather(tf.cast(class_weights, tf.float32), tf.where(kept, labels, 0)), 0.0)
+
+
+def label_cross_entropy(*, labels, logits, class_weights=None):
     """Cross-entropy of gold labels in nats; positions labelled -100 are left out.
 
     Args:
         labels: int [B] or [B, S]. logits: [B, L] or [B, S, L], before softmax.
+        class_weights: optional float32 [L], factor of each label.
 
     Returns:
-        float32 scalar, mean over labelled positions.
+        float32 scalar, mean over labelled positions; with `class_weights` sum(w * nats) / sum(w).
+
+    Example: labels 0 and 1 of weights 1 and 3, found with probability 1/2 and 3/4, give
+    (1 * ln 2 + 3 * ln 4/3) / 4 = 0.389.
     """
     labels = tf.convert_to_tensor(labels)
-    kept = labels >= 0
-    nats = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(kept, labels, 0), tf.cast(logits, tf.float32))
-    return masked_mean(nats, kept)
+    known = tf.where(labels >= 0, labels, 0)
+    nats = tf.nn.sparse_softmax_cross_entropy_with_logits(known, tf.cast(logits, tf.float32))
+    return masked_mean(nats, label_weights(labels, class_weights))

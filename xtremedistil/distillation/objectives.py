@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from xtremedistil.distillation.layer_map import Match
@@ -10,22 +11,26 @@ from xtremedistil.distillation.losses import (
     attention_squared_distance,
     hidden_mse,
     label_cross_entropy,
+    label_weights,
     logits_mse,
 )
-from xtremedistil.training.loop import Loss, Objective
+from xtremedistil.training.loop import Objective
 
 PREFIX = "teacher_"  # of targets in a batch
 
 
-REAL, ALL, FIRST = "real", "all", "first"  # positions that a loss counts
+ROWS = "rows"  # what a loss counts: rows, or positions of them
+REAL, ALL, FIRST = "real", "all", "first"
 
 
-def _mask(batch, positions: str) -> tf.Tensor:
-    """float32 [B, S], 1 where a loss counts: at real positions, at all of real rows, or at their first."""
+def _mask(batch, counted: str) -> tf.Tensor:
+    """1 where a loss counts: float32 [B] for rows; [B, S] for real positions, all of real rows, or their first."""
+    if counted == ROWS:
+        return batch["row_mask"]
     attention_mask = batch["attention_mask"]
-    if positions == REAL:
+    if counted == REAL:
         mask = attention_mask
-    elif positions == ALL:
+    elif counted == ALL:
         mask = tf.ones_like(attention_mask)
     else:
         mask = tf.one_hot(tf.zeros_like(attention_mask[:, 0]), tf.shape(attention_mask)[1], dtype=tf.int32)
@@ -35,22 +40,22 @@ def _mask(batch, positions: str) -> tf.Tensor:
 def representation_objective(matches: Sequence[Match]) -> Objective:
     """Hidden states and attention maps of the matches, at real positions (stage 1)."""
 
-    def objective(outputs, batch):
+    losses = {"hidden_states": hidden_mse, "attentions": attention_squared_distance}
+
+    def values(outputs, batch):
         mask = _mask(batch, REAL)
-        count = tf.reduce_sum(mask)
-        losses = {"hidden_states": hidden_mse, "attentions": attention_squared_distance}
         return {
-            match.name: Loss(
-                losses[match.feature](
-                    teacher=batch[PREFIX + match.teacher_name], student=outputs[match.name], mask=mask
-                ),
-                count,
-                match.weight,
+            match.name: losses[match.feature](
+                teacher=batch[PREFIX + match.teacher_name], student=outputs[match.name], mask=mask
             )
             for match in matches
         }
 
-    return objective
+    def counts(batch):
+        count = tf.reduce_sum(_mask(batch, REAL))
+        return {match.name: count for match in matches}
+
+    return Objective(values, counts, {match.name: match.weight for match in matches})
 
 
 def original_representation_objective(matches: Sequence[Match], states: str) -> Objective:
@@ -60,41 +65,55 @@ def original_representation_objective(matches: Sequence[Match], states: str) -> 
         states: positions at which hidden states count, "all" or "first".
     """
 
-    def objective(outputs, batch):
+    def values(outputs, batch):
         return {match.name: _original_loss(match, outputs[match.name], batch, states) for match in matches}
 
-    return objective
+    def counts(batch):
+        return {match.name: _original_count(match, batch, states) for match in matches}
+
+    return Objective(values, counts, {match.name: match.weight for match in matches})
 
 
-def _original_loss(match: Match, student: tf.Tensor, batch, states: str) -> Loss:
+def _original_loss(match: Match, student: tf.Tensor, batch, states: str) -> tf.Tensor:
     teacher = batch[PREFIX + match.teacher_name]
     if match.feature == "hidden_states":
-        mask = _mask(batch, states)
-        return Loss(hidden_mse(teacher=teacher, student=student, mask=mask), tf.reduce_sum(mask), match.weight)
-    mask = _mask(batch, ALL)
-    pairs = tf.reduce_sum(tf.square(tf.reduce_sum(mask, axis=-1)))
-    return Loss(attention_mse(teacher=teacher, student=student, mask=mask), pairs, match.weight)
+        return hidden_mse(teacher=teacher, student=student, mask=_mask(batch, states))
+    return attention_mse(teacher=teacher, student=student, mask=_mask(batch, ALL))
 
 
-def logits_objective(positions: str = REAL) -> Objective:
+def _original_count(match: Match, batch, states: str) -> tf.Tensor:
+    if match.feature == "hidden_states":
+        return tf.reduce_sum(_mask(batch, states))
+    return tf.reduce_sum(tf.square(tf.reduce_sum(_mask(batch, ALL), axis=-1)))
+
+
+def logits_objective(counted: str = REAL) -> Objective:
     """Mean squared error with the teacher's logits, of rows or of their positions."""
 
-    def objective(outputs, batch):
+    def values(outputs, batch):
         student = outputs["logits"]
-        mask = batch["row_mask"] if student.shape.rank == 2 else _mask(batch, positions)
         # A teacher of the original release has four labels more, behind the real ones.
         teacher = batch[PREFIX + "logits"][..., : student.shape[-1]]
-        value = logits_mse(teacher=teacher, student=student, mask=mask)
-        return {"logits": Loss(value, tf.reduce_sum(mask))}
+        return {"logits": logits_mse(teacher=teacher, student=student, mask=_mask(batch, counted))}
 
-    return objective
+    def counts(batch):
+        return {"logits": tf.reduce_sum(_mask(batch, counted))}
+
+    return Objective(values, counts)
 
 
-def labels_objective() -> Objective:
-    """Cross-entropy with the gold labels."""
+def labels_objective(class_weights: np.ndarray | None = None) -> Objective:
+    """Cross-entropy with the gold labels.
 
-    def objective(outputs, batch):
-        count = tf.reduce_sum(tf.cast(batch["labels"] >= 0, tf.float32))
-        return {"labels": Loss(label_cross_entropy(labels=batch["labels"], logits=outputs["logits"]), count)}
+    Args:
+        class_weights: factor of each label, float32 [L]; what the mean is over is then their sum.
+    """
 
-    return objective
+    def values(outputs, batch):
+        labels, logits = batch["labels"], outputs["logits"]
+        return {"labels": label_cross_entropy(labels=labels, logits=logits, class_weights=class_weights)}
+
+    def counts(batch):
+        return {"labels": tf.reduce_sum(label_weights(batch["labels"], class_weights))}
+
+    return Objective(values, counts)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 from xtremedistil.distillation.objectives import labels_objective
@@ -20,7 +21,8 @@ class LabelFit:
 
     Fields:
         train: rows with labels. selection: the LabelledSet whose score decides (dev).
-        batch_size: rows per step and replica.
+        batch_size: rows per batch and replica. batches_per_step: batches of one update.
+        class_weights: float32 [L], factor of each gold label in the loss; None: all weigh the same.
     """
 
     train: Features
@@ -30,6 +32,8 @@ class LabelFit:
     recipe: Recipe
     strategy: tf.distribute.Strategy
     progress: Progress
+    batches_per_step: int = 1
+    class_weights: np.ndarray | None = None
 
 
 def fit_on_labels(
@@ -40,9 +44,11 @@ def fit_on_labels(
     Args:
         score: of the weights as they stand, higher is better; by default `setting.scorer` on `setting.selection`.
     """
-    trainer = Trainer(model, variables, labels_objective(), setting.strategy, setting.recipe)
+    objective = labels_objective(setting.class_weights)
+    trainer = Trainer(model, variables, objective, setting.strategy, setting.recipe)
     rows = setting.batch_size * setting.strategy.num_replicas_in_sync
-    batches = TrainingBatches(setting.train, rows, setting.scorer.pad_id, setting.recipe.seed)
+    pad_id, seed = setting.scorer.pad_id, setting.recipe.seed
+    batches = TrainingBatches(setting.train, rows, pad_id, seed, per_step=setting.batches_per_step)
     predict = make_predict_function(model)
     return fit(
         trainer,

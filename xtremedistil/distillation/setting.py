@@ -50,8 +50,18 @@ class Setting:
         return Recipe.of(self.config, peak, epochs, stage_seed(self.config.seed, *place))
 
     def label_fit(self, recipe: Recipe, batch_size: int) -> LabelFit:
-        train = self.corpus.train.features
-        return LabelFit(train, self.corpus.dev, self.scorer, batch_size, recipe, self.strategy, self.progress)
+        corpus = self.corpus
+        return LabelFit(
+            corpus.train.features,
+            corpus.dev,
+            self.scorer,
+            batch_size,
+            recipe,
+            self.strategy,
+            self.progress,
+            self.config.gradient_accumulation_steps,
+            corpus.class_weights,
+        )
 
 
 def open_setting(config: DistilConfig) -> Setting:

@@ -22,7 +22,7 @@ class Stage:
         unfrozen: blocks that are trained: of "student", "dense" and "head".
         epochs: most epochs (of each chunk, on the transfer set).
         learning_rate: peak.
-        batch_size: rows per step and device.
+        batch_size: rows per batch and device.
     """
 
     number: int

@@ -12,6 +12,7 @@ from xtremedistil.distillation.objectives import (
     ALL,
     FIRST,
     REAL,
+    ROWS,
     logits_objective,
     original_representation_objective,
     representation_objective,
@@ -84,18 +85,16 @@ class TransferFit:
         self._trainer.seed = seed
         rows = setting.global_batch(stage.batch_size)
         setting.progress.restart()
-        batches = TrainingBatches(targets.features, rows, setting.pad_id, seed, targets)
+        per_step = setting.config.gradient_accumulation_steps
+        batches = TrainingBatches(targets.features, rows, setting.pad_id, seed, targets, per_step)
         history = fit(self._trainer, batches, self._score, setting.progress.step)
         self._student.student.settle()
         return history
 
     def _logits(self):
-        return (
-            self._student.student.training_model,
-            logits_objective(ALL if self._setting.config.legacy else REAL),
-            ["logits"],
-            {},
-        )
+        positions = ALL if self._setting.config.legacy else REAL
+        tagging = self._setting.corpus.task.kind == "token_classification"
+        return self._student.student.training_model, logits_objective(positions if tagging else ROWS), ["logits"], {}
 
     def _representation(self):
         config = self._setting.config

@@ -1,7 +1,8 @@
 """Batches of encoded rows: order, padding, targets, and one share for each replica.
 
 The order of an epoch is a function of (seed, epoch). Rows are shuffled, then sorted by length within windows of many
-batches, so that a batch holds rows of like length and little of it is padding; the batches are shuffled again.
+batches, so that a batch holds rows of like length and little of it is padding; the batches are shuffled again. Where
+several batches make one step, they are the parts of one big batch.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ class TrainingBatches:
         pad_id: id that fills `input_ids`; it is masked, and some families derive positions from it.
         seed: fixes the order of every epoch.
         targets: rows and width in, arrays by row out ([B, ...]), added to each batch.
+        per_step: batches of a step; the step that gets the last rows may have fewer.
     """
 
     features: Features
@@ -47,21 +49,33 @@ class TrainingBatches:
     pad_id: int
     seed: int
     targets: TargetReader | None = None
+    per_step: int = 1
 
     @property
     def steps(self) -> int:
-        return -(-len(self.features) // self.batch_size)
+        return -(-len(self.features) // (self.batch_size * self.per_step))
 
     def arrays(self, rows: np.ndarray) -> Arrays:
-        width = padded_width(self.features, rows)
-        batch = pad_rows(self.features, rows, width, self.pad_id)
-        batch["row_mask"] = np.ones(len(rows), np.float32)
-        return batch | (self.targets(rows, width) if self.targets else {})
+        """A batch of these rows."""
+        batch = self.arrays_without_targets(rows)
+        return batch | (self.targets(rows, batch["input_ids"].shape[1]) if self.targets else {})
+
+    def arrays_without_targets(self, rows: np.ndarray) -> Arrays:
+        """What says which rows and positions count; targets may be costly to read."""
+        batch = pad_rows(self.features, rows, padded_width(self.features, rows), self.pad_id)
+        return batch | {"row_mask": np.ones(len(rows), np.float32)}
+
+    def groups(self, epoch: int) -> list[list[np.ndarray]]:
+        """Rows of the batches of each step of an epoch."""
+        order = epoch_order(self.features.lengths, self.batch_size * self.per_step, self.seed, epoch)
+        size = self.batch_size
+        return [[rows[start : start + size] for start in range(0, len(rows), size)] for rows in order]
 
     def epoch(self, epoch: int, replicas: int) -> Iterator[list[Arrays]]:
-        """One entry per step: a share for each replica, all of the same shape."""
-        for rows in epoch_order(self.features.lengths, self.batch_size, self.seed, epoch):
-            yield split(self.arrays(rows), replicas)
+        """One entry per batch: a share for each replica, all of the same shape."""
+        for group in self.groups(epoch):
+            for rows in group:
+                yield split(self.arrays(rows), replicas)
 
 
 def split(batch: Arrays, replicas: int) -> list[Arrays]:

@@ -4,9 +4,10 @@ Not here: what is learnt (an `objective` gives named losses), on which data (`Tr
 (`evaluate`), and where the result is written.
 """
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +18,9 @@ from xtremedistil.errors import InputError
 from xtremedistil.tasks.padding import INPUT_NAMES, Arrays
 from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.dropout import seed_dropout
+from xtremedistil.training.gradient_sums import GradientSums
 from xtremedistil.training.learning_rate import LearningRate
+from xtremedistil.training.optimizer import make_optimizer
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Loss:
 
     Fields:
         value: float32 scalar, mean over what its mask leaves on this replica.
-        count: float32 scalar, how many items that mean is over: replicas are weighted by it.
+        count: float32 scalar, how many items that mean is over: replicas and batches of a step are weighted by it.
         weight: factor in the sum.
     """
 
@@ -35,7 +38,25 @@ class Loss:
     weight: float = 1.0
 
 
-Objective = Callable[[dict, dict], dict[str, Loss]]
+@dataclass(frozen=True)
+class Objective:
+    """What a fit minimises: model outputs and a batch in, named losses out.
+
+    Fields:
+        values: outputs and batch in, the values by name out.
+        counts: a batch in, what these are means over by name out. It is also asked before the model has run, of a batch
+            without targets: a step of several batches has to know how many items they hold together.
+        weights: factors by name; 1 where there is none.
+    """
+
+    values: Callable[[dict, dict], dict[str, tf.Tensor]]
+    counts: Callable[[dict], dict[str, tf.Tensor]]
+    weights: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, outputs: dict, batch: dict) -> dict[str, Loss]:
+        counts = self.counts(batch)
+        values = self.values(outputs, batch)
+        return {name: Loss(value, counts[name], self.weights.get(name, 1.0)) for name, value in values.items()}
 
 
 @dataclass
@@ -53,18 +74,19 @@ class History:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a fit goes: rate, patience (epochs without a better score), clipping (0: none), seed."""
+    """How a fit goes: rate, patience (epochs without a better score), clipping (0: none), seed, weight decay."""
 
     learning_rate: LearningRate
     patience: int
     max_grad_norm: float
     seed: int
+    weight_decay: float = 0.0
 
     @classmethod
     def of(cls, flags, peak: float, epochs: int, seed: int) -> "Recipe":
         """As the flags of a training command say, with a peak rate, epochs and a seed of the fit's own."""
         rate = LearningRate(peak, epochs, flags.decay_epochs, flags.warmup_ratio, flags.lr_schedule)
-        return cls(rate, flags.patience, flags.max_grad_norm, seed)
+        return cls(rate, flags.patience, flags.max_grad_norm, seed, flags.weight_decay)
 
 
 class Trainer:
@@ -93,13 +115,12 @@ class Trainer:
         self._objective = objective
         with strategy.scope():
             self._dropout_seed = tf.Variable([recipe.seed, 0], dtype=tf.int32, trainable=False)
-            # The step's graph is compiled as a whole or not at all; Adam compiling itself apart only costs time.
-            adam = tf_keras.optimizers.Adam(recipe.learning_rate.peak, epsilon=1e-8, jit_compile=False)
-            half = tf_keras.mixed_precision.global_policy().compute_dtype == "float16"
-            self.optimizer = tf_keras.mixed_precision.LossScaleOptimizer(adam) if half else adam
-            self.optimizer.build(self.variables)
+            self.optimizer = make_optimizer(recipe.learning_rate.peak, recipe.weight_decay, self.variables)
+        self._sums: GradientSums | None = None
         seed_dropout(model, self._dropout_seed)
         self._step = tf.function(self._distributed_step, reduce_retracing=True)
+        self._add = tf.function(self._distributed_add, reduce_retracing=True)
+        self._update = tf.function(self._distributed_update)
 
     def step(self, batch, step: int, rate: float) -> dict[str, tf.Tensor]:
         """One update; returns the losses over the global batch."""
@@ -107,11 +128,63 @@ class Trainer:
         self.optimizer.learning_rate.assign(rate)
         return self._step(batch)
 
+    def step_over(self, group: Iterable, counts: dict[str, tf.Tensor], first: int, rate: float) -> dict[str, tf.Tensor]:
+        """One update for several batches, the one of all their rows together; returns the losses over these.
+
+        Args:
+            group: the batches, read one after the other.
+            counts: what each loss is a mean over in all of them; see `counts_of`.
+            first: number of the first batch, for dropout: each batch has a number of its own.
+        """
+        # Variables cannot be made while a graph is traced, and steps of one batch have no use for these.
+        self._sums = self._sums or GradientSums(self.variables, self.strategy)
+        self.optimizer.learning_rate.assign(rate)
+        losses: dict[str, tf.Tensor] = {}
+        for number, batch in enumerate(group, start=first):
+            self._dropout_seed.assign([self.seed, number])
+            _add_to(losses, self._add(batch, counts))
+        self._update()
+        return losses
+
+    def counts_of(self, group: Iterable[Arrays]) -> dict[str, tf.Tensor]:
+        """What each loss is a mean over in all of these global batches together."""
+        totals: dict[str, tf.Tensor] = {}
+        with tf.device("/cpu:0"):
+            for batch in group:
+                _add_to(totals, self._objective.counts(batch))
+        return totals
+
     def _distributed_step(self, batch):
-        losses = self.strategy.run(self._replica_step, args=(batch,))
+        return self._over_replicas(self.strategy.run(self._replica_step, args=(batch,)))
+
+    def _distributed_add(self, batch, counts):
+        return self._over_replicas(self.strategy.run(self._replica_add, args=(batch, counts)))
+
+    def _distributed_update(self) -> None:
+        self.strategy.run(self._replica_update)
+
+    def _over_replicas(self, losses):
         return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in losses.items()}
 
     def _replica_step(self, batch):
+        gradients, losses = self._gradients(batch)
+        self._apply(gradients)
+        return losses
+
+    def _replica_add(self, batch, counts):
+        gradients, losses = self._gradients(batch, counts)
+        self._sums.add(gradients)
+        return losses
+
+    def _replica_update(self) -> None:
+        self._apply(self._sums.take())
+
+    def _gradients(self, batch, counts: dict[str, tf.Tensor] | None = None) -> tuple[list, dict]:
+        """Gradients of this replica's share in a step, and the share of each loss.
+
+        Args:
+            counts: what each loss is a mean over in the whole step; None: the step is this batch.
+        """
         context = tf.distribute.get_replica_context()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.variables)
@@ -119,12 +192,11 @@ class Trainer:
             terms = self._objective(outputs, batch)
             shares = {}
             for name, term in terms.items():
-                everywhere = context.all_reduce(tf.distribute.ReduceOp.SUM, term.count)
-                shares[name] = tf.math.divide_no_nan(term.value * term.count, everywhere)
+                count = counts[name] if counts else context.all_reduce(tf.distribute.ReduceOp.SUM, term.count)
+                shares[name] = tf.math.divide_no_nan(term.value * term.count, count)
             total = tf.add_n([terms[name].weight * share for name, share in shares.items()])
             scaled = self._scaled(total)
-        self._apply(tape.gradient(scaled, self.variables), context)
-        return shares | {"loss": total}
+        return tape.gradient(scaled, self.variables), shares | {"loss": total}
 
     def _scaled(self, loss):
         return self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
@@ -133,7 +205,8 @@ class Trainer:
     def _scales_loss(self) -> bool:
         return isinstance(self.optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
 
-    def _apply(self, gradients, context) -> None:
+    def _apply(self, gradients) -> None:
+        context = tf.distribute.get_replica_context()
         pairs = [(g, v) for g, v in zip(gradients, self.variables, strict=True) if g is not None]
         # Dense, also for embeddings: the norm of a sparse gradient counts a word that occurs twice as two rows.
         dense = [tf.convert_to_tensor(g) for g, _ in pairs]
@@ -143,6 +216,11 @@ class Trainer:
         if self.recipe.max_grad_norm:
             summed, _ = tf.clip_by_global_norm(summed, self.recipe.max_grad_norm)
         self.optimizer.apply_gradients(zip(summed, [v for _, v in pairs], strict=True), skip_gradients_aggregation=True)
+
+
+def _add_to(totals: dict[str, tf.Tensor], more: dict[str, tf.Tensor]) -> None:
+    for name, value in more.items():
+        totals[name] = totals[name] + value if name in totals else value
 
 
 def distributed(batches: TrainingBatches, epoch: int, strategy: tf.distribute.Strategy):
@@ -224,17 +302,32 @@ def _assign(variables: Sequence[tf.Variable], values: Sequence[np.ndarray] | Non
 def _run_epoch(trainer: Trainer, batches: TrainingBatches, epoch: int, decay_start: int, report) -> dict:
     started, sums, rate = time.monotonic(), {}, trainer.recipe.learning_rate
     steps_at_most = (decay_start + rate.decay_length) * batches.steps
-    iterator = distributed(batches, epoch, trainer.strategy)
+    take_step = _steps_of(trainer, batches, epoch)
     for number in range(batches.steps):
         step = epoch * batches.steps + number
         now = rate.at(step, batches.steps, decay_start)
-        losses = trainer.step(next(iterator), step, now)
+        losses = take_step(step, now)
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value)
         report({"step": step + 1, "steps": steps_at_most, "epoch": epoch + 1, "loss": sums["loss"] / (number + 1)})
     means = {name: total / batches.steps for name, total in sums.items()}
     _refuse_nan(means, epoch)
     return means | {"seconds": time.monotonic() - started, "learning_rate": now}
+
+
+def _steps_of(trainer: Trainer, batches: TrainingBatches, epoch: int) -> Callable[[int, float], dict[str, tf.Tensor]]:
+    """What takes the next step of an epoch: its number and rate in, its losses out."""
+    iterator = distributed(batches, epoch, trainer.strategy)
+    if batches.per_step == 1:
+        return lambda step, rate: trainer.step(next(iterator), step, rate)
+    groups = iter(batches.groups(epoch))
+
+    def over_a_group(step: int, rate: float) -> dict[str, tf.Tensor]:
+        group = next(groups)
+        counts = trainer.counts_of(batches.arrays_without_targets(rows) for rows in group)
+        return trainer.step_over(itertools.islice(iterator, len(group)), counts, step * batches.per_step, rate)
+
+    return over_a_group
 
 
 def _refuse_nan(losses: dict[str, float], epoch: int) -> None:
