@@ -7,16 +7,19 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.conftest import SPECIAL, WORDS
-from tests.model_fixtures import write_checkpoint
+from tests.model_fixtures import tiny_config, write_checkpoint
 
 PEOPLE = ("john", "mary")
 PLACES = ("london", "paris", "rome")
 PLAIN = ("the", "cat", "dog", "ran", "sat", "in", "on", "park", "and", "big", "running", "unbelievable", ".")
 TEACHER_LAYERS, TEACHER_WIDTH, TEACHER_POSITIONS = 4, 16, 32
 PIECES = len(SPECIAL) + len(WORDS)
+TAGS = ["O", "B-PER", "B-LOC"]
+CLASSES = ["animal", "town", "nothing"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -159,6 +162,54 @@ def write_random_checkpoint(folder: Path, tokenizer: str, config: dict, class_na
     encoder = new_encoder_from_config(config, FAMILIES[class_name], name="tf_model")
     shutil.copytree(tokenizer, folder)
     return write_checkpoint(folder, config, pytorch_state(encoder))
+
+
+def write_student(
+    folder: Path, class_name: str, kind: str, tokenizer_folder: str, labels=None, pairs: bool = False, pseudo=()
+) -> Path:
+    """The folder of a random student, 12 wide below a teacher of 16, whose every weight matters."""
+    import tf_keras
+
+    import xtremedistil  # noqa: F401 - chooses legacy Keras
+    from xtremedistil.artefacts import CONFIG, STUDENT_WEIGHTS, write_json
+    from xtremedistil.models.checkpoints import new_encoder_from_config
+    from xtremedistil.models.families import FAMILIES
+    from xtremedistil.models.student import ENCODER_NAME, build_student
+    from xtremedistil.tasks.tokenizer import Tokenizer
+    from xtremedistil.weights import save_weights
+
+    folder.mkdir()
+    tokenizer = Tokenizer.load(tokenizer_folder)
+    tokenizer.save(folder)
+    tags = kind == "token_classification"
+    labels = labels or (TAGS if tags else CLASSES)
+    config = tiny_config(class_name) | {"vocab_size": tokenizer.size, "pad_token_id": tokenizer.pad_id}
+    tf_keras.utils.set_random_seed(3)
+    encoder = new_encoder_from_config(config, FAMILIES[class_name], name=ENCODER_NAME)
+    student = build_student(
+        encoder,
+        FAMILIES[class_name],
+        kind=kind,
+        num_labels=len(labels) + len(pseudo),
+        teacher_hidden_size=TEACHER_WIDTH,
+    )
+    generator = np.random.default_rng(3)
+    for variable in student.model.weights:
+        variable.assign_add(0.3 * generator.standard_normal(variable.shape).astype(np.float32))
+    save_weights(str(folder / STUDENT_WEIGHTS), student.parts)
+    saved = {
+        "task": "/somewhere/tasks/zoo",
+        "do_NER": tags,
+        "do_pairwise": pairs,
+        "seq_len": 24,
+        "label_list": [*labels, *pseudo],
+        "pseudo_labels": list(pseudo),
+        "teacher_hidden_size": TEACHER_WIDTH,
+        "pt_teacher_checkpoint": "/somewhere/checkpoints/big-model",
+        "student_config": encoder.config.to_dict(),
+    }
+    write_json(str(folder / CONFIG), saved)
+    return folder
 
 
 @pytest.fixture(scope="session")

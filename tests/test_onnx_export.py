@@ -1,5 +1,6 @@
 """ONNX: graphs of every student family, fused operators, int8, the predictor, the commands."""
 
+import functools
 import json
 import os
 import shutil
@@ -28,8 +29,9 @@ NOTES = {"xtremedistil": "token_classification", "labels": ["O"], "weights": ""}
 GRAPHS = {"xtremedistil.onnx", "xtremedistil_opt.onnx"}
 
 
+@functools.cache
 def shaken_student(class_name: str, kind: str = "token_classification", width: int = 16):
-    """A tiny student whose every weight matters."""
+    """A tiny student whose every weight matters; tests must not change it."""
     from xtremedistil.models.student import build_student
 
     family = FAMILIES[class_name]
@@ -112,8 +114,7 @@ def test_plain_graph_of_every_family_equals_keras_on_padded_rows(class_name):
     assert set(map(tuple, shapes.values())) == {("batch", "sequence")}
 
 
-@pytest.mark.parametrize("class_name", ["TFBertModel", "TFRobertaModel"])
-@pytest.mark.parametrize("width", [HIDDEN, 16])  # without and with a projection
+@pytest.mark.parametrize(("class_name", "width"), [("TFBertModel", HIDDEN), ("TFRobertaModel", 16)])  # 16: projected
 def test_graphs_of_classifiers_equal_keras(class_name, width):
     from xtremedistil.export.plain_graph import convert
 

@@ -1,8 +1,10 @@
 """The SavedModel: the tokenizer as operations, both signatures, parity, what is refused."""
 
+import functools
 import importlib.util
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.command_fixtures import sentences, write_rows
+from tests.command_fixtures import sentences, write_rows, write_student
 from tests.conftest import SPECIAL, TEXT, write_config
 
 tf = pytest.importorskip("tensorflow")
@@ -20,7 +22,6 @@ pytest.importorskip("tensorflow_text", reason="tensorflow-text is not installed 
 
 import tokenizers  # noqa: E402
 
-from tests.test_huggingface_export import write_student  # noqa: E402
 from xtremedistil import export_saved_model, load_predictor, load_student  # noqa: E402
 from xtremedistil.errors import InputError  # noqa: E402
 from xtremedistil.export import saved_model  # noqa: E402
@@ -55,6 +56,24 @@ TRICKY = [
     "▁ a▁b  two  spaces  at the end  ",
     "U.S. (e.g.) a.b.c - – £5 €6",
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_table_for_each_normaliser():
+    """Makes tables of characters, which take seconds, once."""
+
+    @functools.cache
+    def known(normalizer: bytes, pre_tokenizer: bytes) -> CharacterTable:
+        return character_table(pickle.loads(normalizer).normalize_str, pickle.loads(pre_tokenizer))
+
+    def table(normalize, pre_tokenizer=None) -> CharacterTable:
+        if normalize.__name__ != "normalize_str":  # no method of a normaliser
+            return character_table(normalize, pre_tokenizer)
+        return known(pickle.dumps(normalize.__self__), pickle.dumps(pre_tokenizer))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xtremedistil.export.graph_tokenizer.character_table", table)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -456,14 +475,17 @@ def test_logits_that_differ_are_refused_and_leave_nothing(writable, tagger, monk
 
 
 def test_labels_that_differ_are_refused_and_leave_nothing(writable, tagger, monkeypatch):
-    build = saved_model.text_labeller
+    def always_the_first(texts):
+        words = tf.strings.split(texts, " ")
+        chances = tf.tile(tf.one_hot([0], 3), [tf.size(words.flat_values), 1])
+        return {
+            "labels": tf.fill(tf.shape(words.to_tensor()), "O"),
+            "probabilities": words.with_values(chances).to_tensor(),
+            "words": tf.cast(words.row_lengths(), tf.int32),
+        }
 
-    def in_wrong_order(source):
-        labeller, odd_rows = build(source)
-        return lambda texts: labeller(tf.reverse(texts, [0])), odd_rows
-
-    monkeypatch.setattr(saved_model, "text_labeller", in_wrong_order)
-    with pytest.raises(InputError, match="of 12 texts otherwise than the student, for example"):
+    monkeypatch.setattr(saved_model, "text_labeller", lambda source: (always_the_first, []))
+    with pytest.raises(InputError, match="labels 12 of 12 texts otherwise than the student, for example"):
         export_saved_model(str(writable), rows=tagger.rows)
     assert not [entry for entry in os.listdir(writable) if entry.startswith("saved_model")]
 

@@ -2,16 +2,12 @@
 
 The encoder goes over weight by weight. Behind it, the student has a projection and a classifier, which are both linear,
 so that their product is the one linear layer that these classes have for tagging. For texts they have two, with tanh,
-ReLU or GELU between; `straightened` finds two that compute the same.
+ReLU or GELU between; `straight_head.py` finds two that compute the same.
 
 Axes: H hidden, L labels.
 """
 
-import contextlib
-import math
 import os
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +20,15 @@ from transformers.modeling_tf_pytorch_utils import convert_tf_weight_name_to_pt_
 from xtremedistil import artefacts
 from xtremedistil.errors import InputError
 from xtremedistil.export.encoder_weights import Linear, merged
+from xtremedistil.export.model_card import model_card
+from xtremedistil.export.new_folder import new_folder
 from xtremedistil.export.parity import Exported, compare, refuse_difference, size_of
 from xtremedistil.export.source import Source, open_source
+from xtremedistil.export.straight_head import straightened
 from xtremedistil.models.encoder import model_inputs
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.state_files import State
 from xtremedistil.models.student import Student
-from xtremedistil.reporting.report import ReportRow, read_report
 from xtremedistil.tasks.fast_tokenizer import ALL_FILES, SETTINGS_FILE
 from xtremedistil.tasks.tokenizer import VOCABULARY_FILES
 from xtremedistil.weights import relative_name
@@ -43,12 +41,7 @@ OWN_FILES = {CONFIG, WEIGHTS, CARD, *ALL_FILES, *VOCABULARY_FILES}
 MADE_BY = {"made_by": "xtremedistil"}  # in the weight file's metadata: how an earlier export is known
 NOT_COPIED = ("_name_or_path", "auto_map")  # paths of another machine, code of another model
 
-TANH_REACH = 2.0**-9  # up to here, tanh(x) is x but for 1.3 parts in a million
-STRAIGHT_FROM = 6.0  # from here on, relu(x) and gelu(x) are x in float32
-
 ENDINGS = {"token_classification": "ForTokenClassification", "sequence_classification": "ForSequenceClassification"}
-PIPELINES = {"token_classification": "token-classification", "sequence_classification": "text-classification"}
-REPORT_NAMES = {artefacts.STUDENT_WEIGHTS: "student", artefacts.BASELINE_WEIGHTS: "student, labels only"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +100,7 @@ def write_huggingface(source: Source, out: str) -> Exported:
     """The same from an opened student. `out` appears whole, once it was compared with the student, or not at all."""
     out = os.path.abspath(out)
     _refuse_foreign(out)
-    with _new_folder(out) as folder:
+    with new_folder(out) as folder:
         state, remarks = pytorch_state(source.student)
         with artefacts.atomic_file(os.path.join(folder, WEIGHTS), "wb") as file:  # save_file lets the owner alone read
             file.write(save(state, metadata={"format": "pt"} | MADE_BY))
@@ -124,8 +117,9 @@ def write_huggingface(source: Source, out: str) -> Exported:
             remarks=(*remarks, *_row_remarks(source, folder), *_label_remarks(source)),
         )
         parameters = sum(array.size for array in state.values())
+        card = model_card(source, exported, pytorch_class=pytorch_class(source.student), parameters=parameters)
         with artefacts.atomic_file(os.path.join(folder, CARD)) as file:
-            file.write(model_card(source, exported, parameters))
+            file.write(card)
     return exported
 
 
@@ -157,36 +151,6 @@ def _is_export(folder: str) -> bool:
             return MADE_BY.items() <= (file.metadata() or {}).items()
     except (OSError, SafetensorError):
         return False
-
-
-@contextlib.contextmanager
-def _new_folder(out: str) -> Iterator[str]:
-    """A folder beside `out` that takes its place when the block ends, and leaves nothing behind when it fails.
-
-    Raises:
-        InputError: no space left, or the folder cannot be written to; what stood at `out` is untouched.
-    """
-    partial = f"{out}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        os.makedirs(partial)
-        yield partial
-        _take_place(partial, out)
-    except InputError:
-        raise  # of the block itself
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror or error}. What was there is intact.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _take_place(partial: str, out: str) -> None:
-    replaced = f"{out}.replaced"
-    shutil.rmtree(replaced, ignore_errors=True)
-    if os.path.isdir(out):
-        os.rename(out, replaced)
-    os.rename(partial, out)
-    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _write_config(source: Source, folder: str) -> None:
@@ -267,74 +231,6 @@ def _in_pytorch(name: str, linear: Linear) -> State:
     return {f"{name}.weight": np.ascontiguousarray(linear.kernel.T), f"{name}.bias": linear.bias}
 
 
-def straightened(
-    classifier: Linear, activation: str, gamma: np.ndarray, beta: np.ndarray
-) -> tuple[Linear, Linear, str]:
-    """Two layers that compute `classifier` although `activation` stands between.
-
-    Args:
-        classifier: [H, L]. gamma, beta: of the layer norm that its states come from, float [H].
-
-    Returns:
-        inner [H, H], outer [H, L], and how it is done.
-    """
-    hidden, labels = classifier.kernel.shape
-    if activation == "tanh":
-        return _scaled(classifier, largest_outputs(_identity(hidden), gamma, beta).max())
-    if 2 * labels <= hidden:
-        return _paired(classifier, activation)
-    return _shifted(classifier, activation, gamma, beta)
-
-
-def largest_outputs(linear: Linear, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
-    """What no output of `linear` on a layer norm exceeds, either way, float [outputs].
-
-    A normalised state is no longer than sqrt(H); the rest is Cauchy and Schwarz.
-    """
-    spread = math.sqrt(len(gamma)) * np.linalg.norm(gamma[:, None] * linear.kernel, axis=0)
-    return spread + np.abs(beta @ linear.kernel + linear.bias)
-
-
-def _scaled(classifier: Linear, reach: float) -> tuple[Linear, Linear, str]:
-    """States made so small that tanh leaves them as they are; by a power of two, which rounds nothing."""
-    scale = 2.0 ** math.floor(math.log2(TANH_REACH / reach))
-    inner = _identity(len(classifier.kernel), scale)
-    remark = f"{scale:.3g} x identity before tanh, which is straight there, and the classifier divided by that"
-    return inner, Linear(classifier.kernel / np.float32(scale), classifier.bias), remark
-
-
-def _paired(classifier: Linear, activation: str) -> tuple[Linear, Linear, str]:
-    """Each logit z and its opposite: gelu(z) - gelu(-z) = relu(z) - relu(-z) = z."""
-    hidden, labels = classifier.kernel.shape
-    both = Linear(*(np.concatenate([array, -array], axis=-1) for array in (classifier.kernel, classifier.bias)))
-    difference = np.concatenate([np.eye(labels), -np.eye(labels)]).astype(np.float32)
-    inner, outer = _widened(both, difference, np.zeros(labels, np.float32), hidden)
-    return inner, outer, f"{activation}(z) - {activation}(-z) = z for each logit z"
-
-
-def _shifted(classifier: Linear, activation: str, gamma: np.ndarray, beta: np.ndarray) -> tuple[Linear, Linear, str]:
-    """Logits (states, if there are more logits than these) so large that ReLU and GELU leave them as they are."""
-    hidden, labels = classifier.kernel.shape
-    first, second = (classifier, _identity(labels)) if labels <= hidden else (_identity(hidden), classifier)
-    shift = (largest_outputs(first, gamma, beta) + STRAIGHT_FROM).astype(np.float32)
-    bias = second.bias - shift.astype(np.float64) @ second.kernel
-    raised = Linear(first.kernel, first.bias + shift)
-    inner, outer = _widened(raised, second.kernel, bias.astype(np.float32), hidden)
-    remark = f"up to {shift.max():.3g} is added before {activation}, which is straight there, and taken off behind it"
-    return inner, outer, f"{remark} (in half precision that would cost digits)"
-
-
-def _widened(inner: Linear, outer_kernel: np.ndarray, outer_bias: np.ndarray, hidden: int) -> tuple[Linear, Linear]:
-    """Both layers with as many units between them as the class has, the additional ones being zero."""
-    more = hidden - len(inner.bias)
-    inner = Linear(np.pad(inner.kernel, ((0, 0), (0, more))), np.pad(inner.bias, (0, more)))
-    return inner, Linear(np.pad(outer_kernel, ((0, more), (0, 0))), outer_bias)
-
-
-def _identity(width: int, scale: float = 1.0) -> Linear:
-    return Linear(scale * np.eye(width, dtype=np.float32), np.zeros(width, np.float32))
-
-
 # Comparing
 
 
@@ -380,104 +276,3 @@ def _label_remarks(source: Source) -> list[str]:
     if not pseudo:
         return []
     return [f"the last {len(pseudo)} outputs ({', '.join(pseudo)}) are no labels: leave them out of the arg max"]
-
-
-# Model card
-
-
-def model_card(source: Source, exported: Exported, parameters: int) -> str:
-    """`README.md` as the hub shows it."""
-    parts = [_card_head(source), _card_sizes(source, exported, parameters), _card_labels(source)]
-    parts += [_card_scores(source), _card_use(source), _card_origin(source, exported)]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _card_head(source: Source) -> str:
-    student = source.student
-    job = "tags words" if student.kind == "token_classification" else "classifies texts"
-    training = "trained on labels alone" if _is_baseline(source) else "distilled from a larger model"
-    return "\n".join(
-        [
-            "---",
-            "library_name: transformers",
-            f"pipeline_tag: {PIPELINES[student.kind]}",
-            "tags:",
-            *(f"- {tag}" for tag in ("xtremedistil", "distillation", student.family.model_type)),
-            "---",
-            "",
-            f"# {_base_name(source.saved['task'])}: a small student",
-            "",
-            f"A `{pytorch_class(student)}` that {job}, {training} with xtremedistil.",
-        ]
-    )
-
-
-def _card_sizes(source: Source, exported: Exported, parameters: int) -> str:
-    config = source.student.encoder.config
-    rows = [
-        ("layers", config.num_hidden_layers),
-        ("hidden size", config.hidden_size),
-        ("attention heads", config.num_attention_heads),
-        ("parameters", f"{parameters:,}"),
-        ("size of the folder", f"{exported.bytes / 1e6:.1f} MB"),
-        ("longest row", f"{source.saved['seq_len']} word pieces"),
-    ]
-    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
-
-
-def _card_labels(source: Source) -> str:
-    return "## Labels\n\n" + ", ".join(f"`{label}`" for label in source.task.all_labels)
-
-
-def _card_scores(source: Source) -> str:
-    """Of teacher and student, if a report is there and is about these weights."""
-    path = os.path.join(source.model_dir, artefacts.REPORT)
-    rows: dict[str, ReportRow] = {}
-    if os.path.isfile(path):
-        rows = {row.name: row for row in read_report(path).rows}
-    own = rows.get(REPORT_NAMES.get(source.weights, ""))
-    if own is None:
-        return ""
-    shown = [("teacher", rows["teacher"])] if "teacher" in rows else []
-    shown.append(("this student", own))
-    lines = [f"| {name} | {100 * row.dev:.1f} | {100 * row.test:.1f} |" for name, row in shown]
-    head = [f"## Scores\n\n{own.metric} on the task's own files, in percent.\n", "| | dev | test |"]
-    return "\n".join([*head, "| --- | --- | --- |", *lines])
-
-
-def _card_use(source: Source) -> str:
-    if source.student.kind == "token_classification":
-        call = 'pipeline("token-classification", model="path/to/this/folder", aggregation_strategy="first")'
-        example, remark = '"John Smith lives in New York ."', _WORDS_REMARK
-    else:
-        call = 'pipeline("text-classification", model="path/to/this/folder")'
-        texts = '{"text": "the first text", "text_pair": "the second"}' if source.task.pairs else '"some text"'
-        example, remark = f"{texts}, truncation=True", "Longer texts are cut with `truncation=True`, and only then."
-    code = f"```python\nfrom transformers import pipeline\n\nstudent = {call}\nstudent({example})\n```"
-    return f"## Use\n\n{code}\n\n{remark}"
-
-
-_WORDS_REMARK = """\
-The student has learnt on words that were split before: put single spaces between words, and around punctuation as the
-task's files have them. Only the first piece of a word carries its label, so keep `aggregation_strategy="first"`. Longer
-texts are cut, unless the pipeline is given a `stride`."""
-
-
-def _card_origin(source: Source, exported: Exported) -> str:
-    teacher = source.saved.get("pt_teacher_checkpoint")
-    facts = [f"task: `{_base_name(source.saved['task'])}`", f"weights: `{source.weights}`"]
-    if teacher and not _is_baseline(source):
-        facts.insert(0, f"teacher: `{_base_name(teacher)}`, fine-tuned on the task")
-    facts.append(
-        f"compared with the Keras student on {exported.rows:,} rows: largest difference of a logit "
-        f"{exported.largest_difference:.1e}, {100 * exported.label_agreement:.2f} % of labels the same"
-    )
-    return "\n".join(["## How it was made\n", *(f"- {fact}" for fact in [*facts, *exported.remarks])])
-
-
-def _is_baseline(source: Source) -> bool:
-    return source.weights == artefacts.BASELINE_WEIGHTS
-
-
-def _base_name(path: str) -> str:
-    return os.path.basename(os.path.normpath(path))
