@@ -92,7 +92,7 @@ def test_distil_stopped_between_stages_and_started_again_gives_the_same_bytes(
         patch.setattr(os, "replace", interrupted_at_stage_four)
         outcome = run_command("distil", *main_flags(tagging, tmp_path))
     assert outcome.code == 130
-    assert "goes on from its last finished stage with the same command" in outcome.err
+    assert "the same command goes on from where it was last saved" in outcome.err
     expected, found = contents(distilled / "student"), contents(tmp_path / "student")
     weights = [name for name in found if name.startswith("model-stage") and name.endswith(".h5")]
     assert weights == [f"model-stage-{number}-indx-0.h5" for number in (1, 2, 3)]

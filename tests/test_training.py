@@ -1,6 +1,8 @@
 """Batches, the training loop on a toy model, devices, and teacher outputs kept on disk."""
 
 import functools
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -17,8 +19,10 @@ from xtremedistil.models.families import FAMILIES  # noqa: E402
 from xtremedistil.models.teacher import build_teacher  # noqa: E402
 from xtremedistil.training.dropout import SeededDropout, seed_dropout  # noqa: E402
 from xtremedistil.training.learning_rate import LearningRate  # noqa: E402
-from xtremedistil.training.loop import Objective, Recipe, Trainer, fit  # noqa: E402
+from xtremedistil.training.loop import Objective, Recipe, Trainer, _steps_of, fit  # noqa: E402
 from xtremedistil.training.optimizer import decays  # noqa: E402
+from xtremedistil.training.place import Place  # noqa: E402
+from xtremedistil.training.snapshots import Keeper, Terminated  # noqa: E402
 from xtremedistil.training.strategy import make_strategy, set_precision, stage_seed  # noqa: E402
 
 PAD, WORDS, LABELS = 9, 20, 3
@@ -357,9 +361,11 @@ def test_mean_of_batch_means_would_be_another_gradient():
 
 def test_each_batch_of_a_step_draws_a_dropout_mask_of_its_own(monkeypatch):
     trainer, drawn = toy_trainer(toy_recipe(epochs=2)), []
-    add = trainer._add
+    batches = toy_batches(toy_features(45), 4, per_step=4)
+    _steps_of(trainer, batches, Place(2))
+    add = tf.function(trainer._distributed_add)
     monkeypatch.setattr(trainer, "_add", lambda *batch: drawn.append(trainer._dropout_seed.numpy()[1]) or add(*batch))
-    fit(trainer, toy_batches(toy_features(45), 4, per_step=4), scores(0.0))
+    fit(trainer, batches, scores(0.0))
     assert len(drawn) == len(set(drawn)) == 24
     assert drawn[:4] == [0, 1, 2, 3]
 
@@ -623,3 +629,94 @@ def test_targets_that_were_not_finished_are_computed_again(teacher, tmp_path):
             progress=stopped,
         )
     assert targets_of(model, features, tmp_path)[1] == [(4, 5), (5, 5)]
+
+
+# Going on in the middle
+
+
+class Killed(Exception):
+    """Nothing may be saved any more."""
+
+
+def interrupted_fit(folder, kills: list[int], policy: str | None = None, per_step: int = 1):
+    """A fit with dropout that is killed after these steps and begun anew each time; its weights and losses."""
+    for kill in [*kills, None]:
+        set_precision(policy)
+        try:
+            model = toy_model(rate=0.3)
+            recipe = toy_recipe(epochs=4, patience=2, decay_epochs=2, shape="linear", clip=1.0)
+            trainer = toy_trainer(recipe, model)
+        finally:
+            set_precision(None)
+
+        def report(state, kill=kill):
+            if state["step"] == kill:
+                raise Killed
+
+        keeper = Keeper(str(folder), "toy", every_steps=2, every_minutes=0)
+        batches = toy_batches(toy_features(45), 8 // per_step, per_step=per_step)
+
+        def evaluate(model=model):
+            return float(np.sin(1e3 * model.get_weights()[0].sum()))  # up and down, as the weights say
+
+        try:
+            history = fit(trainer, batches, evaluate, report, keeper)
+        except Killed:
+            continue
+    epochs = [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history.epochs]
+    return model.get_weights(), epochs, history.best_epoch
+
+
+@pytest.mark.parametrize("policy", [None, "mixed_float16"])
+@pytest.mark.parametrize("per_step", [1, 2])
+def test_killed_fit_ends_with_the_bytes_of_an_undisturbed_one(tmp_path, policy, per_step):
+    expected, *rest = interrupted_fit(tmp_path / "undisturbed", [], policy, per_step)
+    found, *other = interrupted_fit(tmp_path / "killed", [1, 3, 4, 7, 12, 13, 17], policy, per_step)
+    assert other == rest
+    for array, same in zip(expected, found, strict=True):
+        assert array.tobytes() == same.tobytes()
+
+
+def test_fit_with_a_snapshot_repeats_no_step_before_it(tmp_path):
+    seen = []
+
+    def report(state):
+        seen.append(state["step"])
+        if state["step"] == 5:
+            raise Killed
+
+    def run(told):
+        keeper = Keeper(str(tmp_path / "s"), "toy", every_steps=2, every_minutes=0)
+        fit(toy_trainer(toy_recipe(epochs=3)), toy_batches(toy_features()), scores(0.0), told, keeper)
+
+    with pytest.raises(Killed):
+        run(report)
+    resumed = []
+    run(lambda state: resumed.append(state["step"]))
+    assert (seen, resumed) == ([1, 2, 3, 4, 5], [5, 6, 7, 8, 9])
+
+
+def test_sigterm_saves_and_ends_the_fit(tmp_path):
+    def report(state):
+        if state["step"] == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    keeper = Keeper(str(tmp_path), "toy", every_steps=0, every_minutes=0)
+    with pytest.raises(Terminated) as end:
+        fit(toy_trainer(toy_recipe(epochs=3)), toy_batches(toy_features()), scores(0.0), report, keeper)
+    assert end.value.code == 143
+    assert Keeper(str(tmp_path), "toy", every_steps=0, every_minutes=0).load().state["step"] == 2  # of the second epoch
+
+
+def test_a_step_rounds_alike_whatever_batch_came_first():
+    """Its graph is traced for open shapes; one traced for the shapes of its first batch would be optimised for them."""
+    batches = toy_batches(toy_features(45), 8)
+    traced = []
+    for first_step in (0, 3):
+        trainer = toy_trainer(toy_recipe())
+        take_step = _steps_of(trainer, batches, Place(3, epoch=1, step=first_step))
+        take_step(0, 0.05)
+        take_step(1, 0.05)
+        (graph,) = trainer._step._list_all_concrete_functions()
+        traced.append([str(tensor.shape) for tensor in graph.inputs[:3]])
+    assert traced[0] == traced[1] == [str(tf.TensorShape([None, None]))] * 3

@@ -28,6 +28,7 @@ METRICS = "metrics.json"
 PREDICTIONS = "predictions.txt"
 JSON_PREDICTIONS = "predictions.jsonl"
 TARGETS = "teacher-targets"
+SNAPSHOTS = "snapshots"
 ONNX = "xtremedistil.onnx"
 FUSED_ONNX = "xtremedistil_opt.onnx"
 INT8_ONNX = "xtremedistil_int8.onnx"
@@ -257,3 +258,4 @@ def remove_run(folder: str) -> None:
     """Removes what a run wrote into `folder`; the fine-tuned teacher stays, it has a record of its own."""
     for name in _run_files(folder):
         os.remove(os.path.join(folder, name))
+    shutil.rmtree(os.path.join(folder, SNAPSHOTS), ignore_errors=True)

@@ -1,10 +1,13 @@
 """Command line: parsers made from the dataclasses of `config.py`, exit codes, `xtremedistil <verb>`.
 
-Exit codes: 0 done; 1 a fault of ours (traceback); 2 something to mend in what was given; 130 interrupted.
+Exit codes: 0 done; 1 a fault of ours (traceback); 2 something to mend in what was given; 130 interrupted (Ctrl-C);
+143 terminated (SIGTERM).
 """
 
 import argparse
+import contextlib
 import dataclasses
+import signal
 import sys
 import types
 import typing
@@ -149,9 +152,20 @@ def _run(verb: str, config) -> int:
     return 0
 
 
+def _end_on_sigterm() -> None:
+    """SIGTERM unwinds the program, so that locks and half-written files go; a fit first saves where it is."""
+
+    def end(*_signal) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, end)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
     values = vars(build_parser().parse_args(arguments))
+    _end_on_sigterm()
     verb = values.pop("verb")
     try:
         with without_native_noise(values["verbose"]):
@@ -161,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            "\nxtremedistil: interrupted; a distillation goes on from its last finished stage with the same command.",
+            "\nxtremedistil: interrupted; the same command goes on from where it was last saved.",
             file=sys.stderr,
         )
         return 130

@@ -120,6 +120,8 @@ class DistilConfig:
     attention_weight: float = flag(3.0, "weight of the attention loss in the representation stage")
     unfreeze_order: str = flag("dense,student", "order in which blocks are unfrozen, top first")
     seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
+    save_steps: int = flag(0, "save where training is after every so many steps; 0: by time only")
+    save_minutes: float = flag(5.0, "save where training is after so many minutes; 0: not by time")
     strategy: str = flag(
         "auto", "which devices train", choices=("auto", "one_device", "mirrored", "multi_worker", "tpu")
     )
@@ -204,6 +206,8 @@ class LabelTraining:
         "weights of labels in the loss: none, balanced (rare labels weigh more), or a list as in O=0.5,B-PER=2",
     )
     seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
+    save_steps: int = flag(0, "save where training is after every so many steps; 0: by time only")
+    save_minutes: float = flag(5.0, "save where training is after so many minutes; 0: not by time")
     strategy: str = flag(
         "auto", "which devices train", choices=("auto", "one_device", "mirrored", "multi_worker", "tpu")
     )

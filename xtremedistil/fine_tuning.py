@@ -2,6 +2,9 @@
 baseline (`run_model_ft.py`)."""
 
 import contextlib
+import dataclasses
+import hashlib
+import json
 import os
 from dataclasses import dataclass
 
@@ -26,10 +29,13 @@ from xtremedistil.tasks import Task, open_task, saved_task
 from xtremedistil.tasks.class_weights import class_weights
 from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
-from xtremedistil.training.loop import History, Recipe
+from xtremedistil.training.loop import Recipe
+from xtremedistil.training.place import History
+from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import make_strategy, seed_everything, set_precision, stage_seed
 from xtremedistil.weights import save_weights
 
+NOT_SETTINGS = ("save_steps", "save_minutes", "verbose")
 XLM_R_TOKENIZER = "xlm-roberta-base"
 
 
@@ -55,6 +61,7 @@ def continue_training(config: ContinueConfig) -> Report:
         run = _LabelRun(config, task, tokenizer, sets, strategy, weights)
         report = run.fit_and_report("student, continued", student.model, variables, parts)
         save_weights(os.path.join(config.model_dir, artefacts.CONTINUED_WEIGHTS), parts)
+        run.keeper.clear()
     return report
 
 
@@ -80,6 +87,7 @@ def fine_tune(config: BaselineConfig) -> Report:
         save_weights(os.path.join(config.model_dir, artefacts.TEACHER_WEIGHTS), teacher.parts)
         tokenizer.save(config.model_dir)
         artefacts.write_json(os.path.join(config.model_dir, artefacts.METRICS), report.to_dict())
+        run.keeper.clear()
     return report
 
 
@@ -100,6 +108,16 @@ class _LabelRun:
     strategy: tf.distribute.Strategy
     class_weights: np.ndarray | None
 
+    @property
+    def keeper(self) -> Keeper:
+        """Of the snapshots of the fit; other flags or files make another fit of it."""
+        config = self.config
+        flags = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_SETTINGS}
+        parts = [flags, [entry.features.fingerprint() for entry in self.sets]]
+        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        folder = os.path.join(config.model_dir, artefacts.SNAPSHOTS)
+        return Keeper(folder, key, every_steps=config.save_steps, every_minutes=config.save_minutes)
+
     def fit_and_report(self, name: str, model: tf.keras.Model, variables: list, parts: dict) -> Report:
         train, dev, test = self.sets
         scorer = Scorer(self.task, self.tokenizer.pad_id, self.config.batch_size)
@@ -113,6 +131,7 @@ class _LabelRun:
             _recipe(self.config),
             self.strategy,
             progress,
+            self.keeper,
             self.config.gradient_accumulation_steps,
             self.class_weights,
         )

@@ -81,6 +81,9 @@ def _number_problems(config) -> list[str]:
     problems += _not_finite(config)
     if config.seed is not None and not 0 <= config.seed < LARGEST_SEED:
         problems.append(f"--seed {config.seed}: must be from 0 to {LARGEST_SEED - 1}")
+    for name in ("save_steps", "save_minutes"):
+        if getattr(config, name) < 0:
+            problems.append(f"--{name} {getattr(config, name)}: must not be negative")
     if not 0 <= config.warmup_ratio <= 1:
         problems.append(f"--warmup_ratio {config.warmup_ratio}: must be from 0 to 1")
     for name in ("max_grad_norm", "weight_decay", "hidden_weight", "embedding_weight", "attention_weight"):

@@ -4,16 +4,19 @@ import os
 from collections.abc import Callable
 
 from xtremedistil import artefacts
-from xtremedistil.training.loop import History
+from xtremedistil.training.optimizer import optimizer_variables
+from xtremedistil.training.place import History
+from xtremedistil.training.snapshots import Keeper
 from xtremedistil.weights import load_weights, save_weights
 
 
-def once(path: str, parts: dict[str, list], work: Callable[[], History]) -> dict:
+def once(path: str, parts: dict[str, list], keeper: Keeper, work: Callable[[], History]) -> dict:
     """Runs `work` and saves what it left in `parts`; or loads that, if both weights and history are there.
 
     Args:
         path: of the weight file; the history stands beside it, with the original's ending `-history.json`.
         parts: layer name -> variables.
+        keeper: of the fit's snapshots, which go when it is done.
 
     Returns:
         the saved record: "score" and "best_epoch" of the weights kept, "epochs", "seconds", and "history" by epoch.
@@ -28,19 +31,14 @@ def once(path: str, parts: dict[str, list], work: Callable[[], History]) -> dict
     record |= {"seconds": history.seconds, "history": history.epochs}
     save_weights(path, parts)
     artefacts.write_json(history_path, record)
+    keeper.clear()
     return record
 
 
 def optimizer_parts(optimizer) -> dict[str, list]:
     """An optimizer's variables by what they are ("optimizer_m", "optimizer_v", "optimizer_iteration", ...)."""
     parts: dict[str, list] = {}
-    # Keras leaves the state of the loss scale out of the optimizer's variables.
-    for variable in [*optimizer.variables, *_loss_scale(optimizer)]:
+    for variable in optimizer_variables(optimizer):
         kind = variable.name.split("/")[0].split(":")[0]
         parts.setdefault(f"optimizer_{kind}", []).append(variable)
     return parts
-
-
-def _loss_scale(optimizer) -> list:
-    state = getattr(optimizer, "_loss_scale", None)
-    return [] if state is None else [state.current_loss_scale, state.counter]

@@ -30,12 +30,24 @@ from xtremedistil.models.forward import make_predict_function
 from xtremedistil.reporting.progress import Progress, clock
 from xtremedistil.reporting.report import Report, read_report
 from xtremedistil.scoring import scored_row
-from xtremedistil.training.loop import History, Recipe
+from xtremedistil.training.loop import Recipe
+from xtremedistil.training.place import History
+from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import seed_everything, set_precision, stage_seed
 from xtremedistil.validation import check_distil
 from xtremedistil.weights import save_weights
 
-NOT_SETTINGS = ("model_dir", "teacher_model_dir", "targets_dir", "overwrite", "dry_run", "verbose", "baseline")
+NOT_SETTINGS = (
+    "model_dir",
+    "teacher_model_dir",
+    "targets_dir",
+    "save_steps",
+    "save_minutes",
+    "overwrite",
+    "dry_run",
+    "verbose",
+    "baseline",
+)
 PATHS = ("task", "transfer_file", "pt_teacher_checkpoint", "pt_student_checkpoint")
 BASELINE_PLACE = 99  # in the plan, for seeds: behind every stage
 FORMAT_VERSION = 2  # of the model folder; the original's has none
@@ -134,10 +146,12 @@ def _baseline(setting: Setting, teacher: TunedTeacher, report: Report) -> None:
     epochs = max(config.ft_epochs, config.distil_epochs)
     recipe = setting.recipe(config.learning_rate, epochs, BASELINE_PLACE)
     setting.progress.begin("student on the labels alone", later=[])
+    keeper = setting.keeper("baseline")
     record = once(
         setting.path(artefacts.BASELINE_WEIGHTS),
         initial.checkpoint_parts,
-        lambda: _fit_on_labels(setting, initial, list(initial.trainable_blocks), recipe),
+        keeper,
+        lambda: _fit_on_labels(setting, initial, list(initial.trainable_blocks), recipe, keeper),
     )
     dev = _add_row(setting, report, BASELINE, initial.student.model, initial.student.parts)
     _note(setting, report, Stage(0, "labels", (BASELINE,), 0, 0.0, 0), dev, record["epochs"], record["seconds"])
@@ -189,16 +203,20 @@ def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: 
     if stage.on_transfer_set:
         return TransferFit(setting, student, stage, source).run()
     recipe = setting.recipe(stage.learning_rate, stage.epochs, stage.number)
+    keeper = setting.keeper(f"stage {stage.number}")
     return once(
         setting.path(checkpoint_name(stage, None)),
         student.checkpoint_parts,
-        lambda: _fit_on_labels(setting, student, stage.unfrozen, recipe),
+        keeper,
+        lambda: _fit_on_labels(setting, student, stage.unfrozen, recipe, keeper),
     )
 
 
-def _fit_on_labels(setting: Setting, student: InitialStudent, unfrozen: Sequence[str], recipe: Recipe) -> History:
+def _fit_on_labels(
+    setting: Setting, student: InitialStudent, unfrozen: Sequence[str], recipe: Recipe, keeper: Keeper
+) -> History:
     variables = [variable for name in unfrozen for variable in student.trainable_blocks[name]]
-    label_fit = setting.label_fit(recipe, setting.config.student_ft_batch_size)
+    label_fit = setting.label_fit(recipe, setting.config.student_ft_batch_size, keeper)
     model, score = student.student.training_model, lambda: student.score(setting.scorer, setting.corpus.dev)
     history = fit_on_labels(model, variables, label_fit, score)
     student.student.settle()

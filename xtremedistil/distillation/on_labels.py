@@ -12,7 +12,9 @@ from xtremedistil.reporting.progress import Progress
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks.features import Features, LabelledSet
 from xtremedistil.training.batches import TrainingBatches
-from xtremedistil.training.loop import History, Recipe, Trainer, fit
+from xtremedistil.training.loop import Recipe, Trainer, fit
+from xtremedistil.training.place import History
+from xtremedistil.training.snapshots import Keeper
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class LabelFit:
 
     Fields:
         train: rows with labels. selection: the LabelledSet whose score decides (dev).
+        keeper: of where the fit is.
         batch_size: rows per batch and replica. batches_per_step: batches of one update.
         class_weights: float32 [L], factor of each gold label in the loss; None: all weigh the same.
     """
@@ -32,6 +35,7 @@ class LabelFit:
     recipe: Recipe
     strategy: tf.distribute.Strategy
     progress: Progress
+    keeper: Keeper
     batches_per_step: int = 1
     class_weights: np.ndarray | None = None
 
@@ -55,4 +59,5 @@ def fit_on_labels(
         batches,
         score or (lambda: setting.scorer.primary(predict, setting.selection)),
         setting.progress.step,
+        setting.keeper,
     )

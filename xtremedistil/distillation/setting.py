@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from xtremedistil.artefacts import SNAPSHOTS
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus, read_corpus, store_of
 from xtremedistil.distillation.on_labels import LabelFit
@@ -13,6 +14,7 @@ from xtremedistil.scoring import Scorer
 from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.loop import Recipe
+from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import make_strategy, stage_seed
 
 
@@ -49,7 +51,14 @@ class Setting:
         """How a fit goes; `place` (stage, chunk) gives it a seed of its own."""
         return Recipe.of(self.config, peak, epochs, stage_seed(self.config.seed, *place))
 
-    def label_fit(self, recipe: Recipe, batch_size: int) -> LabelFit:
+    def keeper(self, fit: str) -> Keeper:
+        """Of the snapshots of a fit; `fit` is its place in the run."""
+        config, folder = self.config, self.path(SNAPSHOTS)
+        return Keeper(
+            folder, fit, every_steps=config.save_steps, every_minutes=config.save_minutes, say=self.progress.say
+        )
+
+    def label_fit(self, recipe: Recipe, batch_size: int, keeper: Keeper) -> LabelFit:
         corpus = self.corpus
         return LabelFit(
             corpus.train.features,
@@ -59,6 +68,7 @@ class Setting:
             recipe,
             self.strategy,
             self.progress,
+            keeper,
             self.config.gradient_accumulation_steps,
             corpus.class_weights,
         )

@@ -1,5 +1,6 @@
 """Stages on the transfer set: chunk by chunk, towards the teacher's states or logits."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,9 @@ from xtremedistil.distillation.targets import LiveTargets, Targets
 from xtremedistil.distillation.tuned_teacher import TunedTeacher
 from xtremedistil.tasks.padding import INPUT_NAMES
 from xtremedistil.training.batches import TrainingBatches
-from xtremedistil.training.loop import History, Loss, Objective, Trainer, fit
+from xtremedistil.training.loop import Loss, Objective, Trainer, batch_signature, fit
+from xtremedistil.training.place import History
+from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import stage_seed
 
 HELD_OUT_BATCH = 64
@@ -61,7 +64,9 @@ class TransferFit:
         best, kept, waited, epochs, seconds = -np.inf, None, 0, 0, 0.0
         for start in self._setting.corpus.transfer.starts:
             path = self._setting.path(checkpoint_name(self._stage, start))
-            record = once(path, self.parts, lambda start=start: self._fit_chunk(start))
+            keeper = self._setting.keeper(f"stage {self._stage.number}, chunk {start}")
+            fit_chunk = functools.partial(self._fit_chunk, start, keeper)
+            record = once(path, self.parts, keeper, fit_chunk)
             if self._stage.objective == "representation":
                 self._source.finish_chunk(start)
             epochs, seconds = epochs + record["epochs"], seconds + record["seconds"]
@@ -77,7 +82,7 @@ class TransferFit:
                 break
         return {"score": best, "epochs": epochs, "seconds": seconds}
 
-    def _fit_chunk(self, start: int) -> History:
+    def _fit_chunk(self, start: int, keeper: Keeper) -> History:
         """Trains on one chunk; the optimizer's state goes on from chunk to chunk (and so is in their checkpoints)."""
         setting, stage = self._setting, self._stage
         targets = self._source.chunk(start, self._names)
@@ -87,7 +92,7 @@ class TransferFit:
         setting.progress.restart()
         per_step = setting.config.gradient_accumulation_steps
         batches = TrainingBatches(targets.features, rows, setting.pad_id, seed, targets, per_step)
-        history = fit(self._trainer, batches, self._score, setting.progress.step)
+        history = fit(self._trainer, batches, self._score, setting.progress.step, keeper)
         self._student.student.settle()
         return history
 
@@ -143,7 +148,7 @@ class HeldOutLoss:
             outputs = model({name: batch[name] for name in INPUT_NAMES}, training=False)
             return {name: _weighted(term) for name, term in objective(outputs, batch).items()}
 
-        self._sums = tf.function(sums, reduce_retracing=True)
+        self._sums = tf.function(sums, input_signature=[batch_signature(self._batches)])
 
     def __call__(self) -> float:
         totals: dict[str, np.ndarray] = {}

@@ -59,9 +59,12 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
         return TunedTeacher(teacher, fingerprint(path), 0.0, 0)
     recipe = setting.recipe(config.teacher_learning_rate, config.teacher_epochs, STAGE)
     progress.begin("teacher", later=[])
-    history = fit_on_labels(teacher.model, _trainable(teacher), setting.label_fit(recipe, config.teacher_batch_size))
+    keeper = setting.keeper("teacher")
+    label_fit = setting.label_fit(recipe, config.teacher_batch_size, keeper)
+    history = fit_on_labels(teacher.model, _trainable(teacher), label_fit)
     write_json(record_path, record)  # first: weights without a record would never be checked again
     save_weights(path, teacher.parts)
+    keeper.clear()
     return TunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs))
 
 

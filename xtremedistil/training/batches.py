@@ -71,9 +71,9 @@ class TrainingBatches:
         size = self.batch_size
         return [[rows[start : start + size] for start in range(0, len(rows), size)] for rows in order]
 
-    def epoch(self, epoch: int, replicas: int) -> Iterator[list[Arrays]]:
-        """One entry per batch: a share for each replica, all of the same shape."""
-        for group in self.groups(epoch):
+    def epoch(self, epoch: int, replicas: int, first_step: int = 0) -> Iterator[list[Arrays]]:
+        """One entry per batch from a step on: a share for each replica, all of the same shape."""
+        for group in self.groups(epoch)[first_step:]:
             for rows in group:
                 yield split(self.arrays(rows), replicas)
 

@@ -4,6 +4,7 @@ Not here: what is learnt (an `objective` gives named losses), on which data (`Tr
 (`evaluate`), and where the result is written.
 """
 
+import contextlib
 import itertools
 import math
 import time
@@ -21,6 +22,8 @@ from xtremedistil.training.dropout import seed_dropout
 from xtremedistil.training.gradient_sums import GradientSums
 from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.optimizer import make_optimizer
+from xtremedistil.training.place import History, Place, go_on_from, take_snapshot
+from xtremedistil.training.snapshots import Keeper, Snapshot
 
 
 @dataclass(frozen=True)
@@ -57,19 +60,6 @@ class Objective:
         counts = self.counts(batch)
         values = self.values(outputs, batch)
         return {name: Loss(value, counts[name], self.weights.get(name, 1.0)) for name, value in values.items()}
-
-
-@dataclass
-class History:
-    """What a fit went through. `epochs` holds a dict per epoch: losses, "score", "seconds", "learning_rate"."""
-
-    epochs: list[dict] = field(default_factory=list)
-    best_score: float = -math.inf
-    best_epoch: int = 0
-
-    @property
-    def seconds(self) -> float:
-        return sum(epoch["seconds"] for epoch in self.epochs)
 
 
 @dataclass(frozen=True)
@@ -118,9 +108,21 @@ class Trainer:
             self.optimizer = make_optimizer(recipe.learning_rate.peak, recipe.weight_decay, self.variables)
         self._sums: GradientSums | None = None
         seed_dropout(model, self._dropout_seed)
-        self._step = tf.function(self._distributed_step, reduce_retracing=True)
-        self._add = tf.function(self._distributed_add, reduce_retracing=True)
+        self._spec = self._add = None
+        self._step = tf.function(self._distributed_step)
         self._update = tf.function(self._distributed_update)
+
+    def expect(self, spec) -> None:
+        """Fixes what batches look like, with open shapes, before the first step.
+
+        A graph traced for the shapes of the first batch that comes would round otherwise than one traced for another's,
+        and a fit that goes on in the middle begins with another batch.
+        """
+        if spec == self._spec:
+            return
+        self._spec = spec
+        self._step = tf.function(self._distributed_step, input_signature=[spec])
+        self._add = None
 
     def step(self, batch, step: int, rate: float) -> dict[str, tf.Tensor]:
         """One update; returns the losses over the global batch."""
@@ -140,6 +142,10 @@ class Trainer:
         self._sums = self._sums or GradientSums(self.variables, self.strategy)
         self.optimizer.learning_rate.assign(rate)
         losses: dict[str, tf.Tensor] = {}
+        if self._add is None:
+            scalars = {name: tf.TensorSpec([], tf.float32) for name in counts}
+            signature = [self._spec, scalars] if self._spec else None
+            self._add = tf.function(self._distributed_add, input_signature=signature)
         for number, batch in enumerate(group, start=first):
             self._dropout_seed.assign([self.seed, number])
             _add_to(losses, self._add(batch, counts))
@@ -153,6 +159,14 @@ class Trainer:
             for batch in group:
                 _add_to(totals, self._objective.counts(batch))
         return totals
+
+    def take_snapshot(self, place: Place) -> Snapshot:
+        """Where the fit is, with all variables that it changes."""
+        return take_snapshot(place, self.variables, self.optimizer)
+
+    def go_on_from(self, snapshot: Snapshot) -> Place:
+        """Puts these variables back to where a snapshot was taken."""
+        return go_on_from(snapshot, self.variables, self.optimizer)
 
     def _distributed_step(self, batch):
         return self._over_replicas(self.strategy.run(self._replica_step, args=(batch,)))
@@ -223,17 +237,17 @@ def _add_to(totals: dict[str, tf.Tensor], more: dict[str, tf.Tensor]) -> None:
         totals[name] = totals[name] + value if name in totals else value
 
 
-def distributed(batches: TrainingBatches, epoch: int, strategy: tf.distribute.Strategy):
-    """Iterator over the distributed batches of an epoch."""
+def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.Strategy):
+    """Iterator over the distributed batches of the rest of an epoch."""
     replicas = strategy.num_replicas_in_sync
-    signature = _signature(batches)
+    signature = batch_signature(batches)
 
     def of_worker(context: tf.distribute.InputContext):
         per_worker = replicas // context.num_input_pipelines
         first = context.input_pipeline_id * per_worker
 
         def shares():
-            for step in batches.epoch(epoch, replicas):
+            for step in batches.epoch(place.epoch, replicas, place.step):
                 yield from step[first : first + per_worker]
 
         return tf.data.Dataset.from_generator(shares, output_signature=signature).prefetch(2 * per_worker)
@@ -241,7 +255,8 @@ def distributed(batches: TrainingBatches, epoch: int, strategy: tf.distribute.St
     return iter(strategy.distribute_datasets_from_function(of_worker))
 
 
-def _signature(batches: TrainingBatches) -> dict[str, tf.TensorSpec]:
+def batch_signature(batches: TrainingBatches) -> dict[str, tf.TensorSpec]:
+    """What every batch looks like, with open shapes."""
     sample: Arrays = batches.arrays(np.zeros(1, np.int64))
     return {name: tf.TensorSpec(_open_shape(array), array.dtype) for name, array in sample.items()}
 
@@ -260,37 +275,41 @@ def fit(
     batches: TrainingBatches,
     evaluate: Callable[[], float],
     report: Callable[[dict], None] = lambda state: None,
+    keeper: Keeper | None = None,
 ) -> History:
     """Trains until the epochs or patience run out, and leaves the best weights in place.
 
     Args:
         evaluate: score of the weights as they stand, higher is better; called once an epoch.
         report: called after each step with a dict: "step", "steps" (at most), "epoch", "loss".
+        keeper: saves where the fit is, now and then; one that has something saved goes on from there, to the same end.
 
     Raises:
         InputError: the loss is no longer a number.
+        Terminated: SIGTERM came, and where the fit is was saved.
     """
     rate, patience = trainer.recipe.learning_rate, trainer.recipe.patience
-    history, best, waited = History(), None, 0
-    decay_start = rate.latest_decay_start
-    epoch = 0
-    while epoch < decay_start + rate.decay_length:
-        entry = _run_epoch(trainer, batches, epoch, decay_start, report)
-        entry["score"] = float(evaluate())
-        _refuse_nan({"the score": entry["score"]}, epoch)
-        history.epochs.append(entry)
-        if entry["score"] > history.best_score:
-            history.best_score, history.best_epoch, waited = entry["score"], epoch, 0
-            best = [variable.numpy() for variable in trainer.variables]
-        else:
-            waited += 1
-        epoch += 1
-        if waited >= patience:
-            if rate.shape == "constant" or epoch > decay_start:
-                break
-            _assign(trainer.variables, best)
-            decay_start, waited = epoch, 0
-    _assign(trainer.variables, best)
+    saved = keeper and keeper.load()
+    place = Place(rate.latest_decay_start) if saved is None else trainer.go_on_from(saved)
+    history = place.history
+    with keeper.watching() if keeper else contextlib.nullcontext():
+        while place.epoch < place.decay_start + rate.decay_length:
+            entry = _run_epoch(trainer, batches, place, report, keeper)
+            entry["score"] = float(evaluate())
+            _refuse_nan({"the score": entry["score"]}, place.epoch)
+            history.epochs.append(entry)
+            if entry["score"] > history.best_score:
+                history.best_score, history.best_epoch, place.waited = entry["score"], place.epoch, 0
+                place.best = [variable.numpy() for variable in trainer.variables]
+            else:
+                place.waited += 1
+            place.next_epoch()
+            if place.waited >= patience:
+                if rate.shape == "constant" or place.epoch > place.decay_start:
+                    break
+                _assign(trainer.variables, place.best)
+                place.decay_start, place.waited = place.epoch, 0
+    _assign(trainer.variables, place.best)
     return history
 
 
@@ -299,28 +318,34 @@ def _assign(variables: Sequence[tf.Variable], values: Sequence[np.ndarray] | Non
         variable.assign(value)
 
 
-def _run_epoch(trainer: Trainer, batches: TrainingBatches, epoch: int, decay_start: int, report) -> dict:
-    started, sums, rate = time.monotonic(), {}, trainer.recipe.learning_rate
-    steps_at_most = (decay_start + rate.decay_length) * batches.steps
-    take_step = _steps_of(trainer, batches, epoch)
-    for number in range(batches.steps):
-        step = epoch * batches.steps + number
-        now = rate.at(step, batches.steps, decay_start)
-        losses = take_step(step, now)
+def _run_epoch(trainer: Trainer, batches: TrainingBatches, place: Place, report, keeper: Keeper | None) -> dict:
+    """The updates of an epoch that are not done yet; what the whole epoch came to."""
+    started, rate = time.monotonic() - place.seconds, trainer.recipe.learning_rate
+    steps_at_most = (place.decay_start + rate.decay_length) * batches.steps
+    take_step = _steps_of(trainer, batches, place)
+    while place.step < batches.steps:
+        step = place.epoch * batches.steps + place.step
+        losses = take_step(step, rate.at(step, batches.steps, place.decay_start))
         for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value)
-        report({"step": step + 1, "steps": steps_at_most, "epoch": epoch + 1, "loss": sums["loss"] / (number + 1)})
-    means = {name: total / batches.steps for name, total in sums.items()}
-    _refuse_nan(means, epoch)
-    return means | {"seconds": time.monotonic() - started, "learning_rate": now}
+            place.sums[name] = place.sums.get(name, 0.0) + float(value)
+        place.step, place.seconds = place.step + 1, time.monotonic() - started
+        mean = place.sums["loss"] / place.step
+        report({"step": step + 1, "steps": steps_at_most, "epoch": place.epoch + 1, "loss": mean})
+        if keeper and keeper.due(step + 1):
+            keeper.save(trainer.take_snapshot(place))
+    means = {name: total / batches.steps for name, total in place.sums.items()}
+    _refuse_nan(means, place.epoch)
+    last = rate.at((place.epoch + 1) * batches.steps - 1, batches.steps, place.decay_start)
+    return means | {"seconds": place.seconds, "learning_rate": last}
 
 
-def _steps_of(trainer: Trainer, batches: TrainingBatches, epoch: int) -> Callable[[int, float], dict[str, tf.Tensor]]:
+def _steps_of(trainer: Trainer, batches: TrainingBatches, place: Place) -> Callable[[int, float], dict[str, tf.Tensor]]:
     """What takes the next step of an epoch: its number and rate in, its losses out."""
-    iterator = distributed(batches, epoch, trainer.strategy)
+    iterator = distributed(batches, place, trainer.strategy)
+    trainer.expect(iterator.element_spec)
     if batches.per_step == 1:
         return lambda step, rate: trainer.step(next(iterator), step, rate)
-    groups = iter(batches.groups(epoch))
+    groups = iter(batches.groups(place.epoch)[place.step :])
 
     def over_a_group(step: int, rate: float) -> dict[str, tf.Tensor]:
         group = next(groups)

@@ -21,6 +21,12 @@ def make_optimizer(peak: float, weight_decay: float, variables: Sequence[tf.Vari
     return optimizer
 
 
+def optimizer_variables(optimizer) -> list[tf.Variable]:
+    """All that an optimizer remembers, the state of the loss scale too, which Keras leaves out."""
+    scale = getattr(optimizer, "_loss_scale", None)
+    return [*optimizer.variables, *([] if scale is None else [scale.current_loss_scale, scale.counter])]
+
+
 def decays(variable: tf.Variable) -> bool:
     """Whether weight decay applies: not to biases, nor to the gains and offsets of layer norms.
 
