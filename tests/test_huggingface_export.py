@@ -1,5 +1,6 @@
 """The folder for PyTorch's transformers: what is in it, and that every reader of it says what the student says."""
 
+import errno
 import json
 import math
 import os
@@ -19,7 +20,7 @@ from tests.model_fixtures import STUDENTS, rows
 pytest.importorskip("tensorflow")
 
 from xtremedistil import load_predictor, load_student, save_pretrained  # noqa: E402
-from xtremedistil.artefacts import CONTINUED_WEIGHTS, REPORT, STUDENT_WEIGHTS, write_json  # noqa: E402
+from xtremedistil.artefacts import CONFIG, CONTINUED_WEIGHTS, REPORT, STUDENT_WEIGHTS, write_json  # noqa: E402
 from xtremedistil.errors import InputError  # noqa: E402
 from xtremedistil.export import huggingface  # noqa: E402
 from xtremedistil.export.parity import LARGEST_DIFFERENCE, Exported  # noqa: E402
@@ -224,6 +225,27 @@ def test_export_that_differs_leaves_the_earlier_one_alone(export_again, bert_tag
         export_again(tmp_path / "out")
     assert (tmp_path / "out" / "README.md").read_bytes() == (bert_tagger.out / "README.md").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"out", "texts.tsv"}
+
+
+def test_full_disk_leaves_nothing_and_names_the_place(export_again, tmp_path, monkeypatch):
+    def no_space(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(InputError, match="/out/model.safetensors cannot be written: No space left on device"):
+        export_again(tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"texts.tsv"}
+
+
+def test_positions_are_absolute_whatever_the_students_configuration_says(bert_tagger, tmp_path):
+    """TensorFlow's classes do not heed this setting; PyTorch's do."""
+    model_dir = shutil.copytree(bert_tagger.model_dir, tmp_path / "student")
+    saved = json.loads((model_dir / CONFIG).read_text())
+    saved["student_config"]["position_embedding_type"] = "relative_key"
+    write_json(str(model_dir / CONFIG), saved)
+    save_pretrained(str(model_dir), str(tmp_path / "out"), rows=write_texts(tmp_path / "texts.tsv"))
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config.get("position_embedding_type", "absolute") == "absolute"
 
 
 # Heads

@@ -1,6 +1,8 @@
 """ONNX: graphs of every student family, fused operators, int8, the predictor, the commands."""
 
+import errno
 import functools
+import importlib.util
 import json
 import os
 import shutil
@@ -294,8 +296,7 @@ def test_export_compares_on_a_text_file(writable, run_command, tmp_path):
 
 
 def test_export_without_rows_says_what_to_give(writable, run_command):
-    path = writable / "xtremedistil-config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"task": "/nowhere/task"}))
+    change_config(writable, task="/nowhere/task")
     outcome = run_command("export", "--model_dir", writable)
     assert outcome.code == 2
     assert "/nowhere/task is not there" in outcome.err and "--rows" in outcome.err
@@ -315,12 +316,40 @@ def test_predict_onnx_writes_what_predict_writes(writable, run_command, tmp_path
     assert len(found["predict"]["predictions.txt"].decode().splitlines()) == len(LINES)
 
 
+def change_config(folder: Path, **changes) -> None:
+    path = folder / "xtremedistil-config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 def test_predict_onnx_exports_first_where_no_graph_is(distilled, run_command, tmp_path):
+    """Even where the task is not: it compares on the lines to label then."""
     folder = Path(shutil.copytree(distilled / "student", tmp_path / "student"))
+    change_config(folder, task="/nowhere/task")
     (tmp_path / "lines.txt").write_text("john ran\n")
     outcome = run_command("predict-onnx", "--model_dir", folder, "--do_predict", "--pred_file", tmp_path / "lines.txt")
-    assert outcome.code == 0
+    assert outcome.code == 0, outcome.err
     assert GRAPHS | {"predictions.txt"} <= set(contents(folder))
+
+
+def test_folder_of_the_original_release_is_exported_and_gets_the_tokenizer(shared_data, run_command, tmp_path):
+    original = shared_data / "fixtures/original-release"
+    folder = tmp_path / "m"
+    shutil.copytree(original / "ner-frozen-embedding-attention", folder, copy_function=shutil.copyfile)
+    folder.chmod(0o755)
+    flags = ["--model_dir", folder, "--do_predict", "--pred_file", original / "tasks/prediction-input.txt", "--legacy"]
+    before = set(contents(folder))
+    outcome = run_command("predict-onnx", *flags, "--pt_teacher_checkpoint", original / "checkpoints/teacher")
+    assert outcome.code == 0, outcome.err
+    tokenizer = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"}
+    assert set(contents(folder)) - before == GRAPHS | tokenizer | {"export.json"}
+    (folder / "predictions.txt").unlink()
+    assert run_command("predict-onnx", *flags).code == 0
+    # The original's tags after an unknown word are off by one.
+    found, expected = (
+        {line for line in (place / "predictions.txt").read_text().splitlines() if "sat on paris" not in line}
+        for place in (folder, original / "ner-frozen-embedding-attention")
+    )
+    assert found == expected
 
 
 def test_predict_onnx_takes_a_line_of_100_000_words_and_an_empty_file(writable, run_command, tmp_path):
@@ -416,8 +445,77 @@ def test_serving_requirements_are_enough(exported, tmp_path):
 def test_graph_of_other_weights_is_refused(writable):
     with h5py.File(writable / "xtremedistil.h5", "a") as file:
         file["dense/dense/bias:0"][...] += 1
-    with pytest.raises(InputError, match="was made of other weights than .* holds now. Export it again"):
+    with pytest.raises(InputError, match="was made of other weights than .*/xtremedistil.h5 holds now"):
         xtremedistil.load_predictor(str(writable), runtime="onnx")
+
+
+def test_predict_onnx_heeds_the_weight_file_it_is_given(writable, run_command, tmp_path):
+    (tmp_path / "lines.txt").write_text("john ran\n")
+    flags = ["--model_dir", writable, "--do_predict", "--pred_file", tmp_path / "lines.txt", "--weights", "other.h5"]
+    outcome = run_command("predict-onnx", *flags)
+    assert outcome.code == 2 and "other.h5 does not exist" in outcome.err
+    shutil.copyfile(writable / "baseline.h5", writable / "other.h5")
+    outcome = run_command("predict-onnx", *flags)
+    assert outcome.code == 2 and "was made of other weights than" in outcome.err and "--weights other.h5" in outcome.err
+    shutil.copyfile(writable / "xtremedistil.h5", writable / "other.h5")
+    assert run_command("predict-onnx", *flags).code == 0
+
+
+def test_graph_of_other_labels_is_refused(writable):
+    (writable / "xtremedistil.h5").unlink()
+    change_config(writable, label_list=["O", "B-LOC", "B-PER"])
+    with pytest.raises(InputError, match="(?s)files of two students.*graph: O, B-PER, B-LOC.*json: O, B-LOC, B-PER"):
+        xtremedistil.load_predictor(str(writable), runtime="onnx")
+
+
+@pytest.mark.parametrize("runtime", ["keras", "onnx"])
+def test_tokenizer_of_another_model_is_refused(exported, word_piece_folder, tmp_path, runtime):
+    folder = Path(shutil.copytree(word_piece_folder, tmp_path / "tokenizer"))
+    with open(folder / "vocab.txt", "a") as file:
+        file.write("more\npieces\n")
+    with pytest.raises(InputError, match=r"has \d+ pieces, the student in .* knows \d+: it is the one"):
+        xtremedistil.load_predictor(str(exported), runtime=runtime, tokenizer=str(folder))
+
+
+def test_folder_without_tokenizer_says_which_files_it_lacks_where_transformers_is_not_there(writable, monkeypatch):
+    (writable / "special_tokens_map.json").unlink()
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(InputError, match="(?s)needs transformers, .*tokenizer.json, special_tokens_map.json, tokeniz"):
+        xtremedistil.load_predictor(str(writable), runtime="onnx")
+
+
+@pytest.mark.parametrize("setting", ["batch_size", "num_threads"])
+def test_predictor_refuses_sizes_below_one(exported, setting):
+    with pytest.raises(InputError, match=f"{setting} 0: must be at least 1"):
+        xtremedistil.load_predictor(str(exported), runtime="onnx", **{setting: 0})
+
+
+def test_student_that_answers_nan_is_refused(distilled, run_command, tmp_path):
+    folder = Path(shutil.copytree(distilled / "student", tmp_path / "student"))
+    with h5py.File(folder / "xtremedistil.h5", "a") as file:
+        file["dense/dense/bias:0"][...] = np.nan
+    outcome = run_command("export", "--model_dir", folder, "--to", "int8")
+    assert outcome.code == 2 and "its training went wrong" in outcome.err
+    assert "xtremedistil_int8.onnx" not in contents(folder)
+
+
+def test_full_disk_leaves_neither_graph(distilled, run_command, tmp_path, monkeypatch):
+    def no_space(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder = Path(shutil.copytree(distilled / "student", tmp_path / "student"))
+    before = contents(folder)
+    monkeypatch.setattr(os, "fsync", no_space)
+    outcome = run_command("export", "--model_dir", folder)
+    assert outcome.code == 2 and "cannot be written: No space left on device" in outcome.err
+    assert contents(folder) == before
+
+
+def test_damaged_record_of_exports_is_replaced(writable, run_command, tmp_path):
+    (writable / "export.json").write_text("{")
+    write_rows(tmp_path / "rows.txt", [("john ran in london .",)])
+    assert run_command("export", "--model_dir", writable, "--to", "int8", "--rows", tmp_path / "rows.txt").code == 0
+    assert set(json.loads((writable / "export.json").read_text())["exports"]) == {"int8"}
 
 
 def test_missing_graph_names_the_command(distilled):
@@ -428,18 +526,26 @@ def test_missing_graph_names_the_command(distilled):
 def test_damaged_graph_is_refused(writable):
     path = writable / "xtremedistil_opt.onnx"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match="xtremedistil_opt.onnx cannot be loaded by ONNX Runtime"):
+    message = "(?s)xtremedistil_opt.onnx cannot be loaded by ONNX Runtime.*Write it again: xtremedistil export --model_"
+    with pytest.raises(InputError, match=message):
         xtremedistil.load_predictor(str(writable), runtime="onnx")
 
 
-def test_foreign_graph_is_refused(writable):
+@pytest.mark.parametrize("inside", ["x", "input_ids"])
+@pytest.mark.parametrize("metadata", [{}, {"author": "somebody"}, {"xtremedistil": '"token_classification"'}])
+def test_foreign_graph_is_refused(writable, inside, metadata):
     from onnx import TensorProto, helper
 
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "foreign", values[:1], values[1:])
+    values = [
+        helper.make_tensor_value_info(inside, TensorProto.INT64, ["n"]),
+        helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n"]),
+    ]
+    node = helper.make_node("Cast", [inside], ["logits"], to=TensorProto.FLOAT)
+    graph = helper.make_graph([node], "foreign", values[:1], values[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, metadata)
     onnx.save(model, writable / "xtremedistil_opt.onnx")
-    with pytest.raises(InputError, match=r"is not an export of this package \(inputs x; outputs y\)"):
+    with pytest.raises(InputError, match=rf"is not an export of this package \(inputs {inside}; outputs logits\)"):
         xtremedistil.load_predictor(str(writable), runtime="onnx")
 
 
@@ -454,8 +560,23 @@ def test_unknown_runtime_is_refused(exported):
         (["--max_metric_drop", "-1"], "--max_metric_drop -1.0: must not be negative"),
         (["--rows", "nothing.txt"], "nothing.txt does not exist"),
         (["--rows", "r", "--task", "t"], "--rows and --task exclude each other"),
+        (["--task", "/nowhere", "--weights", "no.h5"], "(2 problems)"),
     ],
 )
 def test_export_refuses_contradictions(exported, run_command, flags, words):
     outcome = run_command("export", "--model_dir", exported, *flags)
     assert outcome.code == 2 and words in outcome.err
+
+
+def test_predict_onnx_on_a_folder_that_is_not_there_is_refused(run_command, tmp_path):
+    outcome = run_command("predict-onnx", "--model_dir", tmp_path / "no", "--do_eval")
+    assert outcome.code == 2 and "Cannot predict" in outcome.err and "there is no such folder" in outcome.err
+
+
+@pytest.mark.parametrize("verb", ["export", "predict"])
+def test_commands_that_need_tensorflow_say_so_where_it_is_not_installed(exported, run_command, monkeypatch, verb):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorflow" else find(name))
+    outcome = run_command(verb, "--model_dir", exported)
+    assert outcome.code == 2
+    assert "needs tensorflow, not installed here. Install it: pip install xtremedistil" in outcome.err

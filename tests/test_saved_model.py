@@ -474,6 +474,27 @@ def test_logits_that_differ_are_refused_and_leave_nothing(writable, tagger, monk
     assert not [entry for entry in os.listdir(writable) if entry.startswith("saved_model")]
 
 
+def test_full_disk_is_told_in_a_sentence_and_leaves_nothing(writable, tagger, monkeypatch):
+    def no_space(served, folder, signatures):
+        where = f"{{{{node SaveV2}}}} {folder}/variables/x.tempstate1"
+        raise tf.errors.ResourceExhaustedError(None, None, f"{where}; No space left on device [Op:SaveV2]")
+
+    monkeypatch.setattr(saved_model, "text_labeller", without_texts)
+    monkeypatch.setattr(tf.saved_model, "save", no_space)
+    with pytest.raises(InputError, match=r"/saved_model cannot be written: No space left on device. What was there is"):
+        export_saved_model(str(writable), rows=tagger.rows)
+    assert not [entry for entry in os.listdir(writable) if entry.startswith("saved_model")]
+
+
+def test_operations_of_another_tensorflow_are_told(monkeypatch):
+    def undefined_symbol(name):
+        raise tf.errors.NotFoundError(None, None, "_x.so: undefined symbol: _ZN10tensorflow")
+
+    monkeypatch.setattr(importlib, "import_module", undefined_symbol)
+    with pytest.raises(InputError, match="(?s)cannot be loaded .*undefined symbol.*pip install 'tensorflow-text==2"):
+        saved_model._load_operations()
+
+
 def test_labels_that_differ_are_refused_and_leave_nothing(writable, tagger, monkeypatch):
     def always_the_first(texts):
         words = tf.strings.split(texts, " ")

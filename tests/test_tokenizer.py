@@ -272,8 +272,9 @@ def test_public_vocabulary_without_transformers_does_the_same(public_folder, sha
         assert (one == other).all()
 
 
-def test_damaged_saved_tokenizer_is_refused(tokenizer, tmp_path):
-    tokenizer.save(tmp_path)
-    (tmp_path / "tokenizer.json").write_text("{")
-    with pytest.raises(InputError, match="tokenizer.json cannot be read .*Export the model folder again"):
+@pytest.mark.parametrize(("name", "content"), [("tokenizer.json", "{"), ("special_tokens_map.json", "[]")])
+def test_damaged_saved_tokenizer_is_refused(word_piece_folder, tmp_path, name, content):
+    Tokenizer.load(word_piece_folder).save(tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=f"{name} cannot be read .*Copy the tokenizer's files again"):
         Tokenizer.load_saved(str(tmp_path))

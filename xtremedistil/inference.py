@@ -1,5 +1,6 @@
 """`load_predictor`: labels for texts, computed by Keras or by ONNX Runtime. The latter never imports TensorFlow."""
 
+import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -8,6 +9,8 @@ from xtremedistil import artefacts
 from xtremedistil.errors import InputError
 from xtremedistil.prediction import PredictFunction, predict_logits
 from xtremedistil.tasks import Task, saved_task
+from xtremedistil.tasks.fast_tokenizer import OWN_FILES, FastTokenizer
+from xtremedistil.tasks.files import shorten
 from xtremedistil.tasks.tokenizer import Tokenizer
 
 RUNTIMES = ("keras", "onnx")
@@ -76,26 +79,42 @@ def load_predictor(
 
     Args:
         runtime: "keras", or "onnx" for an exported folder (needs onnxruntime, tokenizers and numpy only).
-        weights: weight file, for "keras".
+        weights: weight file; for "onnx" the one that the graph has to be made of, if it is there.
         tokenizer: folder or hub name, for folders of the original release, which hold none.
         quantize: for "onnx": the int8 graph. num_threads: for "onnx"; by default the cores this process may use.
 
     Raises:
         InputError: the folder cannot be used, or holds no such export.
     """
+    for name, value in (("batch_size", batch_size), ("num_threads", num_threads)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} {value}: must be at least 1.")
     saved = artefacts.read_config(model_dir)
-    predict = _predict_function(model_dir, runtime, weights, quantize, num_threads)
-    loaded = load_tokenizer(model_dir, saved, tokenizer)
-    return Predictor(predict, saved_task(saved), loaded, saved["seq_len"], batch_size)
-
-
-def _predict_function(model_dir: str, runtime: str, weights: str, quantize: bool, num_threads: int | None):
+    task = saved_task(saved)
     if runtime == "onnx":
-        from xtremedistil.onnx_session import open_exported
-
-        return open_exported(model_dir, quantize=quantize, num_threads=num_threads)
-    if runtime != "keras":
+        predict = _onnx_function(model_dir, task, weights, quantize, num_threads)
+    elif runtime == "keras":
+        predict = _keras_function(model_dir, weights)
+    else:
         raise InputError(f"runtime '{runtime}' is unknown; known: {', '.join(RUNTIMES)}.")
+    return Predictor(predict, task, load_tokenizer(model_dir, saved, tokenizer), saved["seq_len"], batch_size)
+
+
+def _onnx_function(model_dir: str, task: Task, weights: str, quantize: bool, num_threads: int | None):
+    from xtremedistil.onnx_session import open_exported
+
+    function = open_exported(model_dir, weights=weights, quantize=quantize, num_threads=num_threads)
+    if function.notes["labels"] != task.all_labels:
+        found, expected = (shorten(", ".join(labels)) for labels in (function.notes["labels"], task.all_labels))
+        raise InputError(
+            f"{model_dir} holds files of two students, one of which was exported. Copy both from one folder.\n"
+            f"  labels of the graph: {found}\n"
+            f"  labels of {artefacts.CONFIG}: {expected}"
+        )
+    return function
+
+
+def _keras_function(model_dir: str, weights: str) -> PredictFunction:
     from xtremedistil.models.forward import make_predict_function
     from xtremedistil.models.restored import load_student
 
@@ -106,14 +125,46 @@ def load_tokenizer(model_dir: str, saved: dict, source: str | None = None) -> To
     """The one of `source` if given, else the folder's own, else the one of the teacher's checkpoint.
 
     Raises:
-        InputError: none of them can be loaded.
+        InputError: none of them can be loaded, or it has more pieces than the student knows.
     """
-    if source:
-        return Tokenizer.load(source)
-    try:
+    if not source and FastTokenizer.is_in(model_dir):
         return Tokenizer.load_saved(model_dir)
+    loaded = _load_with_transformers(source) if source else _own_or_the_teachers(model_dir, saved)
+    known = _vocabulary_size(model_dir, saved)
+    if known is not None and loaded.size > known:
+        raise InputError(
+            f"The tokenizer of {loaded.name} has {loaded.size:,} pieces, the student in {model_dir} knows {known:,}: "
+            "it is the one of another model.\nName the teacher's with --pt_teacher_checkpoint."
+        )
+    return loaded
+
+
+def _own_or_the_teachers(model_dir: str, saved: dict) -> Tokenizer:
+    try:
+        return _load_with_transformers(model_dir)
     except InputError as own:
         try:
-            return Tokenizer.load(saved.get("pt_teacher_checkpoint") or model_dir)
+            return _load_with_transformers(saved.get("pt_teacher_checkpoint") or model_dir)
         except InputError as error:
             raise InputError(f"{own}\n{error}\nName the tokenizer's folder with --pt_teacher_checkpoint.") from error
+
+
+def _load_with_transformers(source: str) -> Tokenizer:
+    try:
+        return Tokenizer.load(source)
+    except ImportError as error:
+        raise InputError(
+            f"The tokenizer of {source} needs transformers, which cannot be imported here ({error}).\n"
+            f"A folder needs none of it that holds {', '.join(OWN_FILES)}: copy them, too."
+        ) from error
+
+
+def _vocabulary_size(model_dir: str, saved: dict) -> int | None:
+    """Pieces that the student has embeddings for; None where neither configuration nor word_embedding.npy says it."""
+    if "student_config" in saved:
+        return saved["student_config"]["vocab_size"]
+    path = os.path.join(model_dir, artefacts.WORD_EMBEDDING)
+    try:
+        return len(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError):  # what is missing or damaged is told where it is needed
+        return None

@@ -8,7 +8,7 @@ import numpy as np
 
 from xtremedistil import artefacts
 from xtremedistil.errors import InputError, MissingFileError
-from xtremedistil.tasks.padding import Arrays
+from xtremedistil.tasks.padding import INPUT_NAMES, Arrays
 
 MOST_THREADS = 4
 RUNS_PER_SHRINK = 256  # the arena keeps the most that any call took; now and then it gives that back
@@ -23,6 +23,9 @@ class OnnxFunction:
         model: path, or the bytes of a file. name: of the file, for messages.
         num_threads: by default as many as cores that this process may use, at most 4.
 
+    Fields:
+        notes: what the file says about itself; see `onnx_files.file_notes`.
+
     Raises:
         InputError: the file is damaged, or not an export of this package.
     """
@@ -30,8 +33,9 @@ class OnnxFunction:
     def __init__(self, model: str | bytes, name: str, num_threads: int | None = None):
         import onnxruntime
 
+        options = _options(num_threads)
         try:
-            session = onnxruntime.InferenceSession(model, _options(num_threads), providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own errors share no base but this
             raise InputError(f"{name} cannot be loaded by ONNX Runtime ({_first_line(error)}).") from error
         self.notes = _notes(session, name)
@@ -48,38 +52,55 @@ class OnnxFunction:
         return {"logits": self._session.run(["logits"], feed, options)[0]}
 
 
-def open_exported(model_dir: str, *, quantize: bool = False, num_threads: int | None = None) -> OnnxFunction:
-    """The int8 graph of a model folder, or the fused one, or, where that is absent, the plain one.
+def exported_file(model_dir: str, *, quantize: bool = False) -> str | None:
+    """A model folder's int8 graph; or its fused one, else the plain one; None if it has none."""
+    names = [artefacts.INT8_ONNX] if quantize else [artefacts.FUSED_ONNX, artefacts.ONNX]
+    paths = [os.path.join(model_dir, name) for name in names]
+    return next(filter(os.path.isfile, paths), None)
+
+
+def open_exported(
+    model_dir: str,
+    *,
+    weights: str = artefacts.STUDENT_WEIGHTS,
+    quantize: bool = False,
+    num_threads: int | None = None,
+) -> OnnxFunction:
+    """The graph that `exported_file` finds.
+
+    Args:
+        weights: the weight file that the graph has to be made of. A folder may be served without it.
 
     Raises:
-        MissingFileError: there is none. InputError: it was made of other weights than the folder holds now.
+        MissingFileError: there is no graph, or no such weight file among others.
+        InputError: the graph is damaged, of another maker, or of other weights.
     """
-    names = [artefacts.INT8_ONNX] if quantize else [artefacts.FUSED_ONNX, artefacts.ONNX]
-    for name in names:
-        path = os.path.join(model_dir, name)
-        if os.path.isfile(path):
-            function = OnnxFunction(path, path, num_threads)
-            _refuse_stale(model_dir, path, function.notes)
-            return function
-    form = "int8" if quantize else "onnx"
-    raise MissingFileError(
-        f"{model_dir} holds no {names[0]}. Write it: xtremedistil export --model_dir {model_dir} --to {form}"
-    )
-
-
-def _refuse_stale(model_dir: str, path: str, notes: dict) -> None:
-    """A folder may be served without its `.h5` files; if it has any, one has to be what was exported."""
-    files = [os.path.join(model_dir, name) for name in (artefacts.STUDENT_WEIGHTS, artefacts.CONTINUED_WEIGHTS)]
-    there = [file for file in files if os.path.isfile(file)]
-    if there and all(artefacts.fingerprint(file) != notes["weights"] for file in there):
-        raise InputError(f"{path} was made of other weights than {model_dir} holds now. Export it again.")
+    path = exported_file(model_dir, quantize=quantize)
+    command = f"xtremedistil export --model_dir {model_dir} --to {'int8' if quantize else 'onnx'}"
+    if path is None:
+        name = artefacts.INT8_ONNX if quantize else artefacts.FUSED_ONNX
+        raise MissingFileError(f"{model_dir} holds no {name}. Write it: {command}")
+    try:
+        function = OnnxFunction(path, path, num_threads)
+    except InputError as error:
+        raise InputError(f"{error}\nWrite it again: {command}") from error
+    if weights != artefacts.STUDENT_WEIGHTS or os.path.isfile(os.path.join(model_dir, weights)):
+        source = artefacts.weight_file(model_dir, weights)
+        if artefacts.fingerprint(source) != function.notes["weights"]:
+            raise InputError(
+                f"{path} was made of other weights than {source} holds now. Name those with --weights, or write it "
+                f"again: {command} --weights {weights}"
+            )
+    return function
 
 
 def _options(num_threads: int | None):
     import onnxruntime
 
+    if num_threads is None:
+        num_threads = min(available_cores(), MOST_THREADS)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads or min(available_cores(), MOST_THREADS)
+    options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # a plan for each shape ever seen would be kept
     options.log_severity_level = 4
@@ -108,17 +129,23 @@ def has_vnni() -> bool:
 
 def _notes(session, name: str) -> dict:
     """The file's metadata; refuses graphs of other makers."""
-    raw = session.get_modelmeta().custom_metadata_map
-    kind = raw.get("xtremedistil", "").strip('"')
+    inputs = {entry.name: entry.type for entry in session.get_inputs()}
     outputs = [entry.name for entry in session.get_outputs()]
-    types = {entry.type for entry in session.get_inputs()}
-    if kind not in KINDS or outputs != ["logits"] or not types <= set(ID_TYPES):
-        inputs = ", ".join(entry.name for entry in session.get_inputs())
-        raise InputError(
-            f"{name} is not an export of this package (inputs {inputs}; outputs {', '.join(outputs)}).\n"
-            "Write it again: xtremedistil export --model_dir FOLDER --to onnx"
-        )
-    return {name: json.loads(value) for name, value in raw.items()}
+    notes = _read_notes(session.get_modelmeta().custom_metadata_map)
+    own = notes.get("xtremedistil") in KINDS and {"weights", "labels"} <= notes.keys()
+    readable = inputs.keys() <= set(INPUT_NAMES) and set(inputs.values()) <= set(ID_TYPES) and outputs == ["logits"]
+    if not own or not readable:
+        found = f"inputs {', '.join(inputs)}; outputs {', '.join(outputs)}"
+        raise InputError(f"{name} is not an export of this package ({found}).")
+    return notes
+
+
+def _read_notes(metadata: dict[str, str]) -> dict:
+    """Values as they were before they became JSON; none at all if one of them is of another maker."""
+    try:
+        return {name: json.loads(value) for name, value in metadata.items()}
+    except ValueError:
+        return {}
 
 
 def _first_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ from xtremedistil import artefacts
 from xtremedistil.config import ExportConfig, OnnxPredictConfig, PredictConfig
 from xtremedistil.errors import InputError
 from xtremedistil.inference import Predictor, load_predictor
+from xtremedistil.onnx_session import exported_file
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks import Task
 from xtremedistil.tasks.features import LabelledSet
@@ -33,12 +34,12 @@ def predict_with_keras(config: PredictConfig) -> None:
 
 def predict_with_onnx(config: OnnxPredictConfig) -> None:
     """`run_xtreme_distil_predict_onnx.py`. As the original did, it exports first where no graph is there."""
-    name = artefacts.INT8_ONNX if config.quantize else artefacts.FUSED_ONNX
-    if not os.path.isfile(os.path.join(config.model_dir, name)):
+    if exported_file(config.model_dir, quantize=config.quantize) is None:
         _export(config)
     predictor = load_predictor(
         config.model_dir,
         runtime="onnx",
+        weights=config.weights,
         batch_size=config.batch_size,
         tokenizer=config.pt_teacher_checkpoint,
         quantize=config.quantize,
@@ -48,14 +49,17 @@ def predict_with_onnx(config: OnnxPredictConfig) -> None:
 
 
 def _export(config: OnnxPredictConfig) -> None:
+    """Compares on the task's dev rows, or, where the task is not here, on the lines that are to be labelled."""
     from xtremedistil.quiet import import_tensorflow
     from xtremedistil.use_validation import check_export
 
+    task = config.task or artefacts.read_config(config.model_dir)["task"]
     export_config = ExportConfig(
         model_dir=config.model_dir,
         to=("int8",) if config.quantize else ("onnx",),
         weights=config.weights,
         task=config.task,
+        rows=None if config.task or os.path.isdir(task) else config.pred_file,
         pt_teacher_checkpoint=config.pt_teacher_checkpoint,
     )
     check_export(export_config)
@@ -69,8 +73,8 @@ def _predict(config: Config, predictor: Predictor) -> None:
     """Does what the flags ask for and says where the result is."""
     if config.do_eval:
         metrics = evaluate_folder(config, predictor)
-        artefacts.write_json(os.path.join(config.model_dir, artefacts.METRICS), metrics)
         print(json.dumps(metrics, indent=2, ensure_ascii=False))
+        artefacts.write_json(os.path.join(config.model_dir, artefacts.METRICS), metrics)
     if config.do_predict:
         path = predict_file(config, predictor)
         print(f"predictions are in {path}")

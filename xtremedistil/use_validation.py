@@ -1,8 +1,9 @@
 """Contradictions between the flags of prediction and export, reported together. Needs nothing but this package."""
 
 import importlib.util
+import os
 
-from xtremedistil.artefacts import read_config
+from xtremedistil.artefacts import read_config, weight_file
 from xtremedistil.config import ExportConfig, OnnxPredictConfig, PredictConfig
 from xtremedistil.problems import Problems
 from xtremedistil.tasks.files import find_file
@@ -11,6 +12,7 @@ from xtremedistil.tasks.files import find_file
 def check_predict(config: PredictConfig | OnnxPredictConfig) -> None:
     """Raises one InputError with all problems of a prediction's settings."""
     problems = Problems()
+    problems.add(_missing_packages(TENSORFLOW, "Prediction through Keras"))
     _check_prediction(config, problems)
     problems.refuse("Cannot predict with these settings")
 
@@ -28,15 +30,19 @@ def check_predict_onnx(config: OnnxPredictConfig) -> None:
 def check_export(config: ExportConfig) -> None:
     """The same for an export."""
     problems = Problems()
-    needed = [package for form in dict.fromkeys(config.to) for package in NEEDED_BY_EXPORTS[form]]
-    problems.add(_missing_packages(tuple(dict.fromkeys(needed)), f"Export to {' and '.join(config.to)}"))
+    forms = dict.fromkeys(config.to)
+    needed = dict.fromkeys(package for form in forms for package in (*TENSORFLOW, *NEEDED_BY_EXPORTS[form]))
+    problems.add(_missing_packages(tuple(needed), f"Export to {' and '.join(forms)}"))
     if not config.max_metric_drop >= 0:
         problems.add([f"--max_metric_drop {config.max_metric_drop}: must not be negative"])
     if config.rows and config.task:
         problems.add(["--rows and --task exclude each other: both say what exports are compared on"])
     if config.rows:
         problems.attempt(find_file, config.rows)
-    problems.attempt(read_config, config.model_dir)
+    if config.task and not os.path.isdir(config.task):
+        problems.add([f"--task {config.task}: there is no such folder"])
+    if problems.attempt(read_config, config.model_dir):
+        problems.attempt(weight_file, config.model_dir, config.weights)
     problems.refuse("Cannot export with these settings")
 
 
@@ -47,12 +53,16 @@ def _check_prediction(config: PredictConfig | OnnxPredictConfig, problems: Probl
         problems.add(["--do_predict needs --pred_file FILE"])
     if config.do_predict and config.pred_file:
         problems.attempt(find_file, config.pred_file)
+    if config.do_eval and config.task and not os.path.isdir(config.task):
+        problems.add([f"--task {config.task}: there is no such folder"])
+    problems.attempt(read_config, config.model_dir)
     if config.legacy and config.output_format == "json":
         problems.add(["--legacy writes the original's text layout; leave --output_format json away"])
     if config.batch_size < 1:
         problems.add([f"--batch_size {config.batch_size}: must be at least 1"])
 
 
+TENSORFLOW = ("tensorflow", "transformers")  # absent where requirements-serve.txt alone is installed
 # Modules by form, and the extra that brings each.
 NEEDED_BY_EXPORTS = {
     "onnx": ("tf2onnx", "onnx", "onnxruntime"),
@@ -67,8 +77,6 @@ def _missing_packages(modules: tuple[str, ...], purpose: str) -> list[str]:
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if not missing:
         return []
-    extras = ",".join(dict.fromkeys(EXTRAS[name] for name in missing))
-    return [
-        f"{purpose} needs {' and '.join(missing)}, not installed here. Install the extra: "
-        f'pip install "xtremedistil[{extras}]"'
-    ]
+    extras = ",".join(dict.fromkeys(EXTRAS[name] for name in missing if name in EXTRAS))
+    what = f'the extra: pip install "xtremedistil[{extras}]"' if extras else "it: pip install xtremedistil"
+    return [f"{purpose} needs {' and '.join(missing)}, not installed here. Install {what}"]

@@ -1,9 +1,11 @@
 """`xtremedistil export`: one or several forms of a student, and `export.json`, which tells how each compares."""
 
 import os
+import tempfile
 
 from xtremedistil import artefacts
 from xtremedistil.config import ExportConfig
+from xtremedistil.errors import InputError
 from xtremedistil.export.parity import Exported
 from xtremedistil.export.source import Source, open_source
 from xtremedistil.reporting.report import aligned
@@ -25,12 +27,12 @@ def export(config: ExportConfig) -> list[Exported]:
             rows=config.rows,
             tokenizer=config.pt_teacher_checkpoint,
         )
-        if not FastTokenizer.is_in(config.model_dir):  # the original's folders hold none
-            source.tokenizer.save(config.model_dir)
         made = []
         for form in dict.fromkeys(config.to):
             made += _write(form, source, config)
             record(source, made)
+            if not FastTokenizer.is_in(config.model_dir):  # the original's folders hold none
+                _add_tokenizer(source)
     return made
 
 
@@ -53,11 +55,25 @@ def _write(form: str, source: Source, config: ExportConfig) -> list[Exported]:
     return [write_huggingface(source, os.path.join(folder, artefacts.HUGGING_FACE))]
 
 
+def _add_tokenizer(source: Source) -> None:
+    """Puts the tokenizer's files beside the exports, each whole or not at all."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="tokenizer-", dir=source.model_dir) as folder:
+            source.tokenizer.save(folder)
+            for name in sorted(os.listdir(folder)):
+                os.replace(os.path.join(folder, name), os.path.join(source.model_dir, name))
+    except OSError as error:
+        raise InputError(f"{source.model_dir} cannot be written to: {error.strerror or error}.") from error
+
+
 def record(source: Source, made: list[Exported]) -> None:
     """Notes exports in `export.json`, beside those of the same weights that stand there already."""
     path = os.path.join(source.model_dir, artefacts.EXPORTS)
     weights = {source.weights: artefacts.fingerprint(os.path.join(source.model_dir, source.weights))}
-    before = artefacts.read_json(path) if os.path.isfile(path) else {}
+    try:
+        before = artefacts.read_json(path)
+    except InputError:  # none yet, or a damaged one, which the new one replaces
+        before = {}
     exports = before.get("exports", {}) if before.get("weights") == weights else {}
     exports |= {exported.form: exported.to_dict() for exported in made}
     artefacts.write_json(path, {"weights": weights, "exports": exports})

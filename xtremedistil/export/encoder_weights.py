@@ -106,6 +106,11 @@ def student_weights(
     return found
 
 
+def linear_of(layer) -> Linear:
+    """The weights of a Keras dense layer."""
+    return Linear(layer.kernel.numpy(), layer.bias.numpy())
+
+
 def merged(first: Linear | None, second: Linear) -> Linear:
     """Two linear layers, one after the other, as one; computed in float64."""
     if first is None:

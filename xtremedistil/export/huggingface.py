@@ -18,8 +18,9 @@ from safetensors.numpy import save
 from transformers.modeling_tf_pytorch_utils import convert_tf_weight_name_to_pt_weight_name
 
 from xtremedistil import artefacts
+from xtremedistil.config import ExportConfig
 from xtremedistil.errors import InputError
-from xtremedistil.export.encoder_weights import Linear, merged
+from xtremedistil.export.encoder_weights import Linear, linear_of, merged
 from xtremedistil.export.model_card import model_card
 from xtremedistil.export.new_folder import new_folder
 from xtremedistil.export.parity import Exported, compare, refuse_difference, size_of
@@ -31,6 +32,7 @@ from xtremedistil.models.state_files import State
 from xtremedistil.models.student import Student
 from xtremedistil.tasks.fast_tokenizer import ALL_FILES, SETTINGS_FILE
 from xtremedistil.tasks.tokenizer import VOCABULARY_FILES
+from xtremedistil.use_validation import check_export
 from xtremedistil.weights import relative_name
 
 FORM = "huggingface"
@@ -39,7 +41,8 @@ WEIGHTS = "model.safetensors"
 CARD = "README.md"
 OWN_FILES = {CONFIG, WEIGHTS, CARD, *ALL_FILES, *VOCABULARY_FILES}
 MADE_BY = {"made_by": "xtremedistil"}  # in the weight file's metadata: how an earlier export is known
-NOT_COPIED = ("_name_or_path", "auto_map")  # paths of another machine, code of another model
+# Paths of another machine, code of another model, and what TensorFlow's classes do not heed: positions are absolute.
+NOT_COPIED = ("_name_or_path", "auto_map", "position_embedding_type")
 
 ENDINGS = {"token_classification": "ForTokenClassification", "sequence_classification": "ForSequenceClassification"}
 
@@ -93,6 +96,7 @@ def save_pretrained(
     Raises:
         InputError: the folder cannot be exported, `out` holds something else, or the export differs from the student.
     """
+    check_export(ExportConfig(model_dir=model_dir, to=(FORM,), weights=weights, task=task, rows=rows))
     return write_huggingface(open_source(model_dir, weights=weights, task=task, rows=rows, tokenizer=tokenizer), out)
 
 
@@ -197,9 +201,9 @@ def _input_names(student: Student) -> list[str]:
 def pytorch_state(student: Student) -> tuple[State, list[str]]:
     """All weights by PyTorch's names and in its layout (linear layers are [out, in]), and what was done to the head."""
     state = _encoder_state(student.encoder)
-    classifier, remarks = _linear(student.head), []
+    classifier, remarks = linear_of(student.head), []
     if student.projection is not None:
-        classifier = merged(_linear(student.projection), classifier)
+        classifier = merged(linear_of(student.projection), classifier)
         remarks.append("the projection to the teacher's width is merged into the classifier: both are linear")
     if student.kind == "token_classification":
         return state | _in_pytorch("classifier", classifier), remarks
@@ -221,10 +225,6 @@ def _encoder_state(encoder) -> State:
     if len(state) != len(encoder.weights):
         raise InputError(f"Two of the {len(encoder.weights)} weights of {encoder.name} have one name in PyTorch.")
     return state
-
-
-def _linear(layer: tf_keras.layers.Layer) -> Linear:
-    return Linear(layer.kernel.numpy(), layer.bias.numpy())
 
 
 def _in_pytorch(name: str, linear: Linear) -> State:

@@ -21,8 +21,8 @@ def new_folder(out: str) -> Iterator[str]:
         os.makedirs(partial)
         yield partial
         _take_place(partial, out)
-    except InputError:
-        raise  # of the block itself
+    except InputError as error:  # of the block itself, which knows the partial folder only
+        raise InputError(str(error).replace(partial, out)) from error
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror or error}. What was there is intact.") from error
     finally:
@@ -34,5 +34,10 @@ def _take_place(partial: str, out: str) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
     if os.path.isdir(out):
         os.rename(out, replaced)
-    os.rename(partial, out)
+    try:
+        os.rename(partial, out)
+    except OSError:
+        if os.path.isdir(replaced):
+            os.rename(replaced, out)
+        raise
     shutil.rmtree(replaced, ignore_errors=True)

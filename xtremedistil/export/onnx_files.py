@@ -1,20 +1,22 @@
 """`export_onnx`: the plain graph and the fused one, each compared with the student before it is written."""
 
+import contextlib
 import os
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
 
 from xtremedistil import artefacts
 from xtremedistil.config import ExportConfig
-from xtremedistil.export.encoder_weights import Linear, StudentWeights, student_weights
+from xtremedistil.export.encoder_weights import StudentWeights, linear_of, student_weights
 from xtremedistil.export.fused_graph import build_graph
 from xtremedistil.export.parity import Exported, compare, median_milliseconds, refuse_difference
 from xtremedistil.export.plain_graph import convert
 from xtremedistil.export.source import Source
 from xtremedistil.models.student import Student
 from xtremedistil.onnx_session import OnnxFunction
-from xtremedistil.tasks.padding import pad_rows
+from xtremedistil.use_validation import check_export
 from xtremedistil.weights import relative_name
 
 PLAIN, FUSED, INT8 = "onnx", "onnx_opt", "int8"  # forms, as export.json names them
@@ -53,11 +55,12 @@ def export_onnx(
         max_metric_drop=max_metric_drop,
         pt_teacher_checkpoint=tokenizer,
     )
+    check_export(config)
     return export(config)
 
 
 def write_onnx(source: Source) -> list[Exported]:
-    """Both graphs; neither is written unless both agree with the student."""
+    """Both graphs; neither is written unless both agree with the student and there is room for both."""
     graphs = {
         PLAIN: convert(source.student.model, file_notes(source)),
         FUSED: build_graph(weights_of(source.student), notes=file_notes(source)),
@@ -68,8 +71,7 @@ def write_onnx(source: Source) -> list[Exported]:
         exported = measured(source, form, names[form], graph)
         refuse_difference(names[form], exported.largest_difference)
         made.append(exported)
-    for form, graph in graphs.items():
-        write_graph(os.path.join(source.model_dir, names[form]), graph)
+    write_graphs({os.path.join(source.model_dir, names[form]): graph for form, graph in graphs.items()})
     return made
 
 
@@ -79,17 +81,14 @@ def measured(source: Source, form: str, name: str, graph: onnx.ModelProto) -> Ex
     function = OnnxFunction(data, name)
     logits = source.logits_of(function)
     difference, agreement = compare(source.logits, logits)
-    features, pad_id = source.rows.features, source.tokenizer.pad_id
-    count = min(len(features), 200)
-    batches = [pad_rows(features, np.array([row]), int(features.lengths[row]), pad_id) for row in range(count)]
     return Exported(
         form=form,
         path=name,
         bytes=len(data),
-        rows=len(features),
+        rows=len(source.rows.features),
         largest_difference=difference,
         label_agreement=agreement,
-        milliseconds=median_milliseconds(function, batches),
+        milliseconds=median_milliseconds(function, source.single_rows()),
         metric=metric_of(source, logits),
     )
 
@@ -103,9 +102,13 @@ def metric_of(source: Source, logits: list[np.ndarray]) -> dict | None:
     return {"name": primary, "student": student[primary], "export": export[primary]}
 
 
-def write_graph(path: str, graph: onnx.ModelProto) -> None:
-    with artefacts.atomic_file(path, "wb") as file:
-        file.write(graph.SerializeToString())
+def write_graphs(graphs: Mapping[str, onnx.ModelProto]) -> None:
+    """Writes graphs by path; none takes its place before all are on disk."""
+    with contextlib.ExitStack() as stack:
+        files = {path: stack.enter_context(artefacts.atomic_file(path, "wb")) for path in graphs}
+        for path, graph in graphs.items():
+            files[path].write(graph.SerializeToString())
+            files[path].flush()
 
 
 def file_notes(source: Source) -> dict:
@@ -123,10 +126,6 @@ def weights_of(student: Student) -> StudentWeights:
     """The student's weights as arrays, by what they do."""
     encoder = student.encoder
     arrays = {relative_name(variable.name, encoder.name): variable.numpy() for variable in encoder.weights}
-    projection = None if student.projection is None else _linear(student.projection)
+    projection = None if student.projection is None else linear_of(student.projection)
     config = encoder.config.to_dict()
-    return student_weights(arrays, student.family, config, projection, _linear(student.head), student.kind)
-
-
-def _linear(layer) -> Linear:
-    return Linear(layer.kernel.numpy(), layer.bias.numpy())
+    return student_weights(arrays, student.family, config, projection, linear_of(student.head), student.kind)

@@ -12,7 +12,7 @@ import numpy as np
 from xtremedistil import artefacts
 from xtremedistil.errors import InputError
 from xtremedistil.export.fused_graph import build_graph, quantizable
-from xtremedistil.export.onnx_files import INT8, file_notes, measured, metric_of, weights_of, write_graph
+from xtremedistil.export.onnx_files import INT8, file_notes, measured, metric_of, weights_of, write_graphs
 from xtremedistil.export.parity import Exported
 from xtremedistil.export.source import Source
 from xtremedistil.onnx_session import OnnxFunction, has_vnni
@@ -45,7 +45,7 @@ def write_int8(source: Source, *, max_metric_drop: float, reduce_range: bool) ->
             raise InputError(_refusal(max_metric_drop, search.drops))
     graph = search.graph(kept)
     exported = measured(source, INT8, artefacts.INT8_ONNX, graph)
-    write_graph(os.path.join(source.model_dir, artefacts.INT8_ONNX), graph)
+    write_graphs({os.path.join(source.model_dir, artefacts.INT8_ONNX): graph})
     return replace(exported, remarks=tuple(_remarks(left_out, search.reduce_range, source.labelled)))
 
 

@@ -1,5 +1,6 @@
 """A student as a SavedModel: ids in, logits out; and texts in, labels and probabilities out, tokenizer included."""
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 
@@ -13,13 +14,12 @@ from xtremedistil.export.new_folder import new_folder
 from xtremedistil.export.parity import Exported, compare, median_milliseconds, refuse_difference, size_of
 from xtremedistil.export.source import Source, open_source
 from xtremedistil.tasks.files import shorten
-from xtremedistil.tasks.padding import INPUT_NAMES, Arrays, pad_rows
+from xtremedistil.tasks.padding import INPUT_NAMES, Arrays
 from xtremedistil.use_validation import check_export
 
 FORM = "saved_model"
 OWN_FILES = {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
 TEXTS_PER_CALL = 64
-TIMED_ROWS = 200
 LARGEST_SHARE = 0.001  # of rows that the tokenizer in the graph may cut into other pieces
 NEAR = 1e-3  # probabilities of the same pieces are nearer to each other
 NEEDS_IMPORT = "programs that load it have to `import tensorflow_text` first, which brings the tokenizer's operations"
@@ -55,7 +55,7 @@ def export_saved_model(
     Raises:
         InputError: the folder cannot be exported, `out` holds something else, or the export differs from the student.
     """
-    check_export(ExportConfig(model_dir=model_dir, to=(FORM,), task=task, rows=rows))
+    check_export(ExportConfig(model_dir=model_dir, to=(FORM,), weights=weights, task=task, rows=rows))
     source = open_source(model_dir, weights=weights, task=task, rows=rows, tokenizer=tokenizer)
     return write_saved_model(source, out or os.path.join(model_dir, artefacts.SAVED_MODEL))
 
@@ -64,6 +64,7 @@ def write_saved_model(source: Source, out: str) -> Exported:
     """The same from an opened student. `out` appears whole, once it was compared with the student, or not at all."""
     out = os.path.abspath(out)
     _refuse_foreign(out)
+    _load_operations()
     try:
         labeller, odd_rows = text_labeller(source)
         remarks = (NEEDS_IMPORT, *([_odd_rows_remark(source, odd_rows)] if odd_rows else []))
@@ -84,7 +85,7 @@ def write_saved_model(source: Source, out: str) -> Exported:
             rows=len(source.rows.features),
             largest_difference=difference,
             label_agreement=agreement,
-            milliseconds=median_milliseconds(predict, _single_rows(source)),
+            milliseconds=median_milliseconds(predict, source.single_rows()),
             remarks=remarks,
         )
 
@@ -102,6 +103,18 @@ def _refuse_foreign(out: str) -> None:
         )
 
 
+def _load_operations() -> None:
+    """Raises InputError if tensorflow-text is of another TensorFlow than the one that is here."""
+    try:
+        importlib.import_module("tensorflow_text")
+    except (ImportError, tf.errors.NotFoundError) as error:
+        release = tf.__version__.rpartition(".")[0]
+        raise InputError(
+            f"tensorflow-text cannot be loaded ({shorten(str(error).partition(chr(10))[0])}).\n"
+            f"It has to be of TensorFlow's own version: pip install 'tensorflow-text=={release}.*'"
+        ) from error
+
+
 def _save(served: "ServedStudent", folder: str) -> None:
     signatures = {"serving_default": served.serving_default}
     if served.texts is not None:
@@ -109,7 +122,8 @@ def _save(served: "ServedStudent", folder: str) -> None:
     try:
         tf.saved_model.save(served, folder, signatures=signatures)
     except tf.errors.OpError as error:
-        raise InputError(f"The SavedModel cannot be written ({error.message}).") from error
+        reason = error.message.partition(" [Op:")[0].rpartition("; ")[2]
+        raise InputError(f"{folder} cannot be written: {reason}. What was there is intact.") from error
 
 
 class ServedStudent(tf.Module):
@@ -164,12 +178,6 @@ def _predict_function(serving_default) -> Callable[[Arrays], Arrays]:
         return {"logits": outputs["logits"].numpy()}
 
     return predict
-
-
-def _single_rows(source: Source) -> list[Arrays]:
-    features, pad_id = source.rows.features, source.tokenizer.pad_id
-    count = min(TIMED_ROWS, len(features))
-    return [pad_rows(features, np.array([row]), int(features.lengths[row]), pad_id) for row in range(count)]
 
 
 # Texts

@@ -1,5 +1,6 @@
 """What every export starts from: the student of a folder, real rows, and what Keras says about them."""
 
+import itertools
 import os
 from dataclasses import dataclass
 
@@ -14,9 +15,11 @@ from xtremedistil.models.student import Student
 from xtremedistil.prediction import PredictFunction, predict_logits
 from xtremedistil.tasks import Task, saved_task
 from xtremedistil.tasks.features import LabelledSet
+from xtremedistil.tasks.padding import Arrays, longest, pad_rows
 from xtremedistil.tasks.tokenizer import Tokenizer
 
 MOST_ROWS = 2000
+TIMED_ROWS = 200
 BATCH_SIZE = 1  # of every comparison: what the ONNX predictor does by default, and int8 depends on batch mates
 
 
@@ -54,6 +57,12 @@ class Source:
         """What another form of the student says about the rows, one row at a time."""
         return predict_logits(predict, self.rows.features, batch_size=BATCH_SIZE, pad_id=self.tokenizer.pad_id)
 
+    def single_rows(self) -> list[Arrays]:
+        """The first rows as batches of one, for timing."""
+        features = self.rows.features
+        numbers = np.arange(min(TIMED_ROWS, len(features)))[:, None]
+        return [pad_rows(features, row, longest(features, row), self.tokenizer.pad_id) for row in numbers]
+
 
 def open_source(
     model_dir: str,
@@ -81,12 +90,18 @@ def open_source(
     student = restore_student(model_dir, weights)
     predict = make_predict_function(student.model)
     logits = predict_logits(predict, features, batch_size=BATCH_SIZE, pad_id=loaded.pad_id)
+    if not all(np.isfinite(row).all() for row in logits):
+        raise InputError(
+            f"The student in {os.path.join(model_dir, weights)} answers with infinite numbers or with none (NaN): its "
+            "training went wrong. Train it again, with a lower --learning_rate."
+        )
     return Source(model_dir, saved, weights, student, kind, loaded, LabelledSet(examples, features), logits)
 
 
 def _examples(task: Task, folder: str, rows: str | None) -> list:
     if rows:
-        found = [example for example in task.read_prediction_lines(rows) if task.text_of(example).strip()]
+        filled = (example for example in task.read_prediction_lines(rows) if task.text_of(example).strip())
+        found = list(itertools.islice(filled, MOST_ROWS))
     elif os.path.isdir(folder):
         found = task.read(os.path.join(folder, "dev.tsv"), labelled=True)
     else:

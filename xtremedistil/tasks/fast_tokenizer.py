@@ -11,11 +11,10 @@ from xtremedistil.errors import InputError
 TOKENIZER_FILE = "tokenizer.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 SETTINGS_FILE = "tokenizer_config.json"
+OWN_FILES = (TOKENIZER_FILE, SPECIAL_TOKENS_FILE, SETTINGS_FILE)
 # With the vocabularies that stand beside them, for other readers.
 ALL_FILES = (
-    TOKENIZER_FILE,
-    SPECIAL_TOKENS_FILE,
-    SETTINGS_FILE,
+    *OWN_FILES,
     "added_tokens.json",
     "vocab.txt",
     "vocab.json",
@@ -47,8 +46,8 @@ class FastTokenizer:
         self.backend_tokenizer = _read(os.path.join(folder, TOKENIZER_FILE), tokenizers.Tokenizer.from_file)
         self.backend_tokenizer.no_truncation()
         self.backend_tokenizer.no_padding()
-        special = _read(os.path.join(folder, SPECIAL_TOKENS_FILE), _read_json)
-        settings = _read(os.path.join(folder, SETTINGS_FILE), _read_json)
+        special = _read(os.path.join(folder, SPECIAL_TOKENS_FILE), _read_object)
+        settings = _read(os.path.join(folder, SETTINGS_FILE), _read_object)
         self.special_tokens_map = {name: _content(token) for name, token in special.items()}
         self._truncation_side = settings.get("truncation_side", "right")
         # Families without segments say so here or by the name of their class.
@@ -61,8 +60,7 @@ class FastTokenizer:
     @staticmethod
     def is_in(folder: str) -> bool:
         """Whether all files are there."""
-        names = (TOKENIZER_FILE, SPECIAL_TOKENS_FILE, SETTINGS_FILE)
-        return all(os.path.isfile(os.path.join(folder, name)) for name in names)
+        return all(os.path.isfile(os.path.join(folder, name)) for name in OWN_FILES)
 
     def __len__(self) -> int:
         return self.backend_tokenizer.get_vocab_size(with_added_tokens=True)
@@ -136,13 +134,16 @@ def _content(token) -> str | list:
     return token["content"] if isinstance(token, dict) else token
 
 
-def _read_json(path: str) -> dict:
+def _read_object(path: str) -> dict:
     with open(path, encoding="utf-8") as file:
-        return json.load(file)
+        value = json.load(file)
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds {type(value).__name__}, expected a JSON object")
+    return value
 
 
 def _read(path: str, read):
     try:
         return read(path)
     except Exception as error:  # the tokenizers package raises bare Exception for damaged files
-        raise InputError(f"{path} cannot be read ({error}). Export the model folder again.") from error
+        raise InputError(f"{path} cannot be read ({error}). Copy the tokenizer's files again.") from error
