@@ -52,10 +52,12 @@ TRICKY = [
     "العربية تَجْرِبَة עִבְרִית हिन्दी ক্ষ ไทยกำ",
     "don't ``quoted'' \u2018curly\u2019 1,000.5 $5 50% #tag ##b @x _y ~ ^ ` | \\",
     "ﬁne ½ ² ™ ¨ Ω Ω K Å",
-    "\U00020000 \U000e0001 \ue000 \U0010fffd \uffff \U0010ffff",
+    "\U00020000 \U000e0001 \ue000 \U0010fffd",
     "▁ a▁b  two  spaces  at the end  ",
     "U.S. (e.g.) a.b.c - – £5 €6",
 ]
+if not tf.__version__.startswith(("2.18.", "2.19.")):  # which replace noncharacters before the graph sees them
+    TRICKY.append("a\uffff \U0010ffff")
 
 
 @pytest.fixture(scope="module", autouse=True)
