@@ -61,8 +61,8 @@ if not tf.__version__.startswith(("2.18.", "2.19.")):  # which replace noncharac
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_table_for_each_normaliser():
-    """Makes tables of characters, which take seconds, once."""
+def make_table():
+    """`character_table`, which takes seconds, but once for each normaliser."""
 
     @functools.cache
     def known(normalizer: bytes, pre_tokenizer: bytes) -> CharacterTable:
@@ -75,7 +75,7 @@ def one_table_for_each_normaliser():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("xtremedistil.export.graph_tokenizer.character_table", table)
-        yield
+        yield table
 
 
 @pytest.fixture(scope="session")
@@ -141,9 +141,9 @@ def replacement(table: CharacterTable, character: str) -> str:
     return "".join(character if code == ITSELF else chr(code) for code in codes)
 
 
-def test_character_table_holds_what_normaliser_and_splitter_do():
+def test_character_table_holds_what_normaliser_and_splitter_do(make_table):
     normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
-    table = character_table(normalizer.normalize_str, tokenizers.pre_tokenizers.BertPreTokenizer())
+    table = make_table(normalizer.normalize_str, tokenizers.pre_tokenizers.BertPreTokenizer())
     assert [replacement(table, character) for character in "aAßİ,中é\u0301"] == [
         "a",
         "a",
@@ -455,8 +455,7 @@ def without_texts(source):
 
 def test_earlier_export_is_replaced_and_other_folders_are_not(writable, tagger, monkeypatch):
     monkeypatch.setattr(saved_model, "text_labeller", without_texts)
-    out = writable / "saved_model"
-    export_saved_model(str(writable), rows=tagger.rows)
+    out = shutil.copytree(tagger.model_dir.parent / "elsewhere", writable / "saved_model")
     first = (out / "saved_model.pb").stat().st_mtime_ns
     export_saved_model(str(writable), rows=tagger.rows)
     assert (out / "saved_model.pb").stat().st_mtime_ns > first
