@@ -67,7 +67,7 @@ def test_snapshots_are_due_by_steps_by_time_or_never(keeper):
 
 
 def test_sigterm_makes_a_snapshot_due_and_ends_with_143_after_it(keeper):
-    found = keeper()
+    found, before = keeper(), signal.getsignal(signal.SIGTERM)
     with found.watching():
         os.kill(os.getpid(), signal.SIGTERM)
         assert found.due(1)
@@ -75,4 +75,4 @@ def test_sigterm_makes_a_snapshot_due_and_ends_with_143_after_it(keeper):
             found.save(snapshot(7))
     assert end.value.code == TERMINATED == 143
     assert keeper().load().state["step"] == 7
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before

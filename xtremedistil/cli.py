@@ -11,6 +11,7 @@ import signal
 import sys
 import types
 import typing
+from collections.abc import Iterator
 
 from xtremedistil import config as settings
 from xtremedistil.errors import InputError
@@ -152,23 +153,30 @@ def _run(verb: str, config) -> int:
     return 0
 
 
-def _end_on_sigterm() -> None:
-    """SIGTERM unwinds the program, so that locks and half-written files go; a fit first saves where it is."""
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Within, SIGTERM unwinds the program, so that half-written files go; a fit first saves where it is."""
 
     def end(*_signal) -> None:
         raise SystemExit(128 + signal.SIGTERM)
 
-    with contextlib.suppress(ValueError):  # not the main thread
-        signal.signal(signal.SIGTERM, end)
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
     values = vars(build_parser().parse_args(arguments))
-    _end_on_sigterm()
     verb = values.pop("verb")
     try:
-        with without_native_noise(values["verbose"]):
+        with _ending_on_sigterm(), without_native_noise(values["verbose"]):
             return _run(verb, VERBS[verb][0](**values))
     except InputError as error:
         print(f"xtremedistil: {error}", file=sys.stderr)
