@@ -7,10 +7,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from xtremedistil.models.families import FAMILIES
+from xtremedistil.tasks.features import Features
 
 USABLE = [name for name, family in FAMILIES.items() if not family.refused]
 STUDENTS = [name for name, family in FAMILIES.items() if family.can_be_student]
 LAYERS, HEADS, HIDDEN, VOCABULARY = 2, 3, 12, 40
+TOY_WORDS, TOY_LABELS = 20, 3
 
 _BERT = {
     "hidden_size": HIDDEN,
@@ -122,3 +124,12 @@ def rows(lengths=(5, 3), width: int = 5, pad_id: int = 0) -> dict[str, np.ndarra
         inputs["attention_mask"][row, :length] = 1
         inputs["token_type_ids"][row, length // 2 : length] = 1
     return inputs
+
+
+def toy_features(count: int = 21, seed: int = 0, shortest: int = 2, longest: int = 11) -> Features:
+    """Tagged rows of random length; the label of a piece is its id modulo 3, and every fourth piece has none."""
+    generator = np.random.default_rng(seed)
+    ids = [generator.integers(0, TOY_WORDS, generator.integers(shortest, longest + 1)).tolist() for _ in range(count)]
+    labels = [[-100 if place % 4 == 3 else piece % TOY_LABELS for place, piece in enumerate(row)] for row in ids]
+    words = [[-1 if place % 4 == 3 else place for place in range(len(row))] for row in ids]
+    return Features.from_rows(ids, labels=labels, word_ids=words)

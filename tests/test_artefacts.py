@@ -5,6 +5,7 @@ import pytest
 
 from xtremedistil import artefacts
 from xtremedistil.errors import InputError, MissingFileError
+from xtremedistil.folders import locked
 from xtremedistil.tasks.features import Features
 from xtremedistil.tasks.padding import pad_rows, padded_width
 
@@ -70,12 +71,12 @@ def test_changed_file_is_told_in_words_not_in_fingerprints(tmp_path):
 
 
 def test_lock_leaves_no_new_folder_behind_when_its_run_wrote_nothing(tmp_path):
-    with pytest.raises(InputError, match="bad data"), artefacts.locked(str(tmp_path / "new")):
+    with pytest.raises(InputError, match="bad data"), locked(str(tmp_path / "new")):
         raise InputError("bad data")
     assert not (tmp_path / "new").exists()
 
 
 def test_lock_keeps_a_folder_that_was_there(tmp_path):
-    with artefacts.locked(str(tmp_path)):
+    with locked(str(tmp_path)):
         pass
     assert tmp_path.is_dir()

@@ -22,7 +22,7 @@ from tests.command_fixtures import (
     write_hollow_bert,
     write_rows,
 )
-from xtremedistil import artefacts, cli
+from xtremedistil import artefacts, cli, folders
 
 
 def refuse(outcome: Outcome, *words: str) -> None:
@@ -408,7 +408,7 @@ def test_second_run_in_one_folder_is_refused(hollow, run_command, tmp_path, verb
         + ["--pt_model_checkpoint", hollow.teacher],
     }
     before = contents(model_dir)
-    with open(model_dir / artefacts.LOCK, "w") as other_run:
+    with open(model_dir / folders.LOCK, "w") as other_run:
         fcntl.flock(other_run, fcntl.LOCK_EX)
         refuse(run_command(verb, *flags[verb]), f"Another run is at work in {model_dir}", "folder of its own")
     assert contents(model_dir) == before
@@ -417,7 +417,7 @@ def test_second_run_in_one_folder_is_refused(hollow, run_command, tmp_path, verb
 def test_teacher_folder_that_another_run_tunes_in_is_refused(hollow, run_command, tmp_path):
     pytest.importorskip("tensorflow")
     (tmp_path / "shared").mkdir()
-    with open(tmp_path / "shared" / artefacts.LOCK, "w") as other_run:
+    with open(tmp_path / "shared" / folders.LOCK, "w") as other_run:
         fcntl.flock(other_run, fcntl.LOCK_EX)
         outcome = run_command("distil", *hollow.flags(tmp_path / "m", teacher_model_dir=tmp_path / "shared"))
     refuse(outcome, f"Another run is at work in {tmp_path / 'shared'}")

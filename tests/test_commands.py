@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -450,27 +447,6 @@ def test_original_fine_tuned_teacher_serves_a_new_run(original, eagerly, run_com
     assert (run / "model-ft.h5").read_bytes() == before
     saved = json.loads((tmp_path / "m/xtremedistil-config.json").read_text())
     assert saved["label_list"] == (task / "labels.tsv").read_text().split()
-
-
-# Workers
-
-
-@pytest.mark.slow
-def test_multi_worker_run_of_one_worker_equals_one_device(distilled, tagging, tmp_path):
-    """In a process of its own: the cluster has to be known before TensorFlow is first used."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    cluster = {"cluster": {"worker": [address]}, "task": {"type": "worker", "index": 0}}
-    script = Path(__file__).parents[1] / "run_xtreme_distil.py"
-    command = [sys.executable, script, *main_flags(tagging, tmp_path), "--strategy", "multi_worker"]
-    environment = os.environ | {"TF_CONFIG": json.dumps(cluster)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    ours, theirs = (read_weights(str(folder / "student/xtremedistil.h5")) for folder in (tmp_path, distilled))
-    for part in theirs:
-        for name, array in theirs[part].items():
-            np.testing.assert_allclose(ours[part][name], array, atol=1e-5, err_msg=name)
 
 
 # The teacher's outputs

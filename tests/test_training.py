@@ -1,4 +1,4 @@
-"""Batches, the training loop on a toy model, devices, and teacher outputs kept on disk."""
+"""Batches, the training loop on a toy model, and devices."""
 
 import functools
 import os
@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
+from tests.model_fixtures import TOY_LABELS, TOY_WORDS, toy_features
 from xtremedistil.errors import InputError
 from xtremedistil.tasks.features import Features
 from xtremedistil.training.batches import TrainingBatches, epoch_order, split
 
 tf = pytest.importorskip("tensorflow")
 
-from xtremedistil.distillation.targets import LiveTargets, compute_targets  # noqa: E402
-from xtremedistil.models.families import FAMILIES  # noqa: E402
-from xtremedistil.models.teacher import build_teacher  # noqa: E402
 from xtremedistil.training.dropout import SeededDropout, seed_dropout  # noqa: E402
 from xtremedistil.training.learning_rate import LearningRate  # noqa: E402
 from xtremedistil.training.loop import Objective, Recipe, Trainer, _steps_of, fit  # noqa: E402
@@ -25,16 +23,7 @@ from xtremedistil.training.place import Place  # noqa: E402
 from xtremedistil.training.snapshots import Keeper, Terminated  # noqa: E402
 from xtremedistil.training.strategy import make_strategy, set_precision, stage_seed  # noqa: E402
 
-PAD, WORDS, LABELS = 9, 20, 3
-
-
-def toy_features(count: int = 21, seed: int = 0, shortest: int = 2, longest: int = 11) -> Features:
-    """Tagged rows of random length; the label of a piece is its id modulo 3, and every fourth piece has none."""
-    generator = np.random.default_rng(seed)
-    ids = [generator.integers(0, WORDS, generator.integers(shortest, longest + 1)).tolist() for _ in range(count)]
-    labels = [[-100 if place % 4 == 3 else piece % LABELS for place, piece in enumerate(row)] for row in ids]
-    words = [[-1 if place % 4 == 3 else place for place in range(len(row))] for row in ids]
-    return Features.from_rows(ids, labels=labels, word_ids=words)
+PAD = 9
 
 
 def toy_batches(features: Features, batch_size: int = 8, seed: int = 1, per_step: int = 1) -> TrainingBatches:
@@ -141,9 +130,9 @@ def toy_model(strategy=None, seed: int = 0, rate: float = 0.0) -> "tf.keras.Mode
     with strategy.scope():
         names = ("input_ids", "attention_mask", "token_type_ids")
         inputs = {name: tf.keras.Input([None], dtype=tf.int32, name=name) for name in names}
-        state = tf.keras.layers.Embedding(WORDS, 6, name="table")(inputs["input_ids"])
+        state = tf.keras.layers.Embedding(TOY_WORDS, 6, name="table")(inputs["input_ids"])
         state = tf.keras.layers.Dropout(rate)(state)
-        head = tf.keras.layers.Dense(LABELS, dtype="float32", name="head")
+        head = tf.keras.layers.Dense(TOY_LABELS, dtype="float32", name="head")
         return tf.keras.Model(inputs, {"logits": head(state)})
 
 
@@ -492,143 +481,6 @@ def test_two_runs_on_two_devices_in_one_process_do_not_meet():
         model = toy_model(strategy)
         trainer = toy_trainer(toy_recipe(epochs=1), model, variables=model.get_layer(name).weights, strategy=strategy)
         fit(trainer, toy_batches(toy_features()), scores(0.0))
-
-
-# Teacher outputs
-
-NAMES = ["logits", "hidden_states_0", "hidden_states_2", "attentions_1"]
-
-
-@pytest.fixture
-def teacher(tiny_encoders):
-    def build(kind: str):
-        encoder = tiny_encoders("TFBertModel")
-        return build_teacher(encoder, FAMILIES["TFBertModel"], kind=kind, num_labels=LABELS)
-
-    return build
-
-
-def targets_of(model, features: Features, folder, key: str = "a"):
-    seen = []
-    targets = compute_targets(
-        lambda names: model,
-        features,
-        NAMES,
-        str(folder),
-        pad_id=0,
-        batch_size=4,
-        key=key,
-        progress=lambda *done: seen.append(done),
-    )
-    return targets, seen
-
-
-def no_model(*_arguments, **_named):
-    raise AssertionError("the teacher was run again")
-
-
-@pytest.mark.parametrize("kind", ["token_classification", "sequence_classification"])
-def test_targets_are_the_teachers_outputs_row_by_row(teacher, tmp_path, kind):
-    features = toy_features(9)
-    if kind == "sequence_classification":
-        features = Features.from_rows([features.row(i)["input_ids"] for i in range(9)], labels=[0] * 9)
-    model = teacher(kind).feature_model(NAMES)
-    targets, seen = targets_of(model, features, tmp_path / "targets")
-    assert seen[-1] == (9, 9)
-    chosen = np.array([7, 0, 3])
-    read = targets(chosen, 16)
-    for place, row in enumerate(chosen):
-        length = int(features.lengths[row])
-        inputs = {name: features.row(row)[name][None] for name in ("input_ids", "attention_mask", "token_type_ids")}
-        expected = {name: value.numpy()[0] for name, value in model(inputs).items()}
-        found = {name: read[f"teacher_{name}"][place] for name in NAMES}
-        logits = found["logits"][:length] if kind == "token_classification" else found["logits"]
-        np.testing.assert_allclose(logits, expected["logits"], atol=1e-5)
-        for name in NAMES[1:3]:
-            np.testing.assert_allclose(found[name][:length], expected[name], atol=3e-3)
-            assert not found[name][length:].any()
-        maps = found["attentions_1"]
-        np.testing.assert_allclose(maps[:, :length, :length], expected["attentions_1"], atol=1e-3)
-        assert not maps[:, length:].any() and not maps[:, :, length:].any()
-    assert {array.dtype for array in read.values()} == {np.dtype(np.float32)}
-
-
-def test_targets_are_read_instead_of_computed_the_second_time(teacher, tmp_path):
-    features = toy_features(5)
-    model = teacher("token_classification").feature_model(NAMES)
-    first, _ = targets_of(model, features, tmp_path)
-    second, seen = targets_of(no_model, features, tmp_path)
-    assert seen == []
-    rows = np.arange(5)
-    for name, array in first(rows, 16).items():
-        assert np.array_equal(second(rows, 16)[name], array)
-
-
-def test_targets_of_another_teacher_are_computed_again(teacher, tmp_path):
-    features = toy_features(5)
-    model = teacher("token_classification").feature_model(NAMES)
-    targets_of(model, features, tmp_path)
-    assert targets_of(model, features, tmp_path, key="b")[1] == [(4, 5), (5, 5)]
-
-
-def test_targets_of_other_layers_join_those_that_are_there(teacher, tmp_path):
-    features, asked, build = toy_features(5), [], teacher("token_classification")
-
-    def model_of(names):
-        asked.append(list(names))
-        return build.feature_model(names)
-
-    for names in (["logits"], ["logits", "hidden_states_1"], ["hidden_states_1"]):
-        arguments = {"pad_id": 0, "batch_size": 4, "key": "a", "progress": lambda *done: None}
-        targets = compute_targets(model_of, features, names, str(tmp_path), **arguments)
-        assert list(targets.arrays) == names
-    assert asked == [["logits"], ["hidden_states_1"]]
-
-
-def test_damaged_targets_are_computed_again(teacher, tmp_path):
-    features = toy_features(5)
-    model = teacher("token_classification").feature_model(NAMES)
-    first, _ = targets_of(model, features, tmp_path)
-    expected = first(np.arange(5), 16)
-    with open(tmp_path / "logits.npy", "r+b") as file:
-        file.seek(-4, 2)
-        file.write(b"\x7f\x7f\x7f\x7f")
-    second, seen = targets_of(model, features, tmp_path)
-    assert seen[-1] == (5, 5)
-    np.testing.assert_array_equal(second(np.arange(5), 16)["teacher_logits"], expected["teacher_logits"])
-
-
-def test_live_targets_equal_those_on_disk(teacher, tmp_path):
-    features, built = toy_features(9), teacher("token_classification")
-    model = built.feature_model(NAMES)
-    stored, _ = targets_of(model, features, tmp_path)
-    rows, width = np.array([7, 0, 3]), 16
-    live, real = LiveTargets(model, features, NAMES, 0)(rows, width), features.lengths[rows]
-    for name, array in stored(rows, width).items():
-        for place, length in enumerate(real):
-            part = (slice(None), slice(length), slice(length)) if "attentions" in name else (slice(length),)
-            np.testing.assert_allclose(live[name][place][part], array[place][part], atol=3e-3)
-
-
-def test_targets_that_were_not_finished_are_computed_again(teacher, tmp_path):
-    features = toy_features(5)
-    model = teacher("token_classification").feature_model(NAMES)
-
-    def stopped(*done):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        compute_targets(
-            lambda names: model,
-            features,
-            NAMES,
-            str(tmp_path),
-            pad_id=0,
-            batch_size=4,
-            key="a",
-            progress=stopped,
-        )
-    assert targets_of(model, features, tmp_path)[1] == [(4, 5), (5, 5)]
 
 
 # Going on in the middle

@@ -1,7 +1,6 @@
-"""The model folder: names of its files, atomic writes, the lock, and the settings that it belongs to."""
+"""The model folder: names of its files, atomic writes, and the settings that it belongs to."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -35,7 +34,6 @@ INT8_ONNX = "xtremedistil_int8.onnx"
 SAVED_MODEL = "saved_model"
 HUGGING_FACE = "huggingface"
 EXPORTS = "export.json"
-LOCK = ".lock"
 SHA256 = re.compile("[0-9a-f]{64}")
 # What the original release's settings hold too, and what a student cannot be used without.
 ALWAYS_SAVED = ("task", "do_NER", "do_pairwise", "seq_len", "label_list", "teacher_hidden_size")
@@ -127,34 +125,6 @@ def weight_file(model_dir: str, name: str) -> str:
         there = ", ".join(sorted(name for name in os.listdir(model_dir) if name.endswith(".h5"))) or "none"
         raise MissingFileError(f"{path} does not exist. Weight files in {model_dir}: {there}.")
     return path
-
-
-@contextlib.contextmanager
-def locked(folder: str) -> Iterator[None]:
-    """Keeps a second run out of `folder` while the block runs; makes the folder.
-
-    Raises:
-        InputError: another run holds it, or the folder cannot be made.
-    """
-    new = not os.path.isdir(folder)
-    try:
-        os.makedirs(folder, exist_ok=True)
-        file = open(os.path.join(folder, LOCK), "w", encoding="utf-8")  # noqa: SIM115 - held open while locked
-    except OSError as error:
-        raise InputError(f"{folder} cannot be used as a folder to write to: {error.strerror}.") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"Another run is at work in {folder}. Wait for it, or give this one a folder of its own."
-            ) from error
-        try:
-            yield
-        finally:
-            # A run that was refused leaves nothing behind.
-            if new and os.listdir(folder) == [LOCK]:
-                shutil.rmtree(folder)
 
 
 def fingerprint(*paths: str) -> str:

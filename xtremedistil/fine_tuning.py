@@ -33,6 +33,7 @@ from xtremedistil.training.loop import Recipe
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import make_strategy, seed_everything, set_precision, stage_seed
+from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
 from xtremedistil.weights import save_weights
 
 NOT_SETTINGS = ("save_steps", "save_minutes", "verbose")
@@ -45,29 +46,36 @@ def continue_training(config: ContinueConfig) -> Report:
     Word embeddings that were frozen stay so. Folders of the original release can be continued.
     """
     saved = artefacts.read_config(config.model_dir)
-    with artefacts.locked(config.model_dir):
+    strategy = make_strategy(config.strategy, config.tpu)
+    workers = Workers(strategy)
+    with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
         tokenizer = load_tokenizer(config.model_dir, saved, config.pt_teacher_checkpoint)
         task = saved_task(saved)
         sets = read_labelled_sets(task, config.task or saved["task"], tokenizer, saved["seq_len"], legacy=False)
         weights = class_weights(config.class_weight, task.labels, sets[0].features)
         seed_everything(resolve_seed(config.seed))
         set_precision(config.opt_policy)
-        strategy = make_strategy(config.strategy, config.tpu)
         with strategy.scope():
             student = restore_student(config.model_dir)
         table = word_embedding_variable(student.encoder) if saved["freeze_word_embedding"] else None
         parts = {name: [v for v in variables if v is not table] for name, variables in student.parts.items()}
         variables = [v for block in student.blocks.values() for v in block if v is not table]
-        run = _LabelRun(config, task, tokenizer, sets, strategy, weights)
+        run = _LabelRun(config, task, tokenizer, sets, strategy, workers, weights)
         report = run.fit_and_report("student, continued", student.model, variables, parts)
-        save_weights(os.path.join(config.model_dir, artefacts.CONTINUED_WEIGHTS), parts)
-        run.keeper.clear()
+
+        def save() -> None:
+            save_weights(os.path.join(config.model_dir, artefacts.CONTINUED_WEIGHTS), parts)
+            run.keeper.clear()
+
+        workers.on_chief(save)
     return report
 
 
 def fine_tune(config: BaselineConfig) -> Report:
     """Fine-tunes a pre-trained model on the labels; writes `model-ft.h5`, `metrics.json` and the tokenizer."""
-    with artefacts.locked(config.model_dir):
+    strategy = make_strategy(config.strategy, config.tpu)
+    workers = Workers(strategy)
+    with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
         tokenizer = Tokenizer.load(_tokenizer_source(config))
         task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise)
         sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len, legacy=False)
@@ -75,19 +83,22 @@ def fine_tune(config: BaselineConfig) -> Report:
         seed_everything(resolve_seed(config.seed))
         set_precision(config.opt_policy)
         family = find_family(config.pt_model, read_config(config.pt_model_checkpoint)["model_type"])
-        strategy = make_strategy(config.strategy, config.tpu)
         with strategy.scope():
             encoder = load_encoder(config.pt_model_checkpoint, family, name="tf_model")
             teacher = build_teacher(encoder, family, kind=task.kind, num_labels=len(task.all_labels))
         variables = [variable for part in teacher.parts.values() for variable in part]
-        run = _LabelRun(config, task, tokenizer, sets, strategy, weights)
+        run = _LabelRun(config, task, tokenizer, sets, strategy, workers, weights)
         report = run.fit_and_report("fine-tuned model", teacher.model, variables, teacher.parts)
-        with contextlib.suppress(FileNotFoundError):  # it speaks of weights that are replaced now
-            os.remove(os.path.join(config.model_dir, artefacts.TEACHER_RECORD))
-        save_weights(os.path.join(config.model_dir, artefacts.TEACHER_WEIGHTS), teacher.parts)
-        tokenizer.save(config.model_dir)
-        artefacts.write_json(os.path.join(config.model_dir, artefacts.METRICS), report.to_dict())
-        run.keeper.clear()
+
+        def save() -> None:
+            with contextlib.suppress(FileNotFoundError):  # it speaks of weights that are replaced now
+                os.remove(os.path.join(config.model_dir, artefacts.TEACHER_RECORD))
+            save_weights(os.path.join(config.model_dir, artefacts.TEACHER_WEIGHTS), teacher.parts)
+            tokenizer.save(config.model_dir)
+            artefacts.write_json(os.path.join(config.model_dir, artefacts.METRICS), report.to_dict())
+            run.keeper.clear()
+
+        workers.on_chief(save)
     return report
 
 
@@ -106,6 +117,7 @@ class _LabelRun:
     tokenizer: Tokenizer
     sets: list[LabelledSet]
     strategy: tf.distribute.Strategy
+    workers: Workers
     class_weights: np.ndarray | None
 
     @property
@@ -116,7 +128,9 @@ class _LabelRun:
         parts = [flags, [entry.features.fingerprint() for entry in self.sets]]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         folder = os.path.join(config.model_dir, artefacts.SNAPSHOTS)
-        return Keeper(folder, key, every_steps=config.save_steps, every_minutes=config.save_minutes)
+        return Keeper(
+            folder, key, every_steps=config.save_steps, every_minutes=config.save_minutes, writes=self.workers.chief
+        )
 
     def fit_and_report(self, name: str, model: tf.keras.Model, variables: list, parts: dict) -> Report:
         train, dev, test = self.sets
@@ -124,16 +138,17 @@ class _LabelRun:
         progress = Progress()
         progress.begin(name, later=[])
         setting = LabelFit(
-            train.features,
-            dev,
-            scorer,
-            self.config.batch_size,
-            _recipe(self.config),
-            self.strategy,
-            progress,
-            self.keeper,
-            self.config.gradient_accumulation_steps,
-            self.class_weights,
+            train=train.features,
+            selection=dev,
+            scorer=scorer,
+            batch_size=self.config.batch_size,
+            recipe=_recipe(self.config),
+            strategy=self.strategy,
+            workers=self.workers,
+            progress=progress,
+            keeper=self.keeper,
+            batches_per_step=self.config.gradient_accumulation_steps,
+            class_weights=self.class_weights,
         )
         history = fit_on_labels(model, variables, setting)
         row, metrics = scored_row(name, make_predict_function(model), parts, scorer, dev, test)

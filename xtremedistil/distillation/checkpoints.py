@@ -7,16 +7,18 @@ from xtremedistil import artefacts
 from xtremedistil.training.optimizer import optimizer_variables
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.workers import Workers
 from xtremedistil.weights import load_weights, save_weights
 
 
-def once(path: str, parts: dict[str, list], keeper: Keeper, work: Callable[[], History]) -> dict:
+def once(path: str, parts: dict[str, list], keeper: Keeper, workers: Workers, work: Callable[[], History]) -> dict:
     """Runs `work` and saves what it left in `parts`; or loads that, if both weights and history are there.
 
     Args:
         path: of the weight file; the history stands beside it, with the original's ending `-history.json`.
         parts: layer name -> variables.
         keeper: of the fit's snapshots, which go when it is done.
+        workers: one of them writes; all train, or all load.
 
     Returns:
         the saved record: "score" and "best_epoch" of the weights kept, "epochs", "seconds", and "history" by epoch.
@@ -29,9 +31,13 @@ def once(path: str, parts: dict[str, list], keeper: Keeper, work: Callable[[], H
     history = work()
     record = {"score": history.best_score, "best_epoch": history.best_epoch, "epochs": len(history.epochs)}
     record |= {"seconds": history.seconds, "history": history.epochs}
-    save_weights(path, parts)
-    artefacts.write_json(history_path, record)
-    keeper.clear()
+
+    def save() -> None:
+        save_weights(path, parts)
+        artefacts.write_json(history_path, record)
+        keeper.clear()
+
+    workers.on_chief(save)
     return record
 
 

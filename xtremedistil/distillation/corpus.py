@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from xtremedistil.artefacts import TARGETS, fingerprint
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.transfer_rows import TransferRows, open_transfer_rows, write_transfer_rows
+from xtremedistil.folders import locked, new_folder
 from xtremedistil.tasks import Task, open_task
 from xtremedistil.tasks.class_weights import class_weights
 from xtremedistil.tasks.features import LabelledSet
@@ -19,6 +20,7 @@ from xtremedistil.tasks.tagging import pseudo_labels_of
 from xtremedistil.tasks.tokenizer import Tokenizer
 
 KEY_LETTERS = 16  # of a fingerprint, in folder names
+ROWS = "rows"
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,28 @@ class Corpus:
     class_weights: np.ndarray | None
 
 
-def read_corpus(config: DistilConfig, tokenizer: Tokenizer, store: str) -> Corpus:
+def _at_once(work: Callable[[], None]) -> None:
+    work()
+
+
+def read_corpus(
+    config: DistilConfig,
+    tokenizer: Tokenizer,
+    store: str,
+    on_chief: Callable[[Callable[[], None]], None] = _at_once,
+) -> Corpus:
     """Reads and encodes all files of a distillation; a fault in any of them shows here, before any model is built.
 
     Args:
         store: folder for the transfer set (`store_of`).
+        on_chief: runs what only one of several processes may do, see `Workers`.
     """
     pseudo = pseudo_labels_of(tokenizer) if config.legacy and config.do_NER else ()
     task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise, pseudo_labels=pseudo)
     sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len, config.legacy)
     weights = class_weights(config.class_weight, task.labels, sets[0].features)
-    return Corpus(task, tokenizer, *sets, _transfer_rows(config, task, tokenizer, store), store, weights)
+    on_chief(lambda: _write_rows(config, task, tokenizer, store))
+    return Corpus(task, tokenizer, *sets, open_transfer_rows(os.path.join(store, ROWS)), store, weights)
 
 
 def read_labelled_sets(task: Task, folder: str, tokenizer: Tokenizer, seq_len: int, legacy: bool) -> list[LabelledSet]:
@@ -62,35 +75,26 @@ def read_labelled_sets(task: Task, folder: str, tokenizer: Tokenizer, seq_len: i
     return sets
 
 
-def _transfer_rows(config: DistilConfig, task: Task, tokenizer: Tokenizer, store: str) -> TransferRows:
-    """The encoded transfer set in `store`, written there if it is not yet; a faulty file leaves nothing behind."""
-    folder = os.path.join(store, "rows")
+def _write_rows(config: DistilConfig, task: Task, tokenizer: Tokenizer, store: str) -> None:
+    """Puts the encoded transfer set into `store`, if it is not there yet; a faulty file leaves nothing behind."""
+    folder = os.path.join(store, ROWS)
     if os.path.isdir(folder):
-        return open_transfer_rows(folder)
-    examples = task.iter_unlabelled(config.transfer_file)
-    with tempfile.TemporaryDirectory(dir=_disk_of(store)) as partial:
-        write_transfer_rows(
-            partial,
-            task,
-            examples,
-            tokenizer,
-            config.seq_len,
-            chunk_size=config.distil_chunk_size,
-            seed=config.seed,
-            legacy=config.legacy,
-        )
-        os.makedirs(store, exist_ok=True)
-        os.chmod(partial, 0o755)  # temporary folders are for their owner alone
-        os.rename(partial, folder)
-        os.makedirs(partial)  # to be removed
-    return open_transfer_rows(folder)
-
-
-def _disk_of(folder: str) -> str:
-    """The nearest folder above that exists: on the same disk, so that what is written there can be moved."""
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(os.path.abspath(folder))
-    return folder
+        return
+    with locked(store, wait=True):
+        if os.path.isdir(folder):  # another run has just written it
+            return
+        examples = task.iter_unlabelled(config.transfer_file)
+        with new_folder(folder) as partial:
+            write_transfer_rows(
+                partial,
+                task,
+                examples,
+                tokenizer,
+                config.seq_len,
+                chunk_size=config.distil_chunk_size,
+                seed=config.seed,
+                legacy=config.legacy,
+            )
 
 
 def store_of(config: DistilConfig, tokenizer: Tokenizer) -> str:

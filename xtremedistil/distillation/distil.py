@@ -23,7 +23,7 @@ from xtremedistil.distillation.on_labels import fit_on_labels
 from xtremedistil.distillation.setting import Setting, open_setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name, plan_stages
 from xtremedistil.distillation.target_size import megabytes, settle_targets, target_size
-from xtremedistil.distillation.target_source import TargetSource
+from xtremedistil.distillation.target_source import TargetSource, teacher_folder
 from xtremedistil.distillation.transfer import TransferFit
 from xtremedistil.distillation.tuned_teacher import TunedTeacher, tuned_teacher
 from xtremedistil.models.forward import make_predict_function
@@ -33,7 +33,8 @@ from xtremedistil.scoring import scored_row
 from xtremedistil.training.loop import Recipe
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
-from xtremedistil.training.strategy import seed_everything, set_precision, stage_seed
+from xtremedistil.training.strategy import make_strategy, seed_everything, set_precision, stage_seed
+from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
 from xtremedistil.validation import check_distil
 from xtremedistil.weights import save_weights
 
@@ -61,15 +62,17 @@ def distil(config: DistilConfig) -> Report:
     """
     check_distil(config)
     config = resolve(config)
-    with artefacts.locked(config.model_dir):
+    strategy = make_strategy(config.strategy, config.tpu)
+    workers = Workers(strategy)
+    with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
         settings = run_settings(config)
         if not config.overwrite:
             artefacts.check_claim(config.model_dir, settings)
             if report := _finished_report(config):
                 return report
         # All files are read before anything is removed or written.
-        setting = open_setting(config)
-        artefacts.claim(config.model_dir, settings, config.overwrite)
+        setting = open_setting(config, strategy, workers)
+        workers.on_chief(lambda: artefacts.claim(config.model_dir, settings, config.overwrite))
         return _run(setting)
 
 
@@ -123,16 +126,16 @@ def _run_to_the_end(setting: Setting) -> Report:
     student = initial_student(setting, teacher.teacher)
     report.best_stage = _run_stages(setting, teacher, student, report)
     _add_row(setting, report, STUDENT, student.student.model, student.student.parts)
-    _save(setting, student, report)
+    setting.workers.on_chief(lambda: _save(setting, student, report))
     return report
 
 
 def _teacher(setting: Setting, report: Report) -> TunedTeacher:
     folder = setting.config.teacher_model_dir
     same = os.path.realpath(folder) == os.path.realpath(setting.config.model_dir)
-    with contextlib.nullcontext() if same else artefacts.locked(folder):
+    with contextlib.nullcontext() if same else in_turn(setting.workers, folder):
         tuned = tuned_teacher(setting)
-    artefacts.bind_teacher(setting.config.model_dir, tuned.key)
+    setting.workers.on_chief(lambda: artefacts.bind_teacher(setting.config.model_dir, tuned.key))
     dev = _add_row(setting, report, TEACHER, tuned.teacher.model, tuned.teacher.parts)
     if tuned.epochs:
         _note(setting, report, Stage(0, "labels", (TEACHER,), 0, 0.0, 0), dev, tuned.epochs, tuned.seconds)
@@ -151,6 +154,7 @@ def _baseline(setting: Setting, teacher: TunedTeacher, report: Report) -> None:
         setting.path(artefacts.BASELINE_WEIGHTS),
         initial.checkpoint_parts,
         keeper,
+        setting.workers,
         lambda: _fit_on_labels(setting, initial, list(initial.trainable_blocks), recipe, keeper),
     )
     dev = _add_row(setting, report, BASELINE, initial.student.model, initial.student.parts)
@@ -159,7 +163,7 @@ def _baseline(setting: Setting, teacher: TunedTeacher, report: Report) -> None:
 
 def _run_stages(setting: Setting, teacher: TunedTeacher, student: InitialStudent, report: Report) -> int:
     """Runs the plan; returns the number of the best stage, whose weights are in place."""
-    source = _target_source(setting, teacher, student)
+    source, workers = _target_source(setting, teacher, student), setting.workers
     stages = plan_stages(setting.config, list(student.trainable_blocks))
     weights = [variable for variables in student.saved_parts.values() for variable in variables]
     best_score, best_stage, best = -np.inf, 0, []
@@ -168,7 +172,7 @@ def _run_stages(setting: Setting, teacher: TunedTeacher, student: InitialStudent
         setting.progress.begin(f"stage {stage.number} ({stage.objective}: {', '.join(stage.unfrozen)})", later)
         record = _run_stage(setting, student, stage, source)
         scored = stage.objective != "representation"
-        dev = student.score(setting.scorer, setting.stage_selection) if scored else None
+        dev = workers.agree(student.score(setting.scorer, setting.stage_selection)) if scored else None
         _note(setting, report, stage, dev, record["epochs"], record["seconds"], record["score"])
         # The latest of equals wins, as in the original.
         if dev is not None and dev >= best_score:
@@ -193,9 +197,11 @@ def _target_source(setting: Setting, teacher: TunedTeacher, student: InitialStud
         heads=encoder.config.num_attention_heads,
         precision=config.targets_precision,
     )
-    policy = settle_targets(config.targets, size, corpus.store)
+    folder = teacher_folder(setting, teacher)
+    policies = list(POLICIES)
+    policy = policies[int(setting.workers.agree(policies.index(settle_targets(config.targets, size, folder))))]
     setting.progress.say(POLICIES[policy].format(all=megabytes(size.everything), most=megabytes(size.at_a_time)))
-    return TargetSource(setting, teacher, policy)
+    return TargetSource(setting, teacher, folder, policy)
 
 
 def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: TargetSource) -> dict:
@@ -208,6 +214,7 @@ def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: 
         setting.path(checkpoint_name(stage, None)),
         student.checkpoint_parts,
         keeper,
+        setting.workers,
         lambda: _fit_on_labels(setting, student, stage.unfrozen, recipe, keeper),
     )
 

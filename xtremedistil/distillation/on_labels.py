@@ -15,6 +15,7 @@ from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.loop import Recipe, Trainer, fit
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class LabelFit:
 
     Fields:
         train: rows with labels. selection: the LabelledSet whose score decides (dev).
-        keeper: of where the fit is.
+        workers: of the strategy. keeper: of where the fit is.
         batch_size: rows per batch and replica. batches_per_step: batches of one update.
         class_weights: float32 [L], factor of each gold label in the loss; None: all weigh the same.
     """
@@ -34,6 +35,7 @@ class LabelFit:
     batch_size: int
     recipe: Recipe
     strategy: tf.distribute.Strategy
+    workers: Workers
     progress: Progress
     keeper: Keeper
     batches_per_step: int = 1
@@ -54,10 +56,11 @@ def fit_on_labels(
     pad_id, seed = setting.scorer.pad_id, setting.recipe.seed
     batches = TrainingBatches(setting.train, rows, pad_id, seed, per_step=setting.batches_per_step)
     predict = make_predict_function(model)
+    score = score or (lambda: setting.scorer.primary(predict, setting.selection))
     return fit(
         trainer,
         batches,
-        score or (lambda: setting.scorer.primary(predict, setting.selection)),
+        lambda: setting.workers.agree(score()),
         setting.progress.step,
         setting.keeper,
     )

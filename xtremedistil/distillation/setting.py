@@ -15,7 +15,8 @@ from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.loop import Recipe
 from xtremedistil.training.snapshots import Keeper
-from xtremedistil.training.strategy import make_strategy, stage_seed
+from xtremedistil.training.strategy import stage_seed
+from xtremedistil.training.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Setting:
     corpus: Corpus
     scorer: Scorer
     strategy: tf.distribute.Strategy
+    workers: Workers
     progress: Progress
 
     @property
@@ -55,32 +57,38 @@ class Setting:
         """Of the snapshots of a fit; `fit` is its place in the run."""
         config, folder = self.config, self.path(SNAPSHOTS)
         return Keeper(
-            folder, fit, every_steps=config.save_steps, every_minutes=config.save_minutes, say=self.progress.say
+            folder,
+            fit,
+            every_steps=config.save_steps,
+            every_minutes=config.save_minutes,
+            say=self.progress.say,
+            writes=self.workers.chief,
         )
 
     def label_fit(self, recipe: Recipe, batch_size: int, keeper: Keeper) -> LabelFit:
         corpus = self.corpus
         return LabelFit(
-            corpus.train.features,
-            corpus.dev,
-            self.scorer,
-            batch_size,
-            recipe,
-            self.strategy,
-            self.progress,
-            keeper,
-            self.config.gradient_accumulation_steps,
-            corpus.class_weights,
+            train=corpus.train.features,
+            selection=corpus.dev,
+            scorer=self.scorer,
+            batch_size=batch_size,
+            recipe=recipe,
+            strategy=self.strategy,
+            workers=self.workers,
+            progress=self.progress,
+            keeper=keeper,
+            batches_per_step=self.config.gradient_accumulation_steps,
+            class_weights=corpus.class_weights,
         )
 
 
-def open_setting(config: DistilConfig) -> Setting:
-    """Reads and encodes all files, and chooses devices.
+def open_setting(config: DistilConfig, strategy: tf.distribute.Strategy, workers: Workers) -> Setting:
+    """Reads and encodes all files.
 
     Raises:
-        InputError: a file cannot be used, or the devices cannot be reached.
+        InputError: a file cannot be used.
     """
     tokenizer = Tokenizer.load(config.pt_teacher_checkpoint)
-    corpus = read_corpus(config, tokenizer, store_of(config, tokenizer))
+    corpus = read_corpus(config, tokenizer, store_of(config, tokenizer), workers.on_chief)
     scorer = Scorer(corpus.task, tokenizer.pad_id, config.teacher_batch_size, config.legacy)
-    return Setting(config, corpus, scorer, make_strategy(config.strategy, config.tpu), Progress())
+    return Setting(config, corpus, scorer, strategy, workers, Progress())

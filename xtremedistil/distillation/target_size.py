@@ -1,13 +1,13 @@
 """What the teacher's outputs take on disk, before any is computed."""
 
 import math
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xtremedistil.distillation.transfer_rows import HELD_OUT, TransferRows, chunk_name
 from xtremedistil.errors import InputError
+from xtremedistil.folders import nearest_existing, size_of
 
 LOGIT_BYTES = 4
 SHARE_OF_DISK = 0.25  # of the free space, that states may take for good where nobody has decided
@@ -68,7 +68,8 @@ def settle_targets(targets: str, size: TargetSize, folder: str) -> str:
     Raises:
         InputError: `--targets cache` needs more than the disk has.
     """
-    free = shutil.disk_usage(_existing(folder)).free
+    # What the store holds already is not to be found again.
+    free = shutil.disk_usage(nearest_existing(folder)).free + size_of(folder)
     if targets == "live" or (targets == "auto" and size.at_a_time > free):
         return "live"
     if targets == "cache":
@@ -76,13 +77,6 @@ def settle_targets(targets: str, size: TargetSize, folder: str) -> str:
             raise InputError(_no_room(size, free, folder))
         return "cache"
     return "cache" if size.everything < SHARE_OF_DISK * free else "chunks"
-
-
-def _existing(folder: str) -> str:
-    folder = os.path.abspath(folder)
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    return folder
 
 
 def _no_room(size: TargetSize, free: int, folder: str) -> str:

@@ -12,16 +12,23 @@ from xtremedistil.distillation.tuned_teacher import TunedTeacher
 from xtremedistil.tasks.features import Features
 
 
+def teacher_folder(setting: Setting, teacher: TunedTeacher) -> str:
+    """Where the store keeps what this teacher says."""
+    name = f"{teacher.key[:KEY_LETTERS]}-{setting.config.targets_precision}"
+    return os.path.join(setting.corpus.store, name)
+
+
 @dataclass(frozen=True)
 class TargetSource:
     """Teacher outputs of parts of the transfer set.
 
     Fields:
-        policy: "cache", "chunks" or "live"; see `target_size.settle_targets`.
+        folder: of what this teacher says. policy: "cache", "chunks" or "live"; see `target_size.settle_targets`.
     """
 
     setting: Setting
     teacher: TunedTeacher
+    folder: str
     policy: str
 
     def chunk(self, start: int, names: Sequence[str]) -> Targets | LiveTargets:
@@ -34,10 +41,8 @@ class TargetSource:
     def finish_chunk(self, start: int) -> None:
         """Frees the disk of a chunk's states and maps, if they are not to stay; logits are read by later stages too."""
         if self.policy == "chunks":
-            keep_only(self._folder(chunk_name(start)), ["logits"])
-
-    def _folder(self, name: str) -> str:
-        return os.path.join(self.setting.corpus.store, self.teacher.key[:KEY_LETTERS], name)
+            folder = os.path.join(self.folder, chunk_name(start))
+            self.setting.workers.on_chief(lambda: keep_only(folder, ["logits"]))
 
     def _of(self, rows: Features, name: str, names: Sequence[str]) -> Targets | LiveTargets:
         setting, teacher = self.setting, self.teacher.teacher
@@ -49,11 +54,12 @@ class TargetSource:
             teacher.feature_model,
             rows,
             wanted,
-            self._folder(name),
+            os.path.join(self.folder, name),
             pad_id=setting.pad_id,
             batch_size=setting.config.teacher_batch_size,
             key=f"teacher {self.teacher.key}, rows {rows.fingerprint()}",
             progress=setting.progress.count(f"teacher's outputs ({name})"),
+            workers=setting.workers,
             precision=setting.config.targets_precision,
         )
         return targets.select(names)

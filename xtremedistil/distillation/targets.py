@@ -6,6 +6,7 @@ all rows, S positions of a row, A heads). `targets.json` says of what they are, 
 """
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -17,10 +18,12 @@ import tensorflow as tf
 from xtremedistil.artefacts import fingerprint, read_json, write_json
 from xtremedistil.distillation.objectives import PREFIX
 from xtremedistil.errors import InputError
+from xtremedistil.folders import locked
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.prediction import predict_batches
 from xtremedistil.tasks.features import Features
 from xtremedistil.tasks.padding import Arrays, pad_rows, positions
+from xtremedistil.training.workers import Workers
 
 MANIFEST = "targets.json"
 
@@ -91,26 +94,55 @@ def compute_targets(
     batch_size: int,
     key: str,
     progress: Callable[[int, int], None],
+    workers: Workers,
     precision: str = "float16",
 ) -> Targets:
     """Runs the teacher over `features` once; what a finished folder of the same `key` holds is read instead.
+
+    Each of the `workers` runs it over its share of the rows. Other runs that want the same folder wait meanwhile.
 
     Args:
         model_of: a teacher's feature model for some of "logits", "hidden_states_i", "attentions_i".
         key: fingerprint of the teacher's weights and of the rows.
         progress: called with (rows done, rows in all).
         precision: of states and maps on disk, "float16" or "float32".
+
+    Raises:
+        InputError: the disk is full.
     """
-    manifest = os.path.join(folder, MANIFEST)
-    saved = _checked_manifest(manifest, folder, key, precision)
-    missing = [name for name in names if name not in saved]
-    if missing:
-        os.makedirs(folder, exist_ok=True)
-        _write(model_of(missing), features, missing, folder, pad_id, batch_size, progress, precision)
-        saved |= {name: fingerprint(_path(folder, name)) for name in missing}
-        write_json(manifest, {"key": key, "precision": precision, "sha256": saved})
-    arrays = {name: np.load(_path(folder, name), mmap_mode="r") for name in names}
+    with locked(folder, wait=True) if workers.chief else contextlib.nullcontext():
+        saved = _checked_manifest(folder, key, precision) if workers.chief else {}
+        missing = [name for name in names if not workers.agree(name in saved)]
+        if missing:
+            shares = workers.shares(len(features))
+            write = functools.partial(_write, features.take(shares[workers.index]), missing, folder, workers.index)
+            write(model_of(missing), pad_id=pad_id, batch_size=batch_size, progress=progress, precision=precision)
+            workers.wait()
+            parts = [number for number, share in enumerate(shares) if len(share)]
+            workers.on_chief(lambda: _finish(folder, missing, parts, key, precision, saved))
+        arrays = {name: np.load(_path(folder, name), mmap_mode="r") for name in names}
     return Targets(features, arrays, _pair_offsets(features), by_row=features.word_ids is None)
+
+
+def _finish(folder: str, names, parts: Sequence[int], key: str, precision: str, saved: dict[str, str]) -> None:
+    """Puts the workers' parts together, and vouches for them."""
+    for name in names:
+        _join([_part(folder, name, number) for number in parts], _path(folder, name))
+    saved = saved | {name: fingerprint(_path(folder, name)) for name in names}
+    write_json(os.path.join(folder, MANIFEST), {"key": key, "precision": precision, "sha256": saved})
+
+
+def _join(parts: Sequence[str], path: str) -> None:
+    """One array out of arrays that follow each other; another run may still be reading what stood at `path`."""
+    if len(parts) > 1:
+        arrays = [np.load(part, mmap_mode="r") for part in parts]
+        shape = (sum(len(array) for array in arrays), *arrays[0].shape[1:])
+        whole = _create(f"{path}.whole", arrays[0].dtype, shape)
+        np.concatenate(arrays, out=whole)
+        whole.flush()
+        for part in parts:
+            os.remove(part)
+    os.replace(f"{path}.whole" if len(parts) > 1 else parts[0], path)
 
 
 def keep_only(folder: str, names: Sequence[str]) -> None:
@@ -118,21 +150,27 @@ def keep_only(folder: str, names: Sequence[str]) -> None:
     manifest = os.path.join(folder, MANIFEST)
     if not os.path.isfile(manifest):
         return
-    saved = read_json(manifest)
-    kept = {name: digest for name, digest in saved["sha256"].items() if name in names}
-    write_json(manifest, saved | {"sha256": kept})
-    for name in saved["sha256"].keys() - kept.keys():
-        os.remove(_path(folder, name))
+    with locked(folder, wait=True):
+        saved = read_json(manifest)
+        kept = {name: digest for name, digest in saved["sha256"].items() if name in names}
+        write_json(manifest, saved | {"sha256": kept})
+        for name in saved["sha256"].keys() - kept.keys():
+            os.remove(_path(folder, name))
 
 
 def _path(folder: str, name: str) -> str:
     return os.path.join(folder, f"{name}.npy")
 
 
-def _checked_manifest(manifest: str, folder: str, key: str, precision: str) -> dict[str, str]:
+def _part(folder: str, name: str, number: int) -> str:
+    """Where a worker writes its share."""
+    return f"{_path(folder, name)}.part-{number}"
+
+
+def _checked_manifest(folder: str, key: str, precision: str) -> dict[str, str]:
     """Names and checksums of the outputs that are there and whole; of another teacher or other rows: none."""
     try:
-        with open(manifest, encoding="utf-8") as file:
+        with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:
             saved = json.load(file)
     except (OSError, ValueError):
         return {}
@@ -146,32 +184,45 @@ def _checked_manifest(manifest: str, folder: str, key: str, precision: str) -> d
 
 
 def _write(
-    model, features: Features, names, folder: str, pad_id: int, batch_size: int, progress, precision: str
+    features: Features,
+    names: Sequence[str],
+    folder: str,
+    part: int,
+    model: tf.keras.Model,
+    *,
+    pad_id: int,
+    batch_size: int,
+    progress: Callable[[int, int], None],
+    precision: str,
 ) -> None:
+    os.makedirs(folder, exist_ok=True)
     predict, pairs, files, done = make_predict_function(model), _pair_offsets(features), {}, 0
     for rows, outputs in predict_batches(predict, features, batch_size=batch_size, pad_id=pad_id):
         for name in names:
-            values = outputs[name]
             if name not in files:
-                files[name] = _create(_path(folder, name), name, values, features, int(pairs[-1]), precision)
-            _store(files[name], name, values, features, rows, pairs)
+                kind, shape = _kind_and_shape(name, outputs[name], features, int(pairs[-1]), precision)
+                files[name] = _create(_part(folder, name, part), kind, shape)
+            _store(files[name], name, outputs[name], features, rows, pairs)
         done += len(rows)
         progress(done, len(features))
     for file in files.values():
         file.flush()
 
 
-def _create(path: str, name: str, values: np.ndarray, features: Features, pair_count: int, precision: str) -> np.memmap:
+def _kind_and_shape(name: str, values: np.ndarray, features: Features, pair_count: int, precision: str):
+    """Of an output on disk, from a batch of it."""
+    if name.startswith("attentions"):
+        return precision, (pair_count, values.shape[1])
+    rows = len(features) if values.ndim == 2 else len(features.input_ids)
+    return "float32" if name == "logits" else precision, (rows, values.shape[-1])
+
+
+def _create(path: str, kind: np.dtype | str, shape: tuple[int, ...]) -> np.memmap:
     """An empty array on disk, with all its space reserved: a mapped file that outgrows the disk kills the process.
 
     Raises:
         InputError: no space left.
     """
-    if name.startswith("attentions"):
-        kind, shape = precision, (pair_count, values.shape[1])
-    else:
-        rows = len(features) if values.ndim == 2 else len(features.input_ids)
-        kind, shape = "float32" if name == "logits" else precision, (rows, values.shape[-1])
     size = int(np.prod(shape)) * np.dtype(kind).itemsize
     try:
         array = np.lib.format.open_memmap(path, "w+", kind, shape)

@@ -66,7 +66,7 @@ class TransferFit:
             path = self._setting.path(checkpoint_name(self._stage, start))
             keeper = self._setting.keeper(f"stage {self._stage.number}, chunk {start}")
             fit_chunk = functools.partial(self._fit_chunk, start, keeper)
-            record = once(path, self.parts, keeper, fit_chunk)
+            record = once(path, self.parts, keeper, self._setting.workers, fit_chunk)
             if self._stage.objective == "representation":
                 self._source.finish_chunk(start)
             epochs, seconds = epochs + record["epochs"], seconds + record["seconds"]
@@ -92,7 +92,9 @@ class TransferFit:
         setting.progress.restart()
         per_step = setting.config.gradient_accumulation_steps
         batches = TrainingBatches(targets.features, rows, setting.pad_id, seed, targets, per_step)
-        history = fit(self._trainer, batches, self._score, setting.progress.step, keeper)
+        history = fit(
+            self._trainer, batches, lambda: setting.workers.agree(self._score()), setting.progress.step, keeper
+        )
         self._student.student.settle()
         return history
 
@@ -117,7 +119,10 @@ class TransferFit:
         return model, objective, sorted({match.teacher_name for match in matches}), extra
 
     def _score(self) -> float:
-        """The dev metric; for states, which nobody reads, minus the loss on the held-out slice."""
+        """What the first worker finds: the dev metric; for states, which nobody reads, minus the held-out loss."""
+        return self._setting.workers.agree(self._own_score())
+
+    def _own_score(self) -> float:
         if self._stage.objective == "logits":
             return self._student.score(self._setting.scorer, self._setting.corpus.dev)
         if self._held_out is None:

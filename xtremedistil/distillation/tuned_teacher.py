@@ -62,9 +62,13 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
     keeper = setting.keeper("teacher")
     label_fit = setting.label_fit(recipe, config.teacher_batch_size, keeper)
     history = fit_on_labels(teacher.model, _trainable(teacher), label_fit)
-    write_json(record_path, record)  # first: weights without a record would never be checked again
-    save_weights(path, teacher.parts)
-    keeper.clear()
+
+    def save() -> None:
+        write_json(record_path, record)  # first: weights without a record would never be checked again
+        save_weights(path, teacher.parts)
+        keeper.clear()
+
+    setting.workers.on_chief(save)
     return TunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs))
 
 

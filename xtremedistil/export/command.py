@@ -8,6 +8,7 @@ from xtremedistil.config import ExportConfig
 from xtremedistil.errors import InputError
 from xtremedistil.export.parity import Exported
 from xtremedistil.export.source import Source, open_source
+from xtremedistil.folders import locked
 from xtremedistil.reporting.report import aligned
 from xtremedistil.tasks.fast_tokenizer import FastTokenizer
 
@@ -19,7 +20,7 @@ def export(config: ExportConfig) -> list[Exported]:
         InputError: the folder cannot be exported so, or an export differs from the student; the exports that were made
             before it stay.
     """
-    with artefacts.locked(config.model_dir):
+    with locked(config.model_dir):
         source = open_source(
             config.model_dir,
             weights=config.weights,

@@ -22,10 +22,10 @@ from xtremedistil.config import ExportConfig
 from xtremedistil.errors import InputError
 from xtremedistil.export.encoder_weights import Linear, linear_of, merged
 from xtremedistil.export.model_card import model_card
-from xtremedistil.export.new_folder import new_folder
-from xtremedistil.export.parity import Exported, compare, refuse_difference, size_of
+from xtremedistil.export.parity import Exported, compare, refuse_difference
 from xtremedistil.export.source import Source, open_source
 from xtremedistil.export.straight_head import straightened
+from xtremedistil.folders import new_folder, size_of
 from xtremedistil.models.encoder import model_inputs
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.state_files import State

@@ -1,6 +1,5 @@
 """How far an export is from the student that it was made of."""
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -68,10 +67,3 @@ def median_milliseconds(call, batches: Sequence) -> float:
         call(batch)
         times.append(time.perf_counter() - started)
     return 1000 * float(np.median(times[len(times) // 10 :]))
-
-
-def size_of(path: str) -> int:
-    """Bytes of a file, or of all files below a folder."""
-    if os.path.isfile(path):
-        return os.path.getsize(path)
-    return sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)

@@ -10,9 +10,9 @@ import tensorflow as tf
 from xtremedistil import artefacts
 from xtremedistil.config import ExportConfig
 from xtremedistil.errors import InputError
-from xtremedistil.export.new_folder import new_folder
-from xtremedistil.export.parity import Exported, compare, median_milliseconds, refuse_difference, size_of
+from xtremedistil.export.parity import Exported, compare, median_milliseconds, refuse_difference
 from xtremedistil.export.source import Source, open_source
+from xtremedistil.folders import new_folder, size_of
 from xtremedistil.tasks.files import shorten
 from xtremedistil.tasks.padding import INPUT_NAMES, Arrays
 from xtremedistil.use_validation import check_export

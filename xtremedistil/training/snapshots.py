@@ -42,13 +42,20 @@ class Keeper:
     Args:
         folder: for nothing else. key: what the fit is; snapshots of others are not read.
         every_steps: updates between snapshots, 0: not by steps. every_minutes: likewise, of wall time.
-        say: tells a person.
+        say: tells a person. writes: whether this process writes; of several, one does, and all read.
     """
 
     def __init__(
-        self, folder: str, key: str, *, every_steps: int, every_minutes: float, say: Callable[[str], None] = print
+        self,
+        folder: str,
+        key: str,
+        *,
+        every_steps: int,
+        every_minutes: float,
+        say: Callable[[str], None] = print,
+        writes: bool = True,
     ):
-        self._folder, self._key, self._say = folder, key, say
+        self._folder, self._key, self._say, self._writes = folder, key, say, writes
         self._every_steps, self._every_seconds = every_steps, 60 * every_minutes
         self._saved_at = time.monotonic()
         self._terminating = False
@@ -66,6 +73,13 @@ class Keeper:
             Terminated: SIGTERM has come meanwhile.
             InputError: it cannot be written; those before it are intact.
         """
+        if self._writes:
+            self._write(snapshot)
+        self._saved_at = time.monotonic()
+        if self._terminating:
+            raise Terminated
+
+    def _write(self, snapshot: Snapshot) -> None:
         os.makedirs(self._folder, exist_ok=True)
         number = max(self._numbers(), default=0) + 1
         arrays, record = self._paths(number)
@@ -74,9 +88,6 @@ class Keeper:
         write_json(record, {"key": self._key, "sha256": fingerprint(arrays), "state": snapshot.state})
         for old in sorted(self._numbers())[:-GENERATIONS]:
             self._remove(old)
-        self._saved_at = time.monotonic()
-        if self._terminating:
-            raise Terminated
 
     def load(self) -> Snapshot | None:
         """The newest whole snapshot of this fit, if there is any."""

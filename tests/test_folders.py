@@ -6,7 +6,7 @@ import os
 import pytest
 
 from xtremedistil.errors import InputError
-from xtremedistil.export.new_folder import new_folder
+from xtremedistil.folders import new_folder
 
 
 @pytest.fixture

@@ -1,0 +1,221 @@
+"""Teacher outputs kept on disk: by row, by several workers and runs, whole or computed again."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import xtremedistil  # noqa: F401 - chooses legacy Keras
+from tests.model_fixtures import TOY_LABELS, toy_features
+from xtremedistil.errors import InputError
+from xtremedistil.tasks.features import Features
+
+tf = pytest.importorskip("tensorflow")
+
+from xtremedistil.distillation.targets import LiveTargets, compute_targets  # noqa: E402
+from xtremedistil.models.families import FAMILIES  # noqa: E402
+from xtremedistil.models.teacher import build_teacher  # noqa: E402
+from xtremedistil.training.workers import Workers  # noqa: E402
+
+NAMES = ["logits", "hidden_states_0", "hidden_states_2", "attentions_1"]
+ALONE = Workers(tf.distribute.get_strategy())
+
+
+@pytest.fixture
+def teacher(tiny_encoders):
+    def build(kind: str):
+        encoder = tiny_encoders("TFBertModel")
+        return build_teacher(encoder, FAMILIES["TFBertModel"], kind=kind, num_labels=TOY_LABELS)
+
+    return build
+
+
+def targets_of(model, features: Features, folder, key: str = "a", workers=None):
+    seen = []
+    targets = compute_targets(
+        lambda names: model,
+        features,
+        NAMES,
+        str(folder),
+        pad_id=0,
+        batch_size=4,
+        key=key,
+        progress=lambda *done: seen.append(done),
+        workers=workers or ALONE,
+    )
+    return targets, seen
+
+
+class TwoThreads:
+    """Stands in for `Workers`: two threads of this process."""
+
+    count = 2
+
+    def __init__(self, index: int, meeting: threading.Barrier, said: list[float]):
+        self.index, self._meeting, self._said = index, meeting, said
+
+    chief = property(lambda self: self.index == 0)
+    shares = Workers.shares
+    wait = Workers.wait
+    on_chief = Workers.on_chief
+
+    def agree(self, value: float) -> float:
+        if self.chief:
+            self._said[:] = [float(value)]
+        self._meeting.wait()
+        agreed = self._said[0]
+        self._meeting.wait()
+        return agreed
+
+
+@pytest.mark.parametrize("count", [9, 1])
+def test_two_workers_compute_a_share_each_and_see_the_same_whole(teacher, tmp_path, count):
+    features, meeting, said, found = toy_features(count), threading.Barrier(2), [], {}
+    models = [teacher("token_classification").feature_model(NAMES) for _ in range(2)]
+    for model in models[1:]:
+        model.set_weights(models[0].get_weights())
+
+    def work(index: int) -> None:
+        found[index] = targets_of(models[index], features, tmp_path / "t", workers=TwoThreads(index, meeting, said))
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    alone, _ = targets_of(models[0], features, tmp_path / "alone")
+    assert sum(seen[-1][1] for _, seen in found.values() if seen) == count
+    for name in NAMES:
+        for targets, _ in found.values():
+            np.testing.assert_allclose(targets.arrays[name], alone.arrays[name], atol=1e-3)
+    assert not list((tmp_path / "t").glob("*part*"))
+
+
+def test_chief_that_fails_is_told_to_the_others():
+    meeting, said = threading.Barrier(2), []
+    chief, other = (TwoThreads(index, meeting, said) for index in range(2))
+    failing = threading.Thread(target=lambda: pytest.raises(ValueError, chief.on_chief, lambda: int("x")))
+    failing.start()
+    with pytest.raises(InputError, match="first worker has stopped"):
+        other.on_chief(lambda: None)
+    failing.join()
+
+
+def test_targets_of_two_runs_at_once_are_computed_once(teacher, tmp_path):
+    features, asked = toy_features(9), []
+    model = teacher("token_classification").feature_model(NAMES)
+    runs = [threading.Thread(target=lambda: asked.append(targets_of(model, features, tmp_path)[1])) for _ in range(2)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    assert sorted(map(bool, asked)) == [False, True]
+
+
+def no_model(*_arguments, **_named):
+    raise AssertionError("the teacher was run again")
+
+
+@pytest.mark.parametrize("kind", ["token_classification", "sequence_classification"])
+def test_targets_are_the_teachers_outputs_row_by_row(teacher, tmp_path, kind):
+    features = toy_features(9)
+    if kind == "sequence_classification":
+        features = Features.from_rows([features.row(i)["input_ids"] for i in range(9)], labels=[0] * 9)
+    model = teacher(kind).feature_model(NAMES)
+    targets, seen = targets_of(model, features, tmp_path / "targets")
+    assert seen[-1] == (9, 9)
+    chosen = np.array([7, 0, 3])
+    read = targets(chosen, 16)
+    for place, row in enumerate(chosen):
+        length = int(features.lengths[row])
+        inputs = {name: features.row(row)[name][None] for name in ("input_ids", "attention_mask", "token_type_ids")}
+        expected = {name: value.numpy()[0] for name, value in model(inputs).items()}
+        found = {name: read[f"teacher_{name}"][place] for name in NAMES}
+        logits = found["logits"][:length] if kind == "token_classification" else found["logits"]
+        np.testing.assert_allclose(logits, expected["logits"], atol=1e-5)
+        for name in NAMES[1:3]:
+            np.testing.assert_allclose(found[name][:length], expected[name], atol=3e-3)
+            assert not found[name][length:].any()
+        maps = found["attentions_1"]
+        np.testing.assert_allclose(maps[:, :length, :length], expected["attentions_1"], atol=1e-3)
+        assert not maps[:, length:].any() and not maps[:, :, length:].any()
+    assert {array.dtype for array in read.values()} == {np.dtype(np.float32)}
+
+
+def test_targets_are_read_instead_of_computed_the_second_time(teacher, tmp_path):
+    features = toy_features(5)
+    model = teacher("token_classification").feature_model(NAMES)
+    first, _ = targets_of(model, features, tmp_path)
+    second, seen = targets_of(no_model, features, tmp_path)
+    assert seen == []
+    rows = np.arange(5)
+    for name, array in first(rows, 16).items():
+        assert np.array_equal(second(rows, 16)[name], array)
+
+
+def test_targets_of_another_teacher_are_computed_again(teacher, tmp_path):
+    features = toy_features(5)
+    model = teacher("token_classification").feature_model(NAMES)
+    targets_of(model, features, tmp_path)
+    assert targets_of(model, features, tmp_path, key="b")[1] == [(4, 5), (5, 5)]
+
+
+def test_targets_of_other_layers_join_those_that_are_there(teacher, tmp_path):
+    features, asked, build = toy_features(5), [], teacher("token_classification")
+
+    def model_of(names):
+        asked.append(list(names))
+        return build.feature_model(names)
+
+    for names in (["logits"], ["logits", "hidden_states_1"], ["hidden_states_1"]):
+        arguments = {"pad_id": 0, "batch_size": 4, "key": "a", "progress": lambda *done: None, "workers": ALONE}
+        targets = compute_targets(model_of, features, names, str(tmp_path), **arguments)
+        assert list(targets.arrays) == names
+    assert asked == [["logits"], ["hidden_states_1"]]
+
+
+def test_damaged_targets_are_computed_again(teacher, tmp_path):
+    features = toy_features(5)
+    model = teacher("token_classification").feature_model(NAMES)
+    first, _ = targets_of(model, features, tmp_path)
+    expected = first(np.arange(5), 16)
+    with open(tmp_path / "logits.npy", "r+b") as file:
+        file.seek(-4, 2)
+        file.write(b"\x7f\x7f\x7f\x7f")
+    second, seen = targets_of(model, features, tmp_path)
+    assert seen[-1] == (5, 5)
+    np.testing.assert_array_equal(second(np.arange(5), 16)["teacher_logits"], expected["teacher_logits"])
+
+
+def test_live_targets_equal_those_on_disk(teacher, tmp_path):
+    features, built = toy_features(9), teacher("token_classification")
+    model = built.feature_model(NAMES)
+    stored, _ = targets_of(model, features, tmp_path)
+    rows, width = np.array([7, 0, 3]), 16
+    live, real = LiveTargets(model, features, NAMES, 0)(rows, width), features.lengths[rows]
+    for name, array in stored(rows, width).items():
+        for place, length in enumerate(real):
+            part = (slice(None), slice(length), slice(length)) if "attentions" in name else (slice(length),)
+            np.testing.assert_allclose(live[name][place][part], array[place][part], atol=3e-3)
+
+
+def test_targets_that_were_not_finished_are_computed_again(teacher, tmp_path):
+    features = toy_features(5)
+    model = teacher("token_classification").feature_model(NAMES)
+
+    def stopped(*done):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compute_targets(
+            lambda names: model,
+            features,
+            NAMES,
+            str(tmp_path),
+            pad_id=0,
+            batch_size=4,
+            key="a",
+            progress=stopped,
+            workers=ALONE,
+        )
+    assert targets_of(model, features, tmp_path)[1] == [(4, 5), (5, 5)]
