@@ -98,7 +98,8 @@ def _sum_over_workers(strategy: tf.distribute.Strategy, workers: int) -> Callabl
     """A sum that every process joins."""
 
     def replica(value):
-        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+        on_this_device = tf.identity(value)  # the sum is sent back to where its parts are
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, on_this_device)
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.float64)])
     def total(value):
