@@ -78,7 +78,7 @@ def test_batch_holds_the_targets_of_its_rows():
     def targets(rows, width):
         return {"teacher_logits": np.repeat(rows[:, None], width, axis=1)}
 
-    batch = TrainingBatches(features, 2, PAD, 0, targets).arrays(np.array([3, 1]))
+    batch = TrainingBatches(features, 2, PAD, 0, [targets]).arrays(np.array([3, 1]))
     assert batch["teacher_logits"][:, 0].tolist() == [3, 1]
     assert batch["teacher_logits"].shape == batch["input_ids"].shape
 

@@ -28,6 +28,7 @@ PREDICTIONS = "predictions.txt"
 JSON_PREDICTIONS = "predictions.jsonl"
 TARGETS = "teacher-targets"
 SNAPSHOTS = "snapshots"
+FROZEN_FEATURES = "frozen-features"
 ONNX = "xtremedistil.onnx"
 FUSED_ONNX = "xtremedistil_opt.onnx"
 INT8_ONNX = "xtremedistil_int8.onnx"
@@ -228,4 +229,5 @@ def remove_run(folder: str) -> None:
     """Removes what a run wrote into `folder`; the fine-tuned teacher stays, it has a record of its own."""
     for name in _run_files(folder):
         os.remove(os.path.join(folder, name))
-    shutil.rmtree(os.path.join(folder, SNAPSHOTS), ignore_errors=True)
+    for name in (SNAPSHOTS, FROZEN_FEATURES):
+        shutil.rmtree(os.path.join(folder, name), ignore_errors=True)

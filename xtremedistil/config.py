@@ -87,6 +87,11 @@ class DistilConfig:
     targets_precision: str = flag(
         "float16", "how hidden states and attention maps are kept on disk", choices=("float16", "float32")
     )
+    frozen_features: str = flag(
+        "cache",
+        "stages that leave the encoder alone: cache, it runs once over their rows; recompute, in every step",
+        choices=("cache", "recompute"),
+    )
     patience: int = flag(5, "epochs (and chunks) without a better score before a stage ends")
     learning_rate: float | str = flag(
         "auto", "peak rate of the logit stages; auto: 3e-5 for a pre-trained student, 1e-3 for one from scratch"
@@ -300,4 +305,5 @@ def _legacy(config: DistilConfig, given: DistilConfig) -> DistilConfig:
         lr_schedule="constant",
         warmup_ratio=0.0,
         max_grad_norm=0.0,
+        frozen_features="recompute",
     )

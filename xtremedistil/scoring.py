@@ -1,6 +1,7 @@
 """Scores of a model on labelled rows, its speed, and its size."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +30,12 @@ class Scorer:
 
     def metrics(self, predict: PredictFunction, labelled: LabelledSet) -> dict:
         """All metrics of the task, 0 to 1, and under "primary" the name of the one that decides."""
+        logits = predict_logits(predict, labelled.features, batch_size=self.batch_size, pad_id=self.pad_id)
+        return self.metrics_of(logits, labelled)
+
+    def metrics_of(self, logits: Sequence[np.ndarray], labelled: LabelledSet) -> dict:
+        """The same, of the logits of each row: float32 [S, L] for tagging, [L] for classification."""
         features, examples = labelled.features, labelled.examples
-        logits = predict_logits(predict, features, batch_size=self.batch_size, pad_id=self.pad_id)
         if self.legacy and self.task.kind == "token_classification":
             return self._piece_scores(features, logits)
         probabilities = self.task.decode(features, logits, examples)

@@ -8,6 +8,7 @@ stage's checkpoint, which counts when both its weights and its history are there
 import contextlib
 import dataclasses
 import os
+import shutil
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ from xtremedistil import artefacts
 from xtremedistil.config import DistilConfig, resolve
 from xtremedistil.distillation.checkpoints import once
 from xtremedistil.distillation.corpus import data_fingerprint
+from xtremedistil.distillation.frozen_features import FrozenFeatures, frozen_features
 from xtremedistil.distillation.initial_student import InitialStudent, initial_student
 from xtremedistil.distillation.layer_map import configured_matches
 from xtremedistil.distillation.on_labels import fit_on_labels
@@ -209,21 +211,29 @@ def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: 
     if stage.on_transfer_set:
         return TransferFit(setting, student, stage, source).run()
     recipe = setting.recipe(stage.learning_rate, stage.epochs, stage.number)
-    keeper = setting.keeper(f"stage {stage.number}")
+    keeper, frozen = setting.keeper(f"stage {stage.number}"), frozen_features(setting, student, stage)
     return once(
         setting.path(checkpoint_name(stage, None)),
         student.checkpoint_parts,
         keeper,
         setting.workers,
-        lambda: _fit_on_labels(setting, student, stage.unfrozen, recipe, keeper),
+        lambda: _fit_on_labels(setting, student, stage.unfrozen, recipe, keeper, frozen),
     )
 
 
 def _fit_on_labels(
-    setting: Setting, student: InitialStudent, unfrozen: Sequence[str], recipe: Recipe, keeper: Keeper
+    setting: Setting,
+    student: InitialStudent,
+    unfrozen: Sequence[str],
+    recipe: Recipe,
+    keeper: Keeper,
+    frozen: FrozenFeatures | None = None,
 ) -> History:
     variables = [variable for name in unfrozen for variable in student.trainable_blocks[name]]
     label_fit = setting.label_fit(recipe, setting.config.student_ft_batch_size, keeper)
+    if frozen:
+        states = [frozen.of(setting.corpus.train.features, "train")]
+        return fit_on_labels(frozen.model, variables, label_fit, lambda: frozen.score(setting.corpus.dev), states)
     model, score = student.student.training_model, lambda: student.score(setting.scorer, setting.corpus.dev)
     history = fit_on_labels(model, variables, label_fit, score)
     student.student.settle()
@@ -263,6 +273,7 @@ def _add_row(setting: Setting, report: Report, name: str, model: tf.keras.Model,
 def _save(setting: Setting, student: InitialStudent, report: Report) -> None:
     """The finished folder. Its configuration comes last: with it, the run counts as finished."""
     config = setting.config
+    shutil.rmtree(setting.path(artefacts.FROZEN_FEATURES), ignore_errors=True)
     setting.corpus.tokenizer.save(config.model_dir)
     artefacts.write_array(setting.path(artefacts.WORD_EMBEDDING), student.word_embedding_to_save())
     save_weights(setting.path(artefacts.STUDENT_WEIGHTS), student.saved_parts)

@@ -11,7 +11,7 @@ from xtremedistil.models.forward import make_predict_function
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks.features import Features, LabelledSet
-from xtremedistil.training.batches import TrainingBatches
+from xtremedistil.training.batches import TargetReader, TrainingBatches
 from xtremedistil.training.loop import Recipe, Trainer, fit
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
@@ -43,18 +43,23 @@ class LabelFit:
 
 
 def fit_on_labels(
-    model: tf.keras.Model, variables: Sequence[tf.Variable], setting: LabelFit, score: Callable[[], float] | None = None
+    model: tf.keras.Model,
+    variables: Sequence[tf.Variable],
+    setting: LabelFit,
+    score: Callable[[], float] | None = None,
+    states: Sequence[TargetReader] = (),
 ) -> History:
     """Trains `variables` of `model` (outputs "logits") and leaves the weights of the best epoch in place.
 
     Args:
         score: of the weights as they stand, higher is better; by default `setting.scorer` on `setting.selection`.
+        states: what the model reads besides the encoded rows.
     """
     objective = labels_objective(setting.class_weights)
     trainer = Trainer(model, variables, objective, setting.strategy, setting.recipe)
     rows = setting.batch_size * setting.strategy.num_replicas_in_sync
     pad_id, seed = setting.scorer.pad_id, setting.recipe.seed
-    batches = TrainingBatches(setting.train, rows, pad_id, seed, per_step=setting.batches_per_step)
+    batches = TrainingBatches(setting.train, rows, pad_id, seed, states, setting.batches_per_step)
     predict = make_predict_function(model)
     score = score or (lambda: setting.scorer.primary(predict, setting.selection))
     return fit(

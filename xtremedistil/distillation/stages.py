@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from xtremedistil.config import DistilConfig
 
-HEAD = "head"
+HEAD, ENCODER = "head", "student"
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,10 @@ class Stage:
     epochs: int
     learning_rate: float
     batch_size: int
+
+    @property
+    def trains_encoder(self) -> bool:
+        return ENCODER in self.unfrozen
 
     @property
     def on_transfer_set(self) -> bool:

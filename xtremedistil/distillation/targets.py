@@ -10,7 +10,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -26,6 +26,7 @@ from xtremedistil.tasks.padding import Arrays, pad_rows, positions
 from xtremedistil.training.workers import Workers
 
 MANIFEST = "targets.json"
+ONE_A_ROW = ("logits", "state")  # of texts; hidden states have one for each position
 
 
 def _pair_offsets(features: Features) -> np.ndarray:
@@ -37,25 +38,29 @@ def _pair_offsets(features: Features) -> np.ndarray:
 class Targets:
     """Teacher outputs of `features`, one memory-mapped array a name.
 
-    Called with rows and width, gives the arrays of a batch, padded with zeros, under the names `teacher_<output>`.
+    Called with rows and width, gives the arrays of a batch, padded with zeros, under the names `<prefix><output>`.
+
+    Fields:
+        by_row: logits and states have one row for each of `features`, not for each position.
     """
 
     features: Features
     arrays: dict[str, np.ndarray]
     pair_offsets: np.ndarray
-    by_row: bool  # logits are [N, L], not [P, L]
+    by_row: bool
+    prefix: str = PREFIX
 
     def __call__(self, rows: np.ndarray, width: int) -> Arrays:
-        return {PREFIX + name: self._read(name, rows, width) for name in self.arrays}
+        return {self.prefix + name: self._read(name, rows, width) for name in self.arrays}
 
     def select(self, names: Sequence[str]) -> "Targets":
-        return Targets(self.features, {name: self.arrays[name] for name in names}, self.pair_offsets, self.by_row)
+        return replace(self, arrays={name: self.arrays[name] for name in names})
 
     def _read(self, name: str, rows: np.ndarray, width: int) -> np.ndarray:
         array = self.arrays[name]
         if name.startswith("attentions"):
             return self._read_maps(array, rows, width)
-        if name == "logits" and self.by_row:
+        if self.by_row and name in ONE_A_ROW:
             return array[rows].astype(np.float32)
         index, inside = positions(self.features, rows, width)
         return np.where(inside[..., None], array[index], 0).astype(np.float32)
@@ -234,7 +239,7 @@ def _create(path: str, kind: np.dtype | str, shape: tuple[int, ...]) -> np.memma
         with contextlib.suppress(FileNotFoundError):
             os.remove(path)
         raise InputError(
-            f"{path}: {size / 1e6:,.0f} MB of the teacher's outputs could not be written ({error.strerror}).\n"
+            f"{path}: {size / 1e6:,.0f} MB of a model's outputs could not be written ({error.strerror}).\n"
             "Free some space, or hold fewer at a time with a lower --distil_chunk_size; --dry-run tells the size."
         ) from error
 

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.distillation.checkpoints import once, optimizer_parts
+from xtremedistil.distillation.frozen_features import frozen_features
 from xtremedistil.distillation.initial_student import InitialStudent
 from xtremedistil.distillation.layer_map import Match, configured_matches
 from xtremedistil.distillation.objectives import (
@@ -22,6 +23,7 @@ from xtremedistil.distillation.setting import Setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name
 from xtremedistil.distillation.target_source import TargetSource
 from xtremedistil.distillation.targets import LiveTargets, Targets
+from xtremedistil.distillation.transfer_rows import chunk_name
 from xtremedistil.distillation.tuned_teacher import TunedTeacher
 from xtremedistil.tasks.padding import INPUT_NAMES
 from xtremedistil.training.batches import TrainingBatches
@@ -44,6 +46,7 @@ class TransferFit:
 
     def __init__(self, setting: Setting, student: InitialStudent, stage: Stage, source: TargetSource):
         self._setting, self._student, self._stage, self._source = setting, student, stage, source
+        self._frozen = frozen_features(setting, student, stage)
         build = self._representation if stage.objective == "representation" else self._logits
         self._model, self._objective, self._names, extra = build()
         self.parts = student.checkpoint_parts | extra
@@ -67,8 +70,7 @@ class TransferFit:
             keeper = self._setting.keeper(f"stage {self._stage.number}, chunk {start}")
             fit_chunk = functools.partial(self._fit_chunk, start, keeper)
             record = once(path, self.parts, keeper, self._setting.workers, fit_chunk)
-            if self._stage.objective == "representation":
-                self._source.finish_chunk(start)
+            self._finish_chunk(start)
             epochs, seconds = epochs + record["epochs"], seconds + record["seconds"]
             if record["score"] > best:
                 best, waited = record["score"], 0
@@ -91,17 +93,24 @@ class TransferFit:
         rows = setting.global_batch(stage.batch_size)
         setting.progress.restart()
         per_step = setting.config.gradient_accumulation_steps
-        batches = TrainingBatches(targets.features, rows, setting.pad_id, seed, targets, per_step)
-        history = fit(
-            self._trainer, batches, lambda: setting.workers.agree(self._score()), setting.progress.step, keeper
-        )
+        read = [targets, self._frozen.of(targets.features, chunk_name(start))] if self._frozen else [targets]
+        batches = TrainingBatches(targets.features, rows, setting.pad_id, seed, read, per_step)
+        history = fit(self._trainer, batches, self._score, setting.progress.step, keeper)
         self._student.student.settle()
         return history
+
+    def _finish_chunk(self, start: int) -> None:
+        """Frees the disk of what no later fit will read."""
+        if self._stage.objective == "representation":
+            self._source.finish_chunk(start)
+        if self._frozen and len(self._setting.corpus.transfer.starts) > 1:
+            self._frozen.forget(chunk_name(start))
 
     def _logits(self):
         positions = ALL if self._setting.config.legacy else REAL
         tagging = self._setting.corpus.task.kind == "token_classification"
-        return self._student.student.training_model, logits_objective(positions if tagging else ROWS), ["logits"], {}
+        model = self._frozen.model if self._frozen else self._student.student.training_model
+        return model, logits_objective(positions if tagging else ROWS), ["logits"], {}
 
     def _representation(self):
         config = self._setting.config
@@ -123,6 +132,8 @@ class TransferFit:
         return self._setting.workers.agree(self._own_score())
 
     def _own_score(self) -> float:
+        if self._frozen:
+            return self._frozen.score(self._setting.corpus.dev)
         if self._stage.objective == "logits":
             return self._student.score(self._setting.scorer, self._setting.corpus.dev)
         if self._held_out is None:
@@ -147,7 +158,7 @@ class HeldOutLoss:
     """An objective over fixed rows in inference mode: the weighted sum of its terms, each averaged over all rows."""
 
     def __init__(self, model: tf.keras.Model, objective: Objective, targets: Targets | LiveTargets, pad_id: int):
-        self._batches = TrainingBatches(targets.features, HELD_OUT_BATCH, pad_id, seed=0, targets=targets)
+        self._batches = TrainingBatches(targets.features, HELD_OUT_BATCH, pad_id, seed=0, targets=[targets])
 
         def sums(batch):
             outputs = model({name: batch[name] for name in INPUT_NAMES}, training=False)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ENCODER_NAME = "student_2"  # the original's names, so that one reader serves both
 PROJECTION_NAME = "dense_2"
 HEAD_NAME = "dense"
+STATE = "state"  # of an encoder, as projection and head read it
 
 
 @dataclass
@@ -99,9 +100,28 @@ class Student:
             outputs[match.name] = in_float32(tensor, match.name)
         return tf_keras.Model(inputs, outputs, name="student_matching"), extra_layers
 
+    def state_model(self) -> tf_keras.Model:
+        """What projection and head read, for inference: inputs in, {"state": float32 [B, S, H] for tagging, [B, H]
+        for classification} out."""
+        inputs = model_inputs()
+        state = self._classified(run_encoder(self.encoder, self.family, inputs).hidden_states[-1], inputs)
+        return tf_keras.Model(inputs, {STATE: in_float32(state, STATE)}, name="student_state")
+
+    def head_model(self) -> tf_keras.Model:
+        """The rest of the graph: {"state"} in, {"logits"} out."""
+        width = self.encoder.config.hidden_size
+        state = tf_keras.Input((width,) if self.kind == "sequence_classification" else (None, width), name=STATE)
+        return tf_keras.Model({STATE: state}, {"logits": self._on_state(state)}, name="student_head")
+
     def _logits(self, state, inputs: dict):
+        return self._on_state(self._classified(state, inputs))
+
+    def _classified(self, state, inputs: dict):
         if self.kind == "sequence_classification":
-            state = Summary(self.family, name="summary")(state, inputs["attention_mask"])
+            return Summary(self.family, name="summary")(state, inputs["attention_mask"])
+        return state
+
+    def _on_state(self, state):
         if self.projection is not None:
             state = self.projection(_dropout(self.dropout_rate, "projection_dropout")(state))
         return self.head(_dropout(self.dropout_rate, "head_dropout")(state))

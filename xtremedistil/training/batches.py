@@ -5,7 +5,7 @@ batches, so that a batch holds rows of like length and little of it is padding; 
 several batches make one step, they are the parts of one big batch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,7 @@ class TrainingBatches:
         batch_size: rows of a global batch (all replicas together).
         pad_id: id that fills `input_ids`; it is masked, and some families derive positions from it.
         seed: fixes the order of every epoch.
-        targets: rows and width in, arrays by row out ([B, ...]), added to each batch.
+        targets: each takes rows and width and gives arrays by row ([B, ...]), which are added to the batch.
         per_step: batches of a step; the step that gets the last rows may have fewer.
     """
 
@@ -48,7 +48,7 @@ class TrainingBatches:
     batch_size: int
     pad_id: int
     seed: int
-    targets: TargetReader | None = None
+    targets: Sequence[TargetReader] = ()
     per_step: int = 1
 
     @property
@@ -58,7 +58,9 @@ class TrainingBatches:
     def arrays(self, rows: np.ndarray) -> Arrays:
         """A batch of these rows."""
         batch = self.arrays_without_targets(rows)
-        return batch | (self.targets(rows, batch["input_ids"].shape[1]) if self.targets else {})
+        for read in self.targets:
+            batch |= read(rows, batch["input_ids"].shape[1])
+        return batch
 
     def arrays_without_targets(self, rows: np.ndarray) -> Arrays:
         """What says which rows and positions count; targets may be costly to read."""

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from xtremedistil.errors import InputError
-from xtremedistil.tasks.padding import INPUT_NAMES, Arrays
+from xtremedistil.tasks.padding import Arrays
 from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.dropout import seed_dropout
 from xtremedistil.training.gradient_sums import GradientSums
@@ -83,7 +83,7 @@ class Trainer:
     """The optimizer and the compiled step for some variables of a model; lives as long as a stage.
 
     Args:
-        model: inputs and targets in a batch dict; called with the three named inputs.
+        model: called with those entries of a batch that its inputs are named after.
         variables: the only ones that change.
         objective: model outputs and batch in, named losses out.
         strategy: where steps run; the model was built under its scope.
@@ -202,7 +202,7 @@ class Trainer:
         context = tf.distribute.get_replica_context()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.variables)
-            outputs = self._model({name: batch[name] for name in INPUT_NAMES}, training=True)
+            outputs = self._model({name: batch[name] for name in self._model.input}, training=True)
             terms = self._objective(outputs, batch)
             shares = {}
             for name, term in terms.items():

@@ -1,0 +1,60 @@
+"""Encoder states that are computed once: the head trained on them is the head trained below the encoder."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.model_fixtures import rows
+from xtremedistil.models.families import FAMILIES
+from xtremedistil.weights import read_weights
+
+pytest.importorskip("tensorflow")
+
+from xtremedistil.models.student import build_student  # noqa: E402
+
+
+@pytest.mark.parametrize("kind", ["token_classification", "sequence_classification"])
+def test_state_and_head_models_together_are_the_student(tiny_encoders, kind):
+    sizes = {"num_labels": 3, "teacher_hidden_size": 16}
+    student = build_student(tiny_encoders("TFBertModel"), FAMILIES["TFBertModel"], kind=kind, **sizes)
+    inputs = rows((5, 3, 4))
+    state = student.state_model()(inputs)
+    np.testing.assert_allclose(student.head_model()(state)["logits"], student.model(inputs)["logits"], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def runs(tagging, distilled, tmp_path_factory) -> dict:
+    """Folders of two runs without dropout that differ in `--frozen_features` alone."""
+    import tensorflow as tf
+
+    from tests.command_fixtures import main
+
+    root, made = tmp_path_factory.mktemp("frozen"), {}
+    tf.config.run_functions_eagerly(True)
+    for name in ("cache", "recompute"):
+        changes = {"teacher_model_dir": distilled / "teacher", "targets_dir": root / "t", "hidden_size": 8}
+        changes |= {"targets_precision": "float32", "dropout": 0.0, "distil_chunk_size": 16, "ft_epochs": 2}
+        assert main("distil", *tagging.flags(root / name, frozen_features=name, **changes)) == 0
+        made[name] = root / name
+    tf.config.run_functions_eagerly(False)
+    return made
+
+
+@pytest.mark.parametrize("stage", ["2-indx-0", "2-indx-16", "3-indx-16", "5", "6"])
+def test_without_dropout_head_stages_end_alike_with_and_without_the_encoder(runs, stage):
+    ours, theirs = (read_weights(str(runs[name] / f"model-stage-{stage}.h5")) for name in ("cache", "recompute"))
+    for part in theirs:
+        for name, array in theirs[part].items():
+            np.testing.assert_allclose(ours[part][name], array, atol=1e-5, err_msg=name)
+
+
+def test_scores_of_the_stages_agree(runs):
+    scores = [
+        [entry["score"] for entry in json.loads((runs[name] / "report.json").read_text())["stages"]] for name in runs
+    ]
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
+
+
+def test_finished_run_keeps_no_states(runs):
+    assert not (runs["cache"] / "frozen-features").exists()
