@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import xtremedistil  # noqa: F401 - chooses legacy Keras
 from tests.model_fixtures import TOY_LABELS, TOY_WORDS, toy_features
 from xtremedistil.errors import InputError
 from xtremedistil.tasks.features import Features
-from xtremedistil.training.batches import TrainingBatches, epoch_order, split
+from xtremedistil.training.batches import TrainingBatches, epoch_order
 
 tf = pytest.importorskip("tensorflow")
 
@@ -83,11 +84,16 @@ def test_batch_holds_the_targets_of_its_rows():
     assert batch["teacher_logits"].shape == batch["input_ids"].shape
 
 
-def test_split_gives_equal_shares_with_masked_filler_rows():
-    batch = toy_batches(toy_features(5)).arrays(np.arange(5))
-    shares = split(batch, 2)
+def shares_of(count: int, replicas: int, **arguments) -> list[dict]:
+    """The shares of the only batch of an epoch of so many rows."""
+    (shares,) = toy_batches(toy_features(count), 8).epoch(0, replicas, **arguments)
+    return shares
+
+
+def test_batch_is_cut_into_equal_shares_with_masked_filler_rows():
+    shares, (whole,) = shares_of(5, 2), shares_of(5, 1)
     assert len(shares) == 2
-    for name, array in batch.items():
+    for name, array in whole.items():
         assert [share[name].shape for share in shares] == [(3, *array.shape[1:])] * 2
         assert np.array_equal(np.concatenate([share[name] for share in shares])[:5], array)
     assert shares[1]["row_mask"].tolist() == [1, 1, 0]
@@ -95,9 +101,28 @@ def test_split_gives_equal_shares_with_masked_filler_rows():
     assert (shares[1]["labels"][2] == -100).all()
 
 
-def test_split_of_one_row_leaves_the_other_replicas_filler_only():
-    shares = split(toy_batches(toy_features(1)).arrays(np.array([0])), 3)
-    assert [share["row_mask"].tolist() for share in shares] == [[1], [0], [0]]
+def test_batch_of_one_row_leaves_the_other_replicas_filler_only():
+    assert [share["row_mask"].tolist() for share in shares_of(1, 3)] == [[1], [0], [0]]
+
+
+def test_worker_reads_the_shares_of_its_replicas_alone():
+    asked = []
+    features = toy_features(8)
+
+    def targets(rows, width):
+        asked.append((rows.tolist(), width))
+        return {"teacher": np.repeat(rows[:, None], width, axis=1)}
+
+    batches = TrainingBatches(features, 8, PAD, 0, [targets])
+    ((share,),) = batches.epoch(0, replicas=2, mine=slice(1, 2))
+    ((rows, width),) = asked
+    assert rows == batches.groups(0)[0][0][4:].tolist()
+    assert share["input_ids"].shape == (4, width) == (4, features.lengths.max())
+
+
+def test_full_batches_have_the_rows_of_all_others():
+    (share,) = shares_of(5, 1, full=True)
+    assert share["row_mask"].tolist() == [1] * 5 + [0] * 3
 
 
 def test_steps_of_an_epoch_are_as_many_as_it_yields():
@@ -455,9 +480,13 @@ def test_stage_seeds_differ_by_place_and_fit_into_31_bits():
 # Devices
 
 
-def test_two_devices_give_the_losses_and_weights_of_one():
+def need_two_devices() -> None:
     if len(tf.config.list_logical_devices("CPU")) < 2:
         pytest.skip("TensorFlow was in use before a second logical CPU could be asked for")
+
+
+def test_two_devices_give_the_losses_and_weights_of_one():
+    need_two_devices()
     results = []
     for name in ("one_device", "mirrored"):
         strategy = make_strategy(name)
@@ -472,6 +501,33 @@ def test_two_devices_give_the_losses_and_weights_of_one():
     np.testing.assert_allclose(other_losses, losses, atol=1e-5)
     for array, other in zip(weights, other_weights, strict=True):
         np.testing.assert_allclose(other, array, atol=1e-5)
+
+
+@pytest.mark.parametrize(("policy", "per_step"), [(None, 1), (None, 2), ("mixed_bfloat16", 1)])
+@pytest.mark.parametrize("devices", ["one_device", "mirrored"])
+def test_compiled_steps_give_the_losses_and_weights_of_plain_ones(devices, policy, per_step):
+    results = []
+    for compiled in (False, True):
+        strategy = make_strategy(devices)
+        set_precision(policy)
+        model = toy_model(strategy)  # without dropout: XLA draws other masks
+        trainer = toy_trainer(replace(toy_recipe(epochs=2), jit_compile=compiled), model, strategy=strategy)
+        history = fit(trainer, toy_batches(toy_features(), per_step=per_step), scores(0.0, 0.1))
+        set_precision(None)
+        results.append((history.epochs[-1]["loss"], *model.get_weights()))
+    for plain, compiled in zip(*results, strict=True):
+        np.testing.assert_allclose(compiled, plain, atol=1e-5 if policy is None else 2e-2)
+
+
+def test_compiled_dropout_differs_between_replicas():
+    need_two_devices()
+    strategy = make_strategy("mirrored")
+    with strategy.scope():
+        seed = tf.Variable([1, 2], dtype=tf.int32, trainable=False)
+    draw = tf.function(lambda ones: SeededDropout(seed, 0).dropout(ones, 0.5), jit_compile=True)
+    masks = tf.function(lambda: strategy.run(lambda: draw(tf.ones([100]))))()
+    one, other = strategy.experimental_local_results(masks)
+    assert np.any(one != other)
 
 
 def test_two_runs_on_two_devices_in_one_process_do_not_meet():

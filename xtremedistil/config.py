@@ -113,6 +113,7 @@ class DistilConfig:
     max_grad_norm: float = flag(1.0, "longest gradient; 0 switches clipping off")
     weight_decay: float = flag(0.0, "share of each weight, times the rate, that a step takes off (AdamW)")
     gradient_accumulation_steps: int = flag(1, "batches that make one step, as one batch of all their rows would")
+    jit_compile: bool = flag(False, "compile training steps with XLA, once for each shape of a batch")
     class_weight: str = flag(
         "none",
         "weights of gold labels in the loss: none, balanced (rare labels weigh more), or a list as in O=0.5,B-PER=2",
@@ -206,6 +207,7 @@ class LabelTraining:
     max_grad_norm: float = flag(1.0, "longest gradient; 0 switches clipping off")
     weight_decay: float = flag(0.0, "share of each weight, times the rate, that a step takes off (AdamW)")
     gradient_accumulation_steps: int = flag(1, "batches that make one step, as one batch of all their rows would")
+    jit_compile: bool = flag(False, "compile training steps with XLA, once for each shape of a batch")
     class_weight: str = flag(
         "none",
         "weights of labels in the loss: none, balanced (rare labels weigh more), or a list as in O=0.5,B-PER=2",

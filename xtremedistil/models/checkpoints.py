@@ -164,7 +164,12 @@ def _build(config, family: Family, name: str):
             f"{family.class_name} cannot compute in {precision}: its TensorFlow code needs float32. Leave the "
             "precision policy (--opt_policy) away, or take another model."
         )
-    encoder = getattr(transformers, family.class_name)(config, name=name)
+    encoder_class = getattr(transformers, family.class_name)
+    if precision != "float32":
+        from xtremedistil.models.half_precision import softmax_in_float32
+
+        softmax_in_float32(encoder_class)
+    encoder = encoder_class(config, name=name)
     main_layer = getattr(encoder, encoder.base_model_prefix)
     if getattr(main_layer, "pooler", None) is not None:
         main_layer.pooler = None  # never used: it would be saved untrained, and warn at each step

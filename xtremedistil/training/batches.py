@@ -55,16 +55,16 @@ class TrainingBatches:
     def steps(self) -> int:
         return -(-len(self.features) // (self.batch_size * self.per_step))
 
-    def arrays(self, rows: np.ndarray) -> Arrays:
-        """A batch of these rows."""
-        batch = self.arrays_without_targets(rows)
+    def arrays(self, rows: np.ndarray, width: int | None = None) -> Arrays:
+        """A batch of these rows, by default as wide as they need."""
+        batch = self.arrays_without_targets(rows, width)
         for read in self.targets:
             batch |= read(rows, batch["input_ids"].shape[1])
         return batch
 
-    def arrays_without_targets(self, rows: np.ndarray) -> Arrays:
+    def arrays_without_targets(self, rows: np.ndarray, width: int | None = None) -> Arrays:
         """What says which rows and positions count; targets may be costly to read."""
-        batch = pad_rows(self.features, rows, padded_width(self.features, rows), self.pad_id)
+        batch = pad_rows(self.features, rows, width or padded_width(self.features, rows), self.pad_id)
         return batch | {"row_mask": np.ones(len(rows), np.float32)}
 
     def groups(self, epoch: int) -> list[list[np.ndarray]]:
@@ -73,23 +73,30 @@ class TrainingBatches:
         size = self.batch_size
         return [[rows[start : start + size] for start in range(0, len(rows), size)] for rows in order]
 
-    def epoch(self, epoch: int, replicas: int, first_step: int = 0) -> Iterator[list[Arrays]]:
-        """One entry per batch from a step on: a share for each replica, all of the same shape."""
+    def epoch(
+        self, epoch: int, replicas: int, first_step: int = 0, mine: slice = slice(None), *, full: bool = False
+    ) -> Iterator[list[Arrays]]:
+        """One entry per batch from a step on: a share for each replica, all of the same shape.
+
+        Args:
+            mine: the replicas whose shares are read.
+            full: fill the last batch up, so that fewer shapes occur.
+        """
         for group in self.groups(epoch)[first_step:]:
             for rows in group:
-                yield split(self.arrays(rows), replicas)
+                size = -(-(self.batch_size if full else len(rows)) // replicas)
+                width = padded_width(self.features, rows)
+                yield [self._share(rows, number * size, size, width) for number in range(replicas)[mine]]
 
-
-def split(batch: Arrays, replicas: int) -> list[Arrays]:
-    """Equal shares of a batch; the last are filled up with rows that every mask leaves out."""
-    if replicas == 1:
-        return [batch]
-    share = -(-len(batch["row_mask"]) // replicas)
-    filled = {name: _fill(name, array, share * replicas) for name, array in batch.items()}
-    return [{name: array[i * share : (i + 1) * share] for name, array in filled.items()} for i in range(replicas)]
+    def _share(self, rows: np.ndarray, start: int, size: int, width: int) -> Arrays:
+        """So many rows of a batch; where it has no more, rows that every mask leaves out."""
+        own = rows[start : start + size]
+        if len(own) == size:
+            return self.arrays(own, width)
+        read = self.arrays(own if len(own) else rows[:1], width)
+        return {name: _fill(name, array[: len(own)], size) for name, array in read.items()}
 
 
 def _fill(name: str, array: np.ndarray, rows: int) -> np.ndarray:
-    missing = rows - len(array)
     filler = NOT_SCORED if name == "labels" else 0
-    return np.concatenate([array, np.full((missing, *array.shape[1:]), filler, array.dtype)]) if missing else array
+    return np.concatenate([array, np.full((rows - len(array), *array.shape[1:]), filler, array.dtype)])

@@ -21,7 +21,7 @@ class GradientSums:
         self._reached = [gradient is not None for gradient in gradients]
         for total, gradient in zip(self._sums, gradients, strict=True):
             if gradient is not None:
-                total.assign_add(tf.convert_to_tensor(gradient))
+                total.assign_add(gradient)
 
     def take(self) -> list[tf.Tensor | None]:
         """The sums, None where nothing was ever added; from here they are 0 again."""

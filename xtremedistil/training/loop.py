@@ -64,19 +64,25 @@ class Objective:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a fit goes: rate, patience (epochs without a better score), clipping (0: none), seed, weight decay."""
+    """How a fit goes.
+
+    Fields:
+        patience: epochs without a better score. max_grad_norm: 0 switches clipping off.
+        jit_compile: compile the model's part of a step with XLA; batches are filled up, so that few shapes occur.
+    """
 
     learning_rate: LearningRate
     patience: int
     max_grad_norm: float
     seed: int
     weight_decay: float = 0.0
+    jit_compile: bool = False
 
     @classmethod
     def of(cls, flags, peak: float, epochs: int, seed: int) -> "Recipe":
         """As the flags of a training command say, with a peak rate, epochs and a seed of the fit's own."""
         rate = LearningRate(peak, epochs, flags.decay_epochs, flags.warmup_ratio, flags.lr_schedule)
-        return cls(rate, flags.patience, flags.max_grad_norm, seed, flags.weight_decay)
+        return cls(rate, flags.patience, flags.max_grad_norm, seed, flags.weight_decay, flags.jit_compile)
 
 
 class Trainer:
@@ -109,6 +115,7 @@ class Trainer:
         self._sums: GradientSums | None = None
         seed_dropout(model, self._dropout_seed)
         self._spec = self._add = None
+        self._gradients = tf.function(self._share, jit_compile=True) if recipe.jit_compile else self._share
         self._step = tf.function(self._distributed_step)
         self._update = tf.function(self._distributed_update)
 
@@ -181,7 +188,9 @@ class Trainer:
         return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in losses.items()}
 
     def _replica_step(self, batch):
-        gradients, losses = self._gradients(batch)
+        context = tf.distribute.get_replica_context()
+        counts = context.all_reduce(tf.distribute.ReduceOp.SUM, self._objective.counts(batch))
+        gradients, losses = self._gradients(batch, counts)
         self._apply(gradients)
         return losses
 
@@ -193,24 +202,25 @@ class Trainer:
     def _replica_update(self) -> None:
         self._apply(self._sums.take())
 
-    def _gradients(self, batch, counts: dict[str, tf.Tensor] | None = None) -> tuple[list, dict]:
-        """Gradients of this replica's share in a step, and the share of each loss.
+    def _share(self, batch, counts: dict[str, tf.Tensor]) -> tuple[list, dict]:
+        """This replica's share of a step: of the gradients, None where the objective does not reach, and of each loss.
 
         Args:
-            counts: what each loss is a mean over in the whole step; None: the step is this batch.
+            counts: what each loss is a mean over in the whole step.
         """
-        context = tf.distribute.get_replica_context()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.variables)
             outputs = self._model({name: batch[name] for name in self._model.input}, training=True)
             terms = self._objective(outputs, batch)
-            shares = {}
-            for name, term in terms.items():
-                count = counts[name] if counts else context.all_reduce(tf.distribute.ReduceOp.SUM, term.count)
-                shares[name] = tf.math.divide_no_nan(term.value * term.count, count)
+            shares = {
+                name: tf.math.divide_no_nan(term.value * term.count, counts[name]) for name, term in terms.items()
+            }
             total = tf.add_n([terms[name].weight * share for name, share in shares.items()])
             scaled = self._scaled(total)
-        return tape.gradient(scaled, self.variables), shares | {"loss": total}
+        # Dense, also for embeddings: the norm of a sparse gradient counts a word that occurs twice as two rows.
+        gradients = tape.gradient(scaled, self.variables)
+        dense = [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]
+        return dense, shares | {"loss": total}
 
     def _scaled(self, loss):
         return self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
@@ -222,9 +232,7 @@ class Trainer:
     def _apply(self, gradients) -> None:
         context = tf.distribute.get_replica_context()
         pairs = [(g, v) for g, v in zip(gradients, self.variables, strict=True) if g is not None]
-        # Dense, also for embeddings: the norm of a sparse gradient counts a word that occurs twice as two rows.
-        dense = [tf.convert_to_tensor(g) for g, _ in pairs]
-        summed = context.all_reduce(tf.distribute.ReduceOp.SUM, dense)
+        summed = context.all_reduce(tf.distribute.ReduceOp.SUM, [g for g, _ in pairs])
         if self._scales_loss:
             summed = self.optimizer.get_unscaled_gradients(summed)
         if self.recipe.max_grad_norm:
@@ -237,18 +245,22 @@ def _add_to(totals: dict[str, tf.Tensor], more: dict[str, tf.Tensor]) -> None:
         totals[name] = totals[name] + value if name in totals else value
 
 
-def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.Strategy):
-    """Iterator over the distributed batches of the rest of an epoch."""
+def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.Strategy, *, full: bool = False):
+    """Iterator over the distributed batches of the rest of an epoch; each worker reads the shares of its devices.
+
+    Args:
+        full: fill the last batch up.
+    """
     replicas = strategy.num_replicas_in_sync
     signature = batch_signature(batches)
 
     def of_worker(context: tf.distribute.InputContext):
         per_worker = replicas // context.num_input_pipelines
-        first = context.input_pipeline_id * per_worker
+        mine = slice(context.input_pipeline_id * per_worker, (context.input_pipeline_id + 1) * per_worker)
 
         def shares():
-            for step in batches.epoch(place.epoch, replicas, place.step):
-                yield from step[first : first + per_worker]
+            for step in batches.epoch(place.epoch, replicas, place.step, mine, full=full):
+                yield from step
 
         return tf.data.Dataset.from_generator(shares, output_signature=signature).prefetch(2 * per_worker)
 
@@ -341,7 +353,7 @@ def _run_epoch(trainer: Trainer, batches: TrainingBatches, place: Place, report,
 
 def _steps_of(trainer: Trainer, batches: TrainingBatches, place: Place) -> Callable[[int, float], dict[str, tf.Tensor]]:
     """What takes the next step of an epoch: its number and rate in, its losses out."""
-    iterator = distributed(batches, place, trainer.strategy)
+    iterator = distributed(batches, place, trainer.strategy, full=trainer.recipe.jit_compile)
     trainer.expect(iterator.element_spec)
     if batches.per_step == 1:
         return lambda step, rate: trainer.step(next(iterator), step, rate)
