@@ -124,16 +124,16 @@ class _LabelRun:
         progress = Progress()
         progress.begin(name, later=[])
         setting = LabelFit(
-            train.features,
-            dev,
-            scorer,
-            self.config.batch_size,
-            _recipe(self.config),
-            self.strategy,
-            progress,
-            self.keeper,
-            self.config.gradient_accumulation_steps,
-            self.class_weights,
+            train=train.features,
+            selection=dev,
+            scorer=scorer,
+            batch_size=self.config.batch_size,
+            recipe=_recipe(self.config),
+            strategy=self.strategy,
+            progress=progress,
+            keeper=self.keeper,
+            batches_per_step=self.config.gradient_accumulation_steps,
+            class_weights=self.class_weights,
         )
         history = fit_on_labels(model, variables, setting)
         row, metrics = scored_row(name, make_predict_function(model), parts, scorer, dev, test)
