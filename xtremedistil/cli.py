@@ -23,6 +23,7 @@ VERBS = {
     "ft": (settings.ContinueConfig, "train a distilled student further on the labels"),
     "model-ft": (settings.BaselineConfig, "fine-tune a pre-trained model, without distillation"),
 }
+TRAINING = ("distil", "ft", "model-ft")  # these save where they are
 
 
 def _rate(text: str):
@@ -167,10 +168,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"xtremedistil: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "\nxtremedistil: interrupted; the same command goes on from where it was last saved.",
-            file=sys.stderr,
-        )
+        resuming = "; the same command goes on from where it was last saved" if verb in TRAINING else ""
+        print(f"\nxtremedistil: interrupted{resuming}.", file=sys.stderr)
         return 130
 
 
