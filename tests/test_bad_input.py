@@ -355,6 +355,13 @@ def test_teacher_of_an_unknown_type_is_refused(refused_early, word_piece_folder,
     refused_early({"pt_teacher_checkpoint": teacher, "pt_teacher": "auto"}, "model_type 'llama' cannot be used")
 
 
+@pytest.mark.parametrize("flag", ["pt_teacher_checkpoint", "pt_student_checkpoint"])
+def test_checkpoint_with_relative_positions_is_refused(refused_early, word_piece_folder, tmp_path, flag):
+    changes = {"hidden_size": 8, "num_hidden_layers": 2, "position_embedding_type": "relative_key"}
+    checkpoint = write_hollow_bert(tmp_path / "relative", word_piece_folder, **changes)
+    refused_early({flag: checkpoint}, f"{checkpoint}/config.json says position_embedding_type 'relative_key'")
+
+
 def test_damaged_configuration_is_refused(refused_early, tmp_path):
     (tmp_path / "teacher/config.json").write_text('{"model_type": "be')
     refused_early({}, "config.json is not valid JSON")
