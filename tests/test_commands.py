@@ -267,6 +267,33 @@ def test_predictor_gives_the_same_alone_and_in_a_batch(distilled):
         np.testing.assert_allclose(predictor.probabilities([text])[0], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("weights", ["baseline.h5", "model-stage-1-indx-0.h5", "model-stage-7.h5"])
+def test_checkpoint_of_a_run_with_frozen_embeddings_predicts(distilled, weights):
+    predictor = xtremedistil.load_predictor(str(distilled / "student"), weights=weights)
+    assert predictor.probabilities(["john ran"])[0].shape == (2, 3)
+
+
+def test_checkpoints_of_a_run_with_compressed_embeddings_predict_as_they_were_scored(
+    distilled, tagging, eagerly, run_command, tmp_path
+):
+    """They hold the matrix behind the embeddings, projections of matched states and, with chunks, the optimizer."""
+    changes = {"hidden_size": 8, "compress_word_embedding": True, "distil_chunk_size": 15, "baseline": True}
+    flags = tagging.flags(tmp_path / "m", teacher_model_dir=distilled / "teacher", num_hidden_layers=2, **changes)
+    assert run_command("distil", *flags, "--distil_multi_hidden_states").code == 0
+    layers = set(read_weights(str(tmp_path / "m/model-stage-1-indx-15.h5")))
+    assert layers >= {"student_2", "word_map", "hidden_1_projection", "optimizer_m"}
+    baseline = read_weights(str(tmp_path / "m/baseline.h5"))
+    assert "word_map" in baseline
+    (table,) = (array for name, array in baseline["student_2"].items() if "word_embeddings" in name)
+    assert not np.allclose(table, np.load(tmp_path / "m/word_embedding.npy"))
+
+    report = json.loads((tmp_path / "m/report.json").read_text())
+    use = ("predict", "--model_dir", tmp_path / "m", "--do_eval", "--weights", "baseline.h5")
+    assert run_command(*use).code == 0
+    assert json.loads((tmp_path / "m/metrics.json").read_text()) == report["metrics"]["student, labels only"]
+    assert xtremedistil.load_student(str(tmp_path / "m"), "model-stage-1-indx-15.h5").count_params() > 0
+
+
 # Continued and plain fine-tuning
 
 

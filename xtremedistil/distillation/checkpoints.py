@@ -7,7 +7,7 @@ from xtremedistil import artefacts
 from xtremedistil.training.optimizer import optimizer_variables
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
-from xtremedistil.weights import load_weights, save_weights
+from xtremedistil.weights import OPTIMIZER, load_weights, save_weights
 
 
 def once(path: str, parts: dict[str, list], keeper: Keeper, work: Callable[[], History]) -> dict:
@@ -40,5 +40,5 @@ def optimizer_parts(optimizer) -> dict[str, list]:
     parts: dict[str, list] = {}
     for variable in optimizer_variables(optimizer):
         kind = variable.name.split("/")[0].split(":")[0]
-        parts.setdefault(f"optimizer_{kind}", []).append(variable)
+        parts.setdefault(OPTIMIZER + kind, []).append(variable)
     return parts
