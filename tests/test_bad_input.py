@@ -235,6 +235,22 @@ def test_predict_without_a_file_is_refused(run_command, no_tensorflow, tmp_path)
     assert_refused(run_command("predict", "--model_dir", tmp_path, "--do_predict"), "--do_predict needs --pred_file")
 
 
+@pytest.mark.parametrize("verb", ["predict", "predict-onnx"])
+def test_file_in_place_of_the_folder_for_predictions_is_refused(run_command, no_tensorflow, tmp_path, verb):
+    (tmp_path / "mine").write_text("mine")
+    outcome = run_command(verb, "--model_dir", tmp_path, "--do_eval", "--output_dir", tmp_path / "mine")
+    assert_refused(outcome, f"--output_dir {tmp_path / 'mine'}: there is a file of that name")
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_folder_for_predictions_below_a_file_is_refused(distilled, run_command, tmp_path):
+    pytest.importorskip("tensorflow")
+    (tmp_path / "mine").write_text("mine")
+    out = tmp_path / "mine" / "below"
+    outcome = run_command("predict", "--model_dir", distilled / "student", "--do_eval", "--output_dir", out)
+    assert_refused(outcome, f"--output_dir {out} cannot be made: Not a directory")
+
+
 def test_file_in_place_of_the_model_folder_is_refused(hollow, run_command, tmp_path):
     pytest.importorskip("tensorflow")
     (tmp_path / "m").write_text("mine")

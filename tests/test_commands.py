@@ -248,6 +248,18 @@ def test_do_eval_writes_the_test_scores_of_the_report(predicted):
     assert metrics == report["metrics"]["student"]
 
 
+def test_predict_writes_into_the_folder_it_is_given_and_not_into_the_students(distilled, run_command, tmp_path):
+    before = contents(distilled)
+    write_rows(tmp_path / "lines.txt", [("john ran",)])
+    out = tmp_path / "results/today"
+    flags = ("--model_dir", distilled / "student", "--pred_file", tmp_path / "lines.txt", "--output_dir", out)
+    outcome = run_command("predict", *flags, "--do_predict", "--do_eval", "--output_format", "json")
+    assert outcome.code == 0
+    assert f"predictions are in {out}/predictions.jsonl" in outcome.out
+    assert set(contents(out)) == {"predictions.jsonl", "metrics.json"}
+    assert contents(distilled) == before
+
+
 def test_predictor_takes_texts_and_word_lists(distilled):
     predictor = xtremedistil.load_predictor(str(distilled / "student"))
     assert predictor([]) == []
