@@ -271,6 +271,14 @@ def test_predictor_takes_texts_and_word_lists(distilled):
         predictor("mary ran")
 
 
+@pytest.mark.parametrize("text", ["john \ud800 ran", ["john", "\ud800", "ran"]])
+def test_predictor_names_the_text_with_half_a_character(distilled, text):
+    predictor = xtremedistil.load_predictor(str(distilled / "student"))
+    with pytest.raises(xtremedistil.InputError) as refused:
+        predictor(["mary \U0001f600", text])
+    assert r"texts[1] holds '\ud800', half of a surrogate pair, at position 5: 'john \ud800 ran'" in str(refused.value)
+
+
 def test_predictor_gives_the_same_alone_and_in_a_batch(distilled):
     predictor = xtremedistil.load_predictor(str(distilled / "student"), batch_size=4)
     texts = [line for line in LINES if line]
