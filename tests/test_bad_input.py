@@ -25,7 +25,7 @@ from tests.command_fixtures import (
 from xtremedistil import artefacts, cli, folders
 
 
-def refuse(outcome: Outcome, *words: str) -> None:
+def assert_refused(outcome: Outcome, *words: str) -> None:
     """Asserts that the outcome is one message on stderr with all of `words`."""
     assert outcome.code == 2, outcome.err
     assert "Traceback" not in outcome.err
@@ -55,12 +55,12 @@ def no_tensorflow(monkeypatch):
 
 
 @pytest.fixture
-def refused_early(hollow, run_command, no_tensorflow, tmp_path):
+def assert_refused_early(hollow, run_command, no_tensorflow, tmp_path):
     """Distils with changed flags and expects a refusal before any model is loaded."""
 
     def distil(changes: dict, *words: str) -> None:
         model_dir = tmp_path / "m"
-        refuse(run_command("distil", *hollow.flags(model_dir, **changes)), *words)
+        assert_refused(run_command("distil", *hollow.flags(model_dir, **changes)), *words)
         assert not model_dir.exists()
 
     return distil
@@ -87,8 +87,8 @@ def refused_early(hollow, run_command, no_tensorflow, tmp_path):
         ({"class_weight": "O=-1"}, ["--class_weight: '-1' is no weight of 'O'"]),
     ],
 )
-def test_contradiction_is_refused_before_a_model_is_loaded(refused_early, changes, words):
-    refused_early(changes, *words)
+def test_contradiction_is_refused_before_a_model_is_loaded(assert_refused_early, changes, words):
+    assert_refused_early(changes, *words)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_contradiction_is_refused_before_a_model_is_loaded(refused_early, change
         ("seed", 2**32, "--seed 4294967296: must be from 0 to"),
     ],
 )
-def test_number_out_of_range_is_refused(refused_early, name, value, words):
-    refused_early({name: value}, words)
+def test_number_out_of_range_is_refused(assert_refused_early, name, value, words):
+    assert_refused_early({name: value}, words)
 
 
 @pytest.mark.parametrize("value", ["-1", "0", "nan", "fast"])
@@ -142,21 +142,21 @@ def test_other_commands_refuse_numbers_out_of_range_together(hollow, run_command
     flags += ["--gradient_accumulation_steps", 0, "--weight_decay", -1, "--class_weight", "O=x"]
     outcome = run_command(verb, "--model_dir", tmp_path / "m", *flags)
     words = ["--ft_epochs 0", "--batch_size 0", "--max_grad_norm nan", "--seed -1", "(7 problems)"]
-    refuse(outcome, *words, "--gradient_accumulation_steps 0", "--weight_decay -1.0", "'x' is no weight of 'O'")
+    assert_refused(outcome, *words, "--gradient_accumulation_steps 0", "--weight_decay -1.0", "'x' is no weight of 'O'")
     assert not (tmp_path / "m").exists()
 
 
-def test_legacy_refuses_what_the_original_lacks(refused_early):
+def test_legacy_refuses_what_the_original_lacks(assert_refused_early):
     changes = {"gradient_accumulation_steps": 2, "weight_decay": 0.01, "class_weight": "balanced"}
     rates = {"learning_rate": None, "teacher_learning_rate": None}
     words = "--legacy trains as the original did, without --gradient_accumulation_steps, --weight_decay, --class_weight"
-    refused_early({"legacy": True, **rates, **changes}, words, "(1 problem)")
+    assert_refused_early({"legacy": True, **rates, **changes}, words, "(1 problem)")
 
 
-def test_all_contradictions_are_reported_together(refused_early, tmp_path):
+def test_all_contradictions_are_reported_together(assert_refused_early, tmp_path):
     os.remove(tmp_path / "task/dev.tsv")
     os.remove(tmp_path / "transfer.txt")
-    refused_early(
+    assert_refused_early(
         {"hidden_size": 21, "num_hidden_layers": 9, "seq_len": 99, "distil_epochs": 0, "do_pairwise": True},
         "(8 problems)",
         "--distil_epochs 0",
@@ -170,37 +170,39 @@ def test_all_contradictions_are_reported_together(refused_early, tmp_path):
     )
 
 
-def test_dry_run_refuses_what_a_run_refuses(refused_early):
-    refused_early({"dry_run": True, "num_hidden_layers": 9}, "the student has 9 layers")
+def test_dry_run_refuses_what_a_run_refuses(assert_refused_early):
+    assert_refused_early({"dry_run": True, "num_hidden_layers": 9}, "the student has 9 layers")
 
 
 # Files and folders that are missing
 
 
-def test_missing_task_folder_is_refused(refused_early, tmp_path):
-    refused_early({"task": tmp_path / "nowhere"}, f"--task {tmp_path / 'nowhere'}: there is no such folder")
+def test_missing_task_folder_is_refused(assert_refused_early, tmp_path):
+    assert_refused_early({"task": tmp_path / "nowhere"}, f"--task {tmp_path / 'nowhere'}: there is no such folder")
 
 
-def test_missing_file_of_the_task_is_named_beside_those_that_are_there(refused_early, tmp_path):
+def test_missing_file_of_the_task_is_named_beside_those_that_are_there(assert_refused_early, tmp_path):
     os.remove(tmp_path / "task/labels.tsv")
-    refused_early({}, "lacks labels.tsv (there is: dev.tsv, test.tsv, train.tsv)")
+    assert_refused_early({}, "lacks labels.tsv (there is: dev.tsv, test.tsv, train.tsv)")
 
 
-def test_missing_transfer_file_is_refused(refused_early, tmp_path):
-    refused_early({"transfer_file": tmp_path / "no.txt"}, f"--transfer_file {tmp_path / 'no.txt'}: there is no such")
+def test_missing_transfer_file_is_refused(assert_refused_early, tmp_path):
+    assert_refused_early(
+        {"transfer_file": tmp_path / "no.txt"}, f"--transfer_file {tmp_path / 'no.txt'}: there is no such"
+    )
 
 
-def test_missing_teacher_checkpoint_is_refused(refused_early, tmp_path):
-    refused_early({"pt_teacher_checkpoint": tmp_path / "no"}, f"{tmp_path / 'no'}: there is no such folder")
+def test_missing_teacher_checkpoint_is_refused(assert_refused_early, tmp_path):
+    assert_refused_early({"pt_teacher_checkpoint": tmp_path / "no"}, f"{tmp_path / 'no'}: there is no such folder")
 
 
-def test_folder_without_a_configuration_is_no_teacher(refused_early, tmp_path):
-    refused_early({"pt_teacher_checkpoint": tmp_path / "task"}, "holds no config.json")
+def test_folder_without_a_configuration_is_no_teacher(assert_refused_early, tmp_path):
+    assert_refused_early({"pt_teacher_checkpoint": tmp_path / "task"}, "holds no config.json")
 
 
 def test_teacher_without_weights_is_refused(hollow, run_command, tmp_path):
     pytest.importorskip("tensorflow")
-    refuse(run_command("distil", *hollow.flags(tmp_path / "m")), "holds no weights", "model.safetensors")
+    assert_refused(run_command("distil", *hollow.flags(tmp_path / "m")), "holds no weights", "model.safetensors")
     assert not (tmp_path / "m/model-ft.h5").exists()
 
 
@@ -209,40 +211,56 @@ def test_missing_model_folder_is_refused(run_command, tmp_path, verb):
     pytest.importorskip("tensorflow")
     flags = ["--do_eval"] if verb == "predict" else []
     outcome = run_command(verb, "--model_dir", tmp_path / "no", *flags)
-    refuse(outcome, f"--model_dir {tmp_path / 'no'}: there is no such folder")
+    assert_refused(outcome, f"--model_dir {tmp_path / 'no'}: there is no such folder")
     assert not (tmp_path / "no").exists()
 
 
 def test_folder_of_an_unfinished_run_does_not_predict(run_command, tmp_path):
     pytest.importorskip("tensorflow")
     outcome = run_command("predict", "--model_dir", tmp_path, "--do_eval")
-    refuse(outcome, "holds no xtremedistil-config.json: no distillation has finished there")
+    assert_refused(outcome, "holds no xtremedistil-config.json: no distillation has finished there")
 
 
 def test_missing_file_to_predict_is_refused_before_a_model_is_loaded(run_command, no_tensorflow, tmp_path):
     (tmp_path / "lines.tsv").write_text("a\n")
     outcome = run_command("predict", "--model_dir", tmp_path, "--do_predict", "--pred_file", tmp_path / "lines.txt")
-    refuse(outcome, f"{tmp_path / 'lines.txt'} does not exist", "lines.tsv")
+    assert_refused(outcome, f"{tmp_path / 'lines.txt'} does not exist", "lines.tsv")
 
 
 def test_predict_with_nothing_to_do_is_refused(run_command, no_tensorflow, tmp_path):
-    refuse(run_command("predict", "--model_dir", tmp_path), "give --do_eval, or --do_predict with --pred_file")
+    assert_refused(run_command("predict", "--model_dir", tmp_path), "give --do_eval, or --do_predict with --pred_file")
 
 
 def test_predict_without_a_file_is_refused(run_command, no_tensorflow, tmp_path):
-    refuse(run_command("predict", "--model_dir", tmp_path, "--do_predict"), "--do_predict needs --pred_file")
+    assert_refused(run_command("predict", "--model_dir", tmp_path, "--do_predict"), "--do_predict needs --pred_file")
+
+
+@pytest.mark.parametrize("verb", ["predict", "predict-onnx"])
+def test_file_in_place_of_the_folder_for_predictions_is_refused(run_command, no_tensorflow, tmp_path, verb):
+    (tmp_path / "mine").write_text("mine")
+    outcome = run_command(verb, "--model_dir", tmp_path, "--do_eval", "--output_dir", tmp_path / "mine")
+    assert_refused(outcome, f"--output_dir {tmp_path / 'mine'}: there is a file of that name")
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_folder_for_predictions_below_a_file_is_refused(distilled, run_command, tmp_path):
+    pytest.importorskip("tensorflow")
+    (tmp_path / "mine").write_text("mine")
+    out = tmp_path / "mine" / "below"
+    outcome = run_command("predict", "--model_dir", distilled / "student", "--do_eval", "--output_dir", out)
+    assert_refused(outcome, f"--output_dir {out} cannot be made: Not a directory")
 
 
 def test_file_in_place_of_the_model_folder_is_refused(hollow, run_command, tmp_path):
     pytest.importorskip("tensorflow")
     (tmp_path / "m").write_text("mine")
-    refuse(run_command("distil", *hollow.flags(tmp_path / "m")), f"{tmp_path / 'm'} cannot be used as a folder")
+    assert_refused(run_command("distil", *hollow.flags(tmp_path / "m")), f"{tmp_path / 'm'} cannot be used as a folder")
     assert (tmp_path / "m").read_text() == "mine"
 
 
 def test_onnx_prediction_says_what_to_install(run_command, no_tensorflow, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    refuse(
+    assert_refused(
         run_command("predict-onnx", "--model_dir", tmp_path, "--do_eval"),
         "ONNX Runtime needs onnxruntime, not installed here",
         'pip install "xtremedistil[onnx]"',
@@ -271,7 +289,7 @@ def test_onnx_prediction_says_what_to_install(run_command, no_tensorflow, tmp_pa
 def test_fault_in_a_file_is_refused_with_its_line(hollow, run_command, tmp_path, name, content, words):
     pytest.importorskip("tensorflow")
     (tmp_path / name).write_bytes(content)
-    refuse(run_command("distil", *hollow.flags(tmp_path / "m")), *words)
+    assert_refused(run_command("distil", *hollow.flags(tmp_path / "m")), *words)
     assert contents(tmp_path / "m") == {}
 
 
@@ -283,7 +301,9 @@ def test_weight_of_an_unknown_label_is_refused_before_training(hollow, run_comma
         flags = ["--model_dir", tmp_path / "m", "--task", hollow.task, "--seq_len", 12, "--do_NER"]
         flags += ["--pt_model_checkpoint", hollow.teacher]
     outcome = run_command(*verb.split(), *flags, "--class_weight", "O=0.5,B-PRE=2")
-    refuse(outcome, "the label 'B-PRE' is not among the task's. Did you mean 'B-PER'?", "labels: O, B-PER, B-LOC")
+    assert_refused(
+        outcome, "the label 'B-PRE' is not among the task's. Did you mean 'B-PER'?", "labels: O, B-PER, B-LOC"
+    )
     assert contents(tmp_path / "m") == {}
 
 
@@ -293,7 +313,7 @@ def test_damaged_gzip_is_refused(hollow, run_command, tmp_path):
 
     os.remove(tmp_path / "transfer.txt")
     (tmp_path / "transfer.txt.gz").write_bytes(gzip.compress(b"john ran\n" * 50)[:-6])
-    refuse(run_command("distil", *hollow.flags(tmp_path / "m")), "transfer.txt.gz is not a complete gzip file")
+    assert_refused(run_command("distil", *hollow.flags(tmp_path / "m")), "transfer.txt.gz is not a complete gzip file")
 
 
 def test_byte_order_mark_carriage_returns_and_quotes_are_accepted(hollow, run_command, tmp_path):
@@ -307,12 +327,12 @@ def test_byte_order_mark_carriage_returns_and_quotes_are_accepted(hollow, run_co
 # Checkpoints
 
 
-def test_student_of_another_vocabulary_needs_the_teachers_embeddings(refused_early, word_piece_folder, tmp_path):
+def test_student_of_another_vocabulary_needs_the_teachers_embeddings(assert_refused_early, word_piece_folder, tmp_path):
     changes = {"hidden_size": 8, "num_hidden_layers": 2, "vocab_size": PIECES + 9}
     student = write_hollow_bert(tmp_path / "student", word_piece_folder, **changes)
     with open(Path(student) / "vocab.txt", "a", encoding="utf-8") as file:
         file.writelines(f"more{number}\n" for number in range(9))
-    refused_early(
+    assert_refused_early(
         {"pt_student_checkpoint": student},
         f"has {PIECES + 9} words",
         f"tokenizer {PIECES}",
@@ -321,12 +341,12 @@ def test_student_of_another_vocabulary_needs_the_teachers_embeddings(refused_ear
     )
 
 
-def test_student_of_as_many_but_other_words_is_refused(refused_early, word_piece_folder, tmp_path):
+def test_student_of_as_many_but_other_words_is_refused(assert_refused_early, word_piece_folder, tmp_path):
     student = write_hollow_bert(tmp_path / "student", word_piece_folder, hidden_size=8, num_hidden_layers=2)
     path = Path(student) / "vocab.txt"
     words = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join([*words[:-2], words[-1], words[-2]]) + "\n", encoding="utf-8")
-    refused_early({"pt_student_checkpoint": student}, "or other ones", "Give --compress_word_embedding")
+    assert_refused_early({"pt_student_checkpoint": student}, "or other ones", "Give --compress_word_embedding")
 
 
 def test_student_of_another_vocabulary_is_accepted_with_the_teachers_embeddings(
@@ -339,25 +359,32 @@ def test_student_of_another_vocabulary_is_accepted_with_the_teachers_embeddings(
     assert outcome.code == 0, outcome.err
 
 
-def test_student_checkpoint_bigger_than_the_teacher_is_refused(refused_early, word_piece_folder, tmp_path):
+def test_student_checkpoint_bigger_than_the_teacher_is_refused(assert_refused_early, word_piece_folder, tmp_path):
     student = write_hollow_bert(tmp_path / "student", word_piece_folder, hidden_size=32, num_hidden_layers=6)
-    refused_early({"pt_student_checkpoint": student}, "wider (32)", "the student has 6 layers", "(2 problems)")
+    assert_refused_early({"pt_student_checkpoint": student}, "wider (32)", "the student has 6 layers", "(2 problems)")
 
 
-def test_left_to_right_checkpoint_is_no_student(refused_early, word_piece_folder, tmp_path):
+def test_left_to_right_checkpoint_is_no_student(assert_refused_early, word_piece_folder, tmp_path):
     sizes = {"model_type": "gpt2", "n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 32}
     student = write_hollow_bert(tmp_path / "student", word_piece_folder, **sizes)
-    refused_early({"pt_student_checkpoint": student}, "a gpt2 cannot be a student")
+    assert_refused_early({"pt_student_checkpoint": student}, "a gpt2 cannot be a student")
 
 
-def test_teacher_of_an_unknown_type_is_refused(refused_early, word_piece_folder, tmp_path):
+def test_teacher_of_an_unknown_type_is_refused(assert_refused_early, word_piece_folder, tmp_path):
     teacher = write_hollow_bert(tmp_path / "llama", word_piece_folder, model_type="llama")
-    refused_early({"pt_teacher_checkpoint": teacher, "pt_teacher": "auto"}, "model_type 'llama' cannot be used")
+    assert_refused_early({"pt_teacher_checkpoint": teacher, "pt_teacher": "auto"}, "model_type 'llama' cannot be used")
 
 
-def test_damaged_configuration_is_refused(refused_early, tmp_path):
+@pytest.mark.parametrize("flag", ["pt_teacher_checkpoint", "pt_student_checkpoint"])
+def test_checkpoint_with_relative_positions_is_refused(assert_refused_early, word_piece_folder, tmp_path, flag):
+    changes = {"hidden_size": 8, "num_hidden_layers": 2, "position_embedding_type": "relative_key"}
+    checkpoint = write_hollow_bert(tmp_path / "relative", word_piece_folder, **changes)
+    assert_refused_early({flag: checkpoint}, f"{checkpoint}/config.json says position_embedding_type 'relative_key'")
+
+
+def test_damaged_configuration_is_refused(assert_refused_early, tmp_path):
     (tmp_path / "teacher/config.json").write_text('{"model_type": "be')
-    refused_early({}, "config.json is not valid JSON")
+    assert_refused_early({}, "config.json is not valid JSON")
 
 
 # Model folders
@@ -368,8 +395,8 @@ def test_folder_of_other_settings_is_refused_with_the_differences(distilled, tag
     shutil.copytree(distilled, tmp_path, dirs_exist_ok=True)
     before = contents(tmp_path)
     outcome = run_command("distil", *main_flags(tagging, tmp_path), "--seed", 6, "--patience", 7)
-    refuse(outcome, "belongs to a run with other settings", "seed: 5 there, 6 now", "patience: 5 there, 7 now")
-    refuse(outcome, "--overwrite")
+    assert_refused(outcome, "belongs to a run with other settings", "seed: 5 there, 6 now", "patience: 5 there, 7 now")
+    assert_refused(outcome, "--overwrite")
     assert "hidden_size" not in outcome.err
     assert contents(tmp_path) == before
 
@@ -379,7 +406,7 @@ def test_folder_with_stages_of_unknown_settings_is_refused(hollow, run_command, 
     (tmp_path / "m").mkdir()
     (tmp_path / "m/model-stage-1-indx-0.h5").write_bytes(b"stage")
     outcome = run_command("distil", *hollow.flags(tmp_path / "m"))
-    refuse(outcome, "holds model-stage-1-indx-0.h5 but no record of the settings", "--overwrite")
+    assert_refused(outcome, "holds model-stage-1-indx-0.h5 but no record of the settings", "--overwrite")
     assert contents(tmp_path / "m") == {"model-stage-1-indx-0.h5": b"stage"}
 
 
@@ -390,7 +417,7 @@ def test_overwrite_with_bad_files_keeps_the_run_that_was_there(distilled, taggin
     (tmp_path / "empty.txt").write_bytes(b"\n")
     flags = main_flags(tagging, tmp_path / "runs")
     outcome = run_command("distil", *flags, "--overwrite", "--transfer_file", tmp_path / "empty.txt")
-    refuse(outcome, "empty.txt has no rows")
+    assert_refused(outcome, "empty.txt has no rows")
     assert contents(tmp_path / "runs") == before
 
 
@@ -410,7 +437,7 @@ def test_second_run_in_one_folder_is_refused(hollow, run_command, tmp_path, verb
     before = contents(model_dir)
     with open(model_dir / folders.LOCK, "w") as other_run:
         fcntl.flock(other_run, fcntl.LOCK_EX)
-        refuse(run_command(verb, *flags[verb]), f"Another run is at work in {model_dir}", "folder of its own")
+        assert_refused(run_command(verb, *flags[verb]), f"Another run is at work in {model_dir}", "folder of its own")
     assert contents(model_dir) == before
 
 
@@ -420,7 +447,7 @@ def test_teacher_folder_that_another_run_tunes_in_is_refused(hollow, run_command
     with open(tmp_path / "shared" / folders.LOCK, "w") as other_run:
         fcntl.flock(other_run, fcntl.LOCK_EX)
         outcome = run_command("distil", *hollow.flags(tmp_path / "m", teacher_model_dir=tmp_path / "shared"))
-    refuse(outcome, f"Another run is at work in {tmp_path / 'shared'}")
+    assert_refused(outcome, f"Another run is at work in {tmp_path / 'shared'}")
 
 
 def test_settings_that_no_distillation_wrote_are_refused(run_command, tmp_path):
@@ -431,7 +458,7 @@ def test_settings_that_no_distillation_wrote_are_refused(run_command, tmp_path):
         ("{", "not valid"),
     ]:
         (tmp_path / artefacts.CONFIG).write_text(text)
-        refuse(run_command("predict", "--model_dir", tmp_path, "--do_eval"), artefacts.CONFIG, words)
+        assert_refused(run_command("predict", "--model_dir", tmp_path, "--do_eval"), artefacts.CONFIG, words)
 
 
 # Weight files
@@ -456,7 +483,7 @@ def test_truncated_stage_checkpoint_is_refused(unfinished, tagging, run_command,
     truncate(unfinished / "student/model-stage-3-indx-0.h5")
     before = contents(unfinished)
     flags = [flag for flag in main_flags(tagging, unfinished) if flag != "--baseline"]
-    refuse(run_command("distil", *flags), "model-stage-3-indx-0.h5", "not a readable weight file")
+    assert_refused(run_command("distil", *flags), "model-stage-3-indx-0.h5", "not a readable weight file")
     after = contents(unfinished)
     assert {name: after[name] for name in before} == before
     assert not [name for name in after if "xtremedistil" in name]
@@ -475,14 +502,14 @@ def test_damaged_student_weights_are_refused(distilled, run_command, tmp_path, d
         path.write_text("not HDF5 at all")
     write_rows(tmp_path / "lines.txt", [("john ran",)])
     outcome = run_command("predict", "--model_dir", folder, "--do_predict", "--pred_file", tmp_path / "lines.txt")
-    refuse(outcome, str(path), "tf_model" if damage == "foreign" else "not a readable weight file")
+    assert_refused(outcome, str(path), "tf_model" if damage == "foreign" else "not a readable weight file")
     assert not list(folder.glob("predictions*"))
 
 
 def test_weight_file_that_is_not_there_is_refused_with_those_that_are(distilled, run_command):
     pytest.importorskip("tensorflow")
     outcome = run_command("predict", "--model_dir", distilled / "student", "--weights", "no.h5", "--do_eval")
-    refuse(outcome, "no.h5 does not exist", "xtremedistil.h5")
+    assert_refused(outcome, "no.h5 does not exist", "xtremedistil.h5")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "text"])
@@ -500,7 +527,7 @@ def test_damaged_teacher_weights_are_refused(distilled, hollow, run_command, tmp
     before = contents(folder)
     outcome = run_command("distil", *hollow.flags(tmp_path / "m", teacher_model_dir=folder))
     words = "not a fine-tuned teacher" if damage == "foreign" else "not a readable weight file"
-    refuse(outcome, str(path), words)
+    assert_refused(outcome, str(path), words)
     assert contents(folder) == before
 
 
@@ -510,7 +537,7 @@ def test_teacher_tuned_on_other_rows_is_refused(distilled, tagging, run_command,
     write_rows(task / "train.tsv", [("john ran", "B-PER O"), ("in london", "O B-LOC")])
     flags = tagging.flags(tmp_path / "m", task=task, teacher_model_dir=distilled / "teacher")
     outcome = run_command("distil", *flags)
-    refuse(outcome, "model-ft.h5 was tuned with other settings: train", "--teacher_model_dir")
+    assert_refused(outcome, "model-ft.h5 was tuned with other settings: train", "--teacher_model_dir")
 
 
 # No space
@@ -527,7 +554,7 @@ def test_full_disk_in_the_middle_of_a_run_keeps_every_checkpoint(
     flags = [flag for flag in main_flags(tagging, unfinished) if flag != "--baseline"]
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", no_space)
-        refuse(run_command("distil", *flags), "model-stage-6.h5 cannot be written", "No space left on device")
+        assert_refused(run_command("distil", *flags), "model-stage-6.h5 cannot be written", "No space left on device")
     after = contents(unfinished)
     assert {name: after[name] for name in before} == before
     assert set(after) - set(before) == set()
@@ -538,7 +565,7 @@ def test_full_disk_while_teacher_outputs_are_written_is_refused(
 ):
     flags = tagging.flags(tmp_path / "m", teacher_model_dir=distilled / "teacher", targets_dir=tmp_path / "targets")
     monkeypatch.setattr(np.lib.format, "open_memmap", no_space)
-    refuse(run_command("distil", *flags), "No space left on device")
+    assert_refused(run_command("distil", *flags), "No space left on device")
     assert not [name for name in contents(tmp_path / "m") if name.startswith("model-stage")]
 
 
@@ -550,7 +577,7 @@ def test_full_disk_keeps_the_weights_that_continued_training_wrote_before(
     before = contents(folder)
     monkeypatch.setattr(os, "replace", no_space)
     outcome = run_command("ft", "--model_dir", folder, "--ft_epochs", 1)
-    refuse(outcome, "xtremedistil-ft.h5 cannot be written", "No space left on device")
+    assert_refused(outcome, "xtremedistil-ft.h5 cannot be written", "No space left on device")
     assert contents(folder) == before
 
 
@@ -560,5 +587,5 @@ def test_full_disk_while_predictions_are_written_leaves_none(distilled, run_comm
     write_rows(tmp_path / "lines.txt", [("john ran",)])
     monkeypatch.setattr(os, "fsync", no_space)
     outcome = run_command("predict", "--model_dir", folder, "--do_predict", "--pred_file", tmp_path / "lines.txt")
-    refuse(outcome, "predictions.txt cannot be written", "No space left on device")
+    assert_refused(outcome, "predictions.txt cannot be written", "No space left on device")
     assert not list(folder.glob("predictions*"))

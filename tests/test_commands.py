@@ -245,6 +245,18 @@ def test_do_eval_writes_the_test_scores_of_the_report(predicted):
     assert metrics == report["metrics"]["student"]
 
 
+def test_predict_writes_into_the_folder_it_is_given_and_not_into_the_students(distilled, run_command, tmp_path):
+    before = contents(distilled)
+    write_rows(tmp_path / "lines.txt", [("john ran",)])
+    out = tmp_path / "results/today"
+    flags = ("--model_dir", distilled / "student", "--pred_file", tmp_path / "lines.txt", "--output_dir", out)
+    outcome = run_command("predict", *flags, "--do_predict", "--do_eval", "--output_format", "json")
+    assert outcome.code == 0
+    assert f"predictions are in {out}/predictions.jsonl" in outcome.out
+    assert set(contents(out)) == {"predictions.jsonl", "metrics.json"}
+    assert contents(distilled) == before
+
+
 def test_predictor_takes_texts_and_word_lists(distilled):
     predictor = xtremedistil.load_predictor(str(distilled / "student"))
     assert predictor([]) == []
@@ -256,12 +268,47 @@ def test_predictor_takes_texts_and_word_lists(distilled):
         predictor("mary ran")
 
 
+@pytest.mark.parametrize("text", ["john \ud800 ran", ["john", "\ud800", "ran"]])
+def test_predictor_names_the_text_with_half_a_character(distilled, text):
+    predictor = xtremedistil.load_predictor(str(distilled / "student"))
+    with pytest.raises(xtremedistil.InputError) as refused:
+        predictor(["mary \U0001f600", text])
+    assert r"texts[1] holds '\ud800', half of a surrogate pair, at position 5: 'john \ud800 ran'" in str(refused.value)
+
+
 def test_predictor_gives_the_same_alone_and_in_a_batch(distilled):
     predictor = xtremedistil.load_predictor(str(distilled / "student"), batch_size=4)
     texts = [line for line in LINES if line]
     together = predictor.probabilities(texts)
     for text, expected in zip(texts, together, strict=True):
         np.testing.assert_allclose(predictor.probabilities([text])[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("weights", ["baseline.h5", "model-stage-1-indx-0.h5", "model-stage-7.h5"])
+def test_checkpoint_of_a_run_with_frozen_embeddings_predicts(distilled, weights):
+    predictor = xtremedistil.load_predictor(str(distilled / "student"), weights=weights)
+    assert predictor.probabilities(["john ran"])[0].shape == (2, 3)
+
+
+def test_checkpoints_of_a_run_with_compressed_embeddings_predict_as_they_were_scored(
+    distilled, tagging, eagerly, run_command, tmp_path
+):
+    """They hold the matrix behind the embeddings, projections of matched states and, with chunks, the optimizer."""
+    changes = {"hidden_size": 8, "compress_word_embedding": True, "distil_chunk_size": 15, "baseline": True}
+    flags = tagging.flags(tmp_path / "m", teacher_model_dir=distilled / "teacher", num_hidden_layers=2, **changes)
+    assert run_command("distil", *flags, "--distil_multi_hidden_states").code == 0
+    layers = set(read_weights(str(tmp_path / "m/model-stage-1-indx-15.h5")))
+    assert layers >= {"student_2", "word_map", "hidden_1_projection", "optimizer_m"}
+    baseline = read_weights(str(tmp_path / "m/baseline.h5"))
+    assert "word_map" in baseline
+    (table,) = (array for name, array in baseline["student_2"].items() if "word_embeddings" in name)
+    assert not np.allclose(table, np.load(tmp_path / "m/word_embedding.npy"))
+
+    report = json.loads((tmp_path / "m/report.json").read_text())
+    use = ("predict", "--model_dir", tmp_path / "m", "--do_eval", "--weights", "baseline.h5")
+    assert run_command(*use).code == 0
+    assert json.loads((tmp_path / "m/metrics.json").read_text()) == report["metrics"]["student, labels only"]
+    assert xtremedistil.load_student(str(tmp_path / "m"), "model-stage-1-indx-15.h5").count_params() > 0
 
 
 # Continued and plain fine-tuning

@@ -73,6 +73,19 @@ def test_unusable_config_names_the_file_and_the_fault(tmp_path, text, message):
     assert "config.json" in str(caught.value)
 
 
+@pytest.mark.parametrize("positions", ["relative_key", "relative_key_query", "rotary"])
+def test_relative_positions_are_refused(tmp_path, positions):
+    (tmp_path / "config.json").write_text(f'{{"model_type": "bert", "position_embedding_type": "{positions}"}}')
+    with pytest.raises(InputError, match=f"config.json says position_embedding_type '{positions}'.*absolute positions"):
+        read_config(str(tmp_path))
+
+
+@pytest.mark.parametrize("positions", ['"absolute"', "null"])
+def test_absolute_positions_are_accepted_by_name(tmp_path, positions):
+    (tmp_path / "config.json").write_text(f'{{"model_type": "bert", "position_embedding_type": {positions}}}')
+    assert read_config(str(tmp_path))["model_type"] == "bert"
+
+
 def test_hub_name_without_network_asks_for_a_folder(monkeypatch):
     import huggingface_hub
 

@@ -305,15 +305,17 @@ def test_export_without_rows_says_what_to_give(writable, run_command):
 LINES = ["john ran in london .", "", "the big unbelievable park " * 8, "თბილისი mary", "rome\tO"]
 
 
-def test_predict_onnx_writes_what_predict_writes(writable, run_command, tmp_path):
+def test_predict_onnx_writes_what_predict_writes(exported, run_command, tmp_path):
     (tmp_path / "lines.txt").write_text("\n".join(LINES) + "\n", encoding="utf-8")
-    flags = ("--model_dir", writable, "--do_predict", "--pred_file", tmp_path / "lines.txt", "--do_eval")
-    found = {}
+    flags = ("--model_dir", exported, "--do_predict", "--pred_file", tmp_path / "lines.txt", "--do_eval")
+    before = contents(exported)
     for verb in ("predict", "predict-onnx"):
-        assert run_command(verb, *flags).code == 0
-        found[verb] = {name: (writable / name).read_bytes() for name in ("predictions.txt", "metrics.json")}
-    assert found["predict"] == found["predict-onnx"]
-    assert len(found["predict"]["predictions.txt"].decode().splitlines()) == len(LINES)
+        assert run_command(verb, *flags, "--output_dir", tmp_path / verb).code == 0
+    found = contents(tmp_path / "predict-onnx")
+    assert found == contents(tmp_path / "predict")
+    assert found.keys() == {"predictions.txt", "metrics.json"}
+    assert len(found["predictions.txt"].decode().splitlines()) == len(LINES)
+    assert contents(exported) == before
 
 
 def change_config(folder: Path, **changes) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.command_fixtures import sentences, write_rows, write_student
+from tests.command_fixtures import contents, sentences, write_rows, write_student
 from tests.conftest import SPECIAL, TEXT, write_config
 
 tf = pytest.importorskip("tensorflow")
@@ -33,7 +33,7 @@ from xtremedistil.export.parity import Exported  # noqa: E402
 from xtremedistil.tasks.tagging import windows  # noqa: E402
 from xtremedistil.tasks.tokenizer import Tokenizer  # noqa: E402
 
-FILES = {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
+FILES = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "xtremedistil-export.json"}
 TRICKY = [
     "",
     " ",
@@ -462,9 +462,18 @@ def test_earlier_export_is_replaced_and_other_folders_are_not(writable, tagger, 
     (out / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="notes.txt"):
         export_saved_model(str(writable), rows=tagger.rows)
-    with pytest.raises(InputError, match="is no SavedModel"):
+    with pytest.raises(InputError, match="is not an earlier export"):
         export_saved_model(str(writable), str(writable.parent), rows=tagger.rows)
     assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_saved_model_of_another_program_is_not_replaced(writable, tagger):
+    out = writable / "saved_model"
+    tf.saved_model.save(tf.Module(), str(out))
+    before = contents(out)
+    with pytest.raises(InputError, match="saved_model.pb, .*which is not an earlier export"):
+        export_saved_model(str(writable), rows=tagger.rows)
+    assert contents(out) == before
 
 
 def test_logits_that_differ_are_refused_and_leave_nothing(writable, tagger, monkeypatch):

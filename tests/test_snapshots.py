@@ -6,7 +6,8 @@ import signal
 import numpy as np
 import pytest
 
-from xtremedistil.training.snapshots import TERMINATED, Keeper, Snapshot, Terminated
+from xtremedistil.sigterm import TERMINATED
+from xtremedistil.training.snapshots import Keeper, Snapshot, Terminated
 
 
 @pytest.fixture

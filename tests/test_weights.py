@@ -133,6 +133,20 @@ def test_left_over_weights_and_wrong_shapes_are_named_and_nothing_is_assigned(tm
     assert values(model) == values(small_parts(fill=9.0))
 
 
+def test_layers_that_only_training_needs_are_passed_over_where_a_student_is_deployed(tmp_path):
+    training = {
+        "word_map": [tf.Variable(np.ones((9, 2), np.float32), name="word_map/kernel")],
+        "hidden_1_projection": [tf.Variable([1.0], name="hidden_1_projection/bias")],
+        "optimizer_m": [tf.Variable([1.0], name="optimizer_m/0")],
+    }
+    path, model = str(tmp_path / "stage.h5"), small_parts(fill=9.0)
+    save_weights(path, small_parts() | training)
+    with pytest.raises(InputError, match="holds the layers .*word_map, hidden_1_projection, optimizer_m; expected"):
+        load_weights(path, model)
+    assert load_weights(path, model, deployed_only=True) == set()
+    assert values(model) == values(small_parts())
+
+
 def test_layers_of_another_kind_of_model_are_refused(tmp_path):
     layers = {"tf_model": {"tf_model/x:0": np.zeros(1)}}
     with pytest.raises(InputError, match="holds the layers tf_model; expected student_2, dense_2, dense"):

@@ -5,17 +5,15 @@ Exit codes: 0 done; 1 a fault of ours (traceback); 2 something to mend in what w
 """
 
 import argparse
-import contextlib
 import dataclasses
-import signal
 import sys
 import types
 import typing
-from collections.abc import Iterator
 
 from xtremedistil import config as settings
 from xtremedistil.errors import InputError
 from xtremedistil.quiet import import_tensorflow, without_native_noise
+from xtremedistil.sigterm import TERMINATED, on_sigterm
 
 VERBS = {
     "distil": (settings.DistilConfig, "distil a teacher into a student"),
@@ -25,6 +23,7 @@ VERBS = {
     "ft": (settings.ContinueConfig, "train a distilled student further on the labels"),
     "model-ft": (settings.BaselineConfig, "fine-tune a pre-trained model, without distillation"),
 }
+TRAINING = ("distil", "ft", "model-ft")  # these save where they are
 
 
 def _rate(text: str):
@@ -153,22 +152,9 @@ def _run(verb: str, config) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """Within, SIGTERM unwinds the program, so that half-written files go; a fit first saves where it is."""
-
-    def end(*_signal) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    try:
-        before = signal.signal(signal.SIGTERM, end)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _end() -> None:
+    """Unwinds the program, so that half-written files go; a fit first saves where it is."""
+    raise SystemExit(TERMINATED)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -176,16 +162,14 @@ def main(arguments: list[str] | None = None) -> int:
     values = vars(build_parser().parse_args(arguments))
     verb = values.pop("verb")
     try:
-        with _ending_on_sigterm(), without_native_noise(values["verbose"]):
+        with on_sigterm(_end), without_native_noise(values["verbose"]):
             return _run(verb, VERBS[verb][0](**values))
     except InputError as error:
         print(f"xtremedistil: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "\nxtremedistil: interrupted; the same command goes on from where it was last saved.",
-            file=sys.stderr,
-        )
+        resuming = "; the same command goes on from where it was last saved" if verb in TRAINING else ""
+        print(f"\nxtremedistil: interrupted{resuming}.", file=sys.stderr)
         return 130
 
 

@@ -151,6 +151,9 @@ class Prediction:
     pred_file: str | None = flag(None, "text to label, one example a line; plain or .gz")
     do_eval: bool = flag(False, "score the task's test file; writes metrics.json")
     do_predict: bool = flag(False, "label pred_file; writes predictions.txt")
+    output_dir: str | None = flag(
+        None, "folder for what is written, made if it is not there (a model_dir may be read-only); by default model_dir"
+    )
     weights: str = flag("xtremedistil.h5", "weight file inside model_dir, for example xtremedistil-ft.h5")
     output_format: str = flag("text", "json adds probabilities and writes predictions.jsonl", choices=("text", "json"))
     task: str | None = flag(None, "task folder for --do_eval; by default the one the student was trained on")

@@ -14,6 +14,7 @@ from xtremedistil.tasks.files import shorten
 from xtremedistil.tasks.tokenizer import Tokenizer
 
 RUNTIMES = ("keras", "onnx")
+SHOWN_AROUND = 30  # characters before and after a fault
 
 
 class Predictor:
@@ -39,10 +40,15 @@ class Predictor:
         return self.task.predict_labels(self.probabilities(texts))
 
     def probabilities(self, texts: Sequence) -> list[np.ndarray]:
-        """float32 [words, L] per text for tagging, [L] for classification; columns in the order of `task.labels`."""
+        """float32 [words, L] per text for tagging, [L] for classification; columns in the order of `task.labels`.
+
+        Raises:
+            InputError: one text instead of a list, a text among pairs or the reverse, or a text with half a character.
+        """
         if isinstance(texts, str):
             raise InputError(f"A list of texts is expected, not one text: [{texts[:40]!r}].")
         examples = [self.task.example(text) for text in texts]
+        _refuse_half_characters([self.task.text_of(example) for example in examples])
         return self.example_probabilities(examples)
 
     def example_probabilities(self, examples: Sequence) -> list[np.ndarray]:
@@ -63,6 +69,20 @@ class Predictor:
 
     def _logits(self, features) -> list[np.ndarray]:
         return predict_logits(self.predict_function, features, batch_size=self.batch_size, pad_id=self.tokenizer.pad_id)
+
+
+def _refuse_half_characters(texts: Sequence[str]) -> None:
+    """Lone surrogates cannot be encoded, so no tokenizer takes them. Files have none: they are read as strict UTF-8."""
+    for number, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            place = error.start
+            raise InputError(
+                f"texts[{number}] holds {text[place]!a}, half of a surrogate pair, at position {place}: "
+                f"{text[max(0, place - SHOWN_AROUND) : place + SHOWN_AROUND]!a}.\nIt was decoded wrongly. "
+                "Decode it again, or put U+FFFD in its place."
+            ) from error
 
 
 def load_predictor(

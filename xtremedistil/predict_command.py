@@ -71,13 +71,28 @@ def _export(config: OnnxPredictConfig) -> None:
 
 def _predict(config: Config, predictor: Predictor) -> None:
     """Does what the flags ask for and says where the result is."""
+    folder = _output_folder(config)
     if config.do_eval:
         metrics = evaluate_folder(config, predictor)
         print(json.dumps(metrics, indent=2, ensure_ascii=False))
-        artefacts.write_json(os.path.join(config.model_dir, artefacts.METRICS), metrics)
+        artefacts.write_json(os.path.join(folder, artefacts.METRICS), metrics)
     if config.do_predict:
-        path = predict_file(config, predictor)
+        path = predict_file(config, predictor, folder)
         print(f"predictions are in {path}")
+
+
+def _output_folder(config: Config) -> str:
+    """Where the results go; makes it.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    folder = config.output_dir or config.model_dir
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--output_dir {folder} cannot be made: {error.strerror or error}.") from error
+    return folder
 
 
 def evaluate_folder(config: Config, predictor: Predictor) -> dict:
@@ -95,11 +110,14 @@ def evaluate_folder(config: Config, predictor: Predictor) -> dict:
     return scorer.metrics(predictor.predict_function, labelled)
 
 
-def predict_file(config: Config, predictor: Predictor) -> str:
-    """Labels `pred_file` block by block; one line out for each line in, in the same order; returns the path."""
+def predict_file(config: Config, predictor: Predictor, folder: str) -> str:
+    """Labels `pred_file` block by block into a file in `folder`; returns its path.
+
+    There is one line out for each line in, in the same order.
+    """
     lines = _legacy_lines if config.legacy and predictor.task.kind == "token_classification" else _lines
     as_json = config.output_format == "json"
-    path = os.path.join(config.model_dir, artefacts.JSON_PREDICTIONS if as_json else artefacts.PREDICTIONS)
+    path = os.path.join(folder, artefacts.JSON_PREDICTIONS if as_json else artefacts.PREDICTIONS)
     with artefacts.atomic_file(path) as file:
         for examples in _blocks(predictor.task, predictor.task.read_prediction_lines(config.pred_file)):
             for line in lines(predictor, examples, _json_line if as_json else _text_line):

@@ -56,6 +56,8 @@ def _check_prediction(config: PredictConfig | OnnxPredictConfig, problems: Probl
     if config.do_eval and config.task and not os.path.isdir(config.task):
         problems.add([f"--task {config.task}: there is no such folder"])
     problems.attempt(read_config, config.model_dir)
+    if config.output_dir and os.path.exists(config.output_dir) and not os.path.isdir(config.output_dir):
+        problems.add([f"--output_dir {config.output_dir}: there is a file of that name; a folder is expected"])
     if config.legacy and config.output_format == "json":
         problems.add(["--legacy writes the original's text layout; leave --output_format json away"])
     if config.batch_size < 1:

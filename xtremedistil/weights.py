@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 KERAS_VERSION = "2.4.0"  # whose layout this is; constant, so that the bytes are the same with every Keras
 ATTRIBUTE_LIMIT = 64512  # bytes; HDF5 refuses longer attributes, so Keras cuts them into numbered ones
 UNNAMED_EMBEDDING = "Variable:0"  # the original's name for a compressed word embedding that was trained
+# Layers of checkpoints that a deployed student does without: the matrix behind its word embeddings, projections of the
+# states that are matched (endings), the optimizer's state (beginnings).
+WORD_MAP, MATCHING, OPTIMIZER = "word_map", "_projection", "optimizer_"
 
 Parts = Mapping[str, Sequence["tf.Variable"]]
 Weights = dict[str, np.ndarray]
@@ -59,7 +62,7 @@ def save_weights(path: str, parts: Parts) -> None:
         file.write(memory.getbuffer())
 
 
-def load_weights(path: str, parts: Parts, *, optional: Collection[str] = ()) -> set[str]:
+def load_weights(path: str, parts: Parts, *, optional: Collection[str] = (), deployed_only: bool = False) -> set[str]:
     """Assigns the weights in `path` to the variables of `parts`, by name; nothing is assigned unless all fits.
 
     Files of the original release differ in three ways that are understood: layers whose automatic name has another
@@ -68,6 +71,7 @@ def load_weights(path: str, parts: Parts, *, optional: Collection[str] = ()) -> 
     Args:
         parts: layer name -> variables, as for `save_weights`.
         optional: names (of `weight_name`) that may be absent: a frozen word embedding is kept in its own file.
+        deployed_only: pass over layers that only training needs, which checkpoints hold too.
 
     Returns:
         the optional names that the file does not hold.
@@ -76,7 +80,8 @@ def load_weights(path: str, parts: Parts, *, optional: Collection[str] = ()) -> 
         InputError: not such a file, or its names or shapes are not those of the model.
     """
     wanted = {part: _by_name(part, variables) for part, variables in parts.items()}
-    found = _match_layers(path, read_weights(path), wanted)
+    layers = {layer: held for layer, held in read_weights(path).items() if not (deployed_only and _only_trains(layer))}
+    found = _match_layers(path, layers, wanted)
     variables = {name: variable for part in wanted.values() for name, variable in part.items()}
     values = {name: value for part in found.values() for name, value in part.items()}
     missing = variables.keys() - values.keys()
@@ -149,6 +154,10 @@ def _read_names(group: h5py.Group, attribute: str) -> list[str]:
         numbered.sort(key=lambda name: int(name[len(attribute) :]))
         names = [entry for name in numbered for entry in group.attrs[name]]
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+
+
+def _only_trains(layer: str) -> bool:
+    return layer == WORD_MAP or layer.endswith(MATCHING) or layer.startswith(OPTIMIZER)
 
 
 def _match_layers(path: str, layers: dict[str, Weights], wanted: dict[str, dict]) -> dict[str, Weights]:

@@ -8,7 +8,7 @@ from xtremedistil.training.optimizer import optimizer_variables
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.workers import Workers
-from xtremedistil.weights import load_weights, save_weights
+from xtremedistil.weights import OPTIMIZER, load_weights, save_weights
 
 
 def once(path: str, parts: dict[str, list], keeper: Keeper, workers: Workers, work: Callable[[], History]) -> dict:
@@ -46,5 +46,5 @@ def optimizer_parts(optimizer) -> dict[str, list]:
     parts: dict[str, list] = {}
     for variable in optimizer_variables(optimizer):
         kind = variable.name.split("/")[0].split(":")[0]
-        parts.setdefault(f"optimizer_{kind}", []).append(variable)
+        parts.setdefault(OPTIMIZER + kind, []).append(variable)
     return parts

@@ -1,8 +1,9 @@
 """A whole distillation: teacher, stages, selection on dev, artefacts, report.
 
-Killed and started again with the same command, it goes on after the last finished stage (or chunk of a stage) and ends
-with the same bytes. Order of resuming: (1) a finished run prints its report; (2) the teacher's `model-ft.h5`; (3) each
-stage's checkpoint, which counts when both its weights and its history are there.
+Killed and started again with the same command, it goes on from where it was last saved and ends with the same bytes.
+Order of resuming: (1) a finished run prints its report; (2) the teacher's `model-ft.h5`; (3) the checkpoint of each
+stage (or chunk of a stage), which counts when both its weights and its history are there; (4) in the middle of a fit,
+be it the teacher's, the baseline's or a stage's, its newest snapshot.
 """
 
 import contextlib

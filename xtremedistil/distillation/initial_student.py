@@ -16,6 +16,7 @@ from xtremedistil.models.teacher import Teacher
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.training.strategy import seed_everything, stage_seed
+from xtremedistil.weights import WORD_MAP
 
 STAGE = 1  # the student is born with stage 1, for seeds
 EMBEDDING_SPREAD = 0.025  # standard deviation; that of new position embeddings is 0.02
@@ -87,7 +88,7 @@ def _compressed(config: DistilConfig, encoder, teacher: Teacher) -> MappedEmbedd
     table = word_embedding_variable(teacher.encoder).numpy()[:rows]
     full, kernel = factorize(table, width, config.embedding_factorization, config.seed)
     scale = 1.0 if config.legacy else EMBEDDING_SPREAD / (full @ kernel).std()
-    return MappedEmbedding(full, kernel * np.float32(scale), name="word_map")
+    return MappedEmbedding(full, kernel * np.float32(scale), name=WORD_MAP)
 
 
 def _encoder(config: DistilConfig, corpus: Corpus):

@@ -1,7 +1,7 @@
 """A student's weights by what they do, whatever its family calls them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -40,6 +40,29 @@ class Layer:
     intermediate: Linear
     output: Linear
     output_norm: Norm
+
+
+# Parts of a `Layer` by their names in an encoder.
+BERT_NAMES = {
+    "query": "attention/self/query",
+    "key": "attention/self/key",
+    "value": "attention/self/value",
+    "attention_output": "attention/output/dense",
+    "attention_norm": "attention/output/LayerNorm",
+    "intermediate": "intermediate/dense",
+    "output": "output/dense",
+    "output_norm": "output/LayerNorm",
+}
+DISTILBERT_NAMES = {
+    "query": "attention/q_lin",
+    "key": "attention/k_lin",
+    "value": "attention/v_lin",
+    "attention_output": "attention/out_lin",
+    "attention_norm": "sa_layer_norm",
+    "intermediate": "ffn/lin1",
+    "output": "ffn/lin2",
+    "output_norm": "output_layer_norm",
+}
 
 
 @dataclass(frozen=True)
@@ -89,13 +112,14 @@ def student_weights(
     if types is not None and (not family.takes_token_types or len(types) == 1):
         positions, types = positions + types[0], None  # every row has type 0
     count = config["n_layers" if distil else "num_hidden_layers"]
+    stack, names = ("transformer", DISTILBERT_NAMES) if distil else ("encoder", BERT_NAMES)
     found = StudentWeights(
         words=words,
         positions=positions,
         types=types,
         embedding_norm=embedding_norm,
         embedding_projection=reader.linear("embeddings_project") if reader.has("embeddings_project/kernel:0") else None,
-        layers=tuple(reader.distilbert_layer(i) if distil else reader.layer(i) for i in range(count)),
+        layers=tuple(reader.layer(f"{stack}/layer_._{number}", names) for number in range(count)),
         classifier=merged(projection, head),
         num_heads=config["n_heads" if distil else "num_attention_heads"],
         activation=config["activation" if distil else "hidden_act"],
@@ -152,31 +176,10 @@ class _Reader:
         types = self.array(type_name) if self.has(type_name) else None
         return *tables, types, self.norm("embeddings/LayerNorm")
 
-    def layer(self, number: int) -> Layer:
-        place = f"encoder/layer_._{number}"
-        return Layer(
-            query=self.linear(f"{place}/attention/self/query"),
-            key=self.linear(f"{place}/attention/self/key"),
-            value=self.linear(f"{place}/attention/self/value"),
-            attention_output=self.linear(f"{place}/attention/output/dense"),
-            attention_norm=self.norm(f"{place}/attention/output/LayerNorm"),
-            intermediate=self.linear(f"{place}/intermediate/dense"),
-            output=self.linear(f"{place}/output/dense"),
-            output_norm=self.norm(f"{place}/output/LayerNorm"),
-        )
-
-    def distilbert_layer(self, number: int) -> Layer:
-        place = f"transformer/layer_._{number}"
-        return Layer(
-            query=self.linear(f"{place}/attention/q_lin"),
-            key=self.linear(f"{place}/attention/k_lin"),
-            value=self.linear(f"{place}/attention/v_lin"),
-            attention_output=self.linear(f"{place}/attention/out_lin"),
-            attention_norm=self.norm(f"{place}/sa_layer_norm"),
-            intermediate=self.linear(f"{place}/ffn/lin1"),
-            output=self.linear(f"{place}/ffn/lin2"),
-            output_norm=self.norm(f"{place}/output_layer_norm"),
-        )
+    def layer(self, place: str, names: Mapping[str, str]) -> Layer:
+        """The layer at `place`, by a table of names."""
+        read = {Linear: self.linear, Norm: self.norm}
+        return Layer(**{part.name: read[part.type](f"{place}/{names[part.name]}") for part in fields(Layer)})
 
     def refuse_left_over(self) -> None:
         if self._left:

@@ -20,6 +20,7 @@ from transformers.modeling_tf_pytorch_utils import convert_tf_weight_name_to_pt_
 from xtremedistil import artefacts
 from xtremedistil.config import ExportConfig
 from xtremedistil.errors import InputError
+from xtremedistil.export.earlier_export import refuse_foreign
 from xtremedistil.export.encoder_weights import Linear, linear_of, merged
 from xtremedistil.export.model_card import model_card
 from xtremedistil.export.parity import Exported, compare, refuse_difference
@@ -103,7 +104,7 @@ def save_pretrained(
 def write_huggingface(source: Source, out: str) -> Exported:
     """The same from an opened student. `out` appears whole, once it was compared with the student, or not at all."""
     out = os.path.abspath(out)
-    _refuse_foreign(out)
+    refuse_foreign(out, OWN_FILES, _is_export)
     with new_folder(out) as folder:
         state, remarks = pytorch_state(source.student)
         with artefacts.atomic_file(os.path.join(folder, WEIGHTS), "wb") as file:  # save_file lets the owner alone read
@@ -128,25 +129,6 @@ def write_huggingface(source: Source, out: str) -> Exported:
 
 
 # The folder
-
-
-def _refuse_foreign(out: str) -> None:
-    """Raises InputError if something other than an earlier export is at `out`."""
-    if not os.path.exists(out):
-        return
-    if not os.path.isdir(out):
-        raise InputError(f"{out} is a file; the export is a folder. Name another place, or move the file away.")
-    names = set(os.listdir(out))
-    if names and not _is_export(out):
-        raise InputError(
-            f"{out} holds {', '.join(sorted(names)[:5])}, which is not an earlier export, and would be replaced.\n"
-            "Name another folder, or move this one away."
-        )
-    if foreign := sorted(names - OWN_FILES):
-        raise InputError(
-            f"{out} is an earlier export, but holds {', '.join(foreign[:5])}, too, which would be lost.\n"
-            "Move that away, or name another folder."
-        )
 
 
 def _is_export(folder: str) -> bool:

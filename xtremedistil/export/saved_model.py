@@ -10,6 +10,7 @@ import tensorflow as tf
 from xtremedistil import artefacts
 from xtremedistil.config import ExportConfig
 from xtremedistil.errors import InputError
+from xtremedistil.export.earlier_export import refuse_foreign
 from xtremedistil.export.parity import Exported, compare, median_milliseconds, refuse_difference
 from xtremedistil.export.source import Source, open_source
 from xtremedistil.folders import new_folder, size_of
@@ -18,7 +19,8 @@ from xtremedistil.tasks.padding import INPUT_NAMES, Arrays
 from xtremedistil.use_validation import check_export
 
 FORM = "saved_model"
-OWN_FILES = {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
+MARK = "xtremedistil-export.json"  # by which an earlier export is known; programs that load SavedModels do not see it
+OWN_FILES = {"saved_model.pb", "fingerprint.pb", "variables", "assets", MARK}
 TEXTS_PER_CALL = 64
 LARGEST_SHARE = 0.001  # of rows that the tokenizer in the graph may cut into other pieces
 NEAR = 1e-3  # probabilities of the same pieces are nearer to each other
@@ -44,7 +46,8 @@ def export_saved_model(
     spaces, string [B, W] and float32 [B, W, L], padded, and `words`, int32 [B], how many there are.
 
     Args:
-        out: the new folder, by default `saved_model` in `model_dir`; an earlier export there is replaced.
+        out: the new folder, by default `saved_model` in `model_dir`; an earlier export there is replaced, but no
+            SavedModel of other programs.
         weights: weight file in `model_dir`.
         task, rows: what to compare on; see `source.open_source`.
         tokenizer: folder or hub name, for folders of the original release, which hold none.
@@ -63,7 +66,7 @@ def export_saved_model(
 def write_saved_model(source: Source, out: str) -> Exported:
     """The same from an opened student. `out` appears whole, once it was compared with the student, or not at all."""
     out = os.path.abspath(out)
-    _refuse_foreign(out)
+    refuse_foreign(out, OWN_FILES, _is_export)
     _load_operations()
     try:
         labeller, odd_rows = text_labeller(source)
@@ -72,6 +75,7 @@ def write_saved_model(source: Source, out: str) -> Exported:
         labeller, odd_rows, remarks = None, [], (f"ids only, no signature for texts: {reason}",)
     with new_folder(out) as folder:
         _save(ServedStudent(source, labeller), folder)
+        artefacts.write_json(os.path.join(folder, MARK), {"made_by": "xtremedistil"})
         loaded = tf.saved_model.load(folder)
         predict = _predict_function(loaded.signatures["serving_default"])
         difference, agreement = compare(source.logits, source.logits_of(predict))
@@ -90,17 +94,8 @@ def write_saved_model(source: Source, out: str) -> Exported:
         )
 
 
-def _refuse_foreign(out: str) -> None:
-    """Raises InputError if something other than a SavedModel is at `out`."""
-    if not os.path.exists(out):
-        return
-    names = set(os.listdir(out)) if os.path.isdir(out) else {out}
-    foreign = sorted(names - OWN_FILES)
-    if foreign or (names and not tf.saved_model.contains_saved_model(out)):
-        raise InputError(
-            f"{out} is no SavedModel, or holds something else, too: {', '.join(foreign or sorted(names))}.\n"
-            "It would be replaced. Name another folder, or move this one away."
-        )
+def _is_export(folder: str) -> bool:
+    return os.path.isfile(os.path.join(folder, MARK))
 
 
 def _load_operations() -> None:

@@ -30,7 +30,7 @@ def read_config(checkpoint: str) -> dict:
 
     Raises:
         MissingFileError: the folder or the file is missing, or the hub cannot be reached.
-        InputError: the file is not JSON, or does not name a model type.
+        InputError: the file is not JSON, does not name a model type, or asks for relative positions.
     """
     path = _find_file(checkpoint, CONFIG)
     if path is None:
@@ -41,7 +41,18 @@ def read_config(checkpoint: str) -> dict:
             f'{path} has no "model_type", so nothing says which architecture this is. Add it, for example '
             '"model_type": "bert".'
         )
+    _refuse_relative_positions(path, config)
     return config
+
+
+def _refuse_relative_positions(path: str, config: dict) -> None:
+    """The TensorFlow classes know absolute positions only, and would take these in silence."""
+    positions = config.get("position_embedding_type")
+    if positions not in (None, "absolute"):
+        raise InputError(
+            f"{path} says position_embedding_type '{positions}', which transformers' TensorFlow classes cannot "
+            "compute. Choose a checkpoint with absolute positions."
+        )
 
 
 def load_encoder(checkpoint: str, family: Family, *, name: str, config: dict | None = None):

@@ -22,7 +22,7 @@ def load_student(model_dir: str, weights: str = artefacts.STUDENT_WEIGHTS) -> tf
 
     Args:
         model_dir: folder that distillation wrote (this package's, or the original release's).
-        weights: weight file in it.
+        weights: weight file in it; checkpoints of stages and of the baseline serve too.
 
     Returns:
         A functional model: dict of `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in;
@@ -54,7 +54,7 @@ def restore_student(model_dir: str, weights: str = artefacts.STUDENT_WEIGHTS) ->
 
 def _load(student: Student, model_dir: str, path: str) -> None:
     table = word_embedding_variable(student.encoder)
-    if load_weights(path, student.parts, optional=[weight_name(ENCODER_NAME, table)]):
+    if load_weights(path, student.parts, optional=[weight_name(ENCODER_NAME, table)], deployed_only=True):
         frozen = original_release.frozen_word_embedding(model_dir)
         if frozen.shape != tuple(table.shape):
             raise InputError(

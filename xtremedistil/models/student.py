@@ -11,6 +11,7 @@ from xtremedistil.models.embeddings import word_embedding_variable
 from xtremedistil.models.encoder import Summary, in_float32, model_inputs, run_encoder
 from xtremedistil.models.families import Family
 from xtremedistil.models.mapped_embedding import MappedEmbedding
+from xtremedistil.weights import MATCHING
 
 if TYPE_CHECKING:
     from xtremedistil.distillation.layer_map import Match
@@ -94,7 +95,7 @@ class Student:
             if match.feature == "hidden_states" and self.projection is not None:
                 layer = self.projection
                 if match.student != len(encoded.hidden_states) - 1:
-                    layer = _linear(self.teacher_hidden_size, f"{match.name}_projection")
+                    layer = _linear(self.teacher_hidden_size, match.name + MATCHING)
                     extra_layers.append(layer)
                 tensor = layer(_dropout(self.dropout_rate, f"{match.name}_dropout")(tensor))
             outputs[match.name] = in_float32(tensor, match.name)

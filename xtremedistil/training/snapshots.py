@@ -7,18 +7,17 @@ of the first. The last two stay: if the newest is damaged, the one before counts
 import json
 import os
 import shutil
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 
 from xtremedistil.artefacts import atomic_file, fingerprint, write_json
+from xtremedistil.sigterm import TERMINATED, on_sigterm
 
 GENERATIONS = 2
-TERMINATED = 128 + signal.SIGTERM  # exit code
 
 
 class Terminated(SystemExit):
@@ -105,20 +104,11 @@ class Keeper:
         """Removes all snapshots: the fit has ended."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         """Within, SIGTERM makes a snapshot due instead of ending the process at once (in the main thread only)."""
-        try:
-            before = signal.signal(signal.SIGTERM, self._terminate)
-        except ValueError:  # not the main thread
-            yield
-            return
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
+        return on_sigterm(self._terminate)
 
-    def _terminate(self, *_signal) -> None:
+    def _terminate(self) -> None:
         self._terminating = True
 
     def _numbers(self) -> list[int]:

@@ -1,0 +1,35 @@
+"""What the command line says when it is interrupted; without TensorFlow."""
+
+import pytest
+
+from xtremedistil import cli
+
+RUN = ("--task", "t", "--seq_len", 12)
+DISTIL = (*RUN, "--transfer_file", "u", "--teacher_model_dir", "d")
+
+
+@pytest.fixture
+def interrupted(run_command, monkeypatch, tmp_path):
+    """What a verb that is interrupted says on stderr."""
+
+    def interrupt(verb, config):
+        raise KeyboardInterrupt
+
+    def run(verb: str, *flags) -> str:
+        outcome = run_command(verb, "--model_dir", tmp_path, *flags)
+        assert outcome.code == 130
+        return outcome.err
+
+    monkeypatch.setattr(cli, "_run", interrupt)
+    return run
+
+
+@pytest.mark.parametrize("verb, flags", [("distil", DISTIL), ("ft", ()), ("model-ft", RUN)])
+def test_interrupted_training_says_that_the_same_command_goes_on(interrupted, verb, flags):
+    said = "xtremedistil: interrupted; the same command goes on from where it was last saved."
+    assert interrupted(verb, *flags).strip() == said
+
+
+@pytest.mark.parametrize("verb", ["predict", "predict-onnx", "export"])
+def test_interrupted_use_of_a_student_promises_nothing(interrupted, verb):
+    assert interrupted(verb).strip() == "xtremedistil: interrupted."
