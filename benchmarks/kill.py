@@ -4,19 +4,28 @@
 
 Makes a tiny task, teacher and tokenizer in the folder; runs the command once undisturbed; then starts it anew and kills
 it (SIGKILL) after a random time, until it has been killed so often; then lets it end, and compares `xtremedistil.h5`.
+Runs are forks of this process, which has imported TensorFlow and used nothing of it: to import it takes longer than
+the run.
 """
 
 import argparse
+import os
+import pickle
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the tiny material is that of the tests
+
+import xtremedistil  # noqa: E402, F401 - chooses legacy Keras
+from xtremedistil.quiet import import_tensorflow  # noqa: E402
 
 
 def tiny_material(folder: Path):
@@ -42,6 +51,11 @@ def tiny_material(folder: Path):
     return Material(folder / "task", folder / "transfer.txt", teacher, ("--do_NER",))
 
 
+def save_material(folder: Path, path: Path) -> int:
+    path.write_bytes(pickle.dumps(tiny_material(folder)))
+    return 0
+
+
 def command(material, model_dir: Path) -> list[str]:
     flags = material.flags(
         model_dir,
@@ -54,51 +68,86 @@ def command(material, model_dir: Path) -> list[str]:
         save_steps=2,
         baseline=True,
     )
-    return [sys.executable, str(ROOT / "run_xtreme_distil.py"), *flags]
+    return ["distil", *flags]
 
 
-def run(arguments: list[str], seconds: float | None, number: int = signal.SIGKILL) -> int | None:
-    """Exit code, or None if the process was killed after `seconds`."""
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def forked(work: Callable[[], int], log: Path) -> int:
+    """Starts `work` in a fork, whose exit code it gives; what it prints goes into a file."""
+    if process := os.fork():
+        return process
+    code = 1
     try:
-        _, message = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(number)
-        process.communicate()
-        return None
-    if process.returncode:
-        raise SystemExit(f"the run failed with {process.returncode}:\n{message}")
-    return process.returncode
+        with open(log, "w", encoding="utf-8") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            code = work()
+    finally:
+        os._exit(code)
 
 
-def same_after_kills(material, folder: Path, kills: int, seed: int) -> bool:
-    """Runs undisturbed and disturbed; prints what happens."""
+def run(work: Callable[[], int], seconds: float | None, log: Path) -> bool:
+    """Whether `work` ended, and was not killed after so many seconds.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    process, deadline = forked(work, log), time.monotonic() + (seconds or 1e9)
+    while True:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            break
+        if time.monotonic() > deadline:
+            os.kill(process, signal.SIGKILL)
+            deadline = np.inf
+        time.sleep(0.01)
+    if os.WIFSIGNALED(status):
+        return False
+    if os.waitstatus_to_exitcode(status):
+        raise SystemExit(f"the run failed with {os.waitstatus_to_exitcode(status)}:\n{log.read_text()}")
+    return True
+
+
+def same_after_kills(folder: Path, kills: int, seed: int) -> None:
+    """Runs undisturbed and disturbed; prints what happens.
+
+    Raises:
+        SystemExit: a run failed, or ended with other bytes.
+    """
+    from xtremedistil import cli
+
+    log, pickled = folder / "log", folder / "material"
+    run(lambda: save_material(folder, pickled), None, log)
+    material = pickle.loads(pickled.read_bytes())
     undisturbed, disturbed = folder / "undisturbed", folder / "disturbed"
     started = time.monotonic()
-    run(command(material, undisturbed), None)
+    run(lambda: cli.main(command(material, undisturbed)), None, log)
     whole = time.monotonic() - started
     print(f"undisturbed: {whole:.0f} s", flush=True)
-    draw, killed, start_up = random.Random(seed), 0, 0.4 * whole
+    draw, killed = random.Random(seed), 0
     while killed < kills:
-        # Late enough to be at work, and short, so that many kills fall into one run.
-        seconds = start_up + draw.random() * whole / 8
-        if run(command(material, disturbed), seconds) is None:
-            killed += 1
-            there = sorted(path.name for path in disturbed.glob("model-*.h5"))
-            print(f"kill {killed} after {seconds:.1f} s; last of {len(there)}: {there[-1:]}", flush=True)
+        # Short, so that many kills fall into one run, and long enough to reach all that a run does.
+        seconds = draw.random() * whole / 2
+        if run(lambda: cli.main(command(material, disturbed)), seconds, log):
+            compare(undisturbed, disturbed)
+            shutil.rmtree(disturbed)
             continue
-        compare(undisturbed, disturbed)
-        shutil.rmtree(disturbed)
-    run(command(material, disturbed), None)
-    return compare(undisturbed, disturbed)
+        killed += 1
+        print(f"kill {killed} after {seconds:.1f} s; {newest(disturbed)}", flush=True)
+    run(lambda: cli.main(command(material, disturbed)), None, log)
+    compare(undisturbed, disturbed)
 
 
-def compare(undisturbed: Path, disturbed: Path) -> bool:
+def newest(folder: Path) -> str:
+    """The file that was written last: what the run was at."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return str(max(files, key=lambda path: path.stat().st_mtime_ns).relative_to(folder)) if files else "nothing yet"
+
+
+def compare(undisturbed: Path, disturbed: Path) -> None:
     ours, theirs = ((folder / "xtremedistil.h5").read_bytes() for folder in (disturbed, undisturbed))
     print("the same bytes" if ours == theirs else "OTHER BYTES", flush=True)
     if ours != theirs:
         raise SystemExit(1)
-    return True
 
 
 def main() -> None:
@@ -108,7 +157,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="a new folder")
     values = parser.parse_args()
     values.folder.mkdir(parents=True)
-    same_after_kills(tiny_material(values.folder), values.folder, values.kills, values.seed)
+    import_tensorflow(verbose=False)
+    same_after_kills(values.folder, values.kills, values.seed)
 
 
 if __name__ == "__main__":

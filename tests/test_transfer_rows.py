@@ -101,6 +101,6 @@ def test_cache_that_the_disk_cannot_hold_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(target_size.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 2_000_000}))
     size = TargetSize(10**6, {"chunk-0": 3 * 10**6, "chunk-10": 10**6, "held-out": 0})
     with pytest.raises(
-        InputError, match=r"--targets cache: the teacher's outputs take 5 MB, and .* has 2 MB left(.|\n)*4 MB"
+        InputError, match=r"--targets cache: the teacher's outputs take 5.0 MB, and .* has 2.0 MB left(.|\n)*4.0 MB"
     ):
         settle_targets("cache", size, str(tmp_path))

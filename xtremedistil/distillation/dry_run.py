@@ -9,7 +9,7 @@ from xtremedistil.config import DistilConfig, resolve
 from xtremedistil.distillation.corpus import Corpus, read_corpus
 from xtremedistil.distillation.layer_map import Match, configured_matches
 from xtremedistil.distillation.stages import Stage, plan_stages
-from xtremedistil.distillation.target_size import TargetSize, target_size
+from xtremedistil.distillation.target_size import TargetSize, megabytes, target_size
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.shapes import EncoderShape, encoder_shape
 from xtremedistil.reporting.report import aligned
@@ -72,8 +72,8 @@ class DryRun:
                 f"student {_describe(self.student)}",
                 f"rows: train {len(self.corpus.train.features):,}, transfer {transfer.rows:,} "
                 f"(mean length {mean:.1f} pieces), held out {transfer.held_out_rows:,}",
-                f"teacher's outputs on disk: {self.size.everything / 1e6:,.1f} MB, or "
-                f"{self.size.at_a_time / 1e6:,.1f} MB at a time",
+                f"teacher's outputs on disk: {megabytes(self.size.everything)}, or "
+                f"{megabytes(self.size.at_a_time)} at a time",
                 *self._label_weights(),
             ]
         )

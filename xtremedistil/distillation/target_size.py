@@ -1,6 +1,5 @@
 """What the teacher's outputs take on disk, before any is computed."""
 
-import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,4 +87,4 @@ def _no_room(size: TargetSize, free: int, folder: str) -> str:
 
 
 def megabytes(size: int) -> str:
-    return f"{math.ceil(size / 1e6):,} MB"
+    return f"{size / 1e6:,.1f} MB"
