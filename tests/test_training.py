@@ -16,6 +16,7 @@ from xtremedistil.training.batches import TrainingBatches, epoch_order
 
 tf = pytest.importorskip("tensorflow")
 
+from xtremedistil.training import loop  # noqa: E402
 from xtremedistil.training.dropout import SeededDropout, seed_dropout  # noqa: E402
 from xtremedistil.training.learning_rate import LearningRate  # noqa: E402
 from xtremedistil.training.loop import Objective, Recipe, Trainer, _steps_of, fit  # noqa: E402
@@ -517,6 +518,17 @@ def test_compiled_steps_give_the_losses_and_weights_of_plain_ones(devices, polic
         results.append((history.epochs[-1]["loss"], *model.get_weights()))
     for plain, compiled in zip(*results, strict=True):
         np.testing.assert_allclose(compiled, plain, atol=1e-5 if policy is None else 2e-2)
+
+
+def test_steps_traced_for_each_shape_as_on_a_tpu_give_the_same(monkeypatch):
+    results = []
+    for static in (False, True):
+        monkeypatch.setattr(loop, "wants_static_shapes", lambda strategy, static=static: static)
+        model = toy_model()
+        history = fit(toy_trainer(toy_recipe(epochs=2), model), toy_batches(toy_features()), scores(0.0, 0.1))
+        results.append((history.epochs[-1]["loss"], *model.get_weights()))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-5)
 
 
 def test_compiled_dropout_differs_between_replicas():

@@ -148,7 +148,7 @@ def _append(folder: str, features: Features, example_ids: np.ndarray, rank: np.n
     for name, kind in (POSITIONAL | BY_ROW).items():
         if arrays[name] is not None:
             with open(os.path.join(folder, name), "ab") as file:
-                np.asarray(arrays[name]).astype(kind).tofile(file)
+                file.write(np.asarray(arrays[name]).astype(kind).tobytes())  # tofile may not notice that a disk is full
 
 
 def _field(folder: str, name: str) -> np.ndarray | None:

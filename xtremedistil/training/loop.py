@@ -24,6 +24,7 @@ from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.optimizer import make_optimizer
 from xtremedistil.training.place import History, Place, go_on_from, take_snapshot
 from xtremedistil.training.snapshots import Keeper, Snapshot
+from xtremedistil.training.strategy import wants_static_shapes
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Trainer:
         self.strategy = strategy
         self.recipe = recipe
         self.seed = recipe.seed
+        self.full_batches = recipe.jit_compile or wants_static_shapes(strategy)
         self._model = model
         self._objective = objective
         with strategy.scope():
@@ -125,7 +127,7 @@ class Trainer:
         A graph traced for the shapes of the first batch that comes would round otherwise than one traced for another's,
         and a fit that goes on in the middle begins with another batch.
         """
-        if spec == self._spec:
+        if spec == self._spec or wants_static_shapes(self.strategy):
             return
         self._spec = spec
         self._step = tf.function(self._distributed_step, input_signature=[spec])
@@ -353,7 +355,7 @@ def _run_epoch(trainer: Trainer, batches: TrainingBatches, place: Place, report,
 
 def _steps_of(trainer: Trainer, batches: TrainingBatches, place: Place) -> Callable[[int, float], dict[str, tf.Tensor]]:
     """What takes the next step of an epoch: its number and rate in, its losses out."""
-    iterator = distributed(batches, place, trainer.strategy, full=trainer.recipe.jit_compile)
+    iterator = distributed(batches, place, trainer.strategy, full=trainer.full_batches)
     trainer.expect(iterator.element_spec)
     if batches.per_step == 1:
         return lambda step, rate: trainer.step(next(iterator), step, rate)

@@ -33,6 +33,11 @@ def _mirrored_strategy() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(None if tf.config.list_logical_devices("GPU") else cpus)
 
 
+def wants_static_shapes(strategy: tf.distribute.Strategy) -> bool:
+    """Whether its devices compile a program for each shape: then steps are traced for each, and few should occur."""
+    return isinstance(strategy, tf.distribute.TPUStrategy)
+
+
 def _tpu_strategy(address: str | None) -> tf.distribute.Strategy:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=address or "")
