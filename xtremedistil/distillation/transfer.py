@@ -7,11 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.distillation.checkpoints import once, optimizer_parts
+from xtremedistil.distillation.file_source import FileSource
 from xtremedistil.distillation.initial_student import InitialStudent
 from xtremedistil.distillation.layer_map import Match, configured_matches
 from xtremedistil.distillation.objectives import (
     ALL,
     FIRST,
+    LABELLED,
     REAL,
     ROWS,
     logits_objective,
@@ -42,7 +44,7 @@ class TransferFit:
         score: of the weights as they stand, higher is better; decides when a fit ends and which chunk is kept.
     """
 
-    def __init__(self, setting: Setting, student: InitialStudent, stage: Stage, source: TargetSource):
+    def __init__(self, setting: Setting, student: InitialStudent, stage: Stage, source: TargetSource | FileSource):
         self._setting, self._student, self._stage, self._source = setting, student, stage, source
         build = self._representation if stage.objective == "representation" else self._logits
         self._model, self._objective, self._names, extra = build()
@@ -91,13 +93,19 @@ class TransferFit:
         rows = setting.global_batch(stage.batch_size)
         setting.progress.restart()
         per_step = setting.config.gradient_accumulation_steps
-        batches = TrainingBatches(targets.features, rows, setting.pad_id, seed, targets, per_step)
+        features = targets.features.with_words_labelled() if self._by_word else targets.features
+        batches = TrainingBatches(features, rows, setting.pad_id, seed, targets, per_step)
         history = fit(self._trainer, batches, self._score, setting.progress.step, keeper)
         self._student.student.settle()
         return history
 
+    @property
+    def _by_word(self) -> bool:
+        """Whether the teacher has something to say at the first piece of each word alone."""
+        return self._setting.config.logits_only and self._setting.corpus.task.kind == "token_classification"
+
     def _logits(self):
-        positions = ALL if self._setting.config.legacy else REAL
+        positions = ALL if self._setting.config.legacy else LABELLED if self._by_word else REAL
         tagging = self._setting.corpus.task.kind == "token_classification"
         return self._student.student.training_model, logits_objective(positions if tagging else ROWS), ["logits"], {}
 
