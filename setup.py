@@ -29,6 +29,7 @@ setup(
         "onnx": ["tf2onnx>=1.17", "onnx", "onnxruntime"],
         "text": ["tensorflow-text>=2.18,<2.22"],
         "torch": ["torch"],
+        "parquet": ["pyarrow"],
         "xlm": ["sacremoses"],
         "dev": [
             "pytest>=8",
@@ -37,6 +38,7 @@ setup(
             "tf2onnx>=1.17",
             "onnx",
             "onnxruntime",
+            "pyarrow",
             "tensorflow-text>=2.18,<2.22; sys_platform == 'linux'",
         ],
     },

@@ -174,6 +174,72 @@ def test_dry_run_refuses_what_a_run_refuses(assert_refused_early):
     assert_refused_early({"dry_run": True, "num_hidden_layers": 9}, "the student has 9 layers")
 
 
+# A teacher from elsewhere
+
+
+@pytest.fixture
+def outside(tmp_path) -> dict:
+    """Files that exist; what is in them is not read before the flags are in order."""
+    paths = {"teacher_targets": tmp_path / "targets.npz", "teacher_onnx": tmp_path / "teacher.onnx"}
+    for path in paths.values():
+        path.write_bytes(b"")
+    return paths
+
+
+@pytest.mark.parametrize("name", ["teacher_targets", "teacher_onnx"])
+def test_teacher_without_states_refuses_flags_about_them(refused_early, outside, name):
+    flags = {"distil_attention": True, "distil_multi_hidden_states": True, "legacy": True}
+    rates = {"learning_rate": None, "teacher_learning_rate": None}
+    refused_early(
+        {name: outside[name], **flags, **rates},
+        f"--{name}: such a teacher gives logits and no states; leave --distil_attention, --distil_multi_hidden_states",
+        f"--legacy: the original's teacher is a TensorFlow model; leave --{name} away, or --legacy",
+        "(2 problems)",
+    )
+
+
+def test_file_and_graph_exclude_each_other(refused_early, outside):
+    refused_early(outside, "--teacher_targets and --teacher_onnx exclude each other", "(1 problem)")
+
+
+def test_missing_teacher_file_is_refused(refused_early, tmp_path):
+    for name in ("teacher_targets", "teacher_onnx"):
+        refused_early({name: tmp_path / "no.npz"}, f"--{name} {tmp_path / 'no.npz'}: there is no such file")
+
+
+def test_teacher_targets_of_another_ending_are_refused(refused_early, tmp_path):
+    (tmp_path / "targets.csv").write_text("")
+    changes = {"teacher_targets": tmp_path / "targets.csv", "targets": "live"}
+    refused_early(changes, "targets.csv: a file whose name ends in .npz or .parquet", "--targets live", "(2 problems)")
+
+
+@pytest.mark.parametrize(
+    "name, file, words",
+    [
+        ("teacher_targets", "targets.parquet", ["needs pyarrow", 'pip install "xtremedistil[parquet]"']),
+        ("teacher_onnx", "teacher.onnx", ["needs onnx and onnxruntime", 'pip install "xtremedistil[onnx]"']),
+    ],
+)
+def test_teacher_from_elsewhere_says_what_to_install(refused_early, tmp_path, monkeypatch, name, file, words):
+    (tmp_path / file).write_bytes(b"")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    refused_early({name: tmp_path / file}, f"--{name} {tmp_path / file} {words[0]}", *words, "(1 problem)")
+
+
+def test_student_of_a_teacher_from_elsewhere_may_be_of_any_size_that_the_rest_allows(refused_early, outside, hollow):
+    """No layer and no width is paired, and the folder of the tokenizer needs no configuration; heads still matter."""
+    changes = {"teacher_targets": outside["teacher_targets"], "num_hidden_layers": 9, "hidden_size": 99}
+    os.remove(Path(hollow.teacher) / "config.json")
+    refused_early(changes, "--hidden_size 99 is not a multiple of --num_attention_heads 2", "(1 problem)")
+
+
+def test_word_embeddings_of_the_tokenizers_folder_need_its_configuration(refused_early, outside, hollow):
+    changes = {"teacher_targets": outside["teacher_targets"], "compress_word_embedding": True}
+    refused_early(changes | {"hidden_size": 20}, "the teacher's word embeddings are 16 wide, the student's 20")
+    os.remove(Path(hollow.teacher) / "config.json")
+    refused_early(changes, f"{hollow.teacher} holds no config.json")
+
+
 # Files and folders that are missing
 
 

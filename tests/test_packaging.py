@@ -48,7 +48,7 @@ def test_requirements_name_one_tensorflow_for_each_python():
 
 def test_everything_imported_by_the_package_is_required():
     known = {"sklearn": "scikit-learn", "tf_keras": "tf-keras", "google": "protobuf"}
-    optional = {"onnx", "onnxruntime", "tensorflow_text", "tf2onnx", "torch"}
+    optional = {"onnx", "onnxruntime", "pyarrow", "tensorflow_text", "tf2onnx", "torch"}
     imported = set()
     for path in (ROOT / "xtremedistil").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

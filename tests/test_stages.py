@@ -34,6 +34,16 @@ def test_plan_with_projection_has_seven_stages_top_down():
     ]
 
 
+def test_plan_of_a_teacher_without_states_begins_with_logits():
+    for flag in ("teacher_targets", "teacher_onnx"):
+        assert plan(["student", "head"], **{flag: "file"}) == [
+            (1, "logits", ("head",)),
+            (2, "logits", ("head", "student")),
+            (3, "labels", ("head",)),
+            (4, "labels", ("head", "student")),
+        ]
+
+
 def test_unfreeze_order_turns_the_blocks_round():
     trained = [unfrozen for _, _, unfrozen in plan(["student", "dense", "head"], unfreeze_order="student,dense")]
     assert trained[2] == ("head", "student")

@@ -76,6 +76,29 @@ def write_array(path: str, array: np.ndarray) -> None:
         np.save(file, array)
 
 
+def reserved_array(path: str, kind: np.dtype | str, shape: tuple[int, ...]) -> np.memmap:
+    """An array on disk, with all its space reserved: a mapped file that outgrows the disk kills the process.
+
+    Raises:
+        InputError: no space left.
+    """
+    try:
+        array = np.lib.format.open_memmap(path, "w+", kind, shape)
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            with open(path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+        return array
+    except OSError as error:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+        size = int(np.prod(shape)) * np.dtype(kind).itemsize / 1e6
+        raise InputError(
+            f"{path}: {size:,.1f} MB of a model's outputs could not be written ({error.strerror}).\n"
+            "Free some space, name another disk with --targets_dir, or hold fewer at a time with a lower "
+            "--distil_chunk_size; --dry-run tells the size."
+        ) from error
+
+
 def read_json(path: str) -> dict:
     """A JSON object.
 

@@ -66,6 +66,14 @@ class DistilConfig:
     )
     pt_teacher: str = flag("TFBertModel", "class of the teacher, or auto to read it from the checkpoint")
     pt_teacher_checkpoint: str = flag("bert-base-multilingual-cased", "the teacher: folder or hub name")
+    teacher_targets: str | None = flag(
+        None,
+        "logits that a teacher gave elsewhere, in place of one here: .npz or .parquet, a row for each line of the "
+        "transfer file (see README); pt_teacher_checkpoint then gives the student its tokenizer",
+    )
+    teacher_onnx: str | None = flag(
+        None, "an ONNX graph as the teacher, for the tokenizer of pt_teacher_checkpoint; it gives logits alone"
+    )
     opt_policy: str | None = flag(
         None, "precision of the student's training", choices=("float32", "mixed_float16", "mixed_bfloat16")
     )
@@ -141,6 +149,11 @@ class DistilConfig:
     overwrite: bool = flag(False, "start again in a model_dir that holds another run")
     dry_run: bool = flag(False, "print the plan, sizes and estimates, and start nothing")
     verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
+
+    @property
+    def logits_only(self) -> bool:
+        """Whether the teacher comes from elsewhere and has no states to match."""
+        return bool(self.teacher_targets or self.teacher_onnx)
 
 
 @dataclass(kw_only=True)

@@ -33,11 +33,7 @@ class OnnxFunction:
     def __init__(self, model: str | bytes, name: str, num_threads: int | None = None):
         import onnxruntime
 
-        options = _options(num_threads)
-        try:
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own errors share no base but this
-            raise InputError(f"{name} cannot be loaded by ONNX Runtime ({_first_line(error)}).") from error
+        session = open_session(model, name, num_threads)
         self.notes = _notes(session, name)
         self._types = {entry.name: ID_TYPES[entry.type] for entry in session.get_inputs()}
         self._session = session
@@ -94,6 +90,20 @@ def open_exported(
     return function
 
 
+def open_session(model: str | bytes, name: str, num_threads: int | None = None):
+    """An `onnxruntime.InferenceSession`; arguments as those of `OnnxFunction`.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(model, _options(num_threads), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own errors share no base but this
+        raise InputError(f"{name} cannot be loaded by ONNX Runtime ({first_line(error)}).") from error
+
+
 def _options(num_threads: int | None):
     import onnxruntime
 
@@ -148,5 +158,5 @@ def _read_notes(metadata: dict[str, str]) -> dict:
         return {}
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]

@@ -1,18 +1,17 @@
 """Contradictions between the flags of prediction and export, reported together. Needs nothing but this package."""
 
-import importlib.util
 import os
 
 from xtremedistil.artefacts import read_config, weight_file
 from xtremedistil.config import ExportConfig, OnnxPredictConfig, PredictConfig
-from xtremedistil.problems import Problems
+from xtremedistil.problems import Problems, missing_packages
 from xtremedistil.tasks.files import find_file
 
 
 def check_predict(config: PredictConfig | OnnxPredictConfig) -> None:
     """Raises one InputError with all problems of a prediction's settings."""
     problems = Problems()
-    problems.add(_missing_packages(TENSORFLOW, "Prediction through Keras"))
+    problems.add(missing_packages(TENSORFLOW, "Prediction through Keras"))
     _check_prediction(config, problems)
     problems.refuse("Cannot predict with these settings")
 
@@ -20,7 +19,7 @@ def check_predict(config: PredictConfig | OnnxPredictConfig) -> None:
 def check_predict_onnx(config: OnnxPredictConfig) -> None:
     """The same for prediction through ONNX Runtime."""
     problems = Problems()
-    problems.add(_missing_packages(("onnxruntime",), "Prediction through ONNX Runtime"))
+    problems.add(missing_packages(("onnxruntime",), "Prediction through ONNX Runtime"))
     _check_prediction(config, problems)
     if config.num_threads is not None and config.num_threads < 1:
         problems.add([f"--num_threads {config.num_threads}: must be at least 1"])
@@ -32,7 +31,7 @@ def check_export(config: ExportConfig) -> None:
     problems = Problems()
     forms = dict.fromkeys(config.to)
     needed = dict.fromkeys(package for form in forms for package in (*TENSORFLOW, *NEEDED_BY_EXPORTS[form]))
-    problems.add(_missing_packages(tuple(needed), f"Export to {' and '.join(forms)}"))
+    problems.add(missing_packages(tuple(needed), f"Export to {' and '.join(forms)}"))
     if not config.max_metric_drop >= 0:
         problems.add([f"--max_metric_drop {config.max_metric_drop}: must not be negative"])
     if config.rows and config.task:
@@ -72,13 +71,3 @@ NEEDED_BY_EXPORTS = {
     "saved_model": ("tensorflow_text",),
     "huggingface": (),
 }
-EXTRAS = {"tf2onnx": "onnx", "onnx": "onnx", "onnxruntime": "onnx", "tensorflow_text": "text"}
-
-
-def _missing_packages(modules: tuple[str, ...], purpose: str) -> list[str]:
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if not missing:
-        return []
-    extras = ",".join(dict.fromkeys(EXTRAS[name] for name in missing if name in EXTRAS))
-    what = f'the extra: pip install "xtremedistil[{extras}]"' if extras else "it: pip install xtremedistil"
-    return [f"{purpose} needs {' and '.join(missing)}, not installed here. Install {what}"]

@@ -9,7 +9,7 @@ from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.families import AUTO, Family, find_family
 from xtremedistil.models.shapes import EncoderShape, encoder_shape
-from xtremedistil.problems import Problems
+from xtremedistil.problems import Problems, missing_packages
 from xtremedistil.tasks import folder_problems
 from xtremedistil.tasks.class_weights import NONE, parse_class_weight
 from xtremedistil.tasks.files import is_there
@@ -23,10 +23,14 @@ def check_distil(config: DistilConfig) -> None:
     problems.attempt(parse_class_weight, config.class_weight)
     problems.add(_flag_problems(config))
     problems.add(_file_problems(config))
-    resolved = resolve(config)
-    family, teacher = _checkpoint(problems, "--pt_teacher_checkpoint", config.pt_teacher_checkpoint, config.pt_teacher)
-    if teacher:
+    problems.add(_outside_problems(config))
+    resolved, teacher = resolve(config), None
+    if not config.logits_only or resolved.compress_word_embedding:
+        checkpoint = "--pt_teacher_checkpoint", config.pt_teacher_checkpoint, config.pt_teacher
+        family, teacher = _checkpoint(problems, *checkpoint)
+    if teacher and not config.logits_only:
         problems.add(_length_problems(resolved.seq_len, teacher, resolved.pt_teacher_checkpoint))
+    if teacher or config.logits_only:
         problems.add(_student_problems(resolved, teacher, problems))
     problems.refuse("Cannot distil with these settings")
 
@@ -140,13 +144,43 @@ def _file_problems(config: DistilConfig) -> list[str]:
     return problems
 
 
+def _outside_problems(config: DistilConfig) -> list[str]:
+    """Of a teacher from elsewhere."""
+    given = {name: getattr(config, name) for name in ("teacher_targets", "teacher_onnx") if getattr(config, name)}
+    problems = [f"--{name} {path}: there is no such file" for name, path in given.items() if not os.path.isfile(path)]
+    if len(given) > 1:
+        problems.append("--teacher_targets and --teacher_onnx exclude each other: each of them is the teacher")
+    flag = next(iter(given), None)
+    states = [f"--{name}" for name in ("distil_attention", "distil_multi_hidden_states") if getattr(config, name)]
+    if flag and states:
+        problems.append(f"--{flag}: such a teacher gives logits and no states; leave {', '.join(states)} away")
+    if flag and config.legacy:
+        problems.append(f"--legacy: the original's teacher is a TensorFlow model; leave --{flag} away, or --legacy")
+    if config.teacher_targets:
+        problems += _targets_problems(config.teacher_targets, config.targets)
+    if config.teacher_onnx:
+        problems += missing_packages(("onnx", "onnxruntime"), f"--teacher_onnx {config.teacher_onnx}")
+    return problems
+
+
+def _targets_problems(path: str, policy: str) -> list[str]:
+    problems = []
+    if not path.endswith((".npz", ".parquet")):
+        problems.append(f"--teacher_targets {path}: a file whose name ends in .npz or .parquet is expected")
+    if path.endswith(".parquet"):
+        problems += missing_packages(("pyarrow",), f"--teacher_targets {path}")
+    if policy == "live":
+        problems.append("--targets live: logits in a file are not computed; leave the flag away")
+    return problems
+
+
 def _length_problems(seq_len: int, shape: EncoderShape, checkpoint: str) -> list[str]:
     if shape.positions is not None and seq_len > shape.positions:
         return [f"--seq_len {seq_len}: {checkpoint} has positions for {shape.positions} pieces; use at most that"]
     return []
 
 
-def _student_problems(config: DistilConfig, teacher: EncoderShape, problems: Problems) -> list[str]:
+def _student_problems(config: DistilConfig, teacher: EncoderShape | None, problems: Problems) -> list[str]:
     if config.pt_student_checkpoint is None:
         layers, width = config.num_hidden_layers, config.hidden_size
         flags = (f"--num_hidden_layers {layers}", f"--hidden_size {width}")
@@ -163,8 +197,10 @@ def _student_problems(config: DistilConfig, teacher: EncoderShape, problems: Pro
     return lines + _vocabulary_problems(config, student)
 
 
-def _size_problems(config: DistilConfig, teacher: EncoderShape, layers: int, width: int, flags) -> list[str]:
-    lines = []
+def _size_problems(config: DistilConfig, teacher: EncoderShape | None, layers: int, width: int, flags) -> list[str]:
+    lines: list[str] = []
+    if config.logits_only:
+        return lines
     if layers > teacher.num_hidden_layers:
         lines.append(
             f"{flags[0]}: the student has {layers} layers, the teacher {config.pt_teacher_checkpoint} "
@@ -178,8 +214,8 @@ def _size_problems(config: DistilConfig, teacher: EncoderShape, layers: int, wid
     return lines
 
 
-def _embedding_problems(config: DistilConfig, teacher: EncoderShape, width: int) -> list[str]:
-    if not config.compress_word_embedding or width <= teacher.embedding_size:
+def _embedding_problems(config: DistilConfig, teacher: EncoderShape | None, width: int) -> list[str]:
+    if not config.compress_word_embedding or teacher is None or width <= teacher.embedding_size:
         return []
     return [
         f"--compress_word_embedding: the teacher's word embeddings are {teacher.embedding_size} wide, the student's "

@@ -42,7 +42,11 @@ class Corpus:
     class_weights: np.ndarray | None
 
 
-def _at_once(work: Callable[[], None]) -> None:
+OnChief = Callable[[Callable[[], None]], None]
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """Stands in for `Workers.on_chief` where there is one process."""
     work()
 
 
@@ -50,7 +54,7 @@ def read_corpus(
     config: DistilConfig,
     tokenizer: Tokenizer,
     store: str,
-    on_chief: Callable[[Callable[[], None]], None] = _at_once,
+    on_chief: OnChief = at_once,
 ) -> Corpus:
     """Reads and encodes all files of a distillation; a fault in any of them shows here, before any model is built.
 

@@ -1,5 +1,7 @@
 """A whole distillation: teacher, stages, selection on dev, artefacts, report.
 
+The teacher may come from elsewhere (`outside_teacher`): then it gives logits alone, and there is no stage on states.
+
 Killed and started again with the same command, it goes on from where it was last saved and ends with the same bytes.
 Order of resuming: (1) a finished run prints its report; (2) the teacher's `model-ft.h5`; (3) the checkpoint of each
 stage (or chunk of a stage), which counts when both its weights and its history are there; (4) in the middle of a fit,
@@ -19,10 +21,14 @@ from xtremedistil import artefacts
 from xtremedistil.config import DistilConfig, resolve
 from xtremedistil.distillation.checkpoints import once
 from xtremedistil.distillation.corpus import data_fingerprint
+from xtremedistil.distillation.example_logits import ExampleLogits
+from xtremedistil.distillation.file_source import FileSource
 from xtremedistil.distillation.frozen_features import FrozenFeatures, frozen_features
 from xtremedistil.distillation.initial_student import InitialStudent, initial_student
 from xtremedistil.distillation.layer_map import configured_matches
 from xtremedistil.distillation.on_labels import fit_on_labels
+from xtremedistil.distillation.onnx_teacher import OnnxTeacher
+from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher, outside_fingerprints
 from xtremedistil.distillation.setting import Setting, open_setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name, plan_stages
 from xtremedistil.distillation.target_size import megabytes, settle_targets, target_size
@@ -30,6 +36,7 @@ from xtremedistil.distillation.target_source import TargetSource, teacher_folder
 from xtremedistil.distillation.transfer import TransferFit
 from xtremedistil.distillation.tuned_teacher import TunedTeacher, tuned_teacher
 from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.teacher import Teacher
 from xtremedistil.reporting.progress import Progress, clock
 from xtremedistil.reporting.report import Report, read_report
 from xtremedistil.scoring import scored_row
@@ -52,7 +59,14 @@ NOT_SETTINGS = (
     "verbose",
     "baseline",
 )
-PATHS = ("task", "transfer_file", "pt_teacher_checkpoint", "pt_student_checkpoint")
+PATHS = (
+    "task",
+    "transfer_file",
+    "pt_teacher_checkpoint",
+    "pt_student_checkpoint",
+    "teacher_targets",
+    "teacher_onnx",
+)
 BASELINE_PLACE = 99  # in the plan, for seeds: behind every stage
 FORMAT_VERSION = 2  # of the model folder; the original's has none
 
@@ -75,8 +89,9 @@ def distil(config: DistilConfig) -> Report:
                 return report
         # All files are read before anything is removed or written.
         setting = open_setting(config, strategy, workers)
+        outside = open_outside_teacher(config, setting.corpus, workers.on_chief)
         workers.on_chief(lambda: artefacts.claim(config.model_dir, settings, config.overwrite))
-        return _run(setting)
+        return _run(setting, outside)
 
 
 def run_settings(config: DistilConfig) -> dict:
@@ -86,7 +101,7 @@ def run_settings(config: DistilConfig) -> dict:
     settings["pt_teacher_checkpoint"] = artefacts.fingerprint_checkpoint(config.pt_teacher_checkpoint)
     if config.pt_student_checkpoint:
         settings["pt_student_checkpoint"] = artefacts.fingerprint_checkpoint(config.pt_student_checkpoint)
-    return settings | data_fingerprint(config)
+    return settings | data_fingerprint(config) | outside_fingerprints(config)
 
 
 def _finished_report(config: DistilConfig) -> Report | None:
@@ -110,23 +125,24 @@ POLICIES = {
 TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # rows of the report
 
 
-def _run(setting: Setting) -> Report:
+def _run(setting: Setting, outside: ExampleLogits | OnnxTeacher | None) -> Report:
     try:
-        return _run_to_the_end(setting)
+        return _run_to_the_end(setting, outside)
     finally:
         set_precision(None)  # global in Keras: what is built after this run is not its business
 
 
-def _run_to_the_end(setting: Setting) -> Report:
+def _run_to_the_end(setting: Setting, outside: ExampleLogits | OnnxTeacher | None) -> Report:
     config, report = setting.config, Report()
     if config.legacy:
         setting.progress.say("--legacy: the TEST file chooses the best weights, so the test score will be too good.")
     set_precision(None)  # the policy is for students, as in the original
-    teacher = _teacher(setting, report)
+    teacher = _teacher(setting, report) if outside is None else _outside_teacher(setting, outside, report)
+    encoder = teacher.teacher.encoder if outside is None else None
     set_precision(config.opt_policy)
     if config.baseline:
-        _baseline(setting, teacher, report)
-    student = initial_student(setting, teacher.teacher)
+        _baseline(setting, encoder, report)
+    student = initial_student(setting, encoder)
     report.best_stage = _run_stages(setting, teacher, student, report)
     _add_row(setting, report, STUDENT, student.student.model, student.student.parts)
     setting.workers.on_chief(lambda: _save(setting, student, report))
@@ -145,10 +161,21 @@ def _teacher(setting: Setting, report: Report) -> TunedTeacher:
     return tuned
 
 
-def _baseline(setting: Setting, teacher: TunedTeacher, report: Report) -> None:
+def _outside_teacher(
+    setting: Setting, outside: ExampleLogits | OnnxTeacher, report: Report
+) -> TunedTeacher | ExampleLogits:
+    """A graph is scored as any teacher; logits of the transfer file cannot be."""
+    setting.progress.say(f"teacher: {describe(outside, setting.corpus.task.labels)}")
+    if isinstance(outside, ExampleLogits):
+        return outside
+    _add_row(setting, report, TEACHER, outside.model, outside.parts)
+    return TunedTeacher(outside, outside.key, 0.0, 0)
+
+
+def _baseline(setting: Setting, teacher_encoder, report: Report) -> None:
     """The same student on the labels alone: all blocks at once, and no fewer epochs than any stage may have."""
     config = setting.config
-    initial = initial_student(setting, teacher.teacher)
+    initial = initial_student(setting, teacher_encoder)
     epochs = max(config.ft_epochs, config.distil_epochs)
     recipe = setting.recipe(config.learning_rate, epochs, BASELINE_PLACE)
     setting.progress.begin("student on the labels alone", later=[])
@@ -164,9 +191,15 @@ def _baseline(setting: Setting, teacher: TunedTeacher, report: Report) -> None:
     _note(setting, report, Stage(0, "labels", (BASELINE,), 0, 0.0, 0), dev, record["epochs"], record["seconds"])
 
 
-def _run_stages(setting: Setting, teacher: TunedTeacher, student: InitialStudent, report: Report) -> int:
+def _run_stages(
+    setting: Setting, teacher: TunedTeacher | ExampleLogits, student: InitialStudent, report: Report
+) -> int:
     """Runs the plan; returns the number of the best stage, whose weights are in place."""
-    source, workers = _target_source(setting, teacher, student), setting.workers
+    if isinstance(teacher, ExampleLogits):
+        source = FileSource(setting.corpus.transfer, teacher)
+    else:
+        source = _target_source(setting, teacher, student)
+    workers = setting.workers
     stages = plan_stages(setting.config, list(student.trainable_blocks))
     weights = [variable for variables in student.saved_parts.values() for variable in variables]
     best_score, best_stage, best = -np.inf, 0, []
@@ -188,16 +221,11 @@ def _run_stages(setting: Setting, teacher: TunedTeacher, student: InitialStudent
 
 def _target_source(setting: Setting, teacher: TunedTeacher, student: InitialStudent) -> TargetSource:
     """Says what the teacher's outputs will take, and decides how they are kept."""
-    config, corpus, encoder = setting.config, setting.corpus, teacher.teacher.encoder
-    layers = student.student.encoder.config.num_hidden_layers
-    names = {match.teacher_name for match in configured_matches(config, encoder.config.num_hidden_layers, layers)}
+    config, corpus = setting.config, setting.corpus
     size = target_size(
         corpus.transfer,
-        sorted(names),
-        labels=teacher.teacher.head.units,
+        **_outputs(setting, teacher.teacher, student),
         tagging=corpus.task.kind == "token_classification",
-        hidden_size=encoder.config.hidden_size,
-        heads=encoder.config.num_attention_heads,
         precision=config.targets_precision,
     )
     folder = teacher_folder(setting, teacher)
@@ -207,7 +235,18 @@ def _target_source(setting: Setting, teacher: TunedTeacher, student: InitialStud
     return TargetSource(setting, teacher, folder, policy)
 
 
-def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: TargetSource) -> dict:
+def _outputs(setting: Setting, teacher: Teacher | OnnxTeacher, student: InitialStudent) -> dict:
+    """Names and sizes of what the stages will ask the teacher for, as `target_size` takes them."""
+    if isinstance(teacher, OnnxTeacher):
+        return {"names": [], "labels": len(setting.corpus.task.labels), "hidden_size": 0, "heads": 0}
+    shape = teacher.encoder.config
+    layers = student.student.encoder.config.num_hidden_layers
+    names = {match.teacher_name for match in configured_matches(setting.config, shape.num_hidden_layers, layers)}
+    sizes = {"hidden_size": shape.hidden_size, "heads": shape.num_attention_heads}
+    return {"names": sorted(names), "labels": teacher.head.units, **sizes}
+
+
+def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: TargetSource | FileSource) -> dict:
     seed_everything(stage_seed(setting.config.seed, stage.number))
     if stage.on_transfer_set:
         return TransferFit(setting, student, stage, source).run()

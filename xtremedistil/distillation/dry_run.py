@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from xtremedistil.config import DistilConfig, resolve
 from xtremedistil.distillation.corpus import Corpus, read_corpus
+from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.layer_map import Match, configured_matches
+from xtremedistil.distillation.onnx_teacher import OnnxTeacher
+from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher
 from xtremedistil.distillation.stages import Stage, plan_stages
 from xtremedistil.distillation.target_size import TargetSize, megabytes, target_size
 from xtremedistil.models.checkpoints import read_config
@@ -21,15 +24,17 @@ class DryRun:
     """What a distillation would do.
 
     Fields:
+        teacher: None if it gives logits alone; it is `outside` then.
         steps: at most, of each stage.
     """
 
     config: DistilConfig
     corpus: Corpus
-    teacher: EncoderShape
+    teacher: EncoderShape | None
     student: EncoderShape
     stages: list[Stage]
     matches: list[Match]
+    outside: ExampleLogits | OnnxTeacher | None
 
     @property
     def steps(self) -> list[int]:
@@ -47,8 +52,8 @@ class DryRun:
             sorted({match.teacher_name for match in self.matches}),
             labels=len(self.corpus.task.all_labels),
             tagging=self.corpus.task.kind == "token_classification",
-            hidden_size=self.teacher.hidden_size,
-            heads=self.teacher.num_attention_heads,
+            hidden_size=self.teacher.hidden_size if self.teacher else 0,
+            heads=self.teacher.num_attention_heads if self.teacher else 0,
             precision=self.config.targets_precision,
         )
 
@@ -60,23 +65,31 @@ class DryRun:
             trained = "+".join(stage.unfrozen)
             numbers = [f"{stage.epochs}", f"{stage.learning_rate:g}", f"{stage.batch_size}{times}", f"{steps:,}"]
             lines.append([str(stage.number), stage.objective, trained, *numbers])
-        pairs = ", ".join(f"{m.feature} {m.teacher} -> {m.student} (x {m.weight:g})" for m in self.matches)
         transfer = self.corpus.transfer
         mean = sum(transfer.positions.values()) / (transfer.rows + transfer.held_out_rows)
         return "\n".join(
             [
                 aligned(lines),
                 "Epochs and steps are the most; a stage ends earlier when its score no longer rises.",
-                f"matched in stage 1, teacher -> student: {pairs}",
-                f"teacher {_describe(self.teacher)}",
+                *self._teacher(),
                 f"student {_describe(self.student)}",
                 f"rows: train {len(self.corpus.train.features):,}, transfer {transfer.rows:,} "
                 f"(mean length {mean:.1f} pieces), held out {transfer.held_out_rows:,}",
-                f"teacher's outputs on disk: {megabytes(self.size.everything)}, or "
-                f"{megabytes(self.size.at_a_time)} at a time",
+                f"teacher's outputs on disk: {self._disk()}",
                 *self._label_weights(),
             ]
         )
+
+    def _teacher(self) -> list[str]:
+        if self.teacher is None:
+            return [f"teacher {describe(self.outside, self.corpus.task.labels)}"]
+        pairs = ", ".join(f"{m.feature} {m.teacher} -> {m.student} (x {m.weight:g})" for m in self.matches)
+        return [f"matched in stage 1, teacher -> student: {pairs}", f"teacher {_describe(self.teacher)}"]
+
+    def _disk(self) -> str:
+        if isinstance(self.outside, ExampleLogits):
+            return megabytes(self.outside.values.nbytes)
+        return f"{megabytes(self.size.everything)}, or {megabytes(self.size.at_a_time)} at a time"
 
     def _label_weights(self) -> list[str]:
         """A line, unless all weigh the same."""
@@ -96,11 +109,15 @@ def dry_run(config: DistilConfig) -> DryRun:
     config = resolve(config)
     with tempfile.TemporaryDirectory() as folder:
         corpus = read_corpus(config, Tokenizer.load(config.pt_teacher_checkpoint), os.path.join(folder, "store"))
-    teacher = encoder_shape(read_config(config.pt_teacher_checkpoint), config.pt_teacher_checkpoint)
+        outside = open_outside_teacher(config, corpus)
     student = _student_shape(config, corpus)
-    blocks = ["student", "head"] + (["dense"] if student.hidden_size < teacher.hidden_size else [])
+    blocks = ["student", "head"]
+    if outside:
+        return DryRun(config, corpus, None, student, plan_stages(config, blocks), [], outside)
+    teacher = encoder_shape(read_config(config.pt_teacher_checkpoint), config.pt_teacher_checkpoint)
+    blocks += ["dense"] if student.hidden_size < teacher.hidden_size else []
     matches = configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers)
-    return DryRun(config, corpus, teacher, student, plan_stages(config, blocks), matches)
+    return DryRun(config, corpus, teacher, student, plan_stages(config, blocks), matches, None)
 
 
 def _student_shape(config: DistilConfig, corpus: Corpus) -> EncoderShape:

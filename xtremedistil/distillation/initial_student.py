@@ -12,7 +12,6 @@ from xtremedistil.models.families import AUTO, FAMILIES, find_family
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.mapped_embedding import MappedEmbedding
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
-from xtremedistil.models.teacher import Teacher
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.training.strategy import seed_everything, stage_seed
@@ -60,8 +59,13 @@ def _without(left_out: tf.Variable | None, groups: dict[str, list]) -> dict[str,
     return {name: [variable for variable in group if variable is not left_out] for name, group in groups.items()}
 
 
-def initial_student(setting: Setting, teacher: Teacher) -> InitialStudent:
-    """Builds the student of a run; the same settings give the same weights."""
+def initial_student(setting: Setting, teacher) -> InitialStudent:
+    """Builds the student of a run; the same settings give the same weights.
+
+    Args:
+        teacher: the teacher's encoder; None where it gives logits alone: there is no width to project to then, and
+            word embeddings come from the checkpoint that gave the tokenizer.
+    """
     config, corpus = setting.config, setting.corpus
     seed_everything(stage_seed(config.seed, STAGE))
     with setting.strategy.scope():
@@ -76,19 +80,25 @@ def initial_student(setting: Setting, teacher: Teacher) -> InitialStudent:
             family,
             kind=corpus.task.kind,
             num_labels=len(corpus.task.all_labels),
-            teacher_hidden_size=teacher.encoder.config.hidden_size,
+            teacher_hidden_size=(teacher or encoder).config.hidden_size,
             word_map=word_map if trained_as_map else None,
         )
     return InitialStudent(student, first_table, frozen=config.freeze_word_embedding)
 
 
-def _compressed(config: DistilConfig, encoder, teacher: Teacher) -> MappedEmbedding:
+def _compressed(config: DistilConfig, encoder, teacher) -> MappedEmbedding:
     """The teacher's word embeddings and the matrix that reduces them to the student's width."""
     rows, width = word_embedding_variable(encoder).shape
-    table = word_embedding_variable(teacher.encoder).numpy()[:rows]
+    table = word_embedding_variable(teacher or _tokenizers_encoder(config)).numpy()[:rows]
     full, kernel = factorize(table, width, config.embedding_factorization, config.seed)
     scale = 1.0 if config.legacy else EMBEDDING_SPREAD / (full @ kernel).std()
     return MappedEmbedding(full, kernel * np.float32(scale), name=WORD_MAP)
+
+
+def _tokenizers_encoder(config: DistilConfig):
+    checkpoint = config.pt_teacher_checkpoint
+    family = find_family(config.pt_teacher, read_config(checkpoint)["model_type"])
+    return load_encoder(checkpoint, family, name="tf_model")
 
 
 def _encoder(config: DistilConfig, corpus: Corpus):

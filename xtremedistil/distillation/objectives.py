@@ -20,13 +20,16 @@ PREFIX = "teacher_"  # of targets in a batch
 
 
 ROWS = "rows"  # what a loss counts: rows, or positions of them
-REAL, ALL, FIRST = "real", "all", "first"
+REAL, ALL, FIRST, LABELLED = "real", "all", "first", "labelled"
 
 
 def _mask(batch, counted: str) -> tf.Tensor:
-    """1 where a loss counts: float32 [B] for rows; [B, S] for real positions, all of real rows, or their first."""
+    """1 where a loss counts: float32 [B] for rows; [B, S] for real positions, all of real rows, their first, or those
+    with a label."""
     if counted == ROWS:
         return batch["row_mask"]
+    if counted == LABELLED:
+        return label_weights(batch["labels"])
     attention_mask = batch["attention_mask"]
     if counted == REAL:
         mask = attention_mask

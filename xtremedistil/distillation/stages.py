@@ -1,7 +1,8 @@
 """The schedule as data: representation, then logits, then labels, the last two with gradual unfreezing.
 
 With n shared blocks (the encoder, and the projection where the student is narrower than the teacher) there are
-2n + 3 stages (Mukherjee & Awadallah, 2020, section 4; numbering and file names of the original release).
+2n + 3 stages (Mukherjee & Awadallah, 2020, section 4; numbering and file names of the original release). A teacher that
+gives logits alone leaves out the first of them.
 """
 
 from collections.abc import Sequence
@@ -55,7 +56,7 @@ def plan_stages(config: DistilConfig, blocks: Sequence[str]) -> list[Stage]:
     """
     shared = unfreeze_order(config, blocks)
     growing = [(HEAD, *shared[:count]) for count in range(len(shared) + 1)]
-    wanted = [("representation", tuple(shared))]
+    wanted = [] if config.logits_only else [("representation", tuple(shared))]
     wanted += [("logits", unfrozen) for unfrozen in growing]
     wanted += [("labels", unfrozen) for unfrozen in growing]
     return [_stage(config, number, *entry) for number, entry in enumerate(wanted, start=1)]

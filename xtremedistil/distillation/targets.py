@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from xtremedistil.artefacts import fingerprint, read_json, write_json
+from xtremedistil.artefacts import fingerprint, read_json, reserved_array, write_json
 from xtremedistil.distillation.objectives import PREFIX
-from xtremedistil.errors import InputError
 from xtremedistil.folders import locked
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.prediction import predict_batches
@@ -142,7 +141,7 @@ def _join(parts: Sequence[str], path: str) -> None:
     if len(parts) > 1:
         arrays = [np.load(part, mmap_mode="r") for part in parts]
         shape = (sum(len(array) for array in arrays), *arrays[0].shape[1:])
-        whole = _create(f"{path}.whole", arrays[0].dtype, shape)
+        whole = reserved_array(f"{path}.whole", arrays[0].dtype, shape)
         np.concatenate(arrays, out=whole)
         whole.flush()
         for part in parts:
@@ -206,7 +205,7 @@ def _write(
         for name in names:
             if name not in files:
                 kind, shape = _kind_and_shape(name, outputs[name], features, int(pairs[-1]), precision)
-                files[name] = _create(_part(folder, name, part), kind, shape)
+                files[name] = reserved_array(_part(folder, name, part), kind, shape)
             _store(files[name], name, outputs[name], features, rows, pairs)
         done += len(rows)
         progress(done, len(features))
@@ -220,28 +219,6 @@ def _kind_and_shape(name: str, values: np.ndarray, features: Features, pair_coun
         return precision, (pair_count, values.shape[1])
     rows = len(features) if values.ndim == 2 else len(features.input_ids)
     return "float32" if name == "logits" else precision, (rows, values.shape[-1])
-
-
-def _create(path: str, kind: np.dtype | str, shape: tuple[int, ...]) -> np.memmap:
-    """An empty array on disk, with all its space reserved: a mapped file that outgrows the disk kills the process.
-
-    Raises:
-        InputError: no space left.
-    """
-    size = int(np.prod(shape)) * np.dtype(kind).itemsize
-    try:
-        array = np.lib.format.open_memmap(path, "w+", kind, shape)
-        if hasattr(os, "posix_fallocate"):  # not on macOS
-            with open(path, "r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
-        return array
-    except OSError as error:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(path)
-        raise InputError(
-            f"{path}: {size / 1e6:,.0f} MB of a model's outputs could not be written ({error.strerror}).\n"
-            "Free some space, or hold fewer at a time with a lower --distil_chunk_size; --dry-run tells the size."
-        ) from error
 
 
 def _store(file: np.memmap, name: str, values: np.ndarray, features: Features, rows: np.ndarray, pairs) -> None:

@@ -7,12 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.distillation.checkpoints import once, optimizer_parts
+from xtremedistil.distillation.file_source import FileSource
 from xtremedistil.distillation.frozen_features import frozen_features
 from xtremedistil.distillation.initial_student import InitialStudent
 from xtremedistil.distillation.layer_map import Match, configured_matches
 from xtremedistil.distillation.objectives import (
     ALL,
     FIRST,
+    LABELLED,
     REAL,
     ROWS,
     logits_objective,
@@ -44,7 +46,7 @@ class TransferFit:
         score: of the weights as they stand, higher is better; decides when a fit ends and which chunk is kept.
     """
 
-    def __init__(self, setting: Setting, student: InitialStudent, stage: Stage, source: TargetSource):
+    def __init__(self, setting: Setting, student: InitialStudent, stage: Stage, source: TargetSource | FileSource):
         self._setting, self._student, self._stage, self._source = setting, student, stage, source
         self._frozen = frozen_features(setting, student, stage)
         build = self._representation if stage.objective == "representation" else self._logits
@@ -93,8 +95,9 @@ class TransferFit:
         rows = setting.global_batch(stage.batch_size)
         setting.progress.restart()
         per_step = setting.config.gradient_accumulation_steps
+        features = targets.features.with_words_labelled() if self._by_word else targets.features
         read = [targets, self._frozen.of(targets.features, chunk_name(start))] if self._frozen else [targets]
-        batches = TrainingBatches(targets.features, rows, setting.pad_id, seed, read, per_step)
+        batches = TrainingBatches(features, rows, setting.pad_id, seed, read, per_step)
         history = fit(self._trainer, batches, self._score, setting.progress.step, keeper)
         self._student.student.settle()
         return history
@@ -106,8 +109,13 @@ class TransferFit:
         if self._frozen and len(self._setting.corpus.transfer.starts) > 1:
             self._frozen.forget(chunk_name(start))
 
+    @property
+    def _by_word(self) -> bool:
+        """Whether the teacher has something to say at the first piece of each word alone."""
+        return self._setting.config.logits_only and self._setting.corpus.task.kind == "token_classification"
+
     def _logits(self):
-        positions = ALL if self._setting.config.legacy else REAL
+        positions = ALL if self._setting.config.legacy else LABELLED if self._by_word else REAL
         tagging = self._setting.corpus.task.kind == "token_classification"
         model = self._frozen.model if self._frozen else self._student.student.training_model
         return model, logits_objective(positions if tagging else ROWS), ["logits"], {}

@@ -6,8 +6,13 @@ from xtremedistil.prediction import PredictFunction
 from xtremedistil.tasks.padding import INPUT_NAMES
 
 
-def make_predict_function(model: tf.keras.Model) -> PredictFunction:
-    """The model without dropout: named int32 [B, S] inputs in, named arrays out."""
+def make_predict_function(model: tf.keras.Model | PredictFunction) -> PredictFunction:
+    """The model without dropout: named int32 [B, S] inputs in, named arrays out.
+
+    A predict function, of another runtime, comes back as it is.
+    """
+    if not isinstance(model, tf.Module):
+        return model
 
     @tf.function(input_signature=[{name: tf.TensorSpec([None, None], tf.int32) for name in INPUT_NAMES}])
     def graph(inputs):

@@ -1,0 +1,45 @@
+"""A file of logits as what the stages learn from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil.distillation.example_logits import ExampleLogits
+from xtremedistil.distillation.objectives import PREFIX
+from xtremedistil.distillation.transfer_rows import TransferRows
+from xtremedistil.tasks.features import NO_WORD, Features
+from xtremedistil.tasks.padding import Arrays, positions
+
+
+@dataclass(frozen=True)
+class FileTargets:
+    """Logits of the examples that `features` are of; called as `Targets` are.
+
+    For tagging they stand at the positions that answer for a word, with zeros elsewhere.
+    """
+
+    features: Features
+    logits: ExampleLogits
+
+    def __call__(self, rows: np.ndarray, width: int) -> Arrays:
+        first = self.logits.starts[self.features.example_ids[rows]]
+        if self.features.word_ids is None:
+            return {PREFIX + "logits": self.logits.values[first]}
+        index, inside = positions(self.features, rows, width)
+        words = np.where(inside, self.features.word_ids[index], NO_WORD)
+        answering = words != NO_WORD
+        values = self.logits.values[np.where(answering, first[:, None] + words, 0)]
+        return {PREFIX + "logits": np.where(answering[..., None], values, np.float32(0))}
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Takes the place of a `TargetSource` in stages on logits."""
+
+    transfer: TransferRows
+    logits: ExampleLogits
+
+    def chunk(self, start: int, names: Sequence[str]) -> FileTargets:
+        """Of the chunk that begins with row `start`; the only name is "logits"."""
+        return FileTargets(self.transfer.chunk(start), self.logits)
