@@ -18,6 +18,7 @@ from tests.command_fixtures import (
     write_tagging_task,
     write_text_task,
 )
+from tests.test_logit_file import write_parquet
 
 tf = pytest.importorskip("tensorflow")
 
@@ -191,6 +192,17 @@ def test_dry_run_checks_the_file_and_leaves_nothing(texts, run_command, tmp_path
     assert outcome.code == 2
     assert "missing: town" in outcome.err and "not among the task's: city" in outcome.err
     assert not (tmp_path / "m").exists()
+
+
+def test_dry_run_reads_parquet(tags, run_command, tmp_path):
+    pytest.importorskip("pyarrow", reason="the parquet extra is not installed")
+    arrays = dict(np.load(write_targets(tmp_path / "targets.npz", tags)))
+    write_parquet(tmp_path / "targets.parquet", **arrays)
+    outcome = run_command(
+        "distil", *tags.flags(tmp_path / "m", teacher_targets=tmp_path / "targets.parquet", dry_run=True)
+    )
+    assert outcome.code == 0, outcome.err
+    assert "teacher logits of 30 examples in" in outcome.out
 
 
 def test_word_embeddings_come_from_the_checkpoint_of_the_tokenizer(tagging, tags, eagerly, run_command, tmp_path):

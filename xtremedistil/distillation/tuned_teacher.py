@@ -14,6 +14,7 @@ from xtremedistil.artefacts import (
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus, data_fingerprint
 from xtremedistil.distillation.on_labels import fit_on_labels
+from xtremedistil.distillation.onnx_teacher import OnnxTeacher
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import load_encoder, read_config
@@ -28,9 +29,9 @@ STAGE = 0  # the teacher's place in the plan, for seeds
 
 @dataclass(frozen=True)
 class TunedTeacher:
-    """A fine-tuned teacher; `key`: fingerprint of its weights; `seconds` and `epochs` of its tuning, 0 if read."""
+    """A teacher of the task; `key`: fingerprint of its weights; `seconds` and `epochs` of its tuning, 0 if read."""
 
-    teacher: Teacher
+    teacher: Teacher | OnnxTeacher
     key: str
     seconds: float
     epochs: int
