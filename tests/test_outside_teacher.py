@@ -234,7 +234,7 @@ def test_words_alone_are_learnt_from_a_tagging_teacher(tags, word_piece_folder, 
     rows = task.encode([task.example("mary"), task.example("unbelievable john")], tokenizer, 12).take([1])
     values = np.array([[9, 9, 9], [1, 2, 3], [4, 5, 6]], np.float32)
     targets = FileTargets(rows, ExampleLogits("file", values, np.array([0, 1, 3])))
-    batch = TrainingBatches(rows.with_words_labelled(), 1, 0, 0, targets).arrays(np.array([0]))
+    batch = TrainingBatches(rows.with_words_labelled(), 1, 0, 0, [targets]).arrays(np.array([0]))
     expected = np.zeros((1, 6, 3), np.float32)
     expected[0, 1], expected[0, 4] = [1, 2, 3], [4, 5, 6]
     np.testing.assert_array_equal(batch["teacher_logits"], expected)
