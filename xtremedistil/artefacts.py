@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import mmap
 import os
 import re
 import shutil
@@ -97,6 +98,13 @@ def reserved_array(path: str, kind: np.dtype | str, shape: tuple[int, ...]) -> n
             "Free some space, name another disk with --targets_dir, or hold fewer at a time with a lower "
             "--distil_chunk_size; --dry-run tells the size."
         ) from error
+
+
+def forget_pages(array: np.ndarray) -> None:
+    """Gives the memory back in which a mapped array was read or written; the system may still have it at hand."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # Linux
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def read_json(path: str) -> dict:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from xtremedistil.artefacts import fingerprint, read_json, reserved_array, write_json
+from xtremedistil.artefacts import fingerprint, forget_pages, read_json, reserved_array, write_json
 from xtremedistil.distillation.objectives import PREFIX
 from xtremedistil.folders import locked
 from xtremedistil.models.forward import make_predict_function
@@ -50,7 +50,10 @@ class Targets:
     prefix: str = PREFIX
 
     def __call__(self, rows: np.ndarray, width: int) -> Arrays:
-        return {self.prefix + name: self._read(name, rows, width) for name in self.arrays}
+        batch = {self.prefix + name: self._read(name, rows, width) for name in self.arrays}
+        for array in self.arrays.values():
+            forget_pages(array)
+        return batch
 
     def select(self, names: Sequence[str]) -> "Targets":
         return replace(self, arrays={name: self.arrays[name] for name in names})
@@ -207,6 +210,7 @@ def _write(
                 kind, shape = _kind_and_shape(name, outputs[name], features, int(pairs[-1]), precision)
                 files[name] = reserved_array(_part(folder, name, part), kind, shape)
             _store(files[name], name, outputs[name], features, rows, pairs)
+            forget_pages(files[name])
         done += len(rows)
         progress(done, len(features))
     for file in files.values():

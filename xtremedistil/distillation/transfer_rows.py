@@ -18,8 +18,8 @@ from xtremedistil.tasks.features import Features, offsets_of
 from xtremedistil.tasks.tokenizer import Tokenizer
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
-LINES_AT_A_TIME = 20_000
-ROWS_AT_A_TIME = 50_000
+LINES_AT_A_TIME = 10_000
+ROWS_AT_A_TIME = 10_000
 HELD_OUT = "held-out"
 SUMMARY = "rows.json"
 # Per position and per row; what is constant over a transfer set costs little more than nothing on disk.
