@@ -5,8 +5,9 @@
 
 Naive: rows padded to seq_len, the teacher asked again at every stage, the encoder run in every step also where only
 the layers above it are trained, float32. The measures are added one by one; each line is a whole run of its own in a
-new process, with the same data, epochs and seed. The teacher is tuned once with padding and once without; that time is
-part of every line. CPU seconds count what all threads did: other work on the machine does not change them much.
+new process, with the same data, epochs and seed. The teacher is tuned once with padding, once without, and once in
+bfloat16; that time is part of every line. CPU seconds count what all threads did: other work on the machine does not
+change them much.
 """
 
 import argparse
@@ -24,8 +25,8 @@ import numpy as np
 import xtremedistil  # noqa: F401 - chooses legacy Keras
 
 BUCKETS, TARGETS, FROZEN, BFLOAT16, JIT = "length buckets", "targets kept", "frozen features", "bfloat16", "XLA"
-LADDER = (BUCKETS, TARGETS, FROZEN)
-ALONE = (BFLOAT16, JIT)  # each on top of the ladder, without the others
+LADDER = (BUCKETS, TARGETS, FROZEN, BFLOAT16)
+ALONE = (JIT,)  # on top of the ladder
 LABELLED, TRANSFER, SEED = 2000, 8000, 42
 WIDTH, LAYERS, HEADS = 192, 2, 12
 MATRIX, REPEATS = 2048, 20
@@ -75,6 +76,7 @@ def run_here(flags: dict, measures: list[str], teacher_only: bool) -> None:
         **flags,
         frozen_features="cache" if FROZEN in measures else "recompute",
         opt_policy="mixed_bfloat16" if BFLOAT16 in measures else None,
+        teacher_opt_policy="mixed_bfloat16" if BFLOAT16 in measures else None,
         jit_compile=JIT in measures,
     )
     if not teacher_only:
@@ -178,19 +180,19 @@ def over_the_limit(report: dict, folder: Path) -> str:
 def ladder(values) -> None:
     flags, tuning = prepared(values), {}
     runs = [("naive", ())] + [(f"+ {LADDER[n]}", LADDER[: n + 1]) for n in range(len(LADDER))]
-    runs += [(f"+ {name}, alone", (*LADDER, name)) for name in ALONE if name in values.also]
+    runs += [(f"+ {name}", (*LADDER, name)) for name in ALONE if name in values.also]
     print(
         "| procedure | dev | test | wall s | CPU s | times faster (wall) | (CPU) |\n" + "| --- " * 7 + "|", flush=True
     )
     first = None
     for number, (name, measures) in enumerate(runs):
-        padded = BUCKETS not in measures
-        teacher = values.folder / f"teacher-{'padded' if padded else 'buckets'}"
-        if padded not in tuning:
-            tuning[padded] = timed(flags | places(teacher, teacher), list(measures), True)
+        way = "bfloat16" if BFLOAT16 in measures else "buckets" if BUCKETS in measures else "padded"
+        teacher = values.folder / f"teacher-{way}"
+        if way not in tuning:
+            tuning[way] = timed(flags | places(teacher, teacher), list(measures), True)
         shutil.rmtree(teacher / "teacher-targets", ignore_errors=True)
         folder = values.folder / ("full" if measures == LADDER else f"run-{number}")
-        spent = np.add(timed(flags | places(folder, teacher), list(measures), False), tuning[padded])
+        spent = np.add(timed(flags | places(folder, teacher), list(measures), False), tuning[way])
         first = spent if first is None else first
         report = json.loads((folder / "report.json").read_text())
         row = next(row for row in report["rows"] if row["name"] == "student")
@@ -199,8 +201,8 @@ def ladder(values) -> None:
         print(f"| {name} | {scores} | {spent[0]:,.0f} | {spent[1]:,.0f} | {times} |", flush=True)
         if measures == LADDER:
             limit = over_the_limit(report, values.folder)
-    for padded, (wall, cpu) in tuning.items():
-        print(f"of which the teacher's tuning, {'padded' if padded else 'in buckets'}: {wall:,.0f} s, CPU {cpu:,.0f} s")
+    for way, (wall, cpu) in tuning.items():
+        print(f"of which the teacher's tuning, {way}: {wall:,.0f} s, CPU {cpu:,.0f} s")
     print(limit)
 
 

@@ -77,6 +77,11 @@ class DistilConfig:
     opt_policy: str | None = flag(
         None, "precision of the student's training", choices=("float32", "mixed_float16", "mixed_bfloat16")
     )
+    teacher_opt_policy: str | None = flag(
+        None,
+        "precision of the teacher's tuning and outputs",
+        choices=("float32", "mixed_float16", "mixed_bfloat16"),
+    )
     student_distil_batch_size: int = flag(128, "rows of the transfer set per step and device")
     student_ft_batch_size: int = flag(32, "labelled rows per step and device")
     teacher_batch_size: int = flag(128, "rows per step and device when the teacher is tuned")

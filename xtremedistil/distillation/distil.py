@@ -136,7 +136,7 @@ def _run_to_the_end(setting: Setting, outside: ExampleLogits | OnnxTeacher | Non
     config, report = setting.config, Report()
     if config.legacy:
         setting.progress.say("--legacy: the TEST file chooses the best weights, so the test score will be too good.")
-    set_precision(None)  # the policy is for students, as in the original
+    set_precision(config.teacher_opt_policy)  # --opt_policy is for students, as in the original
     teacher = _teacher(setting, report) if outside is None else _outside_teacher(setting, outside, report)
     encoder = teacher.teacher.encoder if outside is None else None
     set_precision(config.opt_policy)

@@ -14,8 +14,9 @@ from xtremedistil.tasks.features import Features
 
 def teacher_folder(setting: Setting, teacher: TunedTeacher) -> str:
     """Where the store keeps what this teacher says."""
-    name = f"{teacher.key[:KEY_LETTERS]}-{setting.config.targets_precision}"
-    return os.path.join(setting.corpus.store, name)
+    config = setting.config
+    parts = [teacher.key[:KEY_LETTERS], config.targets_precision, config.teacher_opt_policy]
+    return os.path.join(setting.corpus.store, "-".join(part for part in parts if part))
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class Summary(tf_keras.layers.Layer):
     """`pick_summary` as a layer with a name."""
 
     def __init__(self, family: Family, name: str):
-        super().__init__(name=name)
+        super().__init__(name=name, autocast=False)  # whatever the policy: a teacher's state is not to be rounded
         self._family = family
 
     def call(self, hidden_state, attention_mask):
