@@ -3,21 +3,37 @@
 Axes: B batch, S positions, H hidden, A attention heads, L labels. Masks are 0/1; what they leave out enters neither
 the sum nor the count, whatever stands there. A loss over nothing is 0. Where a loss is a mean over positions, weights
 are masks of other numbers: sum(weight * loss) / sum(weight). No gradient flows into the teacher.
+
+`LOSSES[name](teacher=..., student=..., mask=None, ...)` is a scalar.
 """
+
+from collections.abc import Callable
+
+import tensorflow as tf
 
 from xtremedistil.distillation.losses.attention import attention_mse, attention_squared_distance
 from xtremedistil.distillation.losses.gold_labels import label_cross_entropy, label_weights
-from xtremedistil.distillation.losses.hidden import hidden_mse
+from xtremedistil.distillation.losses.hidden import hidden_cosine, hidden_mse, pkd
+from xtremedistil.distillation.losses.layer_pairs import fsp, nst
 from xtremedistil.distillation.losses.masks import masked_mean, pair_mask
 from xtremedistil.distillation.losses.soft_labels import logits_mse
 
+LOSSES: dict[str, Callable[..., tf.Tensor]] = {
+    "hidden_mse": hidden_mse,
+    "hidden_cosine": hidden_cosine,
+    "pkd": pkd,
+    "fsp": fsp,
+    "nst": nst,
+}
+
 __all__ = [
+    "LOSSES",
     "attention_squared_distance",
     "label_cross_entropy",
     "label_weights",
     "masked_mean",
     "pair_mask",
-    "hidden_mse",
     "attention_mse",
     "logits_mse",
+    *LOSSES,
 ]

@@ -1,0 +1,70 @@
+"""The formulas of the losses, written once more, in NumPy and float64, as loops over what is real.
+
+Each takes teacher, student, mask (never None) and the options of the loss.
+"""
+
+import numpy as np
+
+
+def softmax(values, axis=-1):
+    values = np.exp(values - values.max(axis=axis, keepdims=True))
+    return values / values.sum(axis=axis, keepdims=True)
+
+
+def log_softmax(values):
+    values = values - values.max(axis=-1, keepdims=True)
+    return values - np.log(np.exp(values).sum(axis=-1, keepdims=True))
+
+
+def real_positions(tensor, mask):
+    """[N, H]: what the mask keeps, one after another."""
+    return np.asarray(tensor, "float64")[np.asarray(mask) > 0]
+
+
+def direction(vector):
+    return vector / np.linalg.norm(vector)
+
+
+# Hidden states
+
+
+def hidden_mse(teacher, student, mask):
+    return np.mean((real_positions(teacher, mask) - real_positions(student, mask)) ** 2)
+
+
+def hidden_cosine(teacher, student, mask):
+    pairs = zip(real_positions(teacher, mask), real_positions(student, mask), strict=True)
+    return np.mean([1 - t @ s / np.sqrt((t @ t + 1e-12) * (s @ s + 1e-12)) for t, s in pairs])
+
+
+def pkd(teacher, student, mask):
+    if np.ndim(teacher) == 3:
+        teacher, student, mask = teacher[:, 0], student[:, 0], mask[:, 0]
+    pairs = zip(real_positions(teacher, mask), real_positions(student, mask), strict=True)
+    return np.mean([np.sum((direction(t) - direction(s)) ** 2) for t, s in pairs])
+
+
+# Pairs of layers
+
+
+def real_rows(layers, mask):
+    """For each row with real positions, its two layers without padding."""
+    for row, kept in enumerate(np.asarray(mask) > 0):
+        if kept.any():
+            yield tuple(np.asarray(layer[row], "float64")[kept] for layer in layers)
+
+
+def fsp(teacher, student, mask):
+    values = []
+    for (t1, t2), (s1, s2) in zip(real_rows(teacher, mask), real_rows(student, mask), strict=True):
+        values.append(np.mean((t1.T @ t2 / len(t1) - s1.T @ s2 / len(s1)) ** 2))
+    return np.mean(values)
+
+
+def nst(teacher, student, mask, normalize_by="hidden"):
+    values = []
+    for (t1, t2), (s1, s2) in zip(real_rows(teacher, mask), real_rows(student, mask), strict=True):
+        length = mask.shape[1]
+        t_size, s_size = (t1.shape[1], s1.shape[1]) if normalize_by == "hidden" else (length, length)
+        values += list(((t1 @ t2.T / t_size - s1 @ s2.T / s_size) ** 2).ravel())
+    return np.mean(values)
