@@ -71,6 +71,15 @@ HIDDEN_CASES = [
     Case("nst", "wide_layers", {"normalize_by": "length"}),
 ]
 
+# Attention
+ATTENTION = ("attention_mse", "attention_mse_sum", "attention_ce", "attention_ce_mean")
+ATTENTION_CASES = [
+    *(Case(name, "scores") for name in ATTENTION),
+    *(Case(name, "probabilities", {"from_logits": False}) for name in ATTENTION),
+    *(Case(name, "scores", {"compat": True}) for name in ATTENTION),
+]
+
 CASES = [
     *HIDDEN_CASES,
+    *ATTENTION_CASES,
 ]

@@ -68,3 +68,41 @@ def nst(teacher, student, mask, normalize_by="hidden"):
         t_size, s_size = (t1.shape[1], s1.shape[1]) if normalize_by == "hidden" else (length, length)
         values += list(((t1 @ t2.T / t_size - s1 @ s2.T / s_size) ** 2).ravel())
     return np.mean(values)
+
+
+# Attention
+
+
+def real_maps(maps, mask):
+    """For each row with real positions, [A, n, n] between them."""
+    for row, kept in enumerate(np.asarray(mask) > 0):
+        if kept.any():
+            yield np.asarray(maps[row], "float64")[:, kept][:, :, kept]
+
+
+def attention_mse(teacher, student, mask, from_logits=True, compat=False):
+    if compat and mask.all():
+        teacher, student = np.where(teacher <= -1e-3, 0, teacher), np.where(student <= -1e-3, 0, student)
+    pairs = zip(real_maps(teacher, mask), real_maps(student, mask), strict=True)
+    return np.mean(np.concatenate([((t - s) ** 2).ravel() for t, s in pairs]))
+
+
+def attention_mse_sum(teacher, student, mask, from_logits=True, compat=False):
+    return attention_mse(teacher.sum(1, keepdims=True), student.sum(1, keepdims=True), mask, from_logits, compat)
+
+
+def attention_ce(teacher, student, mask, from_logits=True, compat=False):
+    nats = []
+    if compat:
+        kept = np.asarray(mask) > 0
+        shares = softmax(teacher) * (kept[:, None, None, :] if not kept.all() else teacher > -1e-3)
+        by_query = -np.sum(shares * log_softmax(student), axis=-1)
+        return np.mean(by_query.transpose(0, 2, 1)[kept])
+    for t, s in zip(real_maps(teacher, mask), real_maps(student, mask), strict=True):
+        t, log_s = (softmax(t), log_softmax(s)) if from_logits else (t, np.log(s))
+        nats += list(-np.sum(t * log_s, axis=-1).ravel())
+    return np.mean(nats)
+
+
+def attention_ce_mean(teacher, student, mask, from_logits=True, compat=False):
+    return attention_ce(teacher.mean(1, keepdims=True), student.mean(1, keepdims=True), mask, from_logits, compat)

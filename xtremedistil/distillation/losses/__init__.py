@@ -11,7 +11,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from xtremedistil.distillation.losses.attention import attention_mse, attention_squared_distance
+from xtremedistil.distillation.losses.attention import (
+    attention_ce,
+    attention_ce_mean,
+    attention_mse,
+    attention_mse_sum,
+    attention_squared_distance,
+)
 from xtremedistil.distillation.losses.gold_labels import label_cross_entropy, label_weights
 from xtremedistil.distillation.losses.hidden import hidden_cosine, hidden_mse, pkd
 from xtremedistil.distillation.losses.layer_pairs import fsp, nst
@@ -24,6 +30,10 @@ LOSSES: dict[str, Callable[..., tf.Tensor]] = {
     "pkd": pkd,
     "fsp": fsp,
     "nst": nst,
+    "attention_mse": attention_mse,
+    "attention_mse_sum": attention_mse_sum,
+    "attention_ce": attention_ce,
+    "attention_ce_mean": attention_ce_mean,
 }
 
 __all__ = [
@@ -33,7 +43,6 @@ __all__ = [
     "label_weights",
     "masked_mean",
     "pair_mask",
-    "attention_mse",
     "logits_mse",
     *LOSSES,
 ]
