@@ -79,7 +79,22 @@ ATTENTION_CASES = [
     *(Case(name, "scores", {"compat": True}) for name in ATTENTION),
 ]
 
+# Logits
+BY_POSITION = np.linspace(0.5, 4.0, MASK.size).reshape(MASK.shape).astype("float32")
+BY_ROW = np.linspace(0.5, 4.0, ROWS.size).astype("float32")
+LOGITS = ("soft_label_ce", "soft_label_kl", "soft_label_bce", "logits_mse", "logit_standardized_kl")
+LOGITS_CASES = [
+    *(Case(name, kind) for name in LOGITS for kind in ("rows", "positions")),
+    *(Case(name, "positions", {"temperature": 3.0}) for name in LOGITS),
+    *(Case(name, "positions", {"temperature": 3.0, "t_squared": False}) for name in LOGITS if name != "logits_mse"),
+    *(Case(name, "positions", {"temperature": BY_POSITION}) for name in LOGITS),
+    *(Case(name, "rows", {"temperature": BY_ROW}) for name in LOGITS),
+    *(Case("dist", kind) for kind in ("rows", "positions")),
+    Case("dist", "positions", {"temperature": 2.0, "inter_weight": 0.5, "intra_weight": 3.0}),
+]
+
 CASES = [
     *HIDDEN_CASES,
     *ATTENTION_CASES,
+    *LOGITS_CASES,
 ]

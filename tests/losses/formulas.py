@@ -106,3 +106,52 @@ def attention_ce(teacher, student, mask, from_logits=True, compat=False):
 
 def attention_ce_mean(teacher, student, mask, from_logits=True, compat=False):
     return attention_ce(teacher.mean(1, keepdims=True), student.mean(1, keepdims=True), mask, from_logits, compat)
+
+
+# Logits
+
+
+def softened(logits, mask, temperature):
+    """Logits [N, L] divided by the temperature, and the temperature [N]."""
+    temperature = np.broadcast_to(np.asarray(temperature, "float64"), np.shape(mask))[np.asarray(mask) > 0]
+    return real_positions(logits, mask) / temperature[:, None], temperature
+
+
+def soft_label_ce(teacher, student, mask, temperature=1.0, t_squared=True):
+    (teacher, scale), (student, _) = softened(teacher, mask, temperature), softened(student, mask, temperature)
+    nats = -np.sum(softmax(teacher) * log_softmax(student), axis=-1)
+    return np.mean(nats * scale**2 if t_squared else nats)
+
+
+def soft_label_kl(teacher, student, mask, temperature=1.0, t_squared=True):
+    cross_entropy = soft_label_ce(teacher, student, mask, temperature, t_squared)
+    return cross_entropy - soft_label_ce(teacher, teacher, mask, temperature, t_squared)
+
+
+def soft_label_bce(teacher, student, mask, temperature=1.0, t_squared=True):
+    (teacher, scale), (student, _) = softened(teacher, mask, temperature), softened(student, mask, temperature)
+    p, q = 1 / (1 + np.exp(-teacher)), 1 / (1 + np.exp(-student))
+    nats = -np.mean(p * np.log(q) + (1 - p) * np.log(1 - q), axis=-1)
+    return np.mean(nats * scale**2 if t_squared else nats)
+
+
+def logits_mse(teacher, student, mask, temperature=1.0):
+    (teacher, _), (student, _) = softened(teacher, mask, temperature), softened(student, mask, temperature)
+    return np.mean((teacher - student) ** 2)
+
+
+def logit_standardized_kl(teacher, student, mask, temperature=1.0, t_squared=True):
+    def standardized(logits):
+        logits = real_positions(logits, mask)
+        return (logits - logits.mean(-1, keepdims=True)) / (logits.std(-1, ddof=1, keepdims=True) + 1e-7)
+
+    _, temperature = softened(teacher, mask, temperature)
+    return soft_label_kl(standardized(teacher), standardized(student), temperature, temperature, t_squared)
+
+
+def dist(teacher, student, mask, temperature=1.0, inter_weight=1.0, intra_weight=1.0):
+    teacher = softmax(real_positions(teacher, mask) / temperature)
+    student = softmax(real_positions(student, mask) / temperature)
+    inter = 1 - np.mean([np.corrcoef(t, s)[0, 1] for t, s in zip(teacher, student, strict=True)])
+    intra = 1 - np.mean([np.corrcoef(t, s)[0, 1] for t, s in zip(teacher.T, student.T, strict=True)])
+    return temperature**2 * (inter_weight * inter + intra_weight * intra)

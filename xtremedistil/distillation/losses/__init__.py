@@ -18,11 +18,18 @@ from xtremedistil.distillation.losses.attention import (
     attention_mse_sum,
     attention_squared_distance,
 )
+from xtremedistil.distillation.losses.correlation import dist
 from xtremedistil.distillation.losses.gold_labels import label_cross_entropy, label_weights
 from xtremedistil.distillation.losses.hidden import hidden_cosine, hidden_mse, pkd
 from xtremedistil.distillation.losses.layer_pairs import fsp, nst
 from xtremedistil.distillation.losses.masks import masked_mean, pair_mask
-from xtremedistil.distillation.losses.soft_labels import logits_mse
+from xtremedistil.distillation.losses.soft_labels import (
+    logit_standardized_kl,
+    logits_mse,
+    soft_label_bce,
+    soft_label_ce,
+    soft_label_kl,
+)
 
 LOSSES: dict[str, Callable[..., tf.Tensor]] = {
     "hidden_mse": hidden_mse,
@@ -34,6 +41,12 @@ LOSSES: dict[str, Callable[..., tf.Tensor]] = {
     "attention_mse_sum": attention_mse_sum,
     "attention_ce": attention_ce,
     "attention_ce_mean": attention_ce_mean,
+    "soft_label_ce": soft_label_ce,
+    "soft_label_kl": soft_label_kl,
+    "soft_label_bce": soft_label_bce,
+    "logits_mse": logits_mse,
+    "logit_standardized_kl": logit_standardized_kl,
+    "dist": dist,
 }
 
 __all__ = [
@@ -43,6 +56,5 @@ __all__ = [
     "label_weights",
     "masked_mean",
     "pair_mask",
-    "logits_mse",
     *LOSSES,
 ]
