@@ -93,8 +93,18 @@ LOGITS_CASES = [
     Case("dist", "positions", {"temperature": 2.0, "inter_weight": 0.5, "intra_weight": 3.0}),
 ]
 
+# Similarities of rows
+SIMILARITY_CASES = [
+    *(Case(name, kind) for name in ("rkd", "spkd", "pkt", "cckd") for kind in ("wide_rows", "wide_positions")),
+    Case("rkd", "wide_rows", {"distance_weight": 25.0, "angle_weight": 50.0}),
+    Case("spkd", "wide_rows", {"row_norm": "l1"}),
+    Case("cckd", "wide_rows", {"kernel": "bilinear"}),
+    Case("cckd", "wide_rows", {"gamma": 0.7, "degree": 4, "unit_rows": True}),
+]
+
 CASES = [
     *HIDDEN_CASES,
     *ATTENTION_CASES,
     *LOGITS_CASES,
+    *SIMILARITY_CASES,
 ]

@@ -3,6 +3,8 @@
 Each takes teacher, student, mask (never None) and the options of the loss.
 """
 
+import math
+
 import numpy as np
 
 
@@ -155,3 +157,65 @@ def dist(teacher, student, mask, temperature=1.0, inter_weight=1.0, intra_weight
     inter = 1 - np.mean([np.corrcoef(t, s)[0, 1] for t, s in zip(teacher, student, strict=True)])
     intra = 1 - np.mean([np.corrcoef(t, s)[0, 1] for t, s in zip(teacher.T, student.T, strict=True)])
     return temperature**2 * (inter_weight * inter + intra_weight * intra)
+
+
+# Similarities of rows
+
+
+def pooled(features, mask):
+    """[N, H]: rows with anything real, each the mean over its real positions."""
+    if np.ndim(features) == 2:
+        return real_positions(features, mask)
+    rows = zip(np.asarray(features, "float64"), np.asarray(mask) > 0, strict=True)
+    return np.array([row[kept].mean(0) for row, kept in rows if kept.any()])
+
+
+def smooth_l1(difference):
+    return np.where(np.abs(difference) < 1, 0.5 * difference**2, np.abs(difference) - 0.5)
+
+
+def rkd(teacher, student, mask, distance_weight=1.0, angle_weight=2.0):
+    def distances(rows):
+        values = np.array([[np.linalg.norm(a - b) for b in rows] for a in rows])
+        return values / values[values > 0].mean()
+
+    def cosine(a, b):
+        return a @ b / (np.linalg.norm(a) * np.linalg.norm(b)) if a.any() and b.any() else 0.0
+
+    def angles(rows):
+        return np.array([[[cosine(a - i, b - i) for b in rows] for a in rows] for i in rows])
+
+    teacher, student = pooled(teacher, mask), pooled(student, mask)
+    by_distance = np.mean(smooth_l1(distances(teacher) - distances(student)))
+    by_angle = np.mean(smooth_l1(angles(teacher) - angles(student)))
+    return distance_weight * by_distance + angle_weight * by_angle
+
+
+def spkd(teacher, student, mask, row_norm="l2"):
+    def gram(rows):
+        values = rows @ rows.T
+        return values / np.linalg.norm(values, ord={"l2": 2, "l1": 1}[row_norm], axis=1, keepdims=True)
+
+    return np.mean((gram(pooled(teacher, mask)) - gram(pooled(student, mask))) ** 2)
+
+
+def pkt(teacher, student, mask):
+    def neighbours(rows):
+        rows = rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-7)
+        similarities = (rows @ rows.T + 1) / 2
+        return similarities / similarities.sum(1, keepdims=True)
+
+    teacher, student = neighbours(pooled(teacher, mask)), neighbours(pooled(student, mask))
+    return np.mean(teacher * np.log((teacher + 1e-7) / (student + 1e-7)))
+
+
+def cckd(teacher, student, mask, kernel="gaussian", gamma=0.4, degree=2, unit_rows=False):
+    def matrix(rows):
+        rows = np.array([direction(row) for row in rows]) if unit_rows else rows
+        if kernel == "bilinear":
+            return rows @ rows.T
+        series = [(2 * gamma) ** p / math.factorial(p) * (rows @ rows.T) ** p for p in range(degree + 1)]
+        return np.exp(-2 * gamma) * sum(series)
+
+    teacher, student = matrix(pooled(teacher, mask)), matrix(pooled(student, mask))
+    return np.linalg.norm(teacher - student) / len(teacher) ** 2

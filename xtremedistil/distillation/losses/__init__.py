@@ -19,10 +19,12 @@ from xtremedistil.distillation.losses.attention import (
     attention_squared_distance,
 )
 from xtremedistil.distillation.losses.correlation import dist
+from xtremedistil.distillation.losses.geometry import rkd
 from xtremedistil.distillation.losses.gold_labels import label_cross_entropy, label_weights
 from xtremedistil.distillation.losses.hidden import hidden_cosine, hidden_mse, pkd
 from xtremedistil.distillation.losses.layer_pairs import fsp, nst
 from xtremedistil.distillation.losses.masks import masked_mean, pair_mask
+from xtremedistil.distillation.losses.similarities import cckd, pkt, spkd
 from xtremedistil.distillation.losses.soft_labels import (
     logit_standardized_kl,
     logits_mse,
@@ -47,6 +49,10 @@ LOSSES: dict[str, Callable[..., tf.Tensor]] = {
     "logits_mse": logits_mse,
     "logit_standardized_kl": logit_standardized_kl,
     "dist": dist,
+    "rkd": rkd,
+    "spkd": spkd,
+    "pkt": pkt,
+    "cckd": cckd,
 }
 
 __all__ = [
