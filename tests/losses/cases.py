@@ -102,9 +102,16 @@ SIMILARITY_CASES = [
     Case("cckd", "wide_rows", {"gamma": 0.7, "degree": 4, "unit_rows": True}),
 ]
 
+# Relations of positions
+RELATION_CASES = [
+    Case("relation_kl", "wide_positions", {"relation_heads": 1}),
+    Case("relation_kl", "wide_positions", {"relation_heads": 4}),
+]
+
 CASES = [
     *HIDDEN_CASES,
     *ATTENTION_CASES,
     *LOGITS_CASES,
     *SIMILARITY_CASES,
+    *RELATION_CASES,
 ]

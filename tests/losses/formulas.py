@@ -219,3 +219,20 @@ def cckd(teacher, student, mask, kernel="gaussian", gamma=0.4, degree=2, unit_ro
 
     teacher, student = matrix(pooled(teacher, mask)), matrix(pooled(student, mask))
     return np.linalg.norm(teacher - student) / len(teacher) ** 2
+
+
+# Relations of positions
+
+
+def relation_kl(teacher, student, mask, relation_heads):
+    def log_relations(row, head):
+        width = row.shape[1] // relation_heads
+        row = row[:, head * width : (head + 1) * width]
+        return log_softmax(row @ row.T / np.sqrt(width))
+
+    nats = []
+    for (t,), (s,) in zip(real_rows([teacher], mask), real_rows([student], mask), strict=True):
+        for head in range(relation_heads):
+            log_t, log_s = log_relations(t, head), log_relations(s, head)
+            nats += list(np.sum(np.exp(log_t) * (log_t - log_s), axis=-1))
+    return np.mean(nats)

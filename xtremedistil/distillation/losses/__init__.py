@@ -24,6 +24,7 @@ from xtremedistil.distillation.losses.gold_labels import label_cross_entropy, la
 from xtremedistil.distillation.losses.hidden import hidden_cosine, hidden_mse, pkd
 from xtremedistil.distillation.losses.layer_pairs import fsp, nst
 from xtremedistil.distillation.losses.masks import masked_mean, pair_mask
+from xtremedistil.distillation.losses.relations import relation_kl
 from xtremedistil.distillation.losses.similarities import cckd, pkt, spkd
 from xtremedistil.distillation.losses.soft_labels import (
     logit_standardized_kl,
@@ -53,6 +54,7 @@ LOSSES: dict[str, Callable[..., tf.Tensor]] = {
     "spkd": spkd,
     "pkt": pkt,
     "cckd": cckd,
+    "relation_kl": relation_kl,
 }
 
 __all__ = [
