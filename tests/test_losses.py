@@ -118,3 +118,41 @@ def test_label_weights_are_those_of_labels_and_0_without_one():
 
 def test_label_cross_entropy_of_labels_that_weigh_nothing_is_zero():
     assert float(label_cross_entropy(labels=[0, -100], logits=[[1.0, 2.0]] * 2, class_weights=[0.0, 1.0])) == 0.0
+
+
+def test_label_cross_entropy_has_no_gradient_where_there_is_no_label():
+    logits = tf.constant([[[1.0, 1.0], [np.nan, np.inf]]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = label_cross_entropy(labels=[[1, -100]], logits=logits)
+    assert float(loss) == pytest.approx(np.log(2))
+    np.testing.assert_allclose(tape.gradient(loss, logits), [[[0.5, -0.5], [0.0, 0.0]]])
+
+
+@pytest.mark.parametrize("loss", [hidden_mse, logits_mse, attention_mse, attention_squared_distance])
+@pytest.mark.parametrize("junk", [np.inf, np.nan])
+def test_gradients_are_those_of_real_positions_whatever_padding_holds(loss, junk):
+    teacher, student = np.random.default_rng(0).normal(size=(2, 1, 1, 3, 3)).astype("float32")
+    padded = np.array([[False, False, True]])
+    if "attention" in loss.__name__:
+        padding = padded[:, None, :, None] | padded[:, None, None, :]
+    else:
+        teacher, student, padding = teacher[:, 0], student[:, 0], padded[..., None]
+
+    def gradient(teacher, student):
+        student = tf.constant(student)
+        with tf.GradientTape() as tape:
+            tape.watch(student)
+            value = loss(teacher=teacher, student=student, mask=~padded)
+        return tape.gradient(value, student).numpy()
+
+    expected = gradient(teacher, student)
+    assert expected.any()
+    found = gradient(*(np.where(padding, np.float32(junk), side) for side in (teacher, student)))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("loss", [hidden_mse, logits_mse])
+def test_unequal_widths_are_refused(loss):
+    with pytest.raises(ValueError, match="has shape .*Project the student"):
+        loss(teacher=[[1.0, 2.0, 3.0]], student=[[1.0]])
