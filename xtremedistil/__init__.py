@@ -17,6 +17,7 @@ _HOME = {
     "load_predictor": "xtremedistil.inference",
     "load_student": "xtremedistil.models.restored",
     "losses": "xtremedistil.distillation",
+    "parameter_summary": "xtremedistil.reporting.parameter_summary",
     "plan_stages": "xtremedistil.distillation.stages",
     "save_pretrained": "xtremedistil.export.huggingface",
 }
