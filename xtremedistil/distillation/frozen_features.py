@@ -1,6 +1,7 @@
 """What the student's encoder makes of rows, computed once for stages that leave it alone."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 import shutil
@@ -14,7 +15,9 @@ from xtremedistil.distillation.initial_student import InitialStudent
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.distillation.stages import Stage
 from xtremedistil.distillation.targets import Targets, compute_targets
+from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.student import STATE, Student
+from xtremedistil.prediction import PredictFunction
 from xtremedistil.tasks.features import Features, LabelledSet
 
 POSITIONS_AT_A_TIME = 65_536
@@ -44,7 +47,7 @@ class FrozenFeatures:
         """The states of some rows, as batches read them."""
         setting = self._setting
         states = compute_targets(
-            lambda names: self._student.state_model(),
+            lambda names: self._states_of,
             rows,
             [STATE],
             self._folder(name),
@@ -56,6 +59,10 @@ class FrozenFeatures:
             precision=setting.config.targets_precision,
         )
         return dataclasses.replace(states, prefix="")
+
+    @functools.cached_property
+    def _states_of(self) -> PredictFunction:
+        return make_predict_function(self._student.state_model())
 
     def score(self, dev: LabelledSet) -> float:
         """The task's metric, 0 to 1, of projection and head as they stand, on the dev set."""

@@ -1,7 +1,8 @@
 """Where the stages get the teacher's outputs from: disk, computed when first asked for, or the teacher itself."""
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from xtremedistil.distillation.corpus import KEY_LETTERS
@@ -9,6 +10,8 @@ from xtremedistil.distillation.setting import Setting
 from xtremedistil.distillation.targets import LiveTargets, Targets, compute_targets, keep_only
 from xtremedistil.distillation.transfer_rows import HELD_OUT, chunk_name
 from xtremedistil.distillation.tuned_teacher import TunedTeacher
+from xtremedistil.models.forward import make_predict_function
+from xtremedistil.prediction import PredictFunction
 from xtremedistil.tasks.features import Features
 
 
@@ -45,14 +48,19 @@ class TargetSource:
             folder = os.path.join(self.folder, chunk_name(start))
             self.setting.workers.on_chief(lambda: keep_only(folder, ["logits"]))
 
+    @functools.cached_property
+    def _outputs_of(self) -> Callable[[tuple[str, ...]], PredictFunction]:
+        """The teacher by what it shall give; traced once for all chunks."""
+        return functools.cache(lambda names: make_predict_function(self.teacher.teacher.feature_model(names)))
+
     def _of(self, rows: Features, name: str, names: Sequence[str]) -> Targets | LiveTargets:
-        setting, teacher = self.setting, self.teacher.teacher
+        setting = self.setting
         if self.policy == "live":
-            return LiveTargets(teacher.feature_model(names), rows, names, setting.pad_id)
+            return LiveTargets(self._outputs_of(tuple(names)), rows, names, setting.pad_id)
         # Logits always: the logit stages follow, and the teacher has run anyway.
         wanted = sorted({"logits", *names})
         targets = compute_targets(
-            teacher.feature_model,
+            lambda missing: self._outputs_of(tuple(missing)),
             rows,
             wanted,
             os.path.join(self.folder, name),

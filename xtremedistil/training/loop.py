@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import math
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -255,13 +256,15 @@ def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.
     """
     replicas = strategy.num_replicas_in_sync
     signature = batch_signature(batches)
+    # TensorFlow never lets go of a generator's function; the rows of a chunk should go when its fit is done.
+    held = weakref.ref(batches)
 
     def of_worker(context: tf.distribute.InputContext):
         per_worker = replicas // context.num_input_pipelines
         mine = slice(context.input_pipeline_id * per_worker, (context.input_pipeline_id + 1) * per_worker)
 
         def shares():
-            for step in batches.epoch(place.epoch, replicas, place.step, mine, full=full):
+            for step in held().epoch(place.epoch, replicas, place.step, mine, full=full):
                 yield from step
 
         return tf.data.Dataset.from_generator(shares, output_signature=signature).prefetch(2 * per_worker)
