@@ -80,3 +80,10 @@ def test_lock_keeps_a_folder_that_was_there(tmp_path):
     with locked(str(tmp_path)):
         pass
     assert tmp_path.is_dir()
+
+
+def test_run_keeps_to_a_live_teacher_or_to_disk_as_it_began(tmp_path):
+    folder = claimed(tmp_path, seed=1)
+    assert artefacts.settle_live(folder, True)
+    assert artefacts.settle_live(folder, False)
+    artefacts.check_claim(folder, {"seed": 1})

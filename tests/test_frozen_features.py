@@ -31,13 +31,15 @@ def runs(tagging, distilled, tmp_path_factory) -> dict:
     from tests.command_fixtures import main
 
     root, made = tmp_path_factory.mktemp("frozen"), {}
+    changes = {"teacher_model_dir": distilled / "teacher", "targets_dir": root / "t", "hidden_size": 8}
+    changes |= {"targets_precision": "float32", "dropout": 0.0, "distil_chunk_size": 16, "ft_epochs": 2}
     tf.config.run_functions_eagerly(True)
-    for name in ("cache", "recompute"):
-        changes = {"teacher_model_dir": distilled / "teacher", "targets_dir": root / "t", "hidden_size": 8}
-        changes |= {"targets_precision": "float32", "dropout": 0.0, "distil_chunk_size": 16, "ft_epochs": 2}
-        assert main("distil", *tagging.flags(root / name, frozen_features=name, **changes)) == 0
-        made[name] = root / name
-    tf.config.run_functions_eagerly(False)
+    try:
+        for name in ("cache", "recompute"):
+            assert main("distil", *tagging.flags(root / name, frozen_features=name, **changes)) == 0
+            made[name] = root / name
+    finally:
+        tf.config.run_functions_eagerly(False)
     return made
 
 

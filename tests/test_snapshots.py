@@ -77,3 +77,21 @@ def test_sigterm_makes_a_snapshot_due_and_ends_with_143_after_it(keeper):
     assert end.value.code == TERMINATED == 143
     assert keeper().load().state["step"] == 7
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_sigterm_after_the_last_step_ends_the_run_when_all_is_saved(keeper):
+    made = keeper()
+    with made.watching():
+        os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(Terminated):
+        made.stop_if_asked()
+    keeper().stop_if_asked()  # nobody asked this one
+
+
+def test_process_that_does_not_write_leaves_the_end_to_the_one_that_does(keeper):
+    other = Keeper(str(keeper.folder), "stage-1", every_steps=0, every_minutes=0, writes=False)
+    with other.watching():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert not other.due(1)
+    other.save(snapshot(1))
+    assert not keeper.folder.exists()

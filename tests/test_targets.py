@@ -1,6 +1,8 @@
 """Teacher outputs kept on disk: by row, by several workers and runs, whole or computed again."""
 
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -12,9 +14,12 @@ from xtremedistil.tasks.features import Features
 
 tf = pytest.importorskip("tensorflow")
 
-from xtremedistil.distillation.targets import LiveTargets, compute_targets  # noqa: E402
+from xtremedistil.distillation.targets import LiveTargets, compute_targets, keep_only  # noqa: E402
 from xtremedistil.models.families import FAMILIES  # noqa: E402
 from xtremedistil.models.teacher import build_teacher  # noqa: E402
+from xtremedistil.training.batches import TrainingBatches  # noqa: E402
+from xtremedistil.training.loop import distributed  # noqa: E402
+from xtremedistil.training.place import Place  # noqa: E402
 from xtremedistil.training.workers import Workers  # noqa: E402
 
 NAMES = ["logits", "hidden_states_0", "hidden_states_2", "attentions_1"]
@@ -219,3 +224,36 @@ def test_targets_that_were_not_finished_are_computed_again(teacher, tmp_path):
             workers=ALONE,
         )
     assert targets_of(model, features, tmp_path)[1] == [(4, 5), (5, 5)]
+
+
+def test_what_the_precision_cannot_hold_is_refused(teacher, tmp_path):
+    model = teacher("token_classification").feature_model(NAMES)
+
+    def overflowing(batch):
+        outputs = {name: value.numpy() for name, value in model(batch).items()}
+        return outputs | {"hidden_states_2": outputs["hidden_states_2"] + np.float32(1e5)}
+
+    with pytest.raises(
+        InputError, match=r"hidden_states_2 reach 1\d+, which float16 cannot hold(.|\n)*targets_precision"
+    ):
+        targets_of(overflowing, toy_features(5), tmp_path)
+
+
+def test_rows_of_a_fit_go_when_it_is_done():
+    """TensorFlow keeps the functions of generators for good: they must not hold a chunk."""
+    seen = []
+    for _ in range(2):
+        batches = TrainingBatches(toy_features(5), 2, 0, 0)
+        for _ in distributed(batches, Place(0), tf.distribute.get_strategy()):
+            pass
+        seen.append(weakref.ref(batches))
+        del batches
+    gc.collect()
+    assert [entry() for entry in seen] == [None, None]
+
+
+def test_only_outputs_that_are_kept_stay_on_disk(teacher, tmp_path):
+    targets_of(teacher("token_classification").feature_model(NAMES), toy_features(5), tmp_path)
+    (tmp_path / "logits.npy.part-1").write_bytes(b"of a run that was killed")
+    keep_only(str(tmp_path), ["logits"])
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != ".lock") == ["logits.npy", "targets.json"]

@@ -97,6 +97,17 @@ def test_policy_follows_the_disk(monkeypatch, tmp_path, asked, free, policy):
     assert settle_targets(asked, size, str(tmp_path / "not/yet")) == policy
 
 
+def test_outputs_that_are_there_already_take_no_more_room(monkeypatch, tmp_path):
+    monkeypatch.setattr(target_size.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 2_000_000}))
+    size = TargetSize(10**6, {"chunk-0": 3 * 10**6, "held-out": 0})
+    for name, length in (("hidden_states_1", 3_000_000), ("hidden_states_9", 9_000_000)):
+        (tmp_path / "chunk-0").mkdir(exist_ok=True)
+        (tmp_path / "chunk-0" / f"{name}.npy").write_bytes(bytes(length))
+    assert settle_targets("cache", size, str(tmp_path), ["logits", "hidden_states_1"]) == "cache"
+    with pytest.raises(InputError, match="--targets cache"):
+        settle_targets("cache", size, str(tmp_path), ["logits", "hidden_states_2"])
+
+
 def test_cache_that_the_disk_cannot_hold_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(target_size.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 2_000_000}))
     size = TargetSize(10**6, {"chunk-0": 3 * 10**6, "chunk-10": 10**6, "held-out": 0})

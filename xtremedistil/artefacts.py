@@ -22,6 +22,7 @@ WORD_EMBEDDING = "word_embedding.npy"
 TEACHER_WEIGHTS = "model-ft.h5"
 TEACHER_RECORD = "model-ft.json"
 TEACHER_KEY = "teacher_weights"  # in the settings of a run, once there is a teacher
+LIVE_KEY = "targets_are_live"  # likewise, once that is settled
 RUN_SETTINGS = "run-settings.json"
 REPORT = "report.json"
 METRICS = "metrics.json"
@@ -84,6 +85,8 @@ def reserved_array(path: str, kind: np.dtype | str, shape: tuple[int, ...]) -> n
         InputError: no space left.
     """
     try:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)  # not emptied: a process that was left behind may still write into it
         array = np.lib.format.open_memmap(path, "w+", kind, shape)
         if hasattr(os, "posix_fallocate"):  # not on macOS
             with open(path, "r+b") as file:
@@ -95,8 +98,8 @@ def reserved_array(path: str, kind: np.dtype | str, shape: tuple[int, ...]) -> n
         size = int(np.prod(shape)) * np.dtype(kind).itemsize / 1e6
         raise InputError(
             f"{path}: {size:,.1f} MB of a model's outputs could not be written ({error.strerror}).\n"
-            "Free some space, name another disk with --targets_dir, or hold fewer at a time with a lower "
-            "--distil_chunk_size; --dry-run tells the size."
+            "Free some space and give the same command again. A new run takes less with a lower "
+            "--distil_chunk_size, or on another disk (--targets_dir); --dry-run tells the size."
         ) from error
 
 
@@ -198,7 +201,7 @@ def check_claim(folder: str, settings: dict) -> None:
     if not os.path.isfile(path):
         _refuse_foreign_run(folder)
         return
-    saved = {name: value for name, value in read_json(path).items() if name != TEACHER_KEY}
+    saved = {name: value for name, value in read_json(path).items() if name not in (TEACHER_KEY, LIVE_KEY)}
     differences = [name for name in sorted(set(saved) | set(settings)) if saved.get(name) != settings.get(name)]
     if differences:
         lines = [f"  {name}: {_difference(saved.get(name), settings.get(name))}" for name in differences]
@@ -230,6 +233,15 @@ def bind_teacher(folder: str, key: str) -> None:
         )
     if TEACHER_KEY not in saved:
         write_json(path, saved | {TEACHER_KEY: key})
+
+
+def settle_live(folder: str, live: bool) -> bool:
+    """Whether a claimed run asks its teacher live: as was settled when it began, to end with the same bytes."""
+    path = os.path.join(folder, RUN_SETTINGS)
+    saved = read_json(path)
+    if LIVE_KEY not in saved:
+        write_json(path, saved | {LIVE_KEY: live})
+    return saved.get(LIVE_KEY, live)
 
 
 def _refuse_foreign_run(folder: str) -> None:

@@ -57,10 +57,11 @@ def continue_training(config: ContinueConfig) -> Report:
         set_precision(config.opt_policy)
         with strategy.scope():
             student = restore_student(config.model_dir)
+        started_from = artefacts.fingerprint(artefacts.weight_file(config.model_dir, artefacts.STUDENT_WEIGHTS))
         table = word_embedding_variable(student.encoder) if saved["freeze_word_embedding"] else None
         parts = {name: [v for v in variables if v is not table] for name, variables in student.parts.items()}
         variables = [v for block in student.blocks.values() for v in block if v is not table]
-        run = _LabelRun(config, task, tokenizer, sets, strategy, workers, weights)
+        run = _LabelRun(config, task, tokenizer, sets, strategy, workers, weights, started_from)
         report = run.fit_and_report("student, continued", student.model, variables, parts)
 
         def save() -> None:
@@ -68,6 +69,8 @@ def continue_training(config: ContinueConfig) -> Report:
             run.keeper.clear()
 
         workers.on_chief(save)
+    set_precision(None)  # global in Keras: what is built after this run is not its business
+    run.keeper.stop_if_asked()
     return report
 
 
@@ -86,8 +89,9 @@ def fine_tune(config: BaselineConfig) -> Report:
         with strategy.scope():
             encoder = load_encoder(config.pt_model_checkpoint, family, name="tf_model")
             teacher = build_teacher(encoder, family, kind=task.kind, num_labels=len(task.all_labels))
+        started_from = artefacts.fingerprint_checkpoint(config.pt_model_checkpoint)
         variables = [variable for part in teacher.parts.values() for variable in part]
-        run = _LabelRun(config, task, tokenizer, sets, strategy, workers, weights)
+        run = _LabelRun(config, task, tokenizer, sets, strategy, workers, weights, started_from)
         report = run.fit_and_report("fine-tuned model", teacher.model, variables, teacher.parts)
 
         def save() -> None:
@@ -99,6 +103,8 @@ def fine_tune(config: BaselineConfig) -> Report:
             run.keeper.clear()
 
         workers.on_chief(save)
+    set_precision(None)  # global in Keras: what is built after this run is not its business
+    run.keeper.stop_if_asked()
     return report
 
 
@@ -110,7 +116,11 @@ def _tokenizer_source(config: BaselineConfig) -> str:
 
 @dataclass(frozen=True)
 class _LabelRun:
-    """What the two commands share: a fit on train, chosen by dev, scored once on test."""
+    """What the two commands share: a fit on train, chosen by dev, scored once on test.
+
+    Fields:
+        starting_weights: fingerprint of what is trained on.
+    """
 
     config: ContinueConfig | BaselineConfig
     task: Task
@@ -119,13 +129,15 @@ class _LabelRun:
     strategy: tf.distribute.Strategy
     workers: Workers
     class_weights: np.ndarray | None
+    starting_weights: str
 
     @property
     def keeper(self) -> Keeper:
         """Of the snapshots of the fit; other flags or files make another fit of it."""
         config = self.config
         flags = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_SETTINGS}
-        parts = [flags, [entry.features.fingerprint() for entry in self.sets]]
+        flags |= {"seed": resolve_seed(config.seed), "devices": self.strategy.num_replicas_in_sync}
+        parts = [flags, self.starting_weights, list(self.task.labels), [_digest(entry) for entry in self.sets]]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         folder = os.path.join(config.model_dir, artefacts.SNAPSHOTS)
         return Keeper(
@@ -153,6 +165,11 @@ class _LabelRun:
         history = fit_on_labels(model, variables, setting)
         row, metrics = scored_row(name, make_predict_function(model), parts, scorer, dev, test)
         return Report([row], {name: metrics}, [_stage_entry(name, history)])
+
+
+def _digest(labelled: LabelledSet) -> str:
+    """sha256 of rows and labels."""
+    return hashlib.sha256(labelled.features.fingerprint().encode() + labelled.features.labels.tobytes()).hexdigest()
 
 
 def _recipe(config: LabelTraining) -> Recipe:

@@ -23,21 +23,21 @@ def locked(folder: str, *, wait: bool = False) -> Iterator[None]:
     """
     new = _missing_folders(folder)
     try:
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(_lock(folder, wait))
-            except BlockingIOError as error:
-                raise InputError(
-                    f"Another run is at work in {folder}. Wait for it, or give this one a folder of its own."
-                ) from error
-            except OSError as error:
-                raise InputError(f"{folder} cannot be used as a folder to write to: {error.strerror}.") from error
+        file = _lock(folder, wait)
+    except BlockingIOError as error:
+        raise InputError(
+            f"Another run is at work in {folder}. Wait for it, or give this one a folder of its own."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{folder} cannot be used as a folder to write to: {error.strerror}.") from error
+    with file:
+        try:
             yield
-    finally:
-        # A run that was refused leaves nothing behind.
-        if new and os.path.isdir(folder) and os.listdir(folder) == [LOCK]:
-            os.remove(os.path.join(folder, LOCK))
-            _remove_empty(new)
+        finally:
+            # A run that was refused leaves nothing behind.
+            if new and os.listdir(folder) == [LOCK]:
+                os.remove(os.path.join(folder, LOCK))
+                _remove_empty(new)
 
 
 def _lock(folder: str, wait: bool):
@@ -82,7 +82,16 @@ def size_of(path: str) -> int:
     """Bytes of a file, or of all files below a folder."""
     if os.path.isfile(path):
         return os.path.getsize(path)
-    return sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)
+    files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+    return sum(map(_size_if_there, files))
+
+
+def _size_if_there(path: str) -> int:
+    """Of a file that another run may have removed meanwhile."""
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
 
 
 @contextlib.contextmanager

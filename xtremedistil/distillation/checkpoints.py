@@ -1,6 +1,7 @@
 """A fit that is done once: its weights and history on disk, or read from there."""
 
 import os
+import sys
 from collections.abc import Callable
 
 from xtremedistil import artefacts
@@ -24,8 +25,7 @@ def once(path: str, parts: dict[str, list], keeper: Keeper, workers: Workers, wo
         the saved record: "score" and "best_epoch" of the weights kept, "epochs", "seconds", and "history" by epoch.
     """
     history_path = path.removesuffix(".h5") + "-history.json"
-    # The history is written last: without it, the weights may be of an older attempt.
-    if os.path.isfile(path) and os.path.isfile(history_path):
+    if workers.agree(_is_whole(path, history_path)):
         load_weights(path, parts)
         return artefacts.read_json(history_path)
     history = work()
@@ -34,11 +34,24 @@ def once(path: str, parts: dict[str, list], keeper: Keeper, workers: Workers, wo
 
     def save() -> None:
         save_weights(path, parts)
-        artefacts.write_json(history_path, record)
+        # The history is written last: without it, the weights may be of an older attempt.
+        artefacts.write_json(history_path, record | {"sha256": artefacts.fingerprint(path)})
         keeper.clear()
 
     workers.on_chief(save)
+    keeper.stop_if_asked()
     return record
+
+
+def _is_whole(path: str, history_path: str) -> bool:
+    """Whether a fit is done; a damaged weight file is removed, with a word, and the fit done again."""
+    if not (os.path.isfile(path) and os.path.isfile(history_path)):
+        return False
+    digest = artefacts.read_json(history_path).get("sha256")
+    if digest in (None, artefacts.fingerprint(path)):
+        return True
+    print(f"{path} is damaged; its fit is done again.", file=sys.stderr)
+    return False
 
 
 def optimizer_parts(optimizer) -> dict[str, list]:

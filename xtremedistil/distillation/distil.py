@@ -120,7 +120,7 @@ def _finished_report(config: DistilConfig) -> Report | None:
 POLICIES = {
     "cache": "teacher's outputs: {all} on disk, for other students too",
     "chunks": "teacher's outputs: at most {most} on disk at a time",
-    "live": "teacher's outputs: none on disk; the teacher runs in every epoch",
+    "live": "teacher's outputs: none on disk, where they would take {all}; the teacher runs in every epoch",
 }
 TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # rows of the report
 
@@ -222,17 +222,29 @@ def _run_stages(
 def _target_source(setting: Setting, teacher: TunedTeacher, student: InitialStudent) -> TargetSource:
     """Says what the teacher's outputs will take, and decides how they are kept."""
     config, corpus = setting.config, setting.corpus
+    outputs = _outputs(setting, teacher.teacher, student)
     size = target_size(
         corpus.transfer,
-        **_outputs(setting, teacher.teacher, student),
+        **outputs,
         tagging=corpus.task.kind == "token_classification",
         precision=config.targets_precision,
     )
     folder = teacher_folder(setting, teacher)
-    policies = list(POLICIES)
-    policy = policies[int(setting.workers.agree(policies.index(settle_targets(config.targets, size, folder))))]
+    policy = _settled_policy(setting, settle_targets(config.targets, size, folder, ["logits", *outputs["names"]]))
     setting.progress.say(POLICIES[policy].format(all=megabytes(size.everything), most=megabytes(size.at_a_time)))
     return TargetSource(setting, teacher, folder, policy)
+
+
+def _settled_policy(setting: Setting, policy: str) -> str:
+    """What the chief finds, but disk stays disk and live stays live when a run goes on: they round differently."""
+    policies, workers = list(POLICIES), setting.workers
+    policy = policies[int(workers.agree(policies.index(policy)))]
+    live = policy == "live"
+    if workers.chief:
+        live = artefacts.settle_live(setting.config.model_dir, live)
+    if workers.agree(live):
+        return "live"
+    return "chunks" if policy == "live" else policy
 
 
 def _outputs(setting: Setting, teacher: Teacher | OnnxTeacher, student: InitialStudent) -> dict:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xtremedistil.artefacts import fingerprint, reserved_array, write_array
+from xtremedistil.artefacts import fingerprint, forget_pages, reserved_array, write_array
 from xtremedistil.distillation.corpus import KEY_LETTERS, OnChief, at_once
 from xtremedistil.distillation.label_columns import label_columns
 from xtremedistil.distillation.logit_checks import check_finite, check_row_ids, check_source, check_words
@@ -80,5 +80,6 @@ def _write(folder: str, path: str, task: Task, transfer_file: str) -> None:
         check_words(file, examples, block, counts, transfer_file)
         check_finite(file, examples, block)
         values[slice_index(starts[examples], block.counts)] = block.logits[:, columns]
+        forget_pages(values)
     values.flush()
     write_array(os.path.join(folder, STARTS), starts)

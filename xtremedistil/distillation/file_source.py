@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xtremedistil.artefacts import forget_pages
 from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.objectives import PREFIX
 from xtremedistil.distillation.transfer_rows import TransferRows
@@ -23,14 +24,20 @@ class FileTargets:
     logits: ExampleLogits
 
     def __call__(self, rows: np.ndarray, width: int) -> Arrays:
+        batch = {PREFIX + "logits": self._values(rows, width)}
+        for array in (self.logits.values, self.logits.starts):
+            forget_pages(array)
+        return batch
+
+    def _values(self, rows: np.ndarray, width: int) -> np.ndarray:
         first = self.logits.starts[self.features.example_ids[rows]]
         if self.features.word_ids is None:
-            return {PREFIX + "logits": self.logits.values[first]}
+            return self.logits.values[first]
         index, inside = positions(self.features, rows, width)
         words = np.where(inside, self.features.word_ids[index], NO_WORD)
         answering = words != NO_WORD
         values = self.logits.values[np.where(answering, first[:, None] + words, 0)]
-        return {PREFIX + "logits": np.where(answering[..., None], values, np.float32(0))}
+        return np.where(answering[..., None], values, np.float32(0))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.artefacts import FROZEN_FEATURES
-from xtremedistil.distillation.corpus import KEY_LETTERS
 from xtremedistil.distillation.initial_student import InitialStudent
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.distillation.stages import Stage
@@ -19,8 +18,10 @@ from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.student import STATE, Student
 from xtremedistil.prediction import PredictFunction
 from xtremedistil.tasks.features import Features, LabelledSet
+from xtremedistil.training.workers import Workers
 
 POSITIONS_AT_A_TIME = 65_536
+KEY_DIGITS = 12  # 48 bits
 
 
 class FrozenFeatures:
@@ -32,7 +33,7 @@ class FrozenFeatures:
 
     def __init__(self, setting: Setting, student: Student):
         self._setting, self._student = setting, student
-        self._key = _fingerprint(student)
+        self._key = _agreed(setting.workers, _fingerprint(student))
         self._root, width = setting.path(FROZEN_FEATURES), student.encoder.config.hidden_size
         self._dev: Targets | None = None
         with setting.strategy.scope():
@@ -84,11 +85,11 @@ class FrozenFeatures:
         self._setting.workers.on_chief(lambda: shutil.rmtree(self._folder(name), ignore_errors=True))
 
     def _folder(self, name: str) -> str:
-        return os.path.join(self._root, self._key[:KEY_LETTERS], name)
+        return os.path.join(self._root, self._key, name)
 
     def _forget_others(self) -> None:
         for key in os.listdir(self._root) if os.path.isdir(self._root) else []:
-            if key != self._key[:KEY_LETTERS]:
+            if key != self._key:
                 shutil.rmtree(os.path.join(self._root, key), ignore_errors=True)
 
 
@@ -97,6 +98,11 @@ def frozen_features(setting: Setting, initial: InitialStudent, stage: Stage) -> 
     if stage.trains_encoder or setting.config.frozen_features == "recompute":
         return None
     return FrozenFeatures(setting, initial.student)
+
+
+def _agreed(workers: Workers, fingerprint: str) -> str:
+    """The chief's, cut to what a number can carry: weights may be rounded otherwise elsewhere."""
+    return f"{int(workers.agree(int(fingerprint[:KEY_DIGITS], 16))):0{KEY_DIGITS}x}"
 
 
 def _fingerprint(student: Student) -> str:

@@ -58,7 +58,7 @@ class Setting:
         config, folder = self.config, self.path(SNAPSHOTS)
         return Keeper(
             folder,
-            fit,
+            f"{fit}, {self.strategy.num_replicas_in_sync} devices",  # with others, steps are of other rows
             every_steps=config.save_steps,
             every_minutes=config.save_minutes,
             say=self.progress.say,

@@ -1,5 +1,7 @@
 """What the teacher's outputs take on disk, before any is computed."""
 
+import glob
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,14 +63,17 @@ def target_size(
     return TargetSize(answers * labels * LOGIT_BYTES, by_part)
 
 
-def settle_targets(targets: str, size: TargetSize, folder: str) -> str:
+def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[str] = ()) -> str:
     """What `--targets` means for this run: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
+
+    Args:
+        folder: of what the teacher says. names: the outputs that this run needs; what is there of them takes no room.
 
     Raises:
         InputError: `--targets cache` needs more than the disk has.
     """
-    # What the store holds already is not to be found again.
-    free = shutil.disk_usage(nearest_existing(folder)).free + size_of(folder)
+    kept = sum(size_of(path) for name in names for path in glob.glob(os.path.join(folder, "*", f"{name}.npy")))
+    free = shutil.disk_usage(nearest_existing(folder)).free + kept
     if targets == "live" or (targets == "auto" and size.at_a_time > free):
         return "live"
     if targets == "cache":

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from xtremedistil.artefacts import fingerprint, forget_pages, read_json, reserved_array, write_json
 from xtremedistil.distillation.objectives import PREFIX
+from xtremedistil.errors import InputError
 from xtremedistil.folders import locked
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.prediction import predict_batches
@@ -118,7 +119,7 @@ def compute_targets(
         InputError: the disk is full.
     """
     with locked(folder, wait=True) if workers.chief else contextlib.nullcontext():
-        saved = _checked_manifest(folder, key, precision) if workers.chief else {}
+        saved = _checked_manifest(folder, key, precision, names) if workers.chief else {}
         missing = [name for name in names if not workers.agree(name in saved)]
         if missing:
             shares = workers.shares(len(features))
@@ -128,6 +129,7 @@ def compute_targets(
             parts = [number for number, share in enumerate(shares) if len(share)]
             workers.on_chief(lambda: _finish(folder, missing, parts, key, precision, saved))
         arrays = {name: np.load(_path(folder, name), mmap_mode="r") for name in names}
+        workers.wait()  # another run may remove files when this one lets go of the folder
     return Targets(features, arrays, _pair_offsets(features), by_row=features.word_ids is None)
 
 
@@ -161,8 +163,10 @@ def keep_only(folder: str, names: Sequence[str]) -> None:
         saved = read_json(manifest)
         kept = {name: digest for name, digest in saved["sha256"].items() if name in names}
         write_json(manifest, saved | {"sha256": kept})
-        for name in saved["sha256"].keys() - kept.keys():
-            os.remove(_path(folder, name))
+        whole = {os.path.basename(_path(folder, name)) for name in kept}
+        for file in os.listdir(folder):
+            if ".npy" in file and file not in whole:  # parts of a run that was killed, too
+                os.remove(os.path.join(folder, file))
 
 
 def _path(folder: str, name: str) -> str:
@@ -174,8 +178,12 @@ def _part(folder: str, name: str, number: int) -> str:
     return f"{_path(folder, name)}.part-{number}"
 
 
-def _checked_manifest(folder: str, key: str, precision: str) -> dict[str, str]:
-    """Names and checksums of the outputs that are there and whole; of another teacher or other rows: none."""
+def _checked_manifest(folder: str, key: str, precision: str, names: Sequence[str]) -> dict[str, str]:
+    """Names and checksums of the outputs that are there; of another teacher or other rows: none.
+
+    Args:
+        names: those that have to be whole; the others are not looked at.
+    """
     try:
         with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:
             saved = json.load(file)
@@ -185,7 +193,7 @@ def _checked_manifest(folder: str, key: str, precision: str) -> dict[str, str]:
         return {}
     whole = {}
     for name, digest in saved["sha256"].items():
-        if os.path.isfile(_path(folder, name)) and fingerprint(_path(folder, name)) == digest:
+        if name not in names or (os.path.isfile(_path(folder, name)) and fingerprint(_path(folder, name)) == digest):
             whole[name] = digest
     return whole
 
@@ -209,12 +217,23 @@ def _write(
             if name not in files:
                 kind, shape = _kind_and_shape(name, outputs[name], features, int(pairs[-1]), precision)
                 files[name] = reserved_array(_part(folder, name, part), kind, shape)
+            _refuse_overflow(name, outputs[name], files[name].dtype)
             _store(files[name], name, outputs[name], features, rows, pairs)
             forget_pages(files[name])
         done += len(rows)
         progress(done, len(features))
     for file in files.values():
         file.flush()
+
+
+def _refuse_overflow(name: str, values: np.ndarray, kind: np.dtype) -> None:
+    """Raises InputError for what would be kept as NaN or infinity."""
+    largest = np.abs(values).max()
+    if not largest <= np.finfo(kind).max:  # NaN too
+        raise InputError(
+            f"The model's {name} reach {largest:g}, which {kind} cannot hold.\n"
+            "Give --targets_precision float32; if it is nan, leave --teacher_opt_policy away, or mend the teacher."
+        )
 
 
 def _kind_and_shape(name: str, values: np.ndarray, features: Features, pair_count: int, precision: str):

@@ -47,7 +47,7 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
     path = os.path.join(config.teacher_model_dir, TEACHER_WEIGHTS)
     record_path = os.path.join(config.teacher_model_dir, TEACHER_RECORD)
     record = _record(config, corpus)
-    found = os.path.isfile(path)
+    found = bool(setting.workers.agree(os.path.isfile(path)))
     num_labels = _checked_labels(path, record_path, record, corpus, progress) if found else len(corpus.task.all_labels)
     seed_everything(stage_seed(config.seed, STAGE))
     family = find_family(config.pt_teacher, read_config(config.pt_teacher_checkpoint)["model_type"])
@@ -70,6 +70,7 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
         keeper.clear()
 
     setting.workers.on_chief(save)
+    keeper.stop_if_asked()
     return TunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs))
 
 

@@ -63,7 +63,7 @@ class Keeper:
         """Whether a snapshot is due after this many updates of the fit."""
         by_steps = self._every_steps and steps % self._every_steps == 0
         by_time = self._every_seconds and time.monotonic() - self._saved_at >= self._every_seconds
-        return bool(by_steps or by_time or self._terminating)
+        return bool(by_steps or by_time or self._stops)
 
     def save(self, snapshot: Snapshot) -> None:
         """Writes a snapshot; the oldest goes.
@@ -75,8 +75,7 @@ class Keeper:
         if self._writes:
             self._write(snapshot)
         self._saved_at = time.monotonic()
-        if self._terminating:
-            raise Terminated
+        self.stop_if_asked()
 
     def _write(self, snapshot: Snapshot) -> None:
         os.makedirs(self._folder, exist_ok=True)
@@ -87,6 +86,16 @@ class Keeper:
         write_json(record, {"key": self._key, "sha256": fingerprint(arrays), "state": snapshot.state})
         for old in sorted(self._numbers())[:-GENERATIONS]:
             self._remove(old)
+
+    def stop_if_asked(self) -> None:
+        """Raises Terminated if SIGTERM has come; what there is to save has to be saved."""
+        if self._stops:
+            raise Terminated
+
+    @property
+    def _stops(self) -> bool:
+        """Of several processes, the one that writes decides: the others would leave it waiting for them."""
+        return self._terminating and self._writes
 
     def load(self) -> Snapshot | None:
         """The newest whole snapshot of this fit, if there is any."""
