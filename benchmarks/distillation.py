@@ -26,6 +26,7 @@ import xtremedistil  # noqa: F401 - chooses legacy Keras
 
 BUCKETS, TARGETS, FROZEN, BFLOAT16, JIT = "length buckets", "targets kept", "frozen features", "bfloat16", "XLA"
 LADDER = (BUCKETS, TARGETS, FROZEN, BFLOAT16)
+FLOAT32 = LADDER[:-1]
 ALONE = (JIT,)  # on top of the ladder
 LABELLED, TRANSFER, SEED = 2000, 8000, 42
 WIDTH, LAYERS, HEADS = 192, 2, 12
@@ -93,7 +94,9 @@ def timed(flags: dict, measures: list[str], teacher_only: bool) -> tuple[float, 
     """Wall and CPU seconds of a process."""
     work = json.dumps([flags, measures, teacher_only])
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run([sys.executable, __file__, "--work", work], check=True, stderr=subprocess.DEVNULL)
+    run = subprocess.run([sys.executable, __file__, "--work", work], stderr=subprocess.PIPE, text=True)
+    if run.returncode:
+        sys.exit(f"{measures} ended with exit code {run.returncode}:\n{run.stderr[-4000:]}")
     wall, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -159,16 +162,16 @@ def training_operations(lengths: np.ndarray, teacher_width: int) -> float:
     return float(np.mean(3 * (lengths * linear + attention) + 2 * lengths * 2 * teacher_width * WIDTH))
 
 
-def over_the_limit(report: dict, folder: Path) -> str:
-    """Rows a second of the stages in which the whole student is trained, beside what products of matrices allow."""
+def over_the_limit(folder: Path, targets: Path) -> str:
+    """Rows a second of the stages in which the whole student is trained in float32, beside what products allow."""
     from xtremedistil.distillation.transfer_rows import open_transfer_rows
 
-    rows = open_transfer_rows(str(next(folder.glob("teacher-*/teacher-targets/*/rows"))))
+    rows = open_transfer_rows(str(next(targets.glob("*/rows"))))
     lengths = np.concatenate([rows.chunk(start).lengths for start in rows.starts]).astype(float)
-    width = json.loads((folder / "full" / "xtremedistil-config.json").read_text())["teacher_hidden_size"]
+    width = json.loads((folder / "xtremedistil-config.json").read_text())["teacher_hidden_size"]
     limit = gemm_rate() / training_operations(lengths, width)
     lines = [f"products of matrices allow {limit:,.0f} rows a second (mean length {lengths.mean():.1f} pieces)"]
-    for entry in report["stages"]:
+    for entry in json.loads((folder / "report.json").read_text())["stages"]:
         if entry["objective"] in ("representation", "logits") and "student" in entry["unfrozen"]:
             speed = rows.rows * entry["epochs"] / entry["seconds"]
             lines.append(
@@ -191,7 +194,7 @@ def ladder(values) -> None:
         if way not in tuning:
             tuning[way] = timed(flags | places(teacher, teacher), list(measures), True)
         shutil.rmtree(teacher / "teacher-targets", ignore_errors=True)
-        folder = values.folder / ("full" if measures == LADDER else f"run-{number}")
+        folder = values.folder / f"run-{number}"
         spent = np.add(timed(flags | places(folder, teacher), list(measures), False), tuning[way])
         first = spent if first is None else first
         report = json.loads((folder / "report.json").read_text())
@@ -199,8 +202,8 @@ def ladder(values) -> None:
         times = " | ".join(f"{ratio:.2f}" for ratio in first / spent)
         scores = f"{100 * row['dev']:.1f} | {100 * row['test']:.1f}"
         print(f"| {name} | {scores} | {spent[0]:,.0f} | {spent[1]:,.0f} | {times} |", flush=True)
-        if measures == LADDER:
-            limit = over_the_limit(report, values.folder)
+        if measures == FLOAT32:
+            limit = over_the_limit(folder, teacher / "teacher-targets")
     for way, (wall, cpu) in tuning.items():
         print(f"of which the teacher's tuning, {way}: {wall:,.0f} s, CPU {cpu:,.0f} s")
     print(limit)
