@@ -171,7 +171,7 @@ def test_sha256_of_the_transfer_file_is_that_of_sha256sum(load, transfer, form):
 
 
 @pytest.fixture
-def refused(load, tmp_path):
+def assert_refused(load, tmp_path):
     def check(arrays: dict, *words: str, form: str = "npz", task=None) -> None:
         with pytest.raises(InputError) as caught:
             load(arrays, form, task)
@@ -183,10 +183,10 @@ def refused(load, tmp_path):
     return check
 
 
-def test_missing_repeated_and_unknown_rows_are_listed_together(refused, form):
+def test_missing_repeated_and_unknown_rows_are_listed_together(assert_refused, form):
     arrays = by_example() | {"row_ids": np.array([1, 1, 3])}
     words = ["missing: 0, 2\n", "repeated: 1\n", "unknown: 3\n", "3 examples, numbered from 0 to 2", "blank lines"]
-    refused(arrays, *words, form=form)
+    assert_refused(arrays, *words, form=form)
 
 
 def test_many_missing_rows_are_counted(load, tmp_path, transfer):
@@ -195,27 +195,27 @@ def test_many_missing_rows_are_counted(load, tmp_path, transfer):
         load(by_example())
 
 
-def test_other_number_of_words_is_refused_with_the_line(refused, form):
+def test_other_number_of_words_is_refused_with_the_line(assert_refused, form):
     arrays = by_word() | {"word_counts": np.array([3, 2, 3])}
     words = ["row id 1 has vectors of 2 words", "transfer.txt, line 3, has 3", "words: mary  ran", "empty ones too"]
-    refused(arrays, *words, form=form)
+    assert_refused(arrays, *words, form=form)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_value_that_is_not_finite_is_refused_with_its_row(refused, form, value):
+def test_value_that_is_not_finite_is_refused_with_its_row(assert_refused, form, value):
     arrays = by_word()
     arrays["logits"][4, 1] = value
-    refused(arrays, "a vector of row id 1 is not finite", str(value), "float32, not float16", form=form)
+    assert_refused(arrays, "a vector of row id 1 is not finite", str(value), "float32, not float16", form=form)
 
 
-def test_other_transfer_file_is_refused(refused, form):
+def test_other_transfer_file_is_refused(assert_refused, form):
     arrays = by_example() | {"transfer_sha256": np.array("0" * 64)}
-    refused(arrays, "made of another transfer file", "0" * 64, form=form)
+    assert_refused(arrays, "made of another transfer file", "0" * 64, form=form)
 
 
-def test_other_labels_are_refused(refused, form):
+def test_other_labels_are_refused(assert_refused, form):
     arrays = by_example() | {"labels": np.array(["LABEL_0", "town"])}
-    refused(arrays, "missing: animal", "not among the task's: LABEL_0", "rename the columns", form=form)
+    assert_refused(arrays, "missing: animal", "not among the task's: LABEL_0", "rename the columns", form=form)
 
 
 def test_label_columns_lists_every_fault():
@@ -237,17 +237,17 @@ def test_label_columns_lists_every_fault():
         ({"word_counts": np.ones(3, int)}, ["for tagging. Give --do_NER"]),
     ],
 )
-def test_npz_with_an_array_of_another_kind_is_refused(refused, changes, words):
-    refused(by_example() | changes, *words, task=TEXT_TASK)
+def test_npz_with_an_array_of_another_kind_is_refused(assert_refused, changes, words):
+    assert_refused(by_example() | changes, *words, task=TEXT_TASK)
 
 
-def test_npz_of_whole_texts_is_no_file_for_tagging(refused):
-    refused(by_example(), "lacks word_counts; its arrays are row_ids, logits, labels", task=TAG_TASK)
-    refused(by_word() | {"word_counts": np.array([3, 3])}, "a number from 1 on for each of the 3 row_ids")
+def test_npz_of_whole_texts_is_no_file_for_tagging(assert_refused):
+    assert_refused(by_example(), "lacks word_counts; its arrays are row_ids, logits, labels", task=TAG_TASK)
+    assert_refused(by_word() | {"word_counts": np.array([3, 3])}, "a number from 1 on for each of the 3 row_ids")
 
 
-def test_npz_that_lacks_arrays_is_refused(refused):
-    refused({"arr_0": np.zeros(3)}, "lacks row_ids, logits, labels; its arrays are arr_0")
+def test_npz_that_lacks_arrays_is_refused(assert_refused):
+    assert_refused({"arr_0": np.zeros(3)}, "lacks row_ids, logits, labels; its arrays are arr_0")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 something", b"\x93NUMPY"])
