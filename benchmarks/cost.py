@@ -58,7 +58,7 @@ class Pair:
         import tensorflow as tf
 
         from xtremedistil.distillation.layer_map import last_layers
-        from xtremedistil.distillation.targets import compute_targets
+        from xtremedistil.distillation.targets import Computing, compute_targets
         from xtremedistil.models.student import build_student
         from xtremedistil.models.teacher import build_teacher
         from xtremedistil.training.workers import Workers
@@ -71,9 +71,8 @@ class Pair:
         self.features = generated_rows(pieces)
         names = ["logits", *sorted({match.teacher_name for match in self.matches})]
         self.model = self.teacher.feature_model(names)
-        keys = {"pad_id": 0, "batch_size": BATCH, "key": "cost", "progress": lambda done, total: None}
-        workers = Workers(tf.distribute.get_strategy())
-        self.targets = compute_targets(lambda _: self.model, self.features, names, folder, workers=workers, **keys)
+        how = Computing(0, BATCH, Workers(tf.distribute.get_strategy()))
+        self.targets = compute_targets(lambda _: self.model, self.features, names, folder, key="cost", how=how)
 
     def bytes_per_million(self) -> dict[str, float]:
         sizes = {name: array.nbytes / ROWS * MILLION for name, array in self.targets.arrays.items()}

@@ -14,7 +14,7 @@ from xtremedistil.tasks.features import Features
 
 tf = pytest.importorskip("tensorflow")
 
-from xtremedistil.distillation.targets import LiveTargets, compute_targets, keep_only  # noqa: E402
+from xtremedistil.distillation.targets import Computing, LiveTargets, compute_targets, keep_only  # noqa: E402
 from xtremedistil.models.families import FAMILIES  # noqa: E402
 from xtremedistil.models.teacher import build_teacher  # noqa: E402
 from xtremedistil.training.batches import TrainingBatches  # noqa: E402
@@ -37,17 +37,8 @@ def teacher(tiny_encoders):
 
 def targets_of(model, features: Features, folder, key: str = "a", workers=None):
     seen = []
-    targets = compute_targets(
-        lambda names: model,
-        features,
-        NAMES,
-        str(folder),
-        pad_id=0,
-        batch_size=4,
-        key=key,
-        progress=lambda *done: seen.append(done),
-        workers=workers or ALONE,
-    )
+    how = Computing(0, 4, workers or ALONE, lambda *done: seen.append(done))
+    targets = compute_targets(lambda names: model, features, NAMES, str(folder), key=key, how=how)
     return targets, seen
 
 
@@ -173,8 +164,7 @@ def test_targets_of_other_layers_join_those_that_are_there(teacher, tmp_path):
         return build.feature_model(names)
 
     for names in (["logits"], ["logits", "hidden_states_1"], ["hidden_states_1"]):
-        arguments = {"pad_id": 0, "batch_size": 4, "key": "a", "progress": lambda *done: None, "workers": ALONE}
-        targets = compute_targets(model_of, features, names, str(tmp_path), **arguments)
+        targets = compute_targets(model_of, features, names, str(tmp_path), key="a", how=Computing(0, 4, ALONE))
         assert list(targets.arrays) == names
     assert asked == [["logits"], ["hidden_states_1"]]
 
@@ -212,17 +202,8 @@ def test_targets_that_were_not_finished_are_computed_again(teacher, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compute_targets(
-            lambda names: model,
-            features,
-            NAMES,
-            str(tmp_path),
-            pad_id=0,
-            batch_size=4,
-            key="a",
-            progress=stopped,
-            workers=ALONE,
-        )
+        how = Computing(0, 4, ALONE, stopped)
+        compute_targets(lambda names: model, features, NAMES, str(tmp_path), key="a", how=how)
     assert targets_of(model, features, tmp_path)[1] == [(4, 5), (5, 5)]
 
 

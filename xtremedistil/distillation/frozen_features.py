@@ -46,18 +46,13 @@ class FrozenFeatures:
 
     def of(self, rows: Features, name: str) -> Targets:
         """The states of some rows, as batches read them."""
-        setting = self._setting
         states = compute_targets(
             lambda names: self._states_of,
             rows,
             [STATE],
             self._folder(name),
-            pad_id=setting.pad_id,
-            batch_size=setting.config.teacher_batch_size,
             key=f"encoder {self._key}, rows {rows.fingerprint()}",
-            progress=setting.progress.count(f"student's states ({name})"),
-            workers=setting.workers,
-            precision=setting.config.targets_precision,
+            how=self._setting.computing(f"student's states ({name})"),
         )
         return dataclasses.replace(states, prefix="")
 

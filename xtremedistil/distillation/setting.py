@@ -9,6 +9,7 @@ from xtremedistil.artefacts import SNAPSHOTS
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus, read_corpus, store_of
 from xtremedistil.distillation.on_labels import LabelFit
+from xtremedistil.distillation.targets import Computing
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks.features import LabelledSet
@@ -64,6 +65,12 @@ class Setting:
             say=self.progress.say,
             writes=self.workers.chief,
         )
+
+    def computing(self, title: str) -> Computing:
+        """How outputs of the teacher, or of the student's encoder, are computed; `title` is said to a person."""
+        config = self.config
+        progress = self.progress.count(title)
+        return Computing(self.pad_id, config.teacher_batch_size, self.workers, progress, config.targets_precision)
 
     def label_fit(self, recipe: Recipe, batch_size: int, keeper: Keeper) -> LabelFit:
         corpus = self.corpus

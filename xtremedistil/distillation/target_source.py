@@ -64,11 +64,7 @@ class TargetSource:
             rows,
             wanted,
             os.path.join(self.folder, name),
-            pad_id=setting.pad_id,
-            batch_size=setting.config.teacher_batch_size,
             key=f"teacher {self.teacher.key}, rows {rows.fingerprint()}",
-            progress=setting.progress.count(f"teacher's outputs ({name})"),
-            workers=setting.workers,
-            precision=setting.config.targets_precision,
+            how=setting.computing(f"teacher's outputs ({name})"),
         )
         return targets.select(names)

@@ -6,7 +6,6 @@ all rows, S positions of a row, A heads). `targets.json` says of what they are, 
 """
 
 import contextlib
-import functools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -92,42 +91,53 @@ class LiveTargets:
         return {PREFIX + name: outputs[name] for name in self._names}
 
 
+@dataclass(frozen=True)
+class Computing:
+    """How a model's outputs are computed and kept.
+
+    Fields:
+        batch_size: rows at a time. workers: each runs the model over its share of the rows.
+        progress: called with (rows done, rows in all).
+        precision: of states and maps on disk, "float16" or "float32".
+    """
+
+    pad_id: int
+    batch_size: int
+    workers: Workers
+    progress: Callable[[int, int], None] = lambda done, total: None
+    precision: str = "float16"
+
+
 def compute_targets(
     model_of: Callable[[Sequence[str]], tf.keras.Model],
     features: Features,
     names: Sequence[str],
     folder: str,
     *,
-    pad_id: int,
-    batch_size: int,
     key: str,
-    progress: Callable[[int, int], None],
-    workers: Workers,
-    precision: str = "float16",
+    how: Computing,
 ) -> Targets:
     """Runs the teacher over `features` once; what a finished folder of the same `key` holds is read instead.
 
-    Each of the `workers` runs it over its share of the rows. Other runs that want the same folder wait meanwhile.
+    Other runs that want the same folder wait meanwhile.
 
     Args:
         model_of: a teacher's feature model for some of "logits", "hidden_states_i", "attentions_i".
         key: fingerprint of the teacher's weights and of the rows.
-        progress: called with (rows done, rows in all).
-        precision: of states and maps on disk, "float16" or "float32".
 
     Raises:
         InputError: the disk is full.
     """
+    workers = how.workers
     with locked(folder, wait=True) if workers.chief else contextlib.nullcontext():
-        saved = _checked_manifest(folder, key, precision, names) if workers.chief else {}
+        saved = _checked_manifest(folder, key, how.precision, names) if workers.chief else {}
         missing = [name for name in names if not workers.agree(name in saved)]
         if missing:
             shares = workers.shares(len(features))
-            write = functools.partial(_write, features.take(shares[workers.index]), missing, folder, workers.index)
-            write(model_of(missing), pad_id=pad_id, batch_size=batch_size, progress=progress, precision=precision)
+            _write(model_of(missing), features.take(shares[workers.index]), missing, folder, how)
             workers.wait()
             parts = [number for number, share in enumerate(shares) if len(share)]
-            workers.on_chief(lambda: _finish(folder, missing, parts, key, precision, saved))
+            workers.on_chief(lambda: _finish(folder, missing, parts, key, how.precision, saved))
         arrays = {name: np.load(_path(folder, name), mmap_mode="r") for name in names}
         workers.wait()  # another run may remove files when this one lets go of the folder
     return Targets(features, arrays, _pair_offsets(features), by_row=features.word_ids is None)
@@ -198,30 +208,20 @@ def _checked_manifest(folder: str, key: str, precision: str, names: Sequence[str
     return whole
 
 
-def _write(
-    features: Features,
-    names: Sequence[str],
-    folder: str,
-    part: int,
-    model: tf.keras.Model,
-    *,
-    pad_id: int,
-    batch_size: int,
-    progress: Callable[[int, int], None],
-    precision: str,
-) -> None:
+def _write(model: tf.keras.Model, features: Features, names: Sequence[str], folder: str, how: Computing) -> None:
+    """This worker's part of the outputs."""
     os.makedirs(folder, exist_ok=True)
     predict, pairs, files, done = make_predict_function(model), _pair_offsets(features), {}, 0
-    for rows, outputs in predict_batches(predict, features, batch_size=batch_size, pad_id=pad_id):
+    for rows, outputs in predict_batches(predict, features, batch_size=how.batch_size, pad_id=how.pad_id):
         for name in names:
             if name not in files:
-                kind, shape = _kind_and_shape(name, outputs[name], features, int(pairs[-1]), precision)
-                files[name] = reserved_array(_part(folder, name, part), kind, shape)
+                kind, shape = _kind_and_shape(name, outputs[name], features, int(pairs[-1]), how.precision)
+                files[name] = reserved_array(_part(folder, name, how.workers.index), kind, shape)
             _refuse_overflow(name, outputs[name], files[name].dtype)
             _store(files[name], name, outputs[name], features, rows, pairs)
             forget_pages(files[name])
         done += len(rows)
-        progress(done, len(features))
+        how.progress(done, len(features))
     for file in files.values():
         file.flush()
 
