@@ -22,21 +22,17 @@ from xtremedistil.config import DistilConfig, resolve
 from xtremedistil.distillation.checkpoints import once
 from xtremedistil.distillation.corpus import data_fingerprint
 from xtremedistil.distillation.example_logits import ExampleLogits
-from xtremedistil.distillation.file_source import FileSource
 from xtremedistil.distillation.frozen_features import FrozenFeatures, frozen_features
 from xtremedistil.distillation.initial_student import InitialStudent, initial_student
-from xtremedistil.distillation.layer_map import configured_matches
 from xtremedistil.distillation.on_labels import fit_on_labels
 from xtremedistil.distillation.onnx_teacher import OnnxTeacher
 from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher, outside_fingerprints
 from xtremedistil.distillation.setting import Setting, open_setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name, plan_stages
-from xtremedistil.distillation.target_size import megabytes, settle_targets, target_size
-from xtremedistil.distillation.target_source import TargetSource, teacher_folder
+from xtremedistil.distillation.target_source import Source, source_of
 from xtremedistil.distillation.transfer import TransferFit
 from xtremedistil.distillation.tuned_teacher import TunedTeacher, tuned_teacher
 from xtremedistil.models.forward import make_predict_function
-from xtremedistil.models.teacher import Teacher
 from xtremedistil.reporting.progress import Progress, clock
 from xtremedistil.reporting.report import Report, read_report
 from xtremedistil.scoring import scored_row
@@ -117,11 +113,6 @@ def _finished_report(config: DistilConfig) -> Report | None:
     return report
 
 
-POLICIES = {
-    "cache": "teacher's outputs: {all} on disk, for other students too",
-    "chunks": "teacher's outputs: at most {most} on disk at a time",
-    "live": "teacher's outputs: none on disk, where they would take {all}; the teacher runs in every epoch",
-}
 TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # rows of the report
 
 
@@ -166,10 +157,10 @@ def _outside_teacher(
 ) -> TunedTeacher | ExampleLogits:
     """A graph is scored as any teacher; logits of the transfer file cannot be."""
     setting.progress.say(f"teacher: {describe(outside, setting.corpus.task.labels)}")
-    if isinstance(outside, ExampleLogits):
-        return outside
-    _add_row(setting, report, TEACHER, outside.model, outside.parts)
-    return TunedTeacher(outside, outside.key, 0.0, 0)
+    if isinstance(outside, OnnxTeacher):
+        _add_row(setting, report, TEACHER, outside.model, outside.parts)
+        return TunedTeacher(outside, outside.key, 0.0, 0)
+    return outside
 
 
 def _baseline(setting: Setting, teacher_encoder, report: Report) -> None:
@@ -195,11 +186,7 @@ def _run_stages(
     setting: Setting, teacher: TunedTeacher | ExampleLogits, student: InitialStudent, report: Report
 ) -> int:
     """Runs the plan; returns the number of the best stage, whose weights are in place."""
-    if isinstance(teacher, ExampleLogits):
-        source = FileSource(setting.corpus.transfer, teacher)
-    else:
-        source = _target_source(setting, teacher, student)
-    workers = setting.workers
+    source, workers = source_of(setting, teacher, student), setting.workers
     stages = plan_stages(setting.config, list(student.trainable_blocks))
     weights = [variable for variables in student.saved_parts.values() for variable in variables]
     best_score, best_stage, best = -np.inf, 0, []
@@ -219,46 +206,7 @@ def _run_stages(
     return best_stage
 
 
-def _target_source(setting: Setting, teacher: TunedTeacher, student: InitialStudent) -> TargetSource:
-    """Says what the teacher's outputs will take, and decides how they are kept."""
-    config, corpus = setting.config, setting.corpus
-    outputs = _outputs(setting, teacher.teacher, student)
-    size = target_size(
-        corpus.transfer,
-        **outputs,
-        tagging=corpus.task.kind == "token_classification",
-        precision=config.targets_precision,
-    )
-    folder = teacher_folder(setting, teacher)
-    policy = _settled_policy(setting, settle_targets(config.targets, size, folder, ["logits", *outputs["names"]]))
-    setting.progress.say(POLICIES[policy].format(all=megabytes(size.everything), most=megabytes(size.at_a_time)))
-    return TargetSource(setting, teacher, folder, policy)
-
-
-def _settled_policy(setting: Setting, policy: str) -> str:
-    """What the chief finds, but disk stays disk and live stays live when a run goes on: they round differently."""
-    policies, workers = list(POLICIES), setting.workers
-    policy = policies[int(workers.agree(policies.index(policy)))]
-    live = policy == "live"
-    if workers.chief:
-        live = artefacts.settle_live(setting.config.model_dir, live)
-    if workers.agree(live):
-        return "live"
-    return "chunks" if policy == "live" else policy
-
-
-def _outputs(setting: Setting, teacher: Teacher | OnnxTeacher, student: InitialStudent) -> dict:
-    """Names and sizes of what the stages will ask the teacher for, as `target_size` takes them."""
-    if isinstance(teacher, OnnxTeacher):
-        return {"names": [], "labels": len(setting.corpus.task.labels), "hidden_size": 0, "heads": 0}
-    shape = teacher.encoder.config
-    layers = student.student.encoder.config.num_hidden_layers
-    names = {match.teacher_name for match in configured_matches(setting.config, shape.num_hidden_layers, layers)}
-    sizes = {"hidden_size": shape.hidden_size, "heads": shape.num_attention_heads}
-    return {"names": sorted(names), "labels": teacher.head.units, **sizes}
-
-
-def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: TargetSource | FileSource) -> dict:
+def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: Source) -> dict:
     seed_everything(stage_seed(setting.config.seed, stage.number))
     if stage.on_transfer_set:
         return TransferFit(setting, student, stage, source).run()

@@ -1,18 +1,32 @@
-"""Where the stages get the teacher's outputs from: disk, computed when first asked for, or the teacher itself."""
+"""Where the stages get the teacher's outputs from: a file; disk, computed when first asked for; the teacher itself."""
 
 import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from xtremedistil import artefacts
 from xtremedistil.distillation.corpus import KEY_LETTERS
+from xtremedistil.distillation.example_logits import ExampleLogits
+from xtremedistil.distillation.file_source import FileSource
+from xtremedistil.distillation.initial_student import InitialStudent
+from xtremedistil.distillation.layer_map import configured_matches
+from xtremedistil.distillation.onnx_teacher import OnnxTeacher
 from xtremedistil.distillation.setting import Setting
+from xtremedistil.distillation.target_size import megabytes, settle_targets, target_size
 from xtremedistil.distillation.targets import LiveTargets, Targets, compute_targets, keep_only
 from xtremedistil.distillation.transfer_rows import HELD_OUT, chunk_name
 from xtremedistil.distillation.tuned_teacher import TunedTeacher
 from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.teacher import Teacher
 from xtremedistil.prediction import PredictFunction
 from xtremedistil.tasks.features import Features
+
+POLICIES = {
+    "cache": "teacher's outputs: {all} on disk, for other students too",
+    "chunks": "teacher's outputs: at most {most} on disk at a time",
+    "live": "teacher's outputs: none on disk, where they would take {all}; the teacher runs in every epoch",
+}
 
 
 def teacher_folder(setting: Setting, teacher: TunedTeacher) -> str:
@@ -68,3 +82,51 @@ class TargetSource:
             how=setting.computing(f"teacher's outputs ({name})"),
         )
         return targets.select(names)
+
+
+Source = TargetSource | FileSource
+
+
+def source_of(setting: Setting, teacher: TunedTeacher | ExampleLogits, student: InitialStudent) -> Source:
+    """What the stages read; of a teacher that is asked, says what its outputs will take, and decides how they are kept.
+
+    Raises:
+        InputError: `--targets cache` needs more than the disk has.
+    """
+    if isinstance(teacher, ExampleLogits):
+        return FileSource(setting.corpus.transfer, teacher)
+    config, corpus = setting.config, setting.corpus
+    outputs = _outputs(setting, teacher.teacher, student)
+    size = target_size(
+        corpus.transfer,
+        **outputs,
+        tagging=corpus.task.kind == "token_classification",
+        precision=config.targets_precision,
+    )
+    folder = teacher_folder(setting, teacher)
+    policy = _settled_policy(setting, settle_targets(config.targets, size, folder, ["logits", *outputs["names"]]))
+    setting.progress.say(POLICIES[policy].format(all=megabytes(size.everything), most=megabytes(size.at_a_time)))
+    return TargetSource(setting, teacher, folder, policy)
+
+
+def _settled_policy(setting: Setting, policy: str) -> str:
+    """What the chief finds, but disk stays disk and live stays live when a run goes on: they round differently."""
+    policies, workers = list(POLICIES), setting.workers
+    policy = policies[int(workers.agree(policies.index(policy)))]
+    live = policy == "live"
+    if workers.chief:
+        live = artefacts.settle_live(setting.config.model_dir, live)
+    if workers.agree(live):
+        return "live"
+    return "chunks" if policy == "live" else policy
+
+
+def _outputs(setting: Setting, teacher: Teacher | OnnxTeacher, student: InitialStudent) -> dict:
+    """Names and sizes of what the stages will ask the teacher for, as `target_size` takes them."""
+    if setting.config.logits_only:
+        return {"names": [], "labels": len(setting.corpus.task.labels), "hidden_size": 0, "heads": 0}
+    shape = teacher.encoder.config
+    layers = student.student.encoder.config.num_hidden_layers
+    names = {match.teacher_name for match in configured_matches(setting.config, shape.num_hidden_layers, layers)}
+    sizes = {"hidden_size": shape.hidden_size, "heads": shape.num_attention_heads}
+    return {"names": sorted(names), "labels": teacher.head.units, **sizes}

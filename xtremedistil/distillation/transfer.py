@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.distillation.checkpoints import once, optimizer_parts
-from xtremedistil.distillation.file_source import FileSource
 from xtremedistil.distillation.frozen_features import frozen_features
 from xtremedistil.distillation.initial_student import InitialStudent
 from xtremedistil.distillation.layer_map import Match, configured_matches
@@ -23,7 +22,7 @@ from xtremedistil.distillation.objectives import (
 )
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name
-from xtremedistil.distillation.target_source import TargetSource
+from xtremedistil.distillation.target_source import Source
 from xtremedistil.distillation.targets import LiveTargets, Targets
 from xtremedistil.distillation.transfer_rows import chunk_name
 from xtremedistil.distillation.tuned_teacher import TunedTeacher
@@ -46,7 +45,7 @@ class TransferFit:
         score: of the weights as they stand, higher is better; decides when a fit ends and which chunk is kept.
     """
 
-    def __init__(self, setting: Setting, student: InitialStudent, stage: Stage, source: TargetSource | FileSource):
+    def __init__(self, setting: Setting, student: InitialStudent, stage: Stage, source: Source):
         self._setting, self._student, self._stage, self._source = setting, student, stage, source
         self._frozen = frozen_features(setting, student, stage)
         build = self._representation if stage.objective == "representation" else self._logits
