@@ -1,7 +1,6 @@
 """A fit that is done once: its weights and history on disk, or read from there."""
 
 import os
-import sys
 from collections.abc import Callable
 
 from xtremedistil import artefacts
@@ -25,7 +24,7 @@ def once(path: str, parts: dict[str, list], keeper: Keeper, workers: Workers, wo
         the saved record: "score" and "best_epoch" of the weights kept, "epochs", "seconds", and "history" by epoch.
     """
     history_path = path.removesuffix(".h5") + "-history.json"
-    if workers.agree(_is_whole(path, history_path)):
+    if workers.agree(_is_whole(path, history_path, keeper.say)):
         load_weights(path, parts)
         return artefacts.read_json(history_path)
     history = work()
@@ -43,14 +42,14 @@ def once(path: str, parts: dict[str, list], keeper: Keeper, workers: Workers, wo
     return record
 
 
-def _is_whole(path: str, history_path: str) -> bool:
-    """Whether a fit is done; a damaged weight file is removed, with a word, and the fit done again."""
+def _is_whole(path: str, history_path: str, say: Callable[[str], None]) -> bool:
+    """Whether a fit is done; of a damaged weight file that is said, and it does not count."""
     if not (os.path.isfile(path) and os.path.isfile(history_path)):
         return False
     digest = artefacts.read_json(history_path).get("sha256")
     if digest in (None, artefacts.fingerprint(path)):
         return True
-    print(f"{path} is damaged; its fit is done again.", file=sys.stderr)
+    say(f"{path} is damaged; its fit is done again.")
     return False
 
 

@@ -54,7 +54,8 @@ class Keeper:
         say: Callable[[str], None] = print,
         writes: bool = True,
     ):
-        self._folder, self._key, self._say, self._writes = folder, key, say, writes
+        self.say = say
+        self._folder, self._key, self._writes = folder, key, writes
         self._every_steps, self._every_seconds = every_steps, 60 * every_minutes
         self._saved_at = time.monotonic()
         self._terminating = False
@@ -103,7 +104,7 @@ class Keeper:
             arrays, record = self._paths(number)
             saved = _read(record)
             if saved is None or not os.path.isfile(arrays) or fingerprint(arrays) != saved["sha256"]:
-                self._say(f"{arrays} is damaged; going back to the snapshot before it.")
+                self.say(f"{arrays} is damaged; going back to the snapshot before it.")
             elif saved["key"] == self._key:
                 with np.load(arrays, allow_pickle=False) as file:
                     return Snapshot(saved["state"], dict(file))
