@@ -22,6 +22,8 @@ from xtremedistil.tasks.tokenizer import Tokenizer
 KEY_LETTERS = 16  # of a fingerprint, in folder names
 ROWS = "rows"
 
+OnChief = Callable[[Callable[[], None]], None]
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -42,20 +44,12 @@ class Corpus:
     class_weights: np.ndarray | None
 
 
-OnChief = Callable[[Callable[[], None]], None]
-
-
 def at_once(work: Callable[[], None]) -> None:
     """Stands in for `Workers.on_chief` where there is one process."""
     work()
 
 
-def read_corpus(
-    config: DistilConfig,
-    tokenizer: Tokenizer,
-    store: str,
-    on_chief: OnChief = at_once,
-) -> Corpus:
+def read_corpus(config: DistilConfig, tokenizer: Tokenizer, store: str, on_chief: OnChief = at_once) -> Corpus:
     """Reads and encodes all files of a distillation; a fault in any of them shows here, before any model is built.
 
     Args:
