@@ -123,7 +123,7 @@ class Pair:
         import tensorflow as tf
 
         from xtremedistil.training.learning_rate import LearningRate
-        from xtremedistil.training.loop import Recipe, Trainer
+        from xtremedistil.training.trainer import Recipe, Trainer
 
         recipe = Recipe(LearningRate(1e-4, 1), patience=1, max_grad_norm=1.0, seed=1)
         trainer = Trainer(model, variables, objective, tf.distribute.OneDeviceStrategy("/cpu:0"), recipe)

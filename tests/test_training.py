@@ -16,14 +16,14 @@ from xtremedistil.training.batches import TrainingBatches, epoch_order
 
 tf = pytest.importorskip("tensorflow")
 
-from xtremedistil.training import loop  # noqa: E402
 from xtremedistil.training.dropout import SeededDropout, seed_dropout  # noqa: E402
 from xtremedistil.training.learning_rate import LearningRate  # noqa: E402
-from xtremedistil.training.loop import Objective, Recipe, Trainer, _steps_of, fit  # noqa: E402
+from xtremedistil.training.loop import _steps_of, fit  # noqa: E402
 from xtremedistil.training.optimizer import decays  # noqa: E402
 from xtremedistil.training.place import Place  # noqa: E402
 from xtremedistil.training.snapshots import Keeper, Terminated  # noqa: E402
 from xtremedistil.training.strategy import make_strategy, set_precision, stage_seed  # noqa: E402
+from xtremedistil.training.trainer import Objective, Recipe, Trainer  # noqa: E402
 
 PAD = 9
 
@@ -523,7 +523,7 @@ def test_compiled_steps_give_the_losses_and_weights_of_plain_ones(devices, polic
 def test_steps_traced_for_each_shape_as_on_a_tpu_give_the_same(monkeypatch):
     results = []
     for static in (False, True):
-        monkeypatch.setattr(loop, "wants_static_shapes", lambda strategy, static=static: static)
+        monkeypatch.setattr("xtremedistil.training.trainer.wants_static_shapes", lambda strategy, static=static: static)
         model = toy_model()
         history = fit(toy_trainer(toy_recipe(epochs=2), model), toy_batches(toy_features()), scores(0.0, 0.1))
         results.append((history.epochs[-1]["loss"], *model.get_weights()))

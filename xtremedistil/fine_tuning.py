@@ -29,10 +29,10 @@ from xtremedistil.tasks import Task, open_task, saved_task
 from xtremedistil.tasks.class_weights import class_weights
 from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
-from xtremedistil.training.loop import Recipe
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import make_strategy, seed_everything, set_precision, stage_seed
+from xtremedistil.training.trainer import Recipe
 from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
 from xtremedistil.weights import save_weights
 

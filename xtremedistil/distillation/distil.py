@@ -36,10 +36,10 @@ from xtremedistil.models.forward import make_predict_function
 from xtremedistil.reporting.progress import Progress, clock
 from xtremedistil.reporting.report import Report, read_report
 from xtremedistil.scoring import scored_row
-from xtremedistil.training.loop import Recipe
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import make_strategy, seed_everything, set_precision, stage_seed
+from xtremedistil.training.trainer import Recipe
 from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
 from xtremedistil.validation import check_distil
 from xtremedistil.weights import save_weights

@@ -14,7 +14,7 @@ from xtremedistil.distillation.losses import (
     label_weights,
     logits_mse,
 )
-from xtremedistil.training.loop import Objective
+from xtremedistil.training.trainer import Objective
 
 PREFIX = "teacher_"  # of targets in a batch
 

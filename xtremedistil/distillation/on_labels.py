@@ -12,9 +12,10 @@ from xtremedistil.reporting.progress import Progress
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks.features import Features, LabelledSet
 from xtremedistil.training.batches import TargetReader, TrainingBatches
-from xtremedistil.training.loop import Recipe, Trainer, fit
+from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.trainer import Recipe, Trainer
 from xtremedistil.training.workers import Workers
 
 

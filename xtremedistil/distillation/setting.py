@@ -14,9 +14,9 @@ from xtremedistil.reporting.progress import Progress
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
-from xtremedistil.training.loop import Recipe
 from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import stage_seed
+from xtremedistil.training.trainer import Recipe
 from xtremedistil.training.workers import Workers
 
 

@@ -28,10 +28,11 @@ from xtremedistil.distillation.transfer_rows import chunk_name
 from xtremedistil.distillation.tuned_teacher import TunedTeacher
 from xtremedistil.tasks.padding import INPUT_NAMES
 from xtremedistil.training.batches import TrainingBatches
-from xtremedistil.training.loop import Loss, Objective, Trainer, batch_signature, fit
+from xtremedistil.training.loop import batch_signature, fit
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import stage_seed
+from xtremedistil.training.trainer import Loss, Objective, Trainer
 
 HELD_OUT_BATCH = 64
 

@@ -1,0 +1,239 @@
+"""One update of some variables of a model, under a strategy: losses, shares of the gradients, optimizer.
+
+Not here: what is learnt; an `Objective` gives named losses.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import tensorflow as tf
+import tf_keras
+
+from xtremedistil.tasks.padding import Arrays
+from xtremedistil.training.dropout import seed_dropout
+from xtremedistil.training.gradient_sums import GradientSums
+from xtremedistil.training.learning_rate import LearningRate
+from xtremedistil.training.optimizer import make_optimizer
+from xtremedistil.training.place import Place, go_on_from, take_snapshot
+from xtremedistil.training.snapshots import Snapshot
+from xtremedistil.training.strategy import wants_static_shapes
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One term of an objective.
+
+    Fields:
+        value: float32 scalar, mean over what its mask leaves on this replica.
+        count: float32 scalar, how many items that mean is over: replicas and batches of a step are weighted by it.
+        weight: factor in the sum.
+    """
+
+    value: tf.Tensor
+    count: tf.Tensor
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a fit minimises: model outputs and a batch in, named losses out.
+
+    Fields:
+        values: outputs and batch in, the values by name out.
+        counts: a batch in, what these are means over by name out. It is also asked before the model has run, of a batch
+            without targets: a step of several batches has to know how many items they hold together.
+        weights: factors by name; 1 where there is none.
+    """
+
+    values: Callable[[dict, dict], dict[str, tf.Tensor]]
+    counts: Callable[[dict], dict[str, tf.Tensor]]
+    weights: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, outputs: dict, batch: dict) -> dict[str, Loss]:
+        counts = self.counts(batch)
+        values = self.values(outputs, batch)
+        return {name: Loss(value, counts[name], self.weights.get(name, 1.0)) for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a fit goes.
+
+    Fields:
+        patience: epochs without a better score. max_grad_norm: 0 switches clipping off.
+        jit_compile: compile the model's part of a step with XLA; batches are filled up, so that few shapes occur.
+    """
+
+    learning_rate: LearningRate
+    patience: int
+    max_grad_norm: float
+    seed: int
+    weight_decay: float = 0.0
+    jit_compile: bool = False
+
+    @classmethod
+    def of(cls, flags, peak: float, epochs: int, seed: int) -> "Recipe":
+        """As the flags of a training command say, with a peak rate, epochs and a seed of the fit's own."""
+        rate = LearningRate(peak, epochs, flags.decay_epochs, flags.warmup_ratio, flags.lr_schedule)
+        return cls(rate, flags.patience, flags.max_grad_norm, seed, flags.weight_decay, flags.jit_compile)
+
+
+class Trainer:
+    """The optimizer and the compiled step for some variables of a model; lives as long as a stage.
+
+    Args:
+        model: called with those entries of a batch that its inputs are named after.
+        variables: the only ones that change.
+        objective: model outputs and batch in, named losses out.
+        strategy: where steps run; the model was built under its scope.
+    """
+
+    def __init__(
+        self,
+        model: tf.keras.Model,
+        variables: Sequence[tf.Variable],
+        objective: Objective,
+        strategy: tf.distribute.Strategy,
+        recipe: Recipe,
+    ):
+        self.variables = list(variables)
+        self.strategy = strategy
+        self.recipe = recipe
+        self.seed = recipe.seed
+        self.full_batches = recipe.jit_compile or wants_static_shapes(strategy)
+        self._model = model
+        self._objective = objective
+        with strategy.scope():
+            self._dropout_seed = tf.Variable([recipe.seed, 0], dtype=tf.int32, trainable=False)
+            self.optimizer = make_optimizer(recipe.learning_rate.peak, recipe.weight_decay, self.variables)
+        self._sums: GradientSums | None = None
+        seed_dropout(model, self._dropout_seed)
+        self._spec = self._add = None
+        self._gradients = tf.function(self._share, jit_compile=True) if recipe.jit_compile else self._share
+        self._step = tf.function(self._distributed_step)
+        self._update = tf.function(self._distributed_update)
+
+    def expect(self, spec) -> None:
+        """Fixes what batches look like, with open shapes, before the first step.
+
+        A graph traced for the shapes of the first batch that comes would round otherwise than one traced for another's,
+        and a fit that goes on in the middle begins with another batch.
+        """
+        if spec == self._spec or wants_static_shapes(self.strategy):
+            return
+        self._spec = spec
+        self._step = tf.function(self._distributed_step, input_signature=[spec])
+        self._add = None
+
+    def step(self, batch, step: int, rate: float) -> dict[str, tf.Tensor]:
+        """One update; returns the losses over the global batch."""
+        self._dropout_seed.assign([self.seed, step])
+        self.optimizer.learning_rate.assign(rate)
+        return self._step(batch)
+
+    def step_over(self, group: Iterable, counts: dict[str, tf.Tensor], first: int, rate: float) -> dict[str, tf.Tensor]:
+        """One update for several batches, the one of all their rows together; returns the losses over these.
+
+        Args:
+            group: the batches, read one after the other.
+            counts: what each loss is a mean over in all of them; see `counts_of`.
+            first: number of the first batch, for dropout: each batch has a number of its own.
+        """
+        # Variables cannot be made while a graph is traced, and steps of one batch have no use for these.
+        self._sums = self._sums or GradientSums(self.variables, self.strategy)
+        self.optimizer.learning_rate.assign(rate)
+        losses: dict[str, tf.Tensor] = {}
+        if self._add is None:
+            scalars = {name: tf.TensorSpec([], tf.float32) for name in counts}
+            signature = [self._spec, scalars] if self._spec else None
+            self._add = tf.function(self._distributed_add, input_signature=signature)
+        for number, batch in enumerate(group, start=first):
+            self._dropout_seed.assign([self.seed, number])
+            _add_to(losses, self._add(batch, counts))
+        self._update()
+        return losses
+
+    def counts_of(self, group: Iterable[Arrays]) -> dict[str, tf.Tensor]:
+        """What each loss is a mean over in all of these global batches together."""
+        totals: dict[str, tf.Tensor] = {}
+        with tf.device("/cpu:0"):
+            for batch in group:
+                _add_to(totals, self._objective.counts(batch))
+        return totals
+
+    def take_snapshot(self, place: Place) -> Snapshot:
+        """Where the fit is, with all variables that it changes."""
+        return take_snapshot(place, self.variables, self.optimizer)
+
+    def go_on_from(self, snapshot: Snapshot) -> Place:
+        """Puts these variables back to where a snapshot was taken."""
+        return go_on_from(snapshot, self.variables, self.optimizer)
+
+    def _distributed_step(self, batch):
+        return self._over_replicas(self.strategy.run(self._replica_step, args=(batch,)))
+
+    def _distributed_add(self, batch, counts):
+        return self._over_replicas(self.strategy.run(self._replica_add, args=(batch, counts)))
+
+    def _distributed_update(self) -> None:
+        self.strategy.run(self._replica_update)
+
+    def _over_replicas(self, losses):
+        return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in losses.items()}
+
+    def _replica_step(self, batch):
+        context = tf.distribute.get_replica_context()
+        counts = context.all_reduce(tf.distribute.ReduceOp.SUM, self._objective.counts(batch))
+        gradients, losses = self._gradients(batch, counts)
+        self._apply(gradients)
+        return losses
+
+    def _replica_add(self, batch, counts):
+        gradients, losses = self._gradients(batch, counts)
+        self._sums.add(gradients)
+        return losses
+
+    def _replica_update(self) -> None:
+        self._apply(self._sums.take())
+
+    def _share(self, batch, counts: dict[str, tf.Tensor]) -> tuple[list, dict]:
+        """This replica's share of a step: of the gradients, None where the objective does not reach, and of each loss.
+
+        Args:
+            counts: what each loss is a mean over in the whole step.
+        """
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self.variables)
+            outputs = self._model({name: batch[name] for name in self._model.input}, training=True)
+            terms = self._objective(outputs, batch)
+            shares = {
+                name: tf.math.divide_no_nan(term.value * term.count, counts[name]) for name, term in terms.items()
+            }
+            total = tf.add_n([terms[name].weight * share for name, share in shares.items()])
+            scaled = self._scaled(total)
+        # Dense, also for embeddings: the norm of a sparse gradient counts a word that occurs twice as two rows.
+        gradients = tape.gradient(scaled, self.variables)
+        dense = [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]
+        return dense, shares | {"loss": total}
+
+    def _scaled(self, loss):
+        return self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
+
+    @property
+    def _scales_loss(self) -> bool:
+        return isinstance(self.optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
+
+    def _apply(self, gradients) -> None:
+        context = tf.distribute.get_replica_context()
+        pairs = [(g, v) for g, v in zip(gradients, self.variables, strict=True) if g is not None]
+        summed = context.all_reduce(tf.distribute.ReduceOp.SUM, [g for g, _ in pairs])
+        if self._scales_loss:
+            summed = self.optimizer.get_unscaled_gradients(summed)
+        if self.recipe.max_grad_norm:
+            summed, _ = tf.clip_by_global_norm(summed, self.recipe.max_grad_norm)
+        self.optimizer.apply_gradients(zip(summed, [v for _, v in pairs], strict=True), skip_gradients_aggregation=True)
+
+
+def _add_to(totals: dict[str, tf.Tensor], more: dict[str, tf.Tensor]) -> None:
+    for name, value in more.items():
+        totals[name] = totals[name] + value if name in totals else value
