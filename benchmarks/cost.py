@@ -57,7 +57,7 @@ class Pair:
     def __init__(self, teacher: tuple[int, int], student: tuple[int, int], pieces: int, folder: str):
         import tensorflow as tf
 
-        from xtremedistil.distillation.layer_map import last_layers
+        from xtremedistil.distillation.layer_map import layer_map, mapped_matches, teacher_names
         from xtremedistil.distillation.targets import Computing, compute_targets
         from xtremedistil.models.student import build_student
         from xtremedistil.models.teacher import build_teacher
@@ -67,9 +67,9 @@ class Pair:
         self.teacher = build_teacher(*encoder(*teacher, "tf_model"), **kind)
         self.student = build_student(*encoder(*student, "student_2"), **kind, teacher_hidden_size=teacher[1])
         depths = {"teacher_layers": teacher[0], "student_layers": student[0]}
-        self.matches = last_layers(**depths, multi_hidden_states=True, attention=True)
+        self.matches = mapped_matches(layer_map("last", **depths), multi_hidden_states=True, attention=True)
         self.features = generated_rows(pieces)
-        names = ["logits", *sorted({match.teacher_name for match in self.matches})]
+        names = ["logits", *teacher_names(self.matches)]
         self.model = self.teacher.feature_model(names)
         how = Computing(0, BATCH, Workers(tf.distribute.get_strategy()))
         self.targets = compute_targets(lambda _: self.model, self.features, names, folder, key="cost", how=how)
@@ -92,11 +92,11 @@ class Pair:
         return seconds_per_million(lambda: [None for _ in batches.epoch(0, 1)], ROWS)
 
     def states_seconds(self) -> float:
-        from xtremedistil.distillation.objectives import representation_objective
+        from xtremedistil.distillation.objectives import matches_objective
 
         model, projections = self.student.matching_model(self.matches)
         extra = [variable for layer in projections for variable in layer.variables]
-        return self._update_seconds(model, extra, representation_objective(self.matches), list(self.targets.arrays))
+        return self._update_seconds(model, extra, matches_objective(self.matches), list(self.targets.arrays))
 
     def logits_seconds(self) -> float:
         from xtremedistil.distillation.objectives import logits_objective

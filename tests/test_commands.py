@@ -130,7 +130,7 @@ def test_dry_run_counts_updates_and_shows_the_weights_of_labels(tagging, run_com
     outcome = run_command("distil", *tagging.flags(tmp_path / "m", **changes))
     assert outcome.code == 0
     rows = [line.split() for line in outcome.out.splitlines()]
-    steps = {row[1]: row[-4:] for row in rows if row[0].isdigit()}
+    steps = {row[1]: row[-4:] for row in rows if row and row[0].isdigit()}
     assert steps["representation"] == ["8", "x", "2", "6"]
     assert steps["labels"] == ["8", "x", "2", "2"]
     assert "weights of labels: O 0.5, B-PER 1, B-LOC 1" in outcome.out

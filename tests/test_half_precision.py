@@ -5,14 +5,14 @@ import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
 from tests.model_fixtures import HEADS, STUDENTS, VOCABULARY, rows, tiny_config
-from xtremedistil.distillation.layer_map import Match
+from xtremedistil.distillation.match import Match
 from xtremedistil.models.checkpoints import changed_config, new_encoder_from_config
 from xtremedistil.models.families import FAMILIES
 
 tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
 
-from xtremedistil.distillation.objectives import representation_objective  # noqa: E402
+from xtremedistil.distillation.objectives import matches_objective  # noqa: E402
 from xtremedistil.models.student import build_student  # noqa: E402
 
 
@@ -28,7 +28,7 @@ def test_row_without_tokens_brings_no_nan_into_training(class_name, policy):
             changed_config(tiny_config(class_name), family, dropout=0.0), family, name="e"
         )
         student = build_student(encoder, family, kind="token_classification", num_labels=3, teacher_hidden_size=16)
-        matches = [Match("state", "hidden_states", 2, 2), Match("map", "attentions", 1, 1)]
+        matches = [Match("hidden_states", 2, 2), Match("attentions", 1, 1, "attention_squared_distance")]
         model, _ = student.matching_model(matches)
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
@@ -44,7 +44,7 @@ def gradients(model, matches, lengths) -> list[np.ndarray]:
     batch["teacher_hidden_states_2"] = tf.constant(generator.standard_normal((3, 5, 16)), tf.float32)[: len(lengths)]
     batch["teacher_attentions_1"] = tf.fill([len(lengths), HEADS, 5, 5], 0.2)
     with tf.GradientTape() as tape:
-        terms = representation_objective(matches)(model(inputs, training=True), batch)
+        terms = matches_objective(matches)(model(inputs, training=True), batch)
         loss = tf.add_n([term.value for term in terms.values()])
     found = tape.gradient(loss, model.trainable_variables)
     return [loss.numpy(), *(tf.convert_to_tensor(value).numpy() for value in found if value is not None)]

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from types import SimpleNamespace
 
 import ml_dtypes
 import numpy as np
@@ -22,6 +21,7 @@ from tests.model_fixtures import (
     tiny_config,
     write_checkpoint,
 )
+from xtremedistil.distillation.match import Match
 from xtremedistil.errors import InputError, MissingFileError
 from xtremedistil.models.checkpoints import (
     changed_config,
@@ -72,8 +72,8 @@ def bert_student(name: str = "student_2", **changes):
     return new_encoder(changes.pop("family", BERT), name=name, **{**sizes, **changes})
 
 
-def match(name: str, feature: str, student: int) -> SimpleNamespace:
-    return SimpleNamespace(name=name, feature=feature, student=student)
+TOP, LOW = Match("hidden_states", 2, 2), Match("hidden_states", 0, 0)
+MAP = Match("attentions", 1, 1, "attention_squared_distance")
 
 
 # All families
@@ -347,20 +347,19 @@ def test_blocks_and_parts_hold_each_variable_once():
 def test_equally_wide_student_has_no_projection():
     student = build_student(bert_student(), BERT, kind="token_classification", num_labels=4, teacher_hidden_size=8)
     assert (list(student.blocks), list(student.parts)) == (["student", "head"], ["student_2", "dense"])
-    model, extra = student.matching_model([match("hidden_1", "hidden_states", 1)])
-    assert extra == [] and run(model, rows())["hidden_1"].shape == (2, 5, 8)
+    model, extra = student.matching_model([LOW])
+    assert extra == [] and run(model, rows())[LOW.name].shape == (2, 5, 8)
 
 
 @pytest.mark.parametrize("kind", ["token_classification", "sequence_classification"])
 def test_matching_model_gives_named_tensors_from_one_run_of_the_encoder(kind):
     student = wide_teacher_student(kind)
-    matches = [match("top", "hidden_states", 2), match("low", "hidden_states", 0), match("map", "attentions", 1)]
-    model, extra = student.matching_model(matches)
+    model, extra = student.matching_model([TOP, LOW, MAP])
     outputs = run(model, rows())
-    shapes = {"top": (2, 5, 12), "low": (2, 5, 12), "map": (2, 2, 5, 5)}
+    shapes = {TOP.name: (2, 5, 12), LOW.name: (2, 5, 12), MAP.name: (2, 2, 5, 5)}
     assert {name: value.shape for name, value in outputs.items() if name != "logits"} == shapes
     np.testing.assert_allclose(outputs["logits"], run(student.model, rows())["logits"], atol=1e-6)
-    assert [layer.name for layer in extra] == ["low_projection"]
+    assert [layer.name for layer in extra] == [LOW.name + "_projection"]
     assert len(model.weights) == len(student.model.weights) + 2
     assert sum(layer is student.encoder for layer in model.layers) == 1
     assert len(student.encoder.inbound_nodes) == 2  # one for each of the two graphs
@@ -368,10 +367,10 @@ def test_matching_model_gives_named_tensors_from_one_run_of_the_encoder(kind):
 
 def test_top_state_goes_through_the_deployed_projection():
     student = wide_teacher_student()
-    model, _ = student.matching_model([match("top", "hidden_states", 2)])
+    model, _ = student.matching_model([TOP])
     student.projection.kernel.assign(tf.zeros_like(student.projection.kernel))
     student.projection.bias.assign(tf.range(12.0))
-    np.testing.assert_array_equal(run(model, rows())["top"][0, 0], np.arange(12.0))
+    np.testing.assert_array_equal(run(model, rows())[TOP.name][0, 0], np.arange(12.0))
 
 
 def test_two_students_in_one_process_are_apart_and_alike():
@@ -386,7 +385,7 @@ def test_every_output_is_float32_under_mixed_precision():
     tf_keras.mixed_precision.set_global_policy("mixed_float16")
     try:
         student = wide_teacher_student()
-        model, _ = student.matching_model([match("low", "hidden_states", 0), match("map", "attentions", 0)])
+        model, _ = student.matching_model([LOW, MAP])
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
     outputs = run(model, rows((5, 0)))

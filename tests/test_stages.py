@@ -1,5 +1,4 @@
 from xtremedistil.config import DistilConfig, resolve
-from xtremedistil.distillation.layer_map import last_layers
 from xtremedistil.distillation.stages import checkpoint_name, plan_stages
 
 
@@ -61,17 +60,10 @@ def test_legacy_stages_use_the_originals_rate_throughout():
     assert rates == {3e-5}
 
 
-def test_last_layers_pairs_top_with_top_down_to_the_embeddings():
-    matches = last_layers(teacher_layers=12, student_layers=2, multi_hidden_states=True, attention=True)
-    assert [(m.feature, m.teacher, m.student) for m in matches] == [
-        ("hidden_states", 12, 2),
-        ("hidden_states", 11, 1),
-        ("hidden_states", 10, 0),
-        ("attentions", 11, 1),
-        ("attentions", 10, 0),
+def test_joint_recipe_trains_everything_at_once_and_then_on_the_labels():
+    assert plan(["student", "dense", "head"], recipe="joint") == [
+        (1, "joint", ("head", "dense", "student")),
+        (2, "labels", ("head",)),
+        (3, "labels", ("head", "dense")),
+        (4, "labels", ("head", "dense", "student")),
     ]
-
-
-def test_last_layers_without_multi_hidden_states_is_the_last_state_alone():
-    (match,) = last_layers(teacher_layers=4, student_layers=2, multi_hidden_states=False, attention=False)
-    assert (match.teacher, match.student, match.teacher_name) == (4, 2, "hidden_states_4")

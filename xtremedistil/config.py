@@ -8,10 +8,14 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 
+from xtremedistil.distillation.loss_kinds import LOGITS, losses_of
+
 LEGACY_LEARNING_RATE = 3e-5
 SCRATCH_LEARNING_RATE = 1e-3
 LEGACY_INTERMEDIATE_SIZE = 3072
 DEFAULT_SEED = 42
+ORIGINAL, JOINT = "original", "joint"
+RECIPES = (ORIGINAL, JOINT)
 
 
 def flag(default, help: str, *, choices: tuple[str, ...] | None = None):
@@ -137,6 +141,30 @@ class DistilConfig:
     hidden_weight: float = flag(1.0, "weight of the hidden-state loss in the representation stage")
     embedding_weight: float = flag(0.0, "weight of the hidden-state pair that begins with the student's embeddings")
     attention_weight: float = flag(3.0, "weight of the attention loss in the representation stage")
+    recipe: str = flag(
+        "original",
+        "stages: original, representation, then logits, then labels, layer by layer; joint, states, logits and (with "
+        "--hard_label_weight) labels at once, then labels",
+        choices=RECIPES,
+    )
+    loss: str = flag("logits_mse", "loss between the logits of teacher and student", choices=tuple(losses_of(LOGITS)))
+    temperature: float = flag(1.0, "divides both logits in that loss")
+    temperature_schedule: str = flag(
+        "constant", "a temperature for each position: constant, flsw:BETA,GAMMA or cwsm:BETA (see README)"
+    )
+    hard_label_weight: float = flag(
+        0.0, "weight of the gold labels in the joint stage, which then reads the labelled rows too"
+    )
+    probability_shift: bool = flag(False, "put the teacher's wrong first choices right where there is a gold label")
+    layer_map: str = flag(
+        "last",
+        "which teacher layer meets which student layer: last, uniform, skip, or student:teacher as in 0:0,1:3,2:6",
+    )
+    match: tuple[str, ...] = flag(
+        (),
+        "what is matched instead of the layer map's states and maps: entries as in "
+        "feature=values,teacher=5,student=1,loss=relation_kl,relation_heads=12,weight=1, or JSON or YAML files of them",
+    )
     unfreeze_order: str = flag("dense,student", "order in which blocks are unfrozen, top first")
     seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
     save_steps: int = flag(0, "save where training is after every so many steps; 0: by time only")

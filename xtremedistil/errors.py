@@ -11,3 +11,8 @@ class InputError(ValueError):
 
 class MissingFileError(InputError, FileNotFoundError):
     """A file or folder that was named does not exist."""
+
+
+def first_line(error: Exception) -> str:
+    """Of another library's message."""
+    return str(error).strip().partition("\n")[0]

@@ -7,7 +7,7 @@ import platform
 import numpy as np
 
 from xtremedistil import artefacts
-from xtremedistil.errors import InputError, MissingFileError
+from xtremedistil.errors import InputError, MissingFileError, first_line
 from xtremedistil.tasks.padding import INPUT_NAMES, Arrays
 
 MOST_THREADS = 4
@@ -156,7 +156,3 @@ def _read_notes(metadata: dict[str, str]) -> dict:
         return {name: json.loads(value) for name, value in metadata.items()}
     except ValueError:
         return {}
-
-
-def first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -10,6 +10,7 @@ from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.families import AUTO, Family, find_family
 from xtremedistil.models.shapes import EncoderShape, encoder_shape
 from xtremedistil.problems import Problems, missing_packages
+from xtremedistil.recipe_validation import layer_problems, recipe_problems
 from xtremedistil.tasks import folder_problems
 from xtremedistil.tasks.class_weights import NONE, parse_class_weight
 from xtremedistil.tasks.files import is_there
@@ -22,6 +23,7 @@ def check_distil(config: DistilConfig) -> None:
     problems.add(_device_problems(config))
     problems.attempt(parse_class_weight, config.class_weight)
     problems.add(_flag_problems(config))
+    problems.add(recipe_problems(config))
     problems.add(_file_problems(config))
     problems.add(_outside_problems(config))
     resolved, teacher = resolve(config), None
@@ -211,7 +213,7 @@ def _size_problems(config: DistilConfig, teacher: EncoderShape | None, layers: i
             f"{flags[1]}: the student is wider ({width}) than the teacher {config.pt_teacher_checkpoint} "
             f"({teacher.hidden_size}); use at most {teacher.hidden_size}"
         )
-    return lines
+    return lines or layer_problems(config, teacher, layers, width)
 
 
 def _embedding_problems(config: DistilConfig, teacher: EncoderShape | None, width: int) -> list[str]:

@@ -77,6 +77,7 @@ ATTENTION_CASES = [
     *(Case(name, "scores") for name in ATTENTION),
     *(Case(name, "probabilities", {"from_logits": False}) for name in ATTENTION),
     *(Case(name, "scores", {"compat": True}) for name in ATTENTION),
+    Case("attention_squared_distance", "probabilities"),
 ]
 
 # Logits

@@ -89,6 +89,11 @@ def attention_mse(teacher, student, mask, from_logits=True, compat=False):
     return np.mean(np.concatenate([((t - s) ** 2).ravel() for t, s in pairs]))
 
 
+def attention_squared_distance(teacher, student, mask):
+    pairs = zip(real_maps(teacher, mask), real_maps(student, mask), strict=True)
+    return np.mean(np.concatenate([np.sum((t - s) ** 2, axis=-1).ravel() for t, s in pairs]))
+
+
 def attention_mse_sum(teacher, student, mask, from_logits=True, compat=False):
     return attention_mse(teacher.sum(1, keepdims=True), student.sum(1, keepdims=True), mask, from_logits, compat)
 

@@ -24,6 +24,7 @@ from xtremedistil.distillation.corpus import data_fingerprint
 from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.frozen_features import FrozenFeatures, frozen_features
 from xtremedistil.distillation.initial_student import InitialStudent, initial_student
+from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.on_labels import fit_on_labels
 from xtremedistil.distillation.onnx_teacher import OnnxTeacher
 from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher, outside_fingerprints
@@ -97,6 +98,7 @@ def run_settings(config: DistilConfig) -> dict:
     settings["pt_teacher_checkpoint"] = artefacts.fingerprint_checkpoint(config.pt_teacher_checkpoint)
     if config.pt_student_checkpoint:
         settings["pt_student_checkpoint"] = artefacts.fingerprint_checkpoint(config.pt_student_checkpoint)
+    settings["match"] = [repr(match) for match in read_matches(config.match)]  # files may change
     return settings | data_fingerprint(config) | outside_fingerprints(config)
 
 

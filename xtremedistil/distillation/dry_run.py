@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from xtremedistil.config import DistilConfig, resolve
 from xtremedistil.distillation.corpus import Corpus, read_corpus
 from xtremedistil.distillation.example_logits import ExampleLogits
-from xtremedistil.distillation.layer_map import Match, configured_matches
+from xtremedistil.distillation.layer_map import configured_matches, teacher_names
+from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.onnx_teacher import OnnxTeacher
 from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher
 from xtremedistil.distillation.stages import Stage, plan_stages
 from xtremedistil.distillation.target_size import TargetSize, megabytes, target_size
+from xtremedistil.distillation.term_table import term_table
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.shapes import EncoderShape, encoder_shape
 from xtremedistil.reporting.report import aligned
@@ -49,7 +51,7 @@ class DryRun:
         """Of the teacher's outputs on disk."""
         return target_size(
             self.corpus.transfer,
-            sorted({match.teacher_name for match in self.matches}),
+            teacher_names(self.matches),
             labels=len(self.corpus.task.all_labels),
             tagging=self.corpus.task.kind == "token_classification",
             hidden_size=self.teacher.hidden_size if self.teacher else 0,
@@ -71,7 +73,10 @@ class DryRun:
             [
                 aligned(lines),
                 "Epochs and steps are the most; a stage ends earlier when its score no longer rises.",
-                *self._teacher(),
+                "",
+                aligned(self._terms()),
+                "",
+                self._teacher(),
                 f"student {_describe(self.student)}",
                 f"rows: train {len(self.corpus.train.features):,}, transfer {transfer.rows:,} "
                 f"(mean length {mean:.1f} pieces), held out {transfer.held_out_rows:,}",
@@ -80,11 +85,21 @@ class DryRun:
             ]
         )
 
-    def _teacher(self) -> list[str]:
+    def _terms(self) -> list[list[str]]:
+        task = self.corpus.task
+        return term_table(
+            self.config,
+            self.matches,
+            labels=len(task.all_labels),
+            tagging=task.kind == "token_classification",
+            teacher=self.teacher,
+            student=self.student,
+        )
+
+    def _teacher(self) -> str:
         if self.teacher is None:
-            return [f"teacher {describe(self.outside, self.corpus.task.labels)}"]
-        pairs = ", ".join(f"{m.feature} {m.teacher} -> {m.student} (x {m.weight:g})" for m in self.matches)
-        return [f"matched in stage 1, teacher -> student: {pairs}", f"teacher {_describe(self.teacher)}"]
+            return f"teacher {describe(self.outside, self.corpus.task.labels)}"
+        return f"teacher {_describe(self.teacher)}"
 
     def _disk(self) -> str:
         if isinstance(self.outside, ExampleLogits):

@@ -1,71 +1,139 @@
-"""Which teacher tensor meets which student tensor."""
+"""Which layer of the teacher meets which of the student."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from xtremedistil.config import DistilConfig
+from xtremedistil.distillation.match import PATH, Match, require_known
+from xtremedistil.distillation.match_text import read_matches
+from xtremedistil.errors import InputError
+
+LAST, UNIFORM, SKIP = "last", "uniform", "skip"
+LAYER_MAPS = (LAST, UNIFORM, SKIP)
 
 
-@dataclass(frozen=True)
-class Match:
-    """A pair of tensors that a loss pulls together.
+def layer_map(name: str, *, teacher_layers: int, student_layers: int) -> dict[int, int]:
+    """The teacher's layer for each of the student's, from 0 = embeddings to the top.
 
-    Fields:
-        name: key of the student's tensor in its matching model.
-        feature: "hidden_states" (index 0 = embeddings) or "attentions".
-        teacher, student: index in that list, from 0.
-        weight: factor of its loss.
+    Args:
+        name: "last", top with top downwards as in the original release (so the student's embeddings meet a middle
+            layer); "uniform", spread over the whole depth, embeddings with embeddings and top with top; "skip", every
+            k-th layer from the bottom (PKD-Skip: Sun et al., 2019, section 3.2), k = teacher_layers // student_layers;
+            or "0:0,1:3,2:6", student:teacher.
+
+    Raises:
+        ValueError: the student has more layers than the teacher, or a layer is not there.
+
+    Example: 12 layers to 4 are 0, 3, 6, 9, 12 for both "uniform" and "skip", and 8, 9, 10, 11, 12 for "last".
     """
+    if ":" in name:
+        return _explicit(name, teacher_layers, student_layers)
+    require_known("layer map", name, LAYER_MAPS)
+    if student_layers > teacher_layers:
+        raise ValueError(f"The student has {student_layers} layers and the teacher only {teacher_layers}.")
+    teachers = {
+        LAST: lambda layer: layer + teacher_layers - student_layers,
+        UNIFORM: lambda layer: (2 * layer * teacher_layers + student_layers) // (2 * student_layers),  # rounded half up
+        SKIP: lambda layer: layer * (teacher_layers // student_layers),
+    }[name]
+    return {layer: teachers(layer) for layer in range(student_layers + 1)}
 
-    name: str
-    feature: str
-    teacher: int
-    student: int
-    weight: float = 1.0
 
-    @property
-    def teacher_name(self) -> str:
-        return f"{self.feature}_{self.teacher}"
+def parse_layer_map(text: str) -> dict[int, int]:
+    """Reads "0:0,1:3,2:6", student:teacher.
+
+    Raises:
+        ValueError: it is written otherwise, or names a layer of the student twice.
+    """
+    pairs = [entry.split(":") for entry in text.split(",")]
+    if any(len(pair) != 2 or not all(one.strip().isdigit() for one in pair) for pair in pairs):
+        raise ValueError(f'The layer map "{text}" is not written as student:teacher, as in 0:0,1:3,2:6.')
+    numbers = [(int(student), int(teacher)) for student, teacher in pairs]
+    if len(dict(numbers)) < len(numbers):
+        raise ValueError(f'The layer map "{text}" names a layer of the student twice.')
+    return dict(numbers)
 
 
-def last_layers(
+def _explicit(text: str, teacher_layers: int, student_layers: int) -> dict[int, int]:
+    found = parse_layer_map(text)
+    for side, layers, deepest in (
+        ("student", found.keys(), student_layers),
+        ("teacher", found.values(), teacher_layers),
+    ):
+        if max(layers) > deepest:
+            raise ValueError(
+                f'The layer map "{text}" names layer {max(layers)} of the {side}, which has {deepest} (0 = embeddings).'
+            )
+    return dict(sorted(found.items()))
+
+
+def mapped_matches(
+    layers: Mapping[int, int],
     *,
-    teacher_layers: int,
-    student_layers: int,
     multi_hidden_states: bool,
     attention: bool,
     hidden_weight: float = 1.0,
     embedding_weight: float = 1.0,
     attention_weight: float = 1.0,
 ) -> list[Match]:
-    """The original's pairing, top with top: student state [-i] with teacher state [-i].
+    """Hidden states and attention maps of mapped layers, the top pair first.
 
-    With `multi_hidden_states` all student states take part, also the embeddings (left out where `embedding_weight` is
-    0); `attention` adds the maps of all student layers. The top pair comes first.
-
-    Raises:
-        ValueError: the student has more layers than the teacher.
+    Args:
+        layers: as `layer_map` gives them.
+        multi_hidden_states: the states of all of them, also of the student's embeddings (left out where
+            `embedding_weight` is 0), not only of the highest.
+        attention: also the maps of all layers that have some.
     """
-    if student_layers > teacher_layers:
-        raise ValueError(f"The student has {student_layers} layers and the teacher only {teacher_layers}.")
-    depth = teacher_layers - student_layers
-    states = range(student_layers, 0, -1) if multi_hidden_states else [student_layers]
-    matches = [Match(f"hidden_{i}", "hidden_states", i + depth, i, hidden_weight) for i in states]
-    if multi_hidden_states and embedding_weight:
-        matches.append(Match("hidden_0", "hidden_states", depth, 0, embedding_weight))
-    if attention:
-        maps = range(student_layers - 1, -1, -1)
-        matches += [Match(f"attention_{i}", "attentions", i + depth, i, attention_weight) for i in maps]
-    return matches
+    downwards = sorted(layers.items(), reverse=True)
+    states = downwards if multi_hidden_states else downwards[:1]
+    weights = {0: embedding_weight}
+    matches = [
+        Match("hidden_states", teacher, student, weight=weights.get(student, hidden_weight))
+        for student, teacher in states
+        if weights.get(student, 1.0)
+    ]
+    maps = [(student - 1, teacher - 1) for student, teacher in downwards if student and teacher] if attention else []
+    return matches + [
+        Match("attentions", teacher, student, "attention_squared_distance", attention_weight)
+        for student, teacher in maps
+    ]
 
 
 def configured_matches(config: DistilConfig, teacher_layers: int, student_layers: int) -> list[Match]:
-    """The pairs that a run's flags ask for."""
-    return last_layers(
-        teacher_layers=teacher_layers,
-        student_layers=student_layers,
+    """The pairs that a run's flags ask for.
+
+    Raises:
+        ValueError: a match cannot be read, or names a layer that a model has not.
+    """
+    if config.match:
+        return _checked(read_matches(config.match), teacher_layers, student_layers)
+    layers = layer_map(config.layer_map, teacher_layers=teacher_layers, student_layers=student_layers)
+    return mapped_matches(
+        layers,
         multi_hidden_states=config.distil_multi_hidden_states,
         attention=config.distil_attention,
         hidden_weight=config.hidden_weight,
         embedding_weight=config.embedding_weight,
         attention_weight=config.attention_weight,
     )
+
+
+def _checked(matches: list[Match], teacher_layers: int, student_layers: int) -> list[Match]:
+    for match in matches:
+        _require_layers(match, "teacher", match.teacher, teacher_layers)
+        _require_layers(match, "student", match.student, student_layers)
+    return matches
+
+
+def _require_layers(match: Match, side: str, layer, layers: int) -> None:
+    """States begin with the embeddings, so there is one more of them than of all else."""
+    highest = layers if match.feature == "hidden_states" else layers - 1
+    for one in layer if isinstance(layer, tuple) else (layer,):
+        if match.feature != PATH and one > highest:
+            raise InputError(
+                f"--match: the {side} has no {match.feature} {one}; with {layers} layers they are 0 to {highest}."
+            )
+
+
+def teacher_names(matches: Sequence[Match]) -> list[str]:
+    """The teacher's outputs that these read."""
+    return sorted({name for match in matches for name in match.teacher_names})

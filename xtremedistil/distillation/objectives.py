@@ -1,29 +1,40 @@
-"""What each kind of stage minimises: model outputs and a batch in, named losses out."""
+"""What a stage minimises: model outputs and a batch in, named losses out.
 
-from collections.abc import Sequence
+`joined` puts objectives together: a stage may learn from states, logits and labels at once.
+"""
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from xtremedistil.distillation.layer_map import Match
+from xtremedistil.distillation.loss_kinds import LOSS_KINDS, MAPS, PAIRS, POSITIONS
 from xtremedistil.distillation.losses import (
+    LOSSES,
     attention_mse,
-    attention_squared_distance,
     hidden_mse,
     label_cross_entropy,
     label_weights,
-    logits_mse,
 )
+from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.probability_shift import probability_shift
+from xtremedistil.distillation.schedules import WEIGHTS
+from xtremedistil.distillation.soft_labels import SoftLabels
 from xtremedistil.training.trainer import Objective
 
 PREFIX = "teacher_"  # of targets in a batch
+
+
+def target_prefix(teacher_number: int) -> str:
+    """Of one teacher's targets in a batch, where there are several."""
+    return f"teacher{teacher_number}_" if teacher_number else PREFIX
 
 
 ROWS = "rows"  # what a loss counts: rows, or positions of them
 REAL, ALL, FIRST, LABELLED = "real", "all", "first", "labelled"
 
 
-def _mask(batch, counted: str) -> tf.Tensor:
+def loss_mask(batch, counted: str) -> tf.Tensor:
     """1 where a loss counts: float32 [B] for rows; [B, S] for real positions, all of real rows, their first, or those
     with a label."""
     if counted == ROWS:
@@ -40,25 +51,65 @@ def _mask(batch, counted: str) -> tf.Tensor:
     return tf.cast(mask, tf.float32) * batch["row_mask"][:, None]
 
 
-def representation_objective(matches: Sequence[Match]) -> Objective:
-    """Hidden states and attention maps of the matches, at real positions (stage 1)."""
-
-    losses = {"hidden_states": hidden_mse, "attentions": attention_squared_distance}
+def joined(*objectives: Objective) -> Objective:
+    """All terms of all of them."""
 
     def values(outputs, batch):
-        mask = _mask(batch, REAL)
-        return {
-            match.name: losses[match.feature](
-                teacher=batch[PREFIX + match.teacher_name], student=outputs[match.name], mask=mask
-            )
-            for match in matches
-        }
+        return {name: value for one in objectives for name, value in one.values(outputs, batch).items()}
 
     def counts(batch):
-        count = tf.reduce_sum(_mask(batch, REAL))
-        return {match.name: count for match in matches}
+        return {name: value for one in objectives for name, value in one.counts(batch).items()}
 
-    return Objective(values, counts, {match.name: match.weight for match in matches})
+    weights = {name: weight for one in objectives for name, weight in one.weights.items()}
+    schedules = {name: schedule for one in objectives for name, schedule in one.schedules.items()}
+    return Objective(values, counts, weights, schedules)
+
+
+def matches_objective(matches: Sequence[Match]) -> Objective:
+    """States and attention maps of the matches, at real positions."""
+
+    def values(outputs, batch):
+        mask = loss_mask(batch, REAL)
+        return {match.name: _match_loss(match, outputs, batch, mask) for match in matches}
+
+    def counts(batch):
+        mask = loss_mask(batch, REAL)
+        return {match.name: _count(mask, LOSS_KINDS[match.loss].mean_over) for match in matches}
+
+    return Objective(
+        values,
+        counts,
+        {match.name: match.weight for match in matches},
+        scheduled({match.name: match.weight_schedule for match in matches}),
+    )
+
+
+def _match_loss(match: Match, outputs, batch, mask: tf.Tensor) -> tf.Tensor:
+    prefix = target_prefix(match.teacher_number)
+    teacher = tuple(batch[prefix + name] for name in match.teacher_names)
+    student = tuple(outputs[name] for name in match.outputs)
+    if len(student) == 1:
+        (teacher,), (student,) = teacher, student
+    options = dict(match.options)
+    if LOSS_KINDS[match.loss].compares == MAPS and match.loss != "attention_squared_distance":
+        options.setdefault("from_logits", match.feature == "attention_scores")
+    return LOSSES[match.loss](teacher=teacher, student=student, mask=mask, **options)
+
+
+def _count(mask: tf.Tensor, mean_over: str) -> tf.Tensor:
+    """How many items a loss under a mask [B] or [B, S] is a mean over."""
+    by_row = mask if mask.shape.rank == 1 else tf.reduce_sum(mask, axis=-1)
+    if mean_over == POSITIONS:
+        return tf.reduce_sum(by_row)
+    if mean_over == PAIRS:
+        return tf.reduce_sum(tf.square(by_row))
+    return tf.reduce_sum(tf.cast(by_row > 0, tf.float32))
+
+
+def scheduled(names: dict) -> dict:
+    """Factors by progress of the terms whose weight varies, out of names of schedules, or functions, by term."""
+    found = {name: WEIGHTS.get(schedule, schedule) for name, schedule in names.items()}
+    return {name: schedule for name, schedule in found.items() if schedule is not WEIGHTS["constant"]}
 
 
 def original_representation_objective(matches: Sequence[Match], states: str) -> Objective:
@@ -78,38 +129,58 @@ def original_representation_objective(matches: Sequence[Match], states: str) -> 
 
 
 def _original_loss(match: Match, student: tf.Tensor, batch, states: str) -> tf.Tensor:
-    teacher = batch[PREFIX + match.teacher_name]
+    (name,) = match.teacher_names
+    teacher = batch[PREFIX + name]
     if match.feature == "hidden_states":
-        return hidden_mse(teacher=teacher, student=student, mask=_mask(batch, states))
-    return attention_mse(teacher=teacher, student=student, mask=_mask(batch, ALL))
+        return hidden_mse(teacher=teacher, student=student, mask=loss_mask(batch, states))
+    return attention_mse(teacher=teacher, student=student, mask=loss_mask(batch, ALL))
 
 
 def _original_count(match: Match, batch, states: str) -> tf.Tensor:
     if match.feature == "hidden_states":
-        return tf.reduce_sum(_mask(batch, states))
-    return tf.reduce_sum(tf.square(tf.reduce_sum(_mask(batch, ALL), axis=-1)))
+        return _count(loss_mask(batch, states), POSITIONS)
+    return _count(loss_mask(batch, ALL), PAIRS)
 
 
-def logits_objective(counted: str = REAL) -> Objective:
-    """Mean squared error with the teacher's logits, of rows or of their positions."""
+SOFT_LABELS = "logits"  # name of the term
+
+
+def logits_objective(counted: str = REAL, soft_labels: SoftLabels | None = None) -> Objective:
+    """The teacher's logits, of rows or of their positions; by default their mean squared error."""
+    soft_labels = soft_labels or SoftLabels()
 
     def values(outputs, batch):
         student = outputs["logits"]
         # A teacher of the original release has four labels more, behind the real ones.
         teacher = batch[PREFIX + "logits"][..., : student.shape[-1]]
-        return {"logits": logits_mse(teacher=teacher, student=student, mask=_mask(batch, counted))}
+        return {SOFT_LABELS: soft_label_loss(soft_labels, teacher, student, batch, loss_mask(batch, counted))}
 
     def counts(batch):
-        return {"logits": tf.reduce_sum(_mask(batch, counted))}
+        return {SOFT_LABELS: tf.reduce_sum(loss_mask(batch, counted))}
 
-    return Objective(values, counts)
+    weights, schedules = {SOFT_LABELS: soft_labels.weight}, {SOFT_LABELS: soft_labels.weight_schedule}
+    return Objective(values, counts, weights, scheduled(schedules))
 
 
-def labels_objective(class_weights: np.ndarray | None = None) -> Objective:
+def soft_label_loss(soft_labels: SoftLabels, teacher, student, batch, mask) -> tf.Tensor:
+    """One term between logits [B, L] or [B, S, L], under a mask [B] or [B, S]."""
+    if soft_labels.probability_shift:
+        teacher = probability_shift(teacher, batch["labels"])
+    temperature = soft_labels.temperature
+    if soft_labels.temperature_of is not None:
+        temperature = soft_labels.temperature_of(teacher=teacher, student=student, temperature=temperature, mask=mask)
+    loss = LOSSES[soft_labels.loss]
+    return loss(teacher=teacher, student=student, mask=mask, temperature=temperature, **soft_labels.options)
+
+
+def labels_objective(
+    class_weights: np.ndarray | None = None, weight: float = 1.0, schedule: str | Callable = "constant"
+) -> Objective:
     """Cross-entropy with the gold labels.
 
     Args:
         class_weights: factor of each label, float32 [L]; what the mean is over is then their sum.
+        weight: factor of the loss. schedule: how it varies with training.
     """
 
     def values(outputs, batch):
@@ -119,4 +190,4 @@ def labels_objective(class_weights: np.ndarray | None = None) -> Objective:
     def counts(batch):
         return {"labels": tf.reduce_sum(label_weights(batch["labels"], class_weights))}
 
-    return Objective(values, counts)
+    return Objective(values, counts, {"labels": weight}, scheduled({"labels": schedule}))

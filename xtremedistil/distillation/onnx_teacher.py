@@ -10,8 +10,8 @@ import numpy as np
 
 from xtremedistil.artefacts import fingerprint
 from xtremedistil.distillation.label_columns import label_columns
-from xtremedistil.errors import InputError
-from xtremedistil.onnx_session import ID_TYPES, available_cores, first_line, open_session
+from xtremedistil.errors import InputError, first_line
+from xtremedistil.onnx_session import ID_TYPES, available_cores, open_session
 from xtremedistil.prediction import PredictFunction
 from xtremedistil.tasks import Task
 from xtremedistil.tasks.features import Features

@@ -2,13 +2,14 @@
 
 With n shared blocks (the encoder, and the projection where the student is narrower than the teacher) there are
 2n + 3 stages (Mukherjee & Awadallah, 2020, section 4; numbering and file names of the original release). A teacher that
-gives logits alone leaves out the first of them.
+gives logits alone leaves out the first of them. The recipe "joint" has one stage in place of all on the transfer set:
+the whole student learns from states and logits together.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xtremedistil.config import DistilConfig
+from xtremedistil.config import JOINT, DistilConfig
 
 HEAD, ENCODER = "head", "student"
 
@@ -19,7 +20,7 @@ class Stage:
 
     Fields:
         number: from 1, as in the file names.
-        objective: "representation", "logits" or "labels".
+        objective: "representation", "logits", "joint" (both and, by choice, labels) or "labels".
         unfrozen: blocks that are trained: of "student", "dense" and "head".
         epochs: most epochs (of each chunk, on the transfer set).
         learning_rate: peak.
@@ -56,8 +57,11 @@ def plan_stages(config: DistilConfig, blocks: Sequence[str]) -> list[Stage]:
     """
     shared = unfreeze_order(config, blocks)
     growing = [(HEAD, *shared[:count]) for count in range(len(shared) + 1)]
-    wanted = [] if config.logits_only else [("representation", tuple(shared))]
-    wanted += [("logits", unfrozen) for unfrozen in growing]
+    if config.recipe == JOINT:
+        wanted = [("joint", growing[-1])]
+    else:
+        wanted = [] if config.logits_only else [("representation", tuple(shared))]
+        wanted += [("logits", unfrozen) for unfrozen in growing]
     wanted += [("labels", unfrozen) for unfrozen in growing]
     return [_stage(config, number, *entry) for number, entry in enumerate(wanted, start=1)]
 
@@ -66,6 +70,7 @@ def _stage(config: DistilConfig, number: int, objective: str, unfrozen: tuple[st
     rate = {
         "representation": config.representation_learning_rate,
         "logits": config.learning_rate,
+        "joint": config.learning_rate,
         "labels": config.label_learning_rate,
     }[objective]
     if objective == "labels":

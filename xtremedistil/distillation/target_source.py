@@ -10,7 +10,7 @@ from xtremedistil.distillation.corpus import KEY_LETTERS
 from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.file_source import FileSource
 from xtremedistil.distillation.initial_student import InitialStudent
-from xtremedistil.distillation.layer_map import configured_matches
+from xtremedistil.distillation.layer_map import configured_matches, teacher_names
 from xtremedistil.distillation.onnx_teacher import OnnxTeacher
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.distillation.target_size import megabytes, settle_targets, target_size
@@ -22,6 +22,7 @@ from xtremedistil.models.teacher import Teacher
 from xtremedistil.prediction import PredictFunction
 from xtremedistil.tasks.features import Features
 
+LABELLED_ROWS = "train"
 POLICIES = {
     "cache": "teacher's outputs: {all} on disk, for other students too",
     "chunks": "teacher's outputs: at most {most} on disk at a time",
@@ -55,6 +56,10 @@ class TargetSource:
 
     def held_out(self, names: Sequence[str]) -> Targets | LiveTargets:
         return self._of(self.setting.corpus.transfer.held_out, HELD_OUT, names)
+
+    def labelled(self, names: Sequence[str]) -> Targets | LiveTargets:
+        """Of the labelled rows."""
+        return self._of(self.setting.corpus.train.features, LABELLED_ROWS, names)
 
     def finish_chunk(self, start: int) -> None:
         """Frees the disk of a chunk's states and maps, if they are not to stay; logits are read by later stages too."""
@@ -127,6 +132,6 @@ def _outputs(setting: Setting, teacher: Teacher | OnnxTeacher, student: InitialS
         return {"names": [], "labels": len(setting.corpus.task.labels), "hidden_size": 0, "heads": 0}
     shape = teacher.encoder.config
     layers = student.student.encoder.config.num_hidden_layers
-    names = {match.teacher_name for match in configured_matches(setting.config, shape.num_hidden_layers, layers)}
+    names = teacher_names(configured_matches(setting.config, shape.num_hidden_layers, layers))
     sizes = {"hidden_size": shape.hidden_size, "heads": shape.num_attention_heads}
-    return {"names": sorted(names), "labels": teacher.head.units, **sizes}
+    return {"names": names, "labels": teacher.head.units, **sizes}

@@ -4,37 +4,38 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from xtremedistil.distillation.checkpoints import once, optimizer_parts
 from xtremedistil.distillation.frozen_features import frozen_features
+from xtremedistil.distillation.held_out_loss import HeldOutLoss
 from xtremedistil.distillation.initial_student import InitialStudent
-from xtremedistil.distillation.layer_map import Match, configured_matches
+from xtremedistil.distillation.joined_rows import joined_targets
+from xtremedistil.distillation.layer_map import configured_matches, teacher_names
+from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.objectives import (
     ALL,
     FIRST,
     LABELLED,
     REAL,
     ROWS,
+    joined,
+    labels_objective,
     logits_objective,
+    matches_objective,
     original_representation_objective,
-    representation_objective,
 )
 from xtremedistil.distillation.setting import Setting
+from xtremedistil.distillation.soft_labels import configured_soft_labels
 from xtremedistil.distillation.stages import Stage, checkpoint_name
 from xtremedistil.distillation.target_source import Source
-from xtremedistil.distillation.targets import LiveTargets, Targets
 from xtremedistil.distillation.transfer_rows import chunk_name
-from xtremedistil.distillation.tuned_teacher import TunedTeacher
-from xtremedistil.tasks.padding import INPUT_NAMES
+from xtremedistil.models.matching import projection_rates
 from xtremedistil.training.batches import TrainingBatches
-from xtremedistil.training.loop import batch_signature, fit
+from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import stage_seed
-from xtremedistil.training.trainer import Loss, Objective, Trainer
-
-HELD_OUT_BATCH = 64
+from xtremedistil.training.trainer import Objective, Trainer
 
 
 class TransferFit:
@@ -49,13 +50,15 @@ class TransferFit:
     def __init__(self, setting: Setting, student: InitialStudent, stage: Stage, source: Source):
         self._setting, self._student, self._stage, self._source = setting, student, stage, source
         self._frozen = frozen_features(setting, student, stage)
-        build = self._representation if stage.objective == "representation" else self._logits
+        build = {"representation": self._representation, "logits": self._logits, "joint": self._joint}[stage.objective]
+        self._rates: dict[str, float] = {}
         self._model, self._objective, self._names, extra = build()
         self.parts = student.checkpoint_parts | extra
-        blocks = [student.trainable_blocks[name] for name in stage.unfrozen] + list(extra.values())
-        self.variables = [variable for block in blocks for variable in block]
+        blocks = {name: student.trainable_blocks[name] for name in stage.unfrozen} | extra
+        self.variables = [variable for block in blocks.values() for variable in block]
+        factors = [self._rates.get(name, 1.0) for name, block in blocks.items() for _ in block]
         recipe = setting.recipe(stage.learning_rate, stage.epochs, stage.number)
-        self._trainer = Trainer(self._model, self.variables, self._objective, setting.strategy, recipe)
+        self._trainer = Trainer(self._model, self.variables, self._objective, setting.strategy, recipe, factors)
         if len(setting.corpus.transfer.starts) > 1:
             self.parts |= optimizer_parts(self._trainer.optimizer)
         self._held_out: HeldOutLoss | None = None
@@ -95,6 +98,8 @@ class TransferFit:
         rows = setting.global_batch(stage.batch_size)
         setting.progress.restart()
         per_step = setting.config.gradient_accumulation_steps
+        if self._learns_labels:
+            targets = joined_targets(targets, self._source.labelled(self._names))
         features = targets.features.with_words_labelled() if self._by_word else targets.features
         read = [targets, self._frozen.of(targets.features, chunk_name(start))] if self._frozen else [targets]
         batches = TrainingBatches(features, rows, setting.pad_id, seed, read, per_step)
@@ -104,7 +109,7 @@ class TransferFit:
 
     def _finish_chunk(self, start: int) -> None:
         """Frees the disk of what no later fit will read."""
-        if self._stage.objective == "representation":
+        if self._stage.objective != "logits":
             self._source.finish_chunk(start)
         if self._frozen and len(self._setting.corpus.transfer.starts) > 1:
             self._frozen.forget(chunk_name(start))
@@ -114,26 +119,59 @@ class TransferFit:
         """Whether the teacher has something to say at the first piece of each word alone."""
         return self._setting.config.logits_only and self._setting.corpus.task.kind == "token_classification"
 
+    @property
+    def _learns_labels(self) -> bool:
+        return self._stage.objective == "joint" and self._setting.config.hard_label_weight > 0
+
     def _logits(self):
-        positions = ALL if self._setting.config.legacy else LABELLED if self._by_word else REAL
-        tagging = self._setting.corpus.task.kind == "token_classification"
         model = self._frozen.model if self._frozen else self._student.student.training_model
-        return model, logits_objective(positions if tagging else ROWS), ["logits"], {}
+        return model, self._logits_objective(), ["logits"], {}
+
+    def _logits_objective(self) -> Objective:
+        config = self._setting.config
+        positions = ALL if config.legacy else LABELLED if self._by_word else REAL
+        tagging = self._setting.corpus.task.kind == "token_classification"
+        return logits_objective(positions if tagging else ROWS, configured_soft_labels(config))
 
     def _representation(self):
-        config = self._setting.config
-        matches = _matches(config, self._source.teacher, self._student)
-        heads = self._source.teacher.teacher.encoder.config.num_attention_heads
-        own_heads = self._student.student.encoder.config.num_attention_heads
-        if config.distil_attention and heads != own_heads:
-            self._setting.progress.say(
-                f"attention: {heads} heads in the teacher, {own_heads} in the student; averages over heads are matched"
-            )
+        matches = self._matches()
+        model, extra = self._matching_model(matches)
+        return model, self._matches_objective(matches), teacher_names(matches), extra
+
+    def _joint(self):
+        config, matches = self._setting.config, self._matches()
+        model, extra = self._matching_model(matches)
+        parts = [matches_objective(matches), self._logits_objective()]
+        if self._learns_labels:
+            parts.append(labels_objective(self._setting.corpus.class_weights, config.hard_label_weight))
+        return model, joined(*parts), sorted({"logits", *teacher_names(matches)}), extra
+
+    def _matching_model(self, matches: Sequence[Match]):
+        """The student with all tensors of the matches, and the variables that only this model has, by layer."""
         with self._setting.strategy.scope():
             model, projections = self._student.student.matching_model(matches)
-        extra = {layer.name: list(layer.variables) for layer in projections}
-        objective = _objective(matches, self._setting)
-        return model, objective, sorted({match.teacher_name for match in matches}), extra
+        self._rates = projection_rates(matches, self._stage.learning_rate)
+        return model, {layer.name: list(layer.variables) for layer in projections}
+
+    def _matches(self) -> list[Match]:
+        config = self._setting.config
+        if config.logits_only:
+            return []
+        teacher, student = (m.encoder.config for m in (self._source.teacher.teacher, self._student.student))
+        matches = configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers)
+        maps = any(match.feature.startswith("attention") for match in matches)
+        if maps and teacher.num_attention_heads != student.num_attention_heads:
+            self._setting.progress.say(
+                f"attention: {teacher.num_attention_heads} heads in the teacher, {student.num_attention_heads} in the "
+                "student; averages over heads are matched"
+            )
+        return matches
+
+    def _matches_objective(self, matches: Sequence[Match]) -> Objective:
+        if not self._setting.config.legacy:
+            return matches_objective(matches)
+        tagging = self._setting.corpus.task.kind == "token_classification"
+        return original_representation_objective(matches, ALL if tagging else FIRST)
 
     def _score(self) -> float:
         """What the first worker finds: the dev metric; for states, which nobody reads, minus the held-out loss."""
@@ -142,45 +180,9 @@ class TransferFit:
     def _own_score(self) -> float:
         if self._frozen:
             return self._frozen.score(self._setting.corpus.dev)
-        if self._stage.objective == "logits":
+        if self._stage.objective != "representation":
             return self._student.score(self._setting.scorer, self._setting.corpus.dev)
         if self._held_out is None:
-            targets = self._source.held_out(self._names)
-            self._held_out = HeldOutLoss(self._model, self._objective, targets, self._setting.pad_id)
+            targets, pad_id = self._source.held_out(self._names), self._setting.pad_id
+            self._held_out = HeldOutLoss(self._model, self._objective, targets.features, [targets], pad_id)
         return -self._held_out()
-
-
-def _objective(matches: Sequence[Match], setting: Setting) -> Objective:
-    if not setting.config.legacy:
-        return representation_objective(matches)
-    tagging = setting.corpus.task.kind == "token_classification"
-    return original_representation_objective(matches, ALL if tagging else FIRST)
-
-
-def _matches(config, teacher: TunedTeacher, student: InitialStudent) -> list[Match]:
-    depths = (model.encoder.config.num_hidden_layers for model in (teacher.teacher, student.student))
-    return configured_matches(config, *depths)
-
-
-class HeldOutLoss:
-    """An objective over fixed rows in inference mode: the weighted sum of its terms, each averaged over all rows."""
-
-    def __init__(self, model: tf.keras.Model, objective: Objective, targets: Targets | LiveTargets, pad_id: int):
-        self._batches = TrainingBatches(targets.features, HELD_OUT_BATCH, pad_id, seed=0, targets=[targets])
-
-        def sums(batch):
-            outputs = model({name: batch[name] for name in INPUT_NAMES}, training=False)
-            return {name: _weighted(term) for name, term in objective(outputs, batch).items()}
-
-        self._sums = tf.function(sums, input_signature=[batch_signature(self._batches)])
-
-    def __call__(self) -> float:
-        totals: dict[str, np.ndarray] = {}
-        for (batch,) in self._batches.epoch(0, replicas=1):
-            for name, value in self._sums(batch).items():
-                totals[name] = totals.get(name, 0.0) + value.numpy()
-        return float(sum(weighted / max(count, 1.0) for weighted, count in totals.values()))
-
-
-def _weighted(term: Loss) -> tf.Tensor:
-    return tf.stack([term.weight * term.value * term.count, term.count])

@@ -11,10 +11,10 @@ from xtremedistil.models.embeddings import word_embedding_variable
 from xtremedistil.models.encoder import Summary, in_float32, model_inputs, run_encoder
 from xtremedistil.models.families import Family
 from xtremedistil.models.mapped_embedding import MappedEmbedding
-from xtremedistil.weights import MATCHING
+from xtremedistil.models.matching import matched_tensors
 
 if TYPE_CHECKING:
-    from xtremedistil.distillation.layer_map import Match
+    from xtremedistil.distillation.match import Match
 
 ENCODER_NAME = "student_2"  # the original's names, so that one reader serves both
 PROJECTION_NAME = "dense_2"
@@ -77,29 +77,30 @@ class Student:
     def matching_model(self, matches: Sequence["Match"]) -> tuple[tf_keras.Model, list[tf_keras.layers.Layer]]:
         """The tensors that are pulled towards the teacher's, together with the logits.
 
-        The encoder runs once for all of them. The top hidden state goes through the projection that is deployed; each
-        other hidden state gets one of its own, new with each call. Attention maps are as they are.
+        The encoder runs once for all of them. The top hidden state goes through the projection that is deployed; other
+        states get one of their own where a loss compares them number by number, new with each call. Attention maps are
+        as they are.
 
         Returns:
-            A model from the three inputs to {"logits", match name: float32 [B, S, teacher's H] or [B, A, S, S]}, and
-            the layers with weights that only this model has.
+            A model from the three inputs to {"logits", `Match.outputs`: float32 [B, S, teacher's H] or [B, A, S, S]},
+            and the layers with weights that only this model has.
         """
         inputs = model_inputs()
         wants_maps = any(match.feature == "attentions" for match in matches)
         words = None if self.word_map is None else self.word_map(inputs["input_ids"])
         encoded = run_encoder(self.encoder, self.family, inputs, attentions=wants_maps, word_embeddings=words)
-        outputs = {"logits": self._logits(encoded.hidden_states[-1], inputs)}
-        extra_layers: list[tf_keras.layers.Layer] = []
-        for match in matches:
-            tensor = getattr(encoded, match.feature)[match.student]
-            if match.feature == "hidden_states" and self.projection is not None:
-                layer = self.projection
-                if match.student != len(encoded.hidden_states) - 1:
-                    layer = _linear(self.teacher_hidden_size, match.name + MATCHING)
-                    extra_layers.append(layer)
-                tensor = layer(_dropout(self.dropout_rate, f"{match.name}_dropout")(tensor))
-            outputs[match.name] = in_float32(tensor, match.name)
-        return tf_keras.Model(inputs, outputs, name="student_matching"), extra_layers
+        features = {f"hidden_states_{i}": state for i, state in enumerate(encoded.hidden_states)}
+        features |= {f"attentions_{i}": maps for i, maps in enumerate(encoded.attentions)}
+        tensors, layers = matched_tensors(
+            matches,
+            features,
+            teacher_width=lambda name: self.teacher_hidden_size,
+            deployed=self.projection,
+            top=f"hidden_states_{len(encoded.hidden_states) - 1}",
+            dropout_rate=self.dropout_rate,
+        )
+        outputs = {"logits": self._logits(encoded.hidden_states[-1], inputs)} | tensors
+        return tf_keras.Model(inputs, outputs, name="student_matching"), layers
 
     def state_model(self) -> tf_keras.Model:
         """What projection and head read, for inference: inputs in, {"state": float32 [B, S, H] for tagging, [B, H]

@@ -116,6 +116,7 @@ def _run_epoch(trainer: Trainer, batches: TrainingBatches, place: Place, report,
     take_step = _steps_of(trainer, batches, place)
     while place.step < batches.steps:
         step = place.epoch * batches.steps + place.step
+        trainer.reach(step / steps_at_most)
         losses = take_step(step, rate.at(step, batches.steps, place.decay_start))
         for name, value in losses.items():
             place.sums[name] = place.sums.get(name, 0.0) + float(value)

@@ -10,10 +10,16 @@ class FusedAdam(tf_keras.optimizers.Adam):
     """Adam whose dense update is one kernel, one pass over the weights: Keras' own makes a dozen passes.
 
     The formula is the same (Kingma and Ba, 2015, section 2, last paragraph; epsilon as there "hat").
+
+    Fields:
+        rate_factors: what multiplies the rate of each variable, in the order of `build`; empty: 1 for all.
     """
+
+    rate_factors: Sequence[float] = ()
 
     def update_step(self, gradient, variable):
         place = self._index_dict[self._var_key(variable)]
+        factor = self.rate_factors[place] if self.rate_factors else 1.0
         step = tf.cast(self.iterations + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
@@ -21,7 +27,7 @@ class FusedAdam(tf_keras.optimizers.Adam):
             v=self._velocities[place].handle,
             beta1_power=tf.pow(tf.cast(self.beta_1, variable.dtype), step),
             beta2_power=tf.pow(tf.cast(self.beta_2, variable.dtype), step),
-            lr=tf.cast(self.learning_rate, variable.dtype),
+            lr=factor * tf.cast(self.learning_rate, variable.dtype),
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
@@ -29,14 +35,20 @@ class FusedAdam(tf_keras.optimizers.Adam):
         )
 
 
-def make_optimizer(peak: float, weight_decay: float, variables: Sequence[tf.Variable]):
+def make_optimizer(
+    peak: float, weight_decay: float, variables: Sequence[tf.Variable], rate_factors: Sequence[float] = ()
+):
     """Adam for `variables`; with a weight decay above 0 it is AdamW (Loshchilov and Hutter, 2019).
 
     Decay is decoupled from the gradient and from its clipping: at each step, weights first lose rate x decay of
     themselves. Under a float16 policy the optimizer scales losses.
+
+    Args:
+        rate_factors: what multiplies the rate of each variable (but not its decay); empty: 1 for all.
     """
     # The step's graph is compiled as a whole or not at all; Adam compiling itself apart only costs time.
     optimizer = FusedAdam(peak, epsilon=1e-8, jit_compile=False, weight_decay=weight_decay or None)
+    optimizer.rate_factors = tuple(rate_factors)
     optimizer.exclude_from_weight_decay([variable for variable in variables if not decays(variable)])
     if tf_keras.mixed_precision.global_policy().compute_dtype == "float16":
         optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)

@@ -31,7 +31,7 @@ class Loss:
 
     value: tf.Tensor
     count: tf.Tensor
-    weight: float = 1.0
+    weight: float | tf.Tensor = 1.0
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,24 @@ class Objective:
         counts: a batch in, what these are means over by name out. It is also asked before the model has run, of a batch
             without targets: a step of several batches has to know how many items they hold together.
         weights: factors by name; 1 where there is none.
+        schedules: by name, what multiplies a weight as training goes on: the share of all updates that are done, a
+            scalar tensor from 0 to 1, in; a factor out.
     """
 
     values: Callable[[dict, dict], dict[str, tf.Tensor]]
     counts: Callable[[dict], dict[str, tf.Tensor]]
     weights: dict[str, float] = field(default_factory=dict)
+    schedules: dict[str, Callable] = field(default_factory=dict)
 
-    def __call__(self, outputs: dict, batch: dict) -> dict[str, Loss]:
+    def __call__(self, outputs: dict, batch: dict, progress: tf.Tensor | None = None) -> dict[str, Loss]:
+        """The terms; with their weights as they are without a schedule where no progress is given."""
         counts = self.counts(batch)
         values = self.values(outputs, batch)
-        return {name: Loss(value, counts[name], self.weights.get(name, 1.0)) for name, value in values.items()}
+        return {name: Loss(value, counts[name], self._weight(name, progress)) for name, value in values.items()}
+
+    def _weight(self, name: str, progress: tf.Tensor | None):
+        weight = self.weights.get(name, 1.0)
+        return weight * self.schedules[name](progress) if name in self.schedules and progress is not None else weight
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,7 @@ class Trainer:
         variables: the only ones that change.
         objective: model outputs and batch in, named losses out.
         strategy: where steps run; the model was built under its scope.
+        rate_factors: what multiplies the learning rate of each variable; empty: 1 for all.
     """
 
     def __init__(
@@ -95,6 +104,7 @@ class Trainer:
         objective: Objective,
         strategy: tf.distribute.Strategy,
         recipe: Recipe,
+        rate_factors: Sequence[float] = (),
     ):
         self.variables = list(variables)
         self.strategy = strategy
@@ -105,7 +115,9 @@ class Trainer:
         self._objective = objective
         with strategy.scope():
             self._dropout_seed = tf.Variable([recipe.seed, 0], dtype=tf.int32, trainable=False)
-            self.optimizer = make_optimizer(recipe.learning_rate.peak, recipe.weight_decay, self.variables)
+            self._progress = tf.Variable(0.0, trainable=False)
+            peak = recipe.learning_rate.peak
+            self.optimizer = make_optimizer(peak, recipe.weight_decay, self.variables, rate_factors)
         self._sums: GradientSums | None = None
         seed_dropout(model, self._dropout_seed)
         self._spec = self._add = None
@@ -124,6 +136,10 @@ class Trainer:
         self._spec = spec
         self._step = tf.function(self._distributed_step, input_signature=[spec])
         self._add = None
+
+    def reach(self, progress: float) -> None:
+        """Says which share of all updates is done."""
+        self._progress.assign(progress)
 
     def step(self, batch, step: int, rate: float) -> dict[str, tf.Tensor]:
         """One update; returns the losses over the global batch."""
@@ -205,7 +221,7 @@ class Trainer:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.variables)
             outputs = self._model({name: batch[name] for name in self._model.input}, training=True)
-            terms = self._objective(outputs, batch)
+            terms = self._objective(outputs, batch, self._progress)
             shares = {
                 name: tf.math.divide_no_nan(term.value * term.count, counts[name]) for name, term in terms.items()
             }

@@ -55,11 +55,11 @@ LOSSES: dict[str, Callable[..., tf.Tensor]] = {
     "pkt": pkt,
     "cckd": cckd,
     "relation_kl": relation_kl,
+    "attention_squared_distance": attention_squared_distance,
 }
 
 __all__ = [
     "LOSSES",
-    "attention_squared_distance",
     "label_cross_entropy",
     "label_weights",
     "masked_mean",

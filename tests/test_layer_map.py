@@ -1,0 +1,203 @@
+import json
+
+import pytest
+
+from xtremedistil.config import DistilConfig
+from xtremedistil.distillation.layer_map import configured_matches, layer_map, mapped_matches
+from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.match_text import read_matches
+from xtremedistil.distillation.soft_labels import SoftLabels, parse_temperature_schedule
+from xtremedistil.errors import InputError
+
+
+def config(**changes) -> DistilConfig:
+    return DistilConfig(task="t", model_dir="m", seq_len=16, transfer_file="u", teacher_model_dir="m", **changes)
+
+
+# Layer maps
+
+
+@pytest.mark.parametrize(
+    ("name", "teacher", "student", "expected"),
+    [
+        ("last", 12, 2, [10, 11, 12]),
+        ("last", 6, 6, [0, 1, 2, 3, 4, 5, 6]),
+        ("uniform", 12, 3, [0, 4, 8, 12]),
+        ("uniform", 12, 4, [0, 3, 6, 9, 12]),
+        ("uniform", 12, 6, [0, 2, 4, 6, 8, 10, 12]),
+        ("uniform", 6, 4, [0, 2, 3, 5, 6]),
+        ("skip", 12, 6, [0, 2, 4, 6, 8, 10, 12]),
+        ("skip", 12, 5, [0, 2, 4, 6, 8, 10]),
+        ("0:0,1:3,2:6", 6, 2, [0, 3, 6]),
+    ],
+)
+def test_layer_map(name, teacher, student, expected):
+    found = layer_map(name, teacher_layers=teacher, student_layers=student)
+    assert found == dict(enumerate(expected))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("unifrom", "Did you mean uniform"),
+        ("1:9", "layer 9 of the teacher, which has 6"),
+        ("5:1", "layer 5 of the student, which has 2"),
+        ("1:2,1:3", "twice"),
+        ("1:x", "not written as student:teacher"),
+    ],
+)
+def test_layer_map_that_is_none(name, message):
+    with pytest.raises(ValueError, match=message):
+        layer_map(name, teacher_layers=6, student_layers=2)
+
+
+def test_deeper_student_than_teacher_is_refused():
+    with pytest.raises(ValueError, match="3 layers and the teacher only 2"):
+        layer_map("last", teacher_layers=2, student_layers=3)
+
+
+def test_mapped_matches_pair_top_with_top_down_to_the_embeddings():
+    layers = layer_map("last", teacher_layers=12, student_layers=2)
+    matches = mapped_matches(layers, multi_hidden_states=True, attention=True)
+    assert [(m.feature, m.teacher, m.student) for m in matches] == [
+        ("hidden_states", 12, 2),
+        ("hidden_states", 11, 1),
+        ("hidden_states", 10, 0),
+        ("attentions", 11, 1),
+        ("attentions", 10, 0),
+    ]
+
+
+def test_mapped_matches_without_multi_hidden_states_are_the_last_state_alone():
+    (match,) = mapped_matches({0: 2, 1: 3, 2: 4}, multi_hidden_states=False, attention=False)
+    assert (match.teacher, match.student, match.teacher_names) == (4, 2, ("hidden_states_4",))
+
+
+def test_uniform_map_of_maps_leaves_out_the_embeddings():
+    layers = layer_map("uniform", teacher_layers=6, student_layers=2)
+    maps = mapped_matches(layers, multi_hidden_states=False, attention=True)[1:]
+    assert [(m.teacher, m.student) for m in maps] == [(5, 1), (2, 0)]
+
+
+# Matches
+
+
+def test_names_of_a_match_of_two_layers():
+    match = Match("hidden_states", (3, 6), (1, 2), "fsp")
+    assert match.teacher_names == ("hidden_states_3", "hidden_states_6")
+    assert match.outputs == (f"{match.name}_first", f"{match.name}_second")
+
+
+def test_one_layer_stands_for_both_where_a_loss_takes_two():
+    assert Match("hidden_states", 4, 1, "nst").teacher_names == ("hidden_states_4", "hidden_states_4")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("hidden_stats", 1, 1), "Did you mean hidden_states"),
+        (("hidden_states", 1, 1, "hiden_mse"), "Did you mean hidden_mse"),
+        (("attentions", 1, 1, "hidden_mse"), "compares states; of attentions there are: attention_mse"),
+        (("hidden_states", -1, 1), "teacher is -1"),
+        (("hidden_states", (1, 2), (1, 2), "hidden_mse"), "give one layer, counted from 0"),
+        (("path", 1, 1), "give one path of a sub-layer"),
+        (("hidden_states", 1, 1, "hidden_mse", float("nan")), "weight"),
+    ],
+)
+def test_match_that_makes_no_sense(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Match(*arguments)
+
+
+def test_option_that_a_loss_has_not():
+    with pytest.raises(ValueError, match="option of hidden_mse"):
+        Match("hidden_states", 1, 1, options={"relation_heads": 2})
+
+
+def test_match_written_on_the_command_line():
+    text = "feature=values,teacher=5,student=1,loss=relation_kl,relation_heads=12,weight=0.5"
+    assert read_matches([text]) == [
+        Match("values", 5, 1, "relation_kl", 0.5, options={"relation_heads": 12}),
+    ]
+
+
+def test_two_layers_are_joined_with_plus():
+    (match,) = read_matches(["feature=hidden_states,teacher=3+6,student=1+2,loss=fsp"])
+    assert (match.teacher, match.student) == ((3, 6), (1, 2))
+
+
+@pytest.mark.parametrize("name", ["matches.json", "matches.yaml"])
+def test_matches_in_a_file(tmp_path, name):
+    """JSON is YAML too."""
+    entries = [{"feature": "hidden_states", "teacher": [3, 6], "student": [1, 2], "loss": "nst", "weight": 2}]
+    path = tmp_path / name
+    path.write_text(json.dumps({"matches": entries}))
+    assert read_matches([str(path)]) == [Match("hidden_states", (3, 6), (1, 2), "nst", 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("feature=hidden_states", "teacher and student is missing"),
+        ("feature", "not written as name=value"),
+        ("feature=hidden_states,teacher=1,student=1,wieght=2", "Did you mean weight"),
+        ("missing.json", "no such file"),
+        ("feature=hidden_states,teacher=one,student=1", "teacher is 'one'"),
+    ],
+)
+def test_match_that_cannot_be_read(text, message):
+    with pytest.raises(InputError, match=message):
+        read_matches([text])
+
+
+def test_same_match_twice_is_refused():
+    text = "feature=hidden_states,teacher=1,student=1"
+    with pytest.raises(InputError, match="twice"):
+        read_matches([text, text])
+
+
+def test_file_that_holds_no_list(tmp_path):
+    path = tmp_path / "matches.json"
+    path.write_text('"hidden"')
+    with pytest.raises(InputError, match="does not hold a list of matches"):
+        read_matches([str(path)])
+
+
+def test_configured_matches_are_those_given():
+    given = config(match=("feature=hidden_states,teacher=6,student=2",))
+    assert configured_matches(given, 6, 2) == [Match("hidden_states", 6, 2)]
+
+
+@pytest.mark.parametrize(
+    "text", ["feature=hidden_states,teacher=7,student=2", "feature=values,teacher=6,student=1,loss=pkd"]
+)
+def test_configured_match_of_a_layer_that_is_not_there(text):
+    with pytest.raises(InputError, match="the teacher has no"):
+        configured_matches(config(match=(text,)), 6, 2)
+
+
+# Soft labels
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": "soft_label_k"}, "Did you mean soft_label_kl"),
+        ({"temperature": 0.0}, "greater than 0"),
+        ({"weight": -1.0}, "at least 0"),
+        ({"options": {"t_squared": True}}, "option of logits_mse"),
+    ],
+)
+def test_soft_labels_that_make_no_sense(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SoftLabels(**settings)
+
+
+@pytest.mark.parametrize("text", ["flsw", "flsw:1", "cwsm:a", "constant:1", "cwsm:nan"])
+def test_temperature_schedule_that_cannot_be_read(text):
+    with pytest.raises(ValueError, match="is not written as"):
+        parse_temperature_schedule(text)
+
+
+def test_constant_temperature_needs_no_function():
+    assert parse_temperature_schedule("constant") is None

@@ -1,0 +1,211 @@
+"""Terms put together: their values, what they count, their weights over time; projections; rows of several parts."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import xtremedistil  # noqa: F401 - chooses legacy Keras
+from tests.model_fixtures import toy_features
+from xtremedistil.distillation.joined_rows import joined_targets
+from xtremedistil.distillation.loss_kinds import LOSS_KINDS
+from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.soft_labels import SoftLabels, parse_temperature_schedule
+
+tf = pytest.importorskip("tensorflow")
+tf_keras = pytest.importorskip("tf_keras")
+
+from xtremedistil.distillation.losses import LOSSES  # noqa: E402
+from xtremedistil.distillation.objectives import (  # noqa: E402
+    joined,
+    labels_objective,
+    logits_objective,
+    matches_objective,
+)
+from xtremedistil.models.matching import matched_tensors  # noqa: E402
+from xtremedistil.training.learning_rate import LearningRate  # noqa: E402
+from xtremedistil.training.trainer import Objective, Recipe, Trainer  # noqa: E402
+
+MASK = [[1, 1, 0], [1, 0, 0]]
+
+
+def test_kinds_are_of_the_losses_that_exist():
+    assert set(LOSS_KINDS) == set(LOSSES)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_options_of_a_kind_are_the_losses_arguments(name):
+    arguments = set(inspect.signature(LOSSES[name]).parameters)
+    assert set(LOSS_KINDS[name].options) == arguments - {"teacher", "student", "mask"}
+
+
+def normal(*shape, seed=0) -> tf.Tensor:
+    return tf.constant(np.random.default_rng(seed).standard_normal(shape), tf.float32)
+
+
+def batch_of(teacher: dict, **more) -> dict:
+    batch = {f"teacher_{name}": value for name, value in teacher.items()}
+    return batch | {"attention_mask": tf.constant(MASK), "row_mask": tf.ones([2])} | more
+
+
+# Values, counts and weights
+
+
+def test_terms_are_the_losses_at_real_positions_and_know_what_they_are_means_over():
+    state, other = normal(2, 3, 4), normal(2, 3, 4, seed=1)
+    matches = [
+        Match("hidden_states", 2, 1, "hidden_mse", 3.0),
+        Match("hidden_states", 2, 1, "nst", 0.5),
+        Match("hidden_states", 2, 1, "pkd"),
+    ]
+    outputs = {name: other for match in matches for name in match.outputs}
+    terms = matches_objective(matches)(outputs, batch_of({"hidden_states_2": state}))
+    mask = tf.constant(MASK, tf.float32)
+    expected = [
+        (LOSSES["hidden_mse"](teacher=state, student=other, mask=mask), 3, 3.0),
+        (LOSSES["nst"](teacher=(state, state), student=(other, other), mask=mask), 5, 0.5),  # 2 x 2 + 1 x 1 pairs
+        (LOSSES["pkd"](teacher=state, student=other, mask=mask), 2, 1.0),
+    ]
+    found = [(float(term.value), float(term.count), term.weight) for term in terms.values()]
+    assert found == [(pytest.approx(float(value)), count, weight) for value, count, weight in expected]
+
+
+@pytest.mark.parametrize(("feature", "from_logits"), [("attentions", False), ("attention_scores", True)])
+def test_attention_losses_are_told_what_maps_are(feature, from_logits):
+    teacher, student = (tf.nn.softmax(normal(2, 2, 3, 3, seed=seed)) for seed in (0, 1))
+    match = Match(feature, 0, 0, "attention_ce")
+    (term,) = matches_objective([match])({match.name: student}, batch_of({f"{feature}_0": teacher})).values()
+    mask = tf.constant(MASK, tf.float32)
+    expected = LOSSES["attention_ce"](teacher=teacher, student=student, mask=mask, from_logits=from_logits)
+    assert float(term.value) == pytest.approx(float(expected))
+
+
+def test_joined_terms_sum_up_to_the_loss_of_a_step():
+    """3 x hidden + 0.5 x soft labels at temperature 2 + 2 x gold labels, each a mean over its own positions."""
+    state, logits, labels = normal(2, 3, 4), normal(2, 3, 5, seed=1), tf.constant([[1, 0, -100], [-100, -100, -100]])
+    teacher = {"hidden_states_2": normal(2, 3, 4, seed=2), "logits": normal(2, 3, 5, seed=3)}
+    match = Match("hidden_states", 2, 1, weight=3.0)
+    soft = SoftLabels("soft_label_kl", temperature=2.0, weight=0.5)
+    objective = joined(matches_objective([match]), logits_objective("real", soft), labels_objective(weight=2.0))
+    terms = objective({match.name: state, "logits": logits}, batch_of(teacher, labels=labels))
+    mask = tf.constant(MASK, tf.float32)
+    gold = -tf.nn.log_softmax(logits).numpy()
+    expected = (
+        3.0 * LOSSES["hidden_mse"](teacher=teacher["hidden_states_2"], student=state, mask=mask)
+        + 0.5 * LOSSES["soft_label_kl"](teacher=teacher["logits"], student=logits, mask=mask, temperature=2.0)
+        + 2.0 * (gold[0, 0, 1] + gold[0, 1, 0]) / 2
+    )
+    assert float(sum(term.weight * term.value for term in terms.values())) == pytest.approx(float(expected), rel=1e-5)
+    assert [float(term.count) for term in terms.values()] == [3, 3, 2]
+
+
+def test_probability_shift_and_temperatures_by_position_reach_the_loss():
+    teacher, student = tf.constant([[3.0, 1.0, 2.0], [0.0, 4.0, 1.0]]), normal(2, 3)
+    soft = SoftLabels(
+        "soft_label_ce", temperature=4.0, temperature_of=parse_temperature_schedule("cwsm:0.5"), probability_shift=True
+    )
+    batch = batch_of({"logits": teacher}, labels=tf.constant([1, -100]))
+    (term,) = logits_objective("rows", soft)({"logits": student}, batch).values()
+    shifted = tf.constant([[1.0, 3.0, 2.0], [0.0, 4.0, 1.0]])
+    temperatures = soft.temperature_of(teacher=shifted, student=student, temperature=4.0, mask=tf.ones([2]))
+    assert float(tf.reduce_max(temperatures) - tf.reduce_min(temperatures)) > 1e-3
+    expected = LOSSES["soft_label_ce"](teacher=shifted, student=student, temperature=temperatures)
+    assert float(term.value) == pytest.approx(float(expected))
+
+
+def test_weight_follows_its_schedule_times_the_base_and_stays_at_the_base_without_progress():
+    match = Match("hidden_states", 2, 1, weight=5.0, weight_schedule="linear_decay")
+    outputs, batch = {match.name: normal(2, 3, 4)}, batch_of({"hidden_states_2": normal(2, 3, 4)})
+    objective = matches_objective([match])
+    assert float(objective(outputs, batch, tf.constant(0.2))[match.name].weight) == pytest.approx(4.0)
+    assert objective(outputs, batch)[match.name].weight == 5.0
+
+
+def test_trainer_weighs_terms_by_the_share_of_updates_done():
+    """The gradient of weight x variable is the weight, 2 x (1 - progress)."""
+    inputs = tf_keras.Input((1,), name="input_ids")
+    layer = tf_keras.layers.Dense(1, use_bias=False)
+    model = tf_keras.Model({"input_ids": inputs}, {"out": layer(inputs)})
+    objective = Objective(
+        lambda outputs, batch: {"term": tf.reduce_mean(outputs["out"])},
+        lambda batch: {"term": tf.constant(1.0)},
+        {"term": 2.0},
+        {"term": lambda progress: 1 - progress},
+    )
+    recipe = Recipe(LearningRate(1.0, 1, 1, 0.0, "constant"), 1, 0.0, 1)
+    trainer = Trainer(model, layer.weights, objective, tf.distribute.get_strategy(), recipe)
+    value = float(layer.kernel.numpy()[0, 0])
+    for progress, expected in ((0.0, 2 * value), (0.75, 0.5 * value)):
+        layer.kernel.assign([[value]])
+        trainer.reach(progress)
+        losses = trainer.step({"input_ids": tf.ones([1, 1])}, 0, 0.0)
+        assert float(losses["loss"]) == pytest.approx(expected)
+        assert float(losses["term"]) == pytest.approx(value)
+
+
+# The student's side
+
+
+def states(*widths: int) -> dict:
+    return {f"hidden_states_{i}": tf_keras.Input((None, width)) for i, width in enumerate(widths)}
+
+
+def test_projection_serves_both_layers_of_a_pair_and_is_made_as_asked():
+    match = Match("hidden_states", (1, 2), (0, 1), "fsp", projection="tanh")
+    outputs, (layer,) = matched_tensors([match], states(3, 3), teacher_width=lambda name: 5)
+    assert [tuple(outputs[name].shape) for name in match.outputs] == [(None, None, 5)] * 2
+    assert layer.activation is tf_keras.activations.tanh
+    assert not layer.bias.numpy().any()
+    assert 0 < np.abs(layer.kernel.numpy()).max() < 0.1  # deviation 0.02
+
+
+@pytest.mark.parametrize("loss", ["nst", "spkd", "rkd", "pkt", "cckd"])
+def test_losses_that_take_unequal_widths_get_no_projection(loss):
+    match = Match("hidden_states", 1, 1, loss)
+    outputs, layers = matched_tensors([match], states(3, 3), teacher_width=lambda name: 5)
+    assert layers == []
+    assert {tensor.shape[-1] for tensor in outputs.values()} == {3}
+
+
+def test_deployed_projection_is_used_for_the_top_state_alone():
+    deployed = tf_keras.layers.Dense(5, name="deployed")
+    matches = [Match("hidden_states", 2, 1), Match("hidden_states", 0, 0)]
+    arguments = {"teacher_width": lambda name: 5, "deployed": deployed, "top": "hidden_states_1"}
+    _, layers = matched_tensors(matches, states(3, 3), **arguments)
+    assert [layer.name for layer in layers] == [matches[1].name + "_projection"]
+    assert deployed.built
+
+
+# Rows of several parts
+
+
+class Part:
+    """Targets that say which row of which part they are of."""
+
+    def __init__(self, features, number: int):
+        self.features, self.number = features, number
+
+    def __call__(self, rows, width):
+        values = np.stack([np.full(len(rows), self.number), rows], axis=1).astype(np.float32)
+        return {"teacher_logits": values}
+
+
+def test_joined_targets_are_read_from_the_part_that_a_row_is_of():
+    parts = [Part(toy_features(5), 1), Part(toy_features(3), 2)]
+    joined_rows = joined_targets(*parts)
+    assert len(joined_rows.features) == 8
+    found = joined_rows(np.array([6, 0, 7, 4]), 4)["teacher_logits"]
+    assert found.tolist() == [[2, 1], [1, 0], [2, 2], [1, 4]]
+    expected = parts[1].features.row(1)
+    for name, value in joined_rows.features.row(6).items():
+        np.testing.assert_array_equal(value, expected[name])
+
+
+def test_joined_rows_without_labels_are_not_scored():
+    import dataclasses
+
+    bare = dataclasses.replace(toy_features(2), labels=None)
+    labels = joined_targets(Part(bare, 1), Part(toy_features(3), 2)).features.labels
+    positions = int(bare.offsets[-1])
+    assert (labels[:positions] == -100).all()
+    np.testing.assert_array_equal(labels[positions:], toy_features(3).labels)

@@ -1,0 +1,108 @@
+"""Flags of the recipe, from the command line to files."""
+
+import json
+
+import pytest
+
+from tests.command_fixtures import contents
+
+tf = pytest.importorskip("tensorflow")
+
+
+def rows_of(table: str, first: str) -> list[list[str]]:
+    return [line.split() for line in table.splitlines() if line.startswith(first)]
+
+
+def test_joint_recipe_learns_states_logits_and_labels_at_once(tagging, eagerly, run_command, tmp_path):
+    flags = tagging.flags(
+        tmp_path / "m",
+        recipe="joint",
+        hard_label_weight=0.5,
+        probability_shift=True,
+        loss="soft_label_kl",
+        temperature=2,
+        temperature_schedule="flsw:1,1",
+        layer_map="uniform",
+        distil_attention=True,
+    )
+    assert run_command("distil", *flags).code == 0
+    report = json.loads((tmp_path / "m/report.json").read_text())
+    assert [entry["objective"] for entry in report["stages"]] == ["labels", "joint", "labels", "labels"]
+    assert report["stages"][1]["dev"] is not None
+    first = contents(tmp_path / "m")
+    assert any("/train/logits.npy" in name for name in first), "the teacher was not asked about the labelled rows"
+
+    for name in ("xtremedistil.h5", "xtremedistil-config.json", "model-stage-3.h5"):
+        (tmp_path / "m" / name).unlink()
+    assert run_command("distil", *flags).code == 0
+    second = contents(tmp_path / "m")
+    assert [name for name in first if name.endswith(".h5") and first[name] != second[name]] == []
+
+
+def test_given_matches_take_the_place_of_the_layer_map(tagging, eagerly, run_command, tmp_path):
+    path = tmp_path / "matches.json"
+    entries = [{"feature": "hidden_states", "teacher": 4, "student": 1, "loss": "hidden_cosine", "projection": "relu"}]
+    path.write_text(json.dumps(entries))
+    match = "feature=hidden_states,teacher=2+4,student=0+1,loss=nst,weight=2"
+    flags = tagging.flags(tmp_path / "m", match=None)
+    assert run_command("distil", *flags, "--match", match, str(path)).code == 0
+    names = {name for name in contents(tmp_path / "m") if "hidden_states" in name}
+    assert {name.rsplit("/")[-1] for name in names if "chunk" in name or "rows" in name or name.endswith(".npy")} == {
+        "hidden_states_2.npy",
+        "hidden_states_4.npy",
+    }
+
+
+def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
+    flags = tagging.flags(
+        tmp_path / "m",
+        hidden_size=8,
+        num_hidden_layers=2,
+        recipe="joint",
+        hard_label_weight=0.5,
+        loss="soft_label_kl",
+        temperature=4,
+        layer_map="skip",
+        distil_attention=True,
+        dry_run=True,
+    )
+    outcome = run_command("distil", *flags)
+    assert outcome.code == 0, outcome.err
+    found = [" ".join(row) for row in rows_of(outcome.out, "joint")]
+    assert found == [
+        "joint hidden_states 4 [B, S, 16] 2 [B, S, 8] hidden_mse 1 the deployed one",
+        "joint hidden_states 2 [B, S, 16] 1 [B, S, 8] hidden_mse 1 linear of its own",
+        "joint attentions 3 [B, 2, S, S] 1 [B, 2, S, S] attention_squared_distance 3 none",
+        "joint attentions 1 [B, 2, S, S] 0 [B, 2, S, S] attention_squared_distance 3 none",
+        "joint logits [B, S, 3] [B, S, 3] soft_label_kl, temperature 4 1",
+        "joint labels [B, S, 3] cross-entropy 0.5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"temperature": 0}, "temperature is 0.0; it must be greater than 0"),
+        ({"temperature_schedule": "flsw"}, "is not written as flsw:BETA,GAMMA"),
+        ({"layer_map": "unifrom"}, "Did you mean uniform"),
+        ({"layer_map": "0:0,1:9"}, "layer 9 of the teacher, which has 4"),
+        ({"hard_label_weight": 1}, "--hard_label_weight is of the joint stage"),
+        ({"probability_shift": True}, "--probability_shift needs gold labels"),
+        ({"recipe": "joint", "legacy": True, "learning_rate": None}, "leave --recipe away, or --legacy"),
+        ({"match": "feature=hidden_states,teacher=9,student=1"}, "the teacher has no hidden_states 9"),
+        ({"match": "feature=hidden_states,teacher=4,student=1,loss=mse"}, 'There is no loss "mse"'),
+        (
+            {"match": "feature=hidden_states,teacher=4,student=1", "distil_attention": True},
+            "--match replaces the pairs of --distil_attention",
+        ),
+        (
+            {"match": "feature=values,teacher=3,student=0,loss=relation_kl,relation_heads=5"},
+            "give relation_heads that divide the widths",
+        ),
+    ],
+)
+def test_recipe_that_makes_no_sense_is_refused(tagging, run_command, tmp_path, changes, message):
+    outcome = run_command("distil", *tagging.flags(tmp_path / "m", **changes))
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert not (tmp_path / "m").exists()

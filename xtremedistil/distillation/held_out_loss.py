@@ -1,0 +1,45 @@
+"""How far a student is from its teacher on rows that it does not learn from."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from xtremedistil.tasks.features import Features
+from xtremedistil.tasks.padding import INPUT_NAMES
+from xtremedistil.training.batches import TargetReader, TrainingBatches
+from xtremedistil.training.loop import batch_signature
+from xtremedistil.training.trainer import Loss, Objective
+
+HELD_OUT_BATCH = 64
+
+
+class HeldOutLoss:
+    """An objective over fixed rows in inference mode: the weighted sum of its terms, each averaged over all rows."""
+
+    def __init__(
+        self,
+        model: tf.keras.Model,
+        objective: Objective,
+        features: Features,
+        targets: Sequence[TargetReader],
+        pad_id: int,
+    ):
+        self._batches = TrainingBatches(features, HELD_OUT_BATCH, pad_id, seed=0, targets=targets)
+
+        def sums(batch):
+            outputs = model({name: batch[name] for name in INPUT_NAMES}, training=False)
+            return {name: _weighted(term) for name, term in objective(outputs, batch).items()}
+
+        self._sums = tf.function(sums, input_signature=[batch_signature(self._batches)])
+
+    def __call__(self) -> float:
+        totals: dict[str, np.ndarray] = {}
+        for (batch,) in self._batches.epoch(0, replicas=1):
+            for name, value in self._sums(batch).items():
+                totals[name] = totals.get(name, 0.0) + value.numpy()
+        return float(sum(weighted / max(count, 1.0) for weighted, count in totals.values()))
+
+
+def _weighted(term: Loss) -> tf.Tensor:
+    return tf.stack([term.weight * term.value * term.count, term.count])

@@ -1,0 +1,126 @@
+"""A pair of tensors, one of the teacher and one of the student, that a loss pulls together."""
+
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from xtremedistil.distillation.loss_kinds import LOSS_KINDS, MAPS, STATES, losses_of
+
+PATH = "path"  # the feature whose teacher and student are paths of sub-layers
+FEATURES = {
+    "hidden_states": STATES,
+    "queries": STATES,
+    "keys": STATES,
+    "values": STATES,
+    "attentions": MAPS,
+    "attention_scores": MAPS,
+    PATH: STATES,
+}
+AUTO, NO_PROJECTION = "auto", "none"
+PROJECTIONS = (AUTO, NO_PROJECTION, "linear", "relu", "tanh")
+NOT_IN_NAMES = re.compile(r"\W+")
+
+Layer = int | str | tuple[int | str, int | str]
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two tensors and what pulls them together.
+
+    Fields:
+        feature: "hidden_states" (layer 0 = embeddings), "queries", "keys", "values", "attentions" (after softmax),
+            "attention_scores" (before it; layers of these from 0), or "path".
+        teacher, student: layers, from 0; a sub-layer's path for "path". Losses of two layers (`fsp`, `nst`) take two,
+            or one as both.
+        loss: a name of `losses.LOSSES`. options: its further arguments.
+        weight: factor of its loss. weight_schedule: how it varies with training, a name of `schedules.WEIGHTS`.
+        projection: of the student's tensor to the teacher's width: "linear", "relu", "tanh", "none", or "auto": the one
+            that the student is deployed with on its top hidden state, a linear one elsewhere, none where the loss takes
+            unequal widths or they are equal.
+        projection_learning_rate: peak rate of a projection of its own, by default that of everything else.
+        teacher_number: which teacher, from 0, where there are several.
+
+    Raises:
+        ValueError: something in it is not known, or does not go together.
+    """
+
+    feature: str
+    teacher: Layer
+    student: Layer
+    loss: str = "hidden_mse"
+    weight: float = 1.0
+    projection: str = AUTO
+    projection_learning_rate: float | None = None
+    weight_schedule: str = "constant"
+    options: Mapping = field(default_factory=dict)
+    teacher_number: int = 0
+
+    def __post_init__(self):
+        require_known("feature", self.feature, FEATURES)
+        require_known("loss", self.loss, LOSS_KINDS)
+        require_known("projection", self.projection, PROJECTIONS)
+        kind = LOSS_KINDS[self.loss]
+        for name in self.options:
+            require_known(f"option of {self.loss}", name, kind.options)
+        if kind.compares != FEATURES[self.feature]:
+            fitting = ", ".join(losses_of(FEATURES[self.feature]))
+            raise ValueError(f"The loss {self.loss} compares {kind.compares}; of {self.feature} there are: {fitting}.")
+        if not (math.isfinite(self.weight) and self.weight >= 0):
+            raise ValueError(f"The weight of {self.name} is {self.weight}; it is a finite number of at least 0.")
+        for side in ("teacher", "student"):
+            self._check_layer(side, getattr(self, side), kind.layers)
+
+    def _check_layer(self, side: str, layer: Layer, layers: int) -> None:
+        several = isinstance(layer, tuple)
+        each = layer if several else (layer,)
+        fits = all(isinstance(one, str) if self.feature == PATH else _is_number(one) for one in each)
+        if not fits or (several and (layers == 1 or len(layer) != 2)):
+            what = "path of a sub-layer" if self.feature == PATH else "layer, counted from 0"
+            wanted = f"one {what}" + (", or two" if layers == 2 else "")
+            raise ValueError(f"{side} is {layer!r} in a match of {self.feature} by {self.loss}; give {wanted}.")
+
+    @property
+    def name(self) -> str:
+        """Of its loss in logs, and of its tensors."""
+        number = f"teacher{self.teacher_number}_" if self.teacher_number else ""
+        places = "_".join(NOT_IN_NAMES.sub("_", str(layer)).strip("_") for layer in (self.teacher, self.student))
+        return f"{number}{self.feature}_{self.loss}_{places}"
+
+    @property
+    def needs_equal_widths(self) -> bool:
+        """Whether its loss compares the two tensors number by number."""
+        return LOSS_KINDS[self.loss].equal_widths
+
+    @property
+    def teacher_names(self) -> tuple[str, ...]:
+        """The teacher's outputs that it reads: one, or two for a loss of two layers."""
+        return self._names(self.teacher)
+
+    @property
+    def student_names(self) -> tuple[str, ...]:
+        """The student's outputs that it reads."""
+        return self._names(self.student)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Keys of the student's tensors in its matching model."""
+        return (self.name,) if len(self.student_names) == 1 else (f"{self.name}_first", f"{self.name}_second")
+
+    def _names(self, layer: Layer) -> tuple[str, ...]:
+        each = layer if isinstance(layer, tuple) else (layer,) * LOSS_KINDS[self.loss].layers
+        return tuple(one if self.feature == PATH else f"{self.feature}_{one}" for one in each)
+
+
+def require_known(what: str, name, known) -> None:
+    """Raises ValueError where `name` is not one of `known`."""
+    if name in known:
+        return
+    near = difflib.get_close_matches(str(name), known, 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise ValueError(f'There is no {what} "{name}"; there are: {", ".join(known) or "none"}.{hint}')
+
+
+def _is_number(layer) -> bool:
+    return isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0

@@ -1,0 +1,87 @@
+"""What a student learns from the teacher's logits, as settings."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from xtremedistil.config import DistilConfig
+from xtremedistil.distillation.loss_kinds import LOGITS, LOSS_KINDS, losses_of
+from xtremedistil.distillation.match import require_known
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """The term between logits.
+
+    Fields:
+        loss: "logits_mse", "soft_label_kl", "soft_label_ce", "soft_label_bce" (several labels may hold),
+            "logit_standardized_kl" or "dist". options: its further arguments, such as `t_squared`.
+        temperature: divides both logits.
+        temperature_of: a temperature for each position, as those of `schedules.TEMPERATURES`; None: the same for all.
+        weight: factor of the loss. weight_schedule: how it varies with training, a name of `schedules.WEIGHTS`.
+        probability_shift: the teacher's wrong first choices are put right where there is a gold label.
+
+    Raises:
+        ValueError: something in it is not known, or out of range.
+    """
+
+    loss: str = "logits_mse"
+    temperature: float = 1.0
+    temperature_of: Callable | None = None
+    weight: float = 1.0
+    weight_schedule: str | Callable = "constant"
+    probability_shift: bool = False
+    options: Mapping = field(default_factory=dict)
+
+    def __post_init__(self):
+        require_known("loss of logits", self.loss, losses_of(LOGITS))
+        for name in self.options:
+            require_known(f"option of {self.loss}", name, LOSS_KINDS[self.loss].options)
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ValueError(f"temperature is {self.temperature}; it must be greater than 0.")
+        if not (math.isfinite(self.weight) and self.weight >= 0):
+            raise ValueError(f"The weight of {self.loss} is {self.weight}; it is a finite number of at least 0.")
+        if self.temperature_of is not None and self.loss == "dist":
+            raise ValueError("The loss dist takes one temperature; a schedule of temperatures goes with soft labels.")
+
+
+def configured_soft_labels(config: DistilConfig) -> SoftLabels:
+    """As a run's flags say.
+
+    Raises:
+        ValueError: the schedule of temperatures cannot be read, or does not go with the loss.
+    """
+    return SoftLabels(
+        loss=config.loss,
+        temperature=config.temperature,
+        temperature_of=parse_temperature_schedule(config.temperature_schedule),
+        probability_shift=config.probability_shift,
+    )
+
+
+ARGUMENTS = {"constant": 0, "flsw": 2, "cwsm": 1}  # numbers of each schedule
+
+
+def parse_temperature_schedule(text: str) -> Callable | None:
+    """Reads "constant", "flsw:1,1" or "cwsm:1"; None for a temperature that does not vary.
+
+    Raises:
+        ValueError: it is written otherwise.
+    """
+    name, _, numbers = text.partition(":")
+    require_known("temperature schedule", name, ARGUMENTS)
+    given = [number for number in numbers.split(",") if number]
+    if len(given) != ARGUMENTS[name] or not all(_is_number(number) for number in given):
+        raise ValueError(f'The temperature schedule "{text}" is not written as flsw:BETA,GAMMA, cwsm:BETA or constant.')
+    if name == "constant":
+        return None
+    from xtremedistil.distillation.schedules import TEMPERATURES  # TensorFlow comes in with it
+
+    return TEMPERATURES[name](*map(float, given))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

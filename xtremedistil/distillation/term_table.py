@@ -1,0 +1,64 @@
+"""The terms of a run's losses as a table: which tensor of the teacher meets which of the student, and how."""
+
+from collections.abc import Sequence
+
+from xtremedistil.config import JOINT, DistilConfig
+from xtremedistil.distillation.loss_kinds import LOSS_KINDS, MAPS
+from xtremedistil.distillation.match import AUTO, NO_PROJECTION, PATH, Match
+from xtremedistil.models.shapes import EncoderShape
+
+HEADER = ["stage", "term", "teacher", "student", "loss", "weight", "projection"]
+BATCH = "B, S"  # rows and positions
+
+
+def term_table(
+    config: DistilConfig,
+    matches: Sequence[Match],
+    *,
+    labels: int,
+    tagging: bool,
+    teacher: EncoderShape | None,
+    student: EncoderShape,
+) -> list[list[str]]:
+    """A line for each term of each kind of stage, below a header.
+
+    Args:
+        teacher: None if it gives logits alone.
+    """
+    joint = config.recipe == JOINT
+    states = JOINT if joint else "representation"
+    lines = [[states, *_match_cells(match, teacher, student)] for match in matches]
+    logits = f"[{BATCH}, {labels}]" if tagging else f"[B, {labels}]"
+    temperature = f", temperature {config.temperature:g}" if config.temperature != 1 else ""
+    lines.append([JOINT if joint else "logits", "logits", logits, logits, config.loss + temperature, "1", ""])
+    if config.hard_label_weight:
+        lines.append([JOINT, "labels", "", logits, "cross-entropy", f"{config.hard_label_weight:g}", ""])
+    return [HEADER, *lines, ["labels", "labels", "", logits, "cross-entropy", "1", ""]]
+
+
+def _match_cells(match: Match, teacher: EncoderShape, student: EncoderShape) -> list[str]:
+    options = "".join(f", {name} {value}" for name, value in match.options.items())
+    pairs = ((match.teacher, teacher), (match.student, student))
+    sides = [f"{_layer(layer)} {_shape(match, shape)}" for layer, shape in pairs]
+    return [match.feature, *sides, match.loss + options, f"{match.weight:g}", _projection(match, teacher, student)]
+
+
+def _layer(layer) -> str:
+    return " + ".join(map(str, layer)) if isinstance(layer, tuple) else str(layer)
+
+
+def _shape(match: Match, shape: EncoderShape) -> str:
+    if match.feature == PATH:
+        return ""
+    if LOSS_KINDS[match.loss].compares == MAPS:
+        return f"[B, {shape.num_attention_heads}, S, S]"
+    return f"[{BATCH}, {shape.hidden_size}]"
+
+
+def _projection(match: Match, teacher: EncoderShape, student: EncoderShape) -> str:
+    if match.projection not in (AUTO, NO_PROJECTION):
+        return f"{match.projection} of its own"
+    if match.projection == NO_PROJECTION or not match.needs_equal_widths or teacher.hidden_size == student.hidden_size:
+        return "none"
+    is_top = match.feature == "hidden_states" and match.student == student.num_hidden_layers
+    return "the deployed one" if is_top else "linear of its own"

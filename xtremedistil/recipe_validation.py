@@ -1,0 +1,73 @@
+"""Contradictions between the flags that say what a student learns."""
+
+from collections.abc import Callable
+
+from xtremedistil.config import JOINT, DistilConfig
+from xtremedistil.distillation.layer_map import configured_matches
+from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.soft_labels import configured_soft_labels
+from xtremedistil.models.shapes import EncoderShape
+
+NEWER = {
+    "recipe": "original",
+    "loss": "logits_mse",
+    "temperature": 1.0,
+    "temperature_schedule": "constant",
+    "layer_map": "last",
+    "match": (),
+}
+
+
+def recipe_problems(config: DistilConfig) -> list[str]:
+    """Of the flags alone."""
+    problems = _refusals(lambda: configured_soft_labels(config), "--loss, --temperature, --temperature_schedule: ")
+    if config.legacy and (given := [f"--{name}" for name, off in NEWER.items() if getattr(config, name) != off]):
+        problems.append(f"--legacy learns as the original did; leave {', '.join(given)} away, or --legacy")
+    if config.hard_label_weight < 0:
+        problems.append(f"--hard_label_weight {config.hard_label_weight}: must not be negative")
+    if config.hard_label_weight > 0 and config.recipe != JOINT:
+        problems.append("--hard_label_weight is of the joint stage: give --recipe joint, or leave it away")
+    if config.probability_shift and not config.hard_label_weight:
+        problems.append("--probability_shift needs gold labels: give --recipe joint and a --hard_label_weight too")
+    return problems + _match_problems(config)
+
+
+def _match_problems(config: DistilConfig) -> list[str]:
+    problems = []
+    replaced = [f"--{name}" for name in ("distil_attention", "distil_multi_hidden_states") if getattr(config, name)]
+    if config.match and replaced:
+        problems.append(f"--match replaces the pairs of {' and '.join(replaced)}: leave one of them away")
+    if config.logits_only:
+        given = [f"--{name}" for name in ("match", "hard_label_weight") if getattr(config, name)]
+        problems += [f"{name}: a teacher that gives logits alone has nothing for it; leave it away" for name in given]
+    return problems
+
+
+def layer_problems(config: DistilConfig, teacher: EncoderShape, student_layers: int, student_width: int) -> list[str]:
+    """Of layers, and of the widths that relations are cut into."""
+    matches: list[Match] = []
+
+    def read() -> None:
+        matches.extend(configured_matches(config, teacher.num_hidden_layers, student_layers))
+
+    problems = _refusals(read, "")
+    for match in matches:
+        heads = match.options.get("relation_heads")
+        if match.loss == "relation_kl" and not _divides(heads, teacher.hidden_size, student_width):
+            problems.append(
+                f"--match {match.name}: give relation_heads that divide the widths of teacher ({teacher.hidden_size}) "
+                f"and student ({student_width}), not {heads}"
+            )
+    return problems
+
+
+def _divides(heads, *widths: int) -> bool:
+    return isinstance(heads, int) and heads >= 1 and all(width % heads == 0 for width in widths)
+
+
+def _refusals(action: Callable[[], object], flags: str) -> list[str]:
+    try:
+        action()
+    except ValueError as error:  # InputError too
+        return [f"{flags}{error}"]
+    return []
