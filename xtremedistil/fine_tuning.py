@@ -139,10 +139,7 @@ class _LabelRun:
         flags |= {"seed": resolve_seed(config.seed), "devices": self.strategy.num_replicas_in_sync}
         parts = [flags, self.starting_weights, list(self.task.labels), [_digest(entry) for entry in self.sets]]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        folder = os.path.join(config.model_dir, artefacts.SNAPSHOTS)
-        return Keeper(
-            folder, key, every_steps=config.save_steps, every_minutes=config.save_minutes, writes=self.workers.chief
-        )
+        return Keeper.of(config, key, self.workers)
 
     def fit_and_report(self, name: str, model: tf.keras.Model, variables: list, parts: dict) -> Report:
         train, dev, test = self.sets

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xtremedistil.artefacts import atomic_file, fingerprint, write_json
+from xtremedistil.artefacts import SNAPSHOTS, atomic_file, fingerprint, write_json
 from xtremedistil.sigterm import TERMINATED, on_sigterm
 
 GENERATIONS = 2
@@ -59,6 +59,13 @@ class Keeper:
         self._every_steps, self._every_seconds = every_steps, 60 * every_minutes
         self._saved_at = time.monotonic()
         self._terminating = False
+
+    @classmethod
+    def of(cls, flags, key: str, workers, say: Callable[[str], None] = print) -> "Keeper":
+        """As the flags of a training command say, below its model folder; the first of the workers writes."""
+        folder = os.path.join(flags.model_dir, SNAPSHOTS)
+        often = {"every_steps": flags.save_steps, "every_minutes": flags.save_minutes}
+        return cls(folder, key, **often, say=say, writes=workers.chief)
 
     def due(self, steps: int) -> bool:
         """Whether a snapshot is due after this many updates of the fit."""
