@@ -394,17 +394,17 @@ def test_graph_with_other_inputs_is_refused(tags, run_command, write_graph, tmp_
 def test_fingerprint_of_a_graph_covers_the_weights_beside_it(write_graph, tmp_path):
     import onnx
 
-    from xtremedistil.distillation.onnx_teacher import onnx_fingerprint
+    from xtremedistil.distillation.onnx_teacher import read_graph
     from xtremedistil.errors import InputError
 
     graph = write_graph("teacher.onnx", np.ones((40, 3)), True)
     options = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 100}
     onnx.save(onnx.load(graph), graph, **options)
-    before = onnx_fingerprint(str(graph))
+    before = read_graph(str(graph)).fingerprint
     data = bytearray((tmp_path / "weights.bin").read_bytes())
     data[3] ^= 1
     (tmp_path / "weights.bin").write_bytes(data)
-    assert onnx_fingerprint(str(graph)) != before
+    assert read_graph(str(graph)).fingerprint != before
     os.remove(tmp_path / "weights.bin")
     with pytest.raises(InputError, match=r"has weights in .*weights\.bin, which is not there"):
-        onnx_fingerprint(str(graph))
+        read_graph(str(graph))

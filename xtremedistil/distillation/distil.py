@@ -25,8 +25,13 @@ from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.frozen_features import FrozenFeatures, frozen_features
 from xtremedistil.distillation.initial_student import InitialStudent, initial_student
 from xtremedistil.distillation.on_labels import fit_on_labels
-from xtremedistil.distillation.onnx_teacher import OnnxTeacher
-from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher, outside_fingerprints
+from xtremedistil.distillation.onnx_teacher import Graph, OnnxTeacher
+from xtremedistil.distillation.outside_teacher import (
+    describe,
+    open_outside_teacher,
+    outside_fingerprints,
+    outside_graph,
+)
 from xtremedistil.distillation.setting import Setting, open_setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name, plan_stages
 from xtremedistil.distillation.target_source import Source, source_of
@@ -78,26 +83,27 @@ def distil(config: DistilConfig) -> Report:
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
     with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
-        settings = run_settings(config)
+        graph = outside_graph(config)
+        settings = run_settings(config, graph)
         if not config.overwrite:
             artefacts.check_claim(config.model_dir, settings)
             if report := _finished_report(config):
                 return report
         # All files are read before anything is removed or written.
         setting = open_setting(config, strategy, workers)
-        outside = open_outside_teacher(config, setting.corpus, workers.on_chief)
+        outside = open_outside_teacher(config, setting.corpus, graph, workers.on_chief)
         workers.on_chief(lambda: artefacts.claim(config.model_dir, settings, config.overwrite))
         return _run(setting, outside)
 
 
-def run_settings(config: DistilConfig) -> dict:
+def run_settings(config: DistilConfig, graph: Graph | None) -> dict:
     """What decides the result: flags, and the bytes of data and checkpoints in place of their paths."""
     flags = dataclasses.asdict(config).items()
     settings = {name: value for name, value in flags if name not in (*NOT_SETTINGS, *PATHS)}
     settings["pt_teacher_checkpoint"] = artefacts.fingerprint_checkpoint(config.pt_teacher_checkpoint)
     if config.pt_student_checkpoint:
         settings["pt_student_checkpoint"] = artefacts.fingerprint_checkpoint(config.pt_student_checkpoint)
-    return settings | data_fingerprint(config) | outside_fingerprints(config)
+    return settings | data_fingerprint(config) | outside_fingerprints(config, graph)
 
 
 def _finished_report(config: DistilConfig) -> Report | None:

@@ -10,7 +10,7 @@ from xtremedistil.distillation.corpus import Corpus, read_corpus
 from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.layer_map import Match, configured_matches
 from xtremedistil.distillation.onnx_teacher import OnnxTeacher
-from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher
+from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher, outside_graph
 from xtremedistil.distillation.stages import Stage, plan_stages
 from xtremedistil.distillation.target_size import TargetSize, megabytes, target_size
 from xtremedistil.models.checkpoints import read_config
@@ -109,7 +109,7 @@ def dry_run(config: DistilConfig) -> DryRun:
     config = resolve(config)
     with tempfile.TemporaryDirectory() as folder:
         corpus = read_corpus(config, Tokenizer.load(config.pt_teacher_checkpoint), os.path.join(folder, "store"))
-        outside = open_outside_teacher(config, corpus)
+        outside = open_outside_teacher(config, corpus, outside_graph(config))
     student = _student_shape(config, corpus)
     blocks = ["student", "head"]
     if outside:
