@@ -21,6 +21,7 @@ from tests.command_fixtures import (
     main_flags,
     write_hollow_bert,
     write_rows,
+    write_student,
 )
 from xtremedistil import artefacts, cli, folders
 
@@ -555,6 +556,22 @@ def test_damaged_stage_checkpoint_is_made_again(unfinished, tagging, run_command
     assert outcome.code == 0, outcome.err
     assert "model-stage-3-indx-0.h5 is damaged; its fit is done again." in outcome.err
     assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("verb", ["predict", "ft", "model-ft"])
+def test_precision_is_float32_again_after_a_run_that_failed(hollow, word_piece_folder, run_command, tmp_path, verb):
+    tf_keras = pytest.importorskip("tf_keras")
+    student = write_student(tmp_path / "m", "TFBertModel", "token_classification", word_piece_folder)
+    truncate(student / "xtremedistil.h5")
+    task = ["--task", hollow.task]
+    flags = {
+        "predict": [*task, "--do_eval"],
+        "ft": task,
+        "model-ft": [*task, "--do_NER", "--seq_len", 12, "--pt_model_checkpoint", hollow.teacher],
+    }
+    outcome = run_command(verb, "--model_dir", student, *flags[verb], "--opt_policy", "mixed_bfloat16")
+    assert_refused(outcome, "holds no weights" if verb == "model-ft" else "xtremedistil.h5")
+    assert tf_keras.mixed_precision.global_policy().name == "float32"
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "text"])

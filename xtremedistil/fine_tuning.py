@@ -31,7 +31,7 @@ from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
-from xtremedistil.training.strategy import make_strategy, seed_everything, set_precision, stage_seed
+from xtremedistil.training.strategy import make_strategy, precision, seed_everything, stage_seed
 from xtremedistil.training.trainer import Recipe
 from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
 from xtremedistil.weights import save_weights
@@ -48,13 +48,12 @@ def continue_training(config: ContinueConfig) -> Report:
     saved = artefacts.read_config(config.model_dir)
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
-    with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
+    with told_of_lost_workers(workers), in_turn(workers, config.model_dir), precision(config.opt_policy):
         tokenizer = load_tokenizer(config.model_dir, saved, config.pt_teacher_checkpoint)
         task = saved_task(saved)
         sets = read_labelled_sets(task, config.task or saved["task"], tokenizer, saved["seq_len"], legacy=False)
         weights = class_weights(config.class_weight, task.labels, sets[0].features)
         seed_everything(resolve_seed(config.seed))
-        set_precision(config.opt_policy)
         with strategy.scope():
             student = restore_student(config.model_dir)
         started_from = artefacts.fingerprint(artefacts.weight_file(config.model_dir, artefacts.STUDENT_WEIGHTS))
@@ -69,7 +68,6 @@ def continue_training(config: ContinueConfig) -> Report:
             run.keeper.clear()
 
         workers.on_chief(save)
-    set_precision(None)  # global in Keras: what is built after this run is not its business
     run.keeper.stop_if_asked()
     return report
 
@@ -78,13 +76,12 @@ def fine_tune(config: BaselineConfig) -> Report:
     """Fine-tunes a pre-trained model on the labels; writes `model-ft.h5`, `metrics.json` and the tokenizer."""
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
-    with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
+    with told_of_lost_workers(workers), in_turn(workers, config.model_dir), precision(config.opt_policy):
         tokenizer = Tokenizer.load(_tokenizer_source(config))
         task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise)
         sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len, legacy=False)
         weights = class_weights(config.class_weight, task.labels, sets[0].features)
         seed_everything(resolve_seed(config.seed))
-        set_precision(config.opt_policy)
         family = find_family(config.pt_model, read_config(config.pt_model_checkpoint)["model_type"])
         with strategy.scope():
             encoder = load_encoder(config.pt_model_checkpoint, family, name="tf_model")
@@ -103,7 +100,6 @@ def fine_tune(config: BaselineConfig) -> Report:
             run.keeper.clear()
 
         workers.on_chief(save)
-    set_precision(None)  # global in Keras: what is built after this run is not its business
     run.keeper.stop_if_asked()
     return report
 

@@ -43,7 +43,7 @@ from xtremedistil.reporting.report import Report, read_report
 from xtremedistil.scoring import scored_row
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
-from xtremedistil.training.strategy import make_strategy, seed_everything, set_precision, stage_seed
+from xtremedistil.training.strategy import make_strategy, precision, seed_everything, set_precision, stage_seed
 from xtremedistil.training.trainer import Recipe
 from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
 from xtremedistil.validation import check_distil
@@ -93,7 +93,8 @@ def distil(config: DistilConfig) -> Report:
         setting = open_setting(config, strategy, workers)
         outside = open_outside_teacher(config, setting.corpus, graph, workers.on_chief)
         workers.on_chief(lambda: artefacts.claim(config.model_dir, settings, config.overwrite))
-        return _run(setting, outside)
+        with precision(config.teacher_opt_policy):  # --opt_policy is for students, as in the original
+            return _run(setting, outside)
 
 
 def run_settings(config: DistilConfig, graph: Graph | None) -> dict:
@@ -123,17 +124,9 @@ TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # row
 
 
 def _run(setting: Setting, outside: ExampleLogits | OnnxTeacher | None) -> Report:
-    try:
-        return _run_to_the_end(setting, outside)
-    finally:
-        set_precision(None)  # global in Keras: what is built after this run is not its business
-
-
-def _run_to_the_end(setting: Setting, outside: ExampleLogits | OnnxTeacher | None) -> Report:
     config, report = setting.config, Report()
     if config.legacy:
         setting.progress.say("--legacy: the TEST file chooses the best weights, so the test score will be too good.")
-    set_precision(config.teacher_opt_policy)  # --opt_policy is for students, as in the original
     teacher = _teacher(setting, report) if outside is None else _outside_teacher(setting, outside, report)
     encoder = teacher.teacher.encoder if outside is None else None
     set_precision(config.opt_policy)
