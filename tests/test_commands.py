@@ -76,17 +76,9 @@ def test_distil_of_finished_run_trains_nothing_and_prints_the_report_again(disti
 
 
 def test_distil_stopped_between_stages_and_started_again_gives_the_same_bytes(
-    distilled, tagging, run_command, tmp_path, monkeypatch
+    distilled, tagging, run_command, tmp_path, interrupt_at
 ):
-    replace = os.replace
-
-    def interrupted_at_stage_four(source, target, **arguments):
-        if str(target).endswith("model-stage-4-indx-0.h5"):
-            raise KeyboardInterrupt
-        return replace(source, target, **arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", interrupted_at_stage_four)
+    with interrupt_at("model-stage-4-indx-0.h5"):
         outcome = run_command("distil", *main_flags(tagging, tmp_path))
     assert outcome.code == 130
     assert "the same command goes on from where it was last saved" in outcome.err
