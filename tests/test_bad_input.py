@@ -82,6 +82,14 @@ def assert_refused_early(hollow, run_command, no_tensorflow, tmp_path):
         ({"pt_teacher": "TFTransfoXLModel"}, ["unpickles files", "Choose one of"]),
         ({"do_pairwise": True}, ["--do_NER and --do_pairwise exclude each other"]),
         ({"tpu": "tpu-1"}, ["--tpu tpu-1 needs --strategy tpu"]),
+        (
+            {"strategy": "tpu", "opt_policy": "mixed_float16", "teacher_opt_policy": "mixed_float16"},
+            [
+                "--opt_policy mixed_float16: TPUs take bfloat16; give mixed_bfloat16",
+                "--teacher_opt_policy",
+                "(2 problems)",
+            ],
+        ),
         ({"unfreeze_order": "head,student"}, ["--unfreeze_order head,student: give dense,student"]),
         ({"class_weight": "balance"}, ["--class_weight balance", "not label=weight. Did you mean balanced?"]),
         ({"class_weight": "O=0.5,B-PER"}, ["'B-PER' is not label=weight", "O=0.5,B-PER=2"]),
