@@ -566,6 +566,15 @@ def test_damaged_stage_checkpoint_is_made_again(unfinished, tagging, run_command
     assert path.read_bytes() == whole
 
 
+def test_disk_without_room_for_the_teachers_outputs_is_refused_before_the_teacher_is_made(
+    hollow, run_command, monkeypatch, tmp_path
+):
+    pytest.importorskip("tensorflow")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 100}))
+    outcome = run_command("distil", *hollow.flags(tmp_path / "m", targets="cache"))
+    assert_refused(outcome, "--targets cache: the teacher's outputs take 0.0 MB", "--targets live")
+
+
 @pytest.mark.parametrize("verb", ["predict", "ft", "model-ft"])
 def test_precision_is_float32_again_after_a_run_that_failed(hollow, word_piece_folder, run_command, tmp_path, verb):
     tf_keras = pytest.importorskip("tf_keras")

@@ -185,7 +185,7 @@ def _run_stages(
     setting: Setting, teacher: TunedTeacher | ExampleLogits, student: InitialStudent, report: Report
 ) -> int:
     """Runs the plan; returns the number of the best stage, whose weights are in place."""
-    source, workers = source_of(setting, teacher, student), setting.workers
+    source, workers = source_of(setting, teacher), setting.workers
     stages = plan_stages(setting.config, list(student.trainable_blocks))
     weights = [variable for variables in student.saved_parts.values() for variable in variables]
     best_score, best_stage, best = -np.inf, 0, []

@@ -1,6 +1,5 @@
 """`--dry-run`: the plan, the sizes, and what it will take, without TensorFlow."""
 
-import dataclasses
 import os
 import tempfile
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.layer_map import Match, configured_matches
 from xtremedistil.distillation.onnx_teacher import OnnxTeacher
 from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher, outside_graph
+from xtremedistil.distillation.run_shapes import student_shape, teacher_shape
 from xtremedistil.distillation.stages import Stage, plan_stages
-from xtremedistil.distillation.target_size import TargetSize, megabytes, target_size
-from xtremedistil.models.checkpoints import read_config
-from xtremedistil.models.shapes import EncoderShape, encoder_shape
+from xtremedistil.distillation.target_size import TargetSize, megabytes, run_outputs
+from xtremedistil.models.shapes import EncoderShape
 from xtremedistil.reporting.report import aligned
 from xtremedistil.tasks.tokenizer import Tokenizer
 
@@ -47,15 +46,7 @@ class DryRun:
     @property
     def size(self) -> TargetSize:
         """Of the teacher's outputs on disk."""
-        return target_size(
-            self.corpus.transfer,
-            sorted({match.teacher_name for match in self.matches}),
-            labels=len(self.corpus.task.all_labels),
-            tagging=self.corpus.task.kind == "token_classification",
-            hidden_size=self.teacher.hidden_size if self.teacher else 0,
-            heads=self.teacher.num_attention_heads if self.teacher else 0,
-            precision=self.config.targets_precision,
-        )
+        return run_outputs(self.config, self.corpus, len(self.corpus.task.all_labels))[1]
 
     def __str__(self) -> str:
         lines = [["stage", "objective", "trained", "epochs", "rate", "batch", "steps"]]
@@ -110,30 +101,13 @@ def dry_run(config: DistilConfig) -> DryRun:
     with tempfile.TemporaryDirectory() as folder:
         corpus = read_corpus(config, Tokenizer.load(config.pt_teacher_checkpoint), os.path.join(folder, "store"))
         outside = open_outside_teacher(config, corpus, outside_graph(config))
-    student = _student_shape(config, corpus)
+    student, teacher = student_shape(config, corpus.tokenizer.size), teacher_shape(config)
     blocks = ["student", "head"]
     if outside:
         return DryRun(config, corpus, None, student, plan_stages(config, blocks), [], outside)
-    teacher = encoder_shape(read_config(config.pt_teacher_checkpoint), config.pt_teacher_checkpoint)
     blocks += ["dense"] if student.hidden_size < teacher.hidden_size else []
     matches = configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers)
     return DryRun(config, corpus, teacher, student, plan_stages(config, blocks), matches, None)
-
-
-def _student_shape(config: DistilConfig, corpus: Corpus) -> EncoderShape:
-    if config.pt_student_checkpoint:
-        shape = encoder_shape(read_config(config.pt_student_checkpoint), config.pt_student_checkpoint)
-        words = corpus.tokenizer.size if config.compress_word_embedding else shape.vocab_size
-        return dataclasses.replace(shape, vocab_size=words)
-    return EncoderShape(
-        config.hidden_size,
-        config.num_hidden_layers,
-        config.num_attention_heads,
-        corpus.tokenizer.size,
-        max(512, config.seq_len),
-        config.intermediate_size,
-        config.hidden_size,
-    )
 
 
 def _describe(shape: EncoderShape) -> str:

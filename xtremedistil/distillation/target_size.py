@@ -6,6 +6,10 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from xtremedistil.config import DistilConfig
+from xtremedistil.distillation.corpus import Corpus
+from xtremedistil.distillation.layer_map import configured_matches
+from xtremedistil.distillation.run_shapes import student_shape, teacher_shape
 from xtremedistil.distillation.transfer_rows import HELD_OUT, TransferRows, chunk_name
 from xtremedistil.errors import InputError
 from xtremedistil.folders import nearest_existing, size_of
@@ -61,6 +65,28 @@ def target_size(
     }
     answers = sum(rows.positions.values()) if tagging else rows.rows + rows.held_out_rows
     return TargetSize(answers * labels * LOGIT_BYTES, by_part)
+
+
+def run_outputs(config: DistilConfig, corpus: Corpus, labels: int) -> tuple[list[str], TargetSize]:
+    """Names of the states that the stages of a run ask its teacher for, and what all outputs take.
+
+    Args:
+        labels: outputs of the teacher's classifier.
+    """
+    teacher, names = teacher_shape(config), set()
+    if teacher:
+        layers = student_shape(config, corpus.tokenizer.size).num_hidden_layers
+        names = {match.teacher_name for match in configured_matches(config, teacher.num_hidden_layers, layers)}
+    size = target_size(
+        corpus.transfer,
+        sorted(names),
+        labels=labels,
+        tagging=corpus.task.kind == "token_classification",
+        hidden_size=teacher.hidden_size if teacher else 0,
+        heads=teacher.num_attention_heads if teacher else 0,
+        precision=config.targets_precision,
+    )
+    return sorted(names), size
 
 
 def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[str] = ()) -> str:
