@@ -12,7 +12,8 @@ from xtremedistil.distillation.onnx_teacher import OnnxTeacher
 from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher, outside_graph
 from xtremedistil.distillation.run_shapes import student_shape, teacher_shape
 from xtremedistil.distillation.stages import Stage, plan_stages
-from xtremedistil.distillation.target_size import TargetSize, megabytes, run_outputs
+from xtremedistil.distillation.target_size import TargetSize, frozen_size, megabytes, run_outputs
+from xtremedistil.folders import size_of
 from xtremedistil.models.shapes import EncoderShape
 from xtremedistil.reporting.report import aligned
 from xtremedistil.tasks.tokenizer import Tokenizer
@@ -25,6 +26,7 @@ class DryRun:
     Fields:
         teacher: None if it gives logits alone; it is `outside` then.
         steps: at most, of each stage.
+        rows_size: bytes of the encoded transfer set.
     """
 
     config: DistilConfig
@@ -34,6 +36,7 @@ class DryRun:
     stages: list[Stage]
     matches: list[Match]
     outside: ExampleLogits | OnnxTeacher | None
+    rows_size: int
 
     @property
     def steps(self) -> list[int]:
@@ -67,6 +70,7 @@ class DryRun:
                 f"rows: train {len(self.corpus.train.features):,}, transfer {transfer.rows:,} "
                 f"(mean length {mean:.1f} pieces), held out {transfer.held_out_rows:,}",
                 f"teacher's outputs on disk: {self._disk()}",
+                f"besides: encoded rows {megabytes(self.rows_size)}, student's states {self._states()} at a time",
                 *self._label_weights(),
             ]
         )
@@ -81,6 +85,13 @@ class DryRun:
         if isinstance(self.outside, ExampleLogits):
             return megabytes(self.outside.values.nbytes)
         return f"{megabytes(self.size.everything)}, or {megabytes(self.size.at_a_time)} at a time"
+
+    def _states(self) -> str:
+        """What the student's encoder makes of rows, for stages that leave it alone."""
+        kept = self.config.frozen_features == "cache"
+        return megabytes(
+            frozen_size(self.corpus, self.student.hidden_size, self.config.targets_precision) if kept else 0
+        )
 
     def _label_weights(self) -> list[str]:
         """A line, unless all weigh the same."""
@@ -100,14 +111,15 @@ def dry_run(config: DistilConfig) -> DryRun:
     config = resolve(config)
     with tempfile.TemporaryDirectory() as folder:
         corpus = read_corpus(config, Tokenizer.load(config.pt_teacher_checkpoint), os.path.join(folder, "store"))
+        rows_size = size_of(corpus.transfer.folder)
         outside = open_outside_teacher(config, corpus, outside_graph(config))
     student, teacher = student_shape(config, corpus.tokenizer.size), teacher_shape(config)
     blocks = ["student", "head"]
     if outside:
-        return DryRun(config, corpus, None, student, plan_stages(config, blocks), [], outside)
+        return DryRun(config, corpus, None, student, plan_stages(config, blocks), [], outside, rows_size)
     blocks += ["dense"] if student.hidden_size < teacher.hidden_size else []
     matches = configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers)
-    return DryRun(config, corpus, teacher, student, plan_stages(config, blocks), matches, None)
+    return DryRun(config, corpus, teacher, student, plan_stages(config, blocks), matches, None, rows_size)
 
 
 def _describe(shape: EncoderShape) -> str:

@@ -96,7 +96,9 @@ def source_of(setting: Setting, teacher: TunedTeacher | ExampleLogits) -> Source
     names, size = run_outputs(config, corpus, labels)
     folder = teacher_folder(setting, teacher)
     policy = _settled_policy(setting, settle_targets(config.targets, size, folder, ["logits", *names]))
-    setting.progress.say(POLICIES[policy].format(all=megabytes(size.everything), most=megabytes(size.at_a_time)))
+    sizes = {"all": megabytes(size.everything), "most": megabytes(size.at_a_time)}
+    besides = f"; the student's states: {megabytes(size.besides)} at a time" if size.besides else ""
+    setting.progress.say(POLICIES[policy].format(**sizes) + besides)
     return TargetSource(setting, teacher, folder, policy)
 
 
