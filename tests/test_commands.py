@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,6 +74,16 @@ def test_distil_of_finished_run_trains_nothing_and_prints_the_report_again(disti
     assert {name: (distilled / name).stat().st_mtime_ns for name in before} == stamps
     assert "student, labels only" in outcome.out
     assert "finished" in outcome.out + outcome.err
+
+
+@pytest.mark.parametrize("chief_sees_it, here", [(True, True), (True, False), (False, True), (False, False)])
+def test_chief_says_whether_the_run_has_finished(distilled, tmp_path, chief_sees_it, here):
+    from xtremedistil.distillation.distil import _finished_report
+
+    config = SimpleNamespace(model_dir=str(distilled / "student" if here else tmp_path), baseline=True)
+    report = _finished_report(config, SimpleNamespace(agree=lambda value: float(chief_sees_it)))
+    assert (report is not None) == chief_sees_it
+    assert bool(report and report.rows) == (chief_sees_it and here)
 
 
 def test_distil_stopped_between_stages_and_started_again_gives_the_same_bytes(

@@ -87,7 +87,7 @@ def distil(config: DistilConfig) -> Report:
         settings = run_settings(config, graph)
         if not config.overwrite:
             artefacts.check_claim(config.model_dir, settings)
-            if report := _finished_report(config):
+            if report := _finished_report(config, workers):
                 return report
         # All files are read before anything is removed or written.
         setting = open_setting(config, strategy, workers)
@@ -107,17 +107,23 @@ def run_settings(config: DistilConfig, graph: Graph | None) -> dict:
     return settings | data_fingerprint(config) | outside_fingerprints(config, graph)
 
 
-def _finished_report(config: DistilConfig) -> Report | None:
-    """The report of a run that has ended before, unless a baseline is wanted that it has not."""
-    there = [os.path.isfile(os.path.join(config.model_dir, name)) for name in (artefacts.CONFIG, artefacts.REPORT)]
-    if not all(there):
-        return None
-    report = read_report(os.path.join(config.model_dir, artefacts.REPORT))
-    has_baseline = any(row.name == BASELINE for row in report.rows)
-    if config.baseline and not has_baseline:
+def _finished_report(config: DistilConfig, workers: Workers) -> Report | None:
+    """The report of a run that has ended before, unless a baseline is wanted that it has not.
+
+    The chief's answer holds for all; a worker that does not see the report yet has an empty one.
+    """
+    report = _report_there(config.model_dir)
+    if report and config.baseline and not any(row.name == BASELINE for row in report.rows):
+        report = None
+    if not workers.agree(report is not None):
         return None
     Progress().say(f"This run has finished before: {config.model_dir}. --overwrite starts it again.")
-    return report
+    return report or Report()
+
+
+def _report_there(folder: str) -> Report | None:
+    there = [os.path.isfile(os.path.join(folder, name)) for name in (artefacts.CONFIG, artefacts.REPORT)]
+    return read_report(os.path.join(folder, artefacts.REPORT)) if all(there) else None
 
 
 TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # rows of the report
