@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ from tests.command_fixtures import (
     write_rows,
     write_text_task,
 )
+from xtremedistil.scoring import Scorer
 from xtremedistil.weights import read_weights
 
 tf = pytest.importorskip("tensorflow")
@@ -338,6 +340,21 @@ def test_ft_writes_its_own_weights_which_predict_reads(copy, eagerly, run_comman
     expected = xtremedistil.load_predictor(str(copy), weights="xtremedistil-ft.h5").probabilities(["john ran"])[0]
     np.testing.assert_allclose([list(row.values()) for row in entry["probabilities"]], expected, atol=2e-6)
     assert not np.allclose(expected, xtremedistil.load_predictor(str(copy)).probabilities(["john ran"])[0], atol=1e-4)
+
+
+def test_sigterm_in_the_last_evaluation_ends_continued_training_when_all_is_saved(
+    copy, eagerly, run_command, monkeypatch
+):
+    primary, sent = Scorer.primary, []
+
+    def terminated(scorer, predict, labelled):
+        if not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+        return primary(scorer, predict, labelled)
+
+    monkeypatch.setattr(Scorer, "primary", terminated)
+    assert run_command("ft", "--model_dir", copy, "--ft_epochs", 1).code == 143
+    assert (copy / "xtremedistil-ft.h5").exists() and not (copy / "snapshots").exists()
 
 
 def continued(copy: Path, run_command, *flags) -> tuple[np.ndarray, np.ndarray]:

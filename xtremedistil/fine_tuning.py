@@ -3,6 +3,7 @@ baseline (`run_model_ft.py`)."""
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -127,7 +128,7 @@ class _LabelRun:
     class_weights: np.ndarray | None
     starting_weights: str
 
-    @property
+    @functools.cached_property
     def keeper(self) -> Keeper:
         """Of the snapshots of the fit; other flags or files make another fit of it."""
         config = self.config
