@@ -1,6 +1,8 @@
 """Tiny tasks and checkpoints with their tokenizers, on which whole commands run; a way to call the commands."""
 
+import contextlib
 import json
+import os
 import random
 import shutil
 import sys
@@ -256,6 +258,25 @@ def eagerly():
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch):
+    """A block within which a run is interrupted when it would put a file of the name given in place."""
+    replace = os.replace
+
+    @contextlib.contextmanager
+    def within(name: str):
+        def interrupted(source, target, **arguments):
+            if str(target).endswith(name):
+                raise KeyboardInterrupt
+            return replace(source, target, **arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", interrupted)
+            yield
+
+    return within
 
 
 def main(verb: str, *arguments) -> int:

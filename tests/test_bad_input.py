@@ -21,6 +21,7 @@ from tests.command_fixtures import (
     main_flags,
     write_hollow_bert,
     write_rows,
+    write_student,
 )
 from xtremedistil import artefacts, cli, folders
 
@@ -81,6 +82,14 @@ def assert_refused_early(hollow, run_command, no_tensorflow, tmp_path):
         ({"pt_teacher": "TFTransfoXLModel"}, ["unpickles files", "Choose one of"]),
         ({"do_pairwise": True}, ["--do_NER and --do_pairwise exclude each other"]),
         ({"tpu": "tpu-1"}, ["--tpu tpu-1 needs --strategy tpu"]),
+        (
+            {"strategy": "tpu", "opt_policy": "mixed_float16", "teacher_opt_policy": "mixed_float16"},
+            [
+                "--opt_policy mixed_float16: TPUs take bfloat16; give mixed_bfloat16",
+                "--teacher_opt_policy",
+                "(2 problems)",
+            ],
+        ),
         ({"unfreeze_order": "head,student"}, ["--unfreeze_order head,student: give dense,student"]),
         ({"class_weight": "balance"}, ["--class_weight balance", "not label=weight. Did you mean balanced?"]),
         ({"class_weight": "O=0.5,B-PER"}, ["'B-PER' is not label=weight", "O=0.5,B-PER=2"]),
@@ -555,6 +564,31 @@ def test_damaged_stage_checkpoint_is_made_again(unfinished, tagging, run_command
     assert outcome.code == 0, outcome.err
     assert "model-stage-3-indx-0.h5 is damaged; its fit is done again." in outcome.err
     assert path.read_bytes() == whole
+
+
+def test_disk_without_room_for_the_teachers_outputs_is_refused_before_the_teacher_is_made(
+    hollow, run_command, monkeypatch, tmp_path
+):
+    pytest.importorskip("tensorflow")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 100}))
+    outcome = run_command("distil", *hollow.flags(tmp_path / "m", targets="cache"))
+    assert_refused(outcome, "--targets cache: the teacher's outputs take 0.0 MB", "--targets live")
+
+
+@pytest.mark.parametrize("verb", ["predict", "ft", "model-ft"])
+def test_precision_is_float32_again_after_a_run_that_failed(hollow, word_piece_folder, run_command, tmp_path, verb):
+    tf_keras = pytest.importorskip("tf_keras")
+    student = write_student(tmp_path / "m", "TFBertModel", "token_classification", word_piece_folder)
+    truncate(student / "xtremedistil.h5")
+    task = ["--task", hollow.task]
+    flags = {
+        "predict": [*task, "--do_eval"],
+        "ft": task,
+        "model-ft": [*task, "--do_NER", "--seq_len", 12, "--pt_model_checkpoint", hollow.teacher],
+    }
+    outcome = run_command(verb, "--model_dir", student, *flags[verb], "--opt_policy", "mixed_bfloat16")
+    assert_refused(outcome, "holds no weights" if verb == "model-ft" else "xtremedistil.h5")
+    assert tf_keras.mixed_precision.global_policy().name == "float32"
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "text"])

@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from tests.command_fixtures import (
     write_rows,
     write_text_task,
 )
+from xtremedistil.scoring import Scorer
 from xtremedistil.weights import read_weights
 
 tf = pytest.importorskip("tensorflow")
@@ -75,18 +78,20 @@ def test_distil_of_finished_run_trains_nothing_and_prints_the_report_again(disti
     assert "finished" in outcome.out + outcome.err
 
 
+@pytest.mark.parametrize("chief_sees_it, here", [(True, True), (True, False), (False, True), (False, False)])
+def test_chief_says_whether_the_run_has_finished(distilled, tmp_path, chief_sees_it, here):
+    from xtremedistil.distillation.distil import _finished_report
+
+    config = SimpleNamespace(model_dir=str(distilled / "student" if here else tmp_path), baseline=True)
+    report = _finished_report(config, SimpleNamespace(agree=lambda value: float(chief_sees_it)))
+    assert (report is not None) == chief_sees_it
+    assert bool(report and report.rows) == (chief_sees_it and here)
+
+
 def test_distil_stopped_between_stages_and_started_again_gives_the_same_bytes(
-    distilled, tagging, run_command, tmp_path, monkeypatch
+    distilled, tagging, run_command, tmp_path, interrupt_at
 ):
-    replace = os.replace
-
-    def interrupted_at_stage_four(source, target, **arguments):
-        if str(target).endswith("model-stage-4-indx-0.h5"):
-            raise KeyboardInterrupt
-        return replace(source, target, **arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", interrupted_at_stage_four)
+    with interrupt_at("model-stage-4-indx-0.h5"):
         outcome = run_command("distil", *main_flags(tagging, tmp_path))
     assert outcome.code == 130
     assert "the same command goes on from where it was last saved" in outcome.err
@@ -134,6 +139,7 @@ def test_dry_run_counts_updates_and_shows_the_weights_of_labels(tagging, run_com
     assert steps["representation"] == ["8", "x", "2", "6"]
     assert steps["labels"] == ["8", "x", "2", "2"]
     assert "weights of labels: O 0.5, B-PER 1, B-LOC 1" in outcome.out
+    assert "besides: encoded rows 0.0 MB, student's states 0.0 MB at a time" in outcome.out
 
 
 def test_settings_that_shape_the_loss_belong_to_the_run(distilled, tagging, run_command, tmp_path):
@@ -334,6 +340,21 @@ def test_ft_writes_its_own_weights_which_predict_reads(copy, eagerly, run_comman
     expected = xtremedistil.load_predictor(str(copy), weights="xtremedistil-ft.h5").probabilities(["john ran"])[0]
     np.testing.assert_allclose([list(row.values()) for row in entry["probabilities"]], expected, atol=2e-6)
     assert not np.allclose(expected, xtremedistil.load_predictor(str(copy)).probabilities(["john ran"])[0], atol=1e-4)
+
+
+def test_sigterm_in_the_last_evaluation_ends_continued_training_when_all_is_saved(
+    copy, eagerly, run_command, monkeypatch
+):
+    primary, sent = Scorer.primary, []
+
+    def terminated(scorer, predict, labelled):
+        if not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+        return primary(scorer, predict, labelled)
+
+    monkeypatch.setattr(Scorer, "primary", terminated)
+    assert run_command("ft", "--model_dir", copy, "--ft_epochs", 1).code == 143
+    assert (copy / "xtremedistil-ft.h5").exists() and not (copy / "snapshots").exists()
 
 
 def continued(copy: Path, run_command, *flags) -> tuple[np.ndarray, np.ndarray]:

@@ -135,20 +135,14 @@ def test_student_learns_what_the_file_says(texts, eagerly, run_command, tmp_path
 
 @pytest.mark.parametrize("kind", ["texts", "tags"])
 def test_run_from_a_file_that_was_stopped_ends_with_the_same_bytes(
-    kind, request, eagerly, run_command, tmp_path, monkeypatch
+    kind, request, eagerly, run_command, tmp_path, interrupt_at
 ):
-    material, replace = request.getfixturevalue(kind), os.replace
+    material = request.getfixturevalue(kind)
     targets = write_targets(tmp_path / "targets.npz", material)
     changes = {"teacher_targets": targets, "distil_chunk_size": 15, "gradient_accumulation_steps": 2}
     assert run_command("distil", *material.flags(tmp_path / "whole", **changes)).code == 0
 
-    def interrupted_in_stage_two(source, target, **arguments):
-        if str(target).endswith("model-stage-2-indx-15.h5"):
-            raise KeyboardInterrupt
-        return replace(source, target, **arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", interrupted_in_stage_two)
+    with interrupt_at("model-stage-2-indx-15.h5"):
         assert run_command("distil", *material.flags(tmp_path / "m", **changes)).code == 130
     assert not (tmp_path / "m/xtremedistil.h5").exists()
     assert run_command("distil", *material.flags(tmp_path / "m", **changes)).code == 0
@@ -394,17 +388,17 @@ def test_graph_with_other_inputs_is_refused(tags, run_command, write_graph, tmp_
 def test_fingerprint_of_a_graph_covers_the_weights_beside_it(write_graph, tmp_path):
     import onnx
 
-    from xtremedistil.distillation.onnx_teacher import onnx_fingerprint
+    from xtremedistil.distillation.onnx_teacher import read_graph
     from xtremedistil.errors import InputError
 
     graph = write_graph("teacher.onnx", np.ones((40, 3)), True)
     options = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 100}
     onnx.save(onnx.load(graph), graph, **options)
-    before = onnx_fingerprint(str(graph))
+    before = read_graph(str(graph)).fingerprint
     data = bytearray((tmp_path / "weights.bin").read_bytes())
     data[3] ^= 1
     (tmp_path / "weights.bin").write_bytes(data)
-    assert onnx_fingerprint(str(graph)) != before
+    assert read_graph(str(graph)).fingerprint != before
     os.remove(tmp_path / "weights.bin")
     with pytest.raises(InputError, match=r"has weights in .*weights\.bin, which is not there"):
-        onnx_fingerprint(str(graph))
+        read_graph(str(graph))

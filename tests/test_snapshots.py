@@ -1,11 +1,13 @@
 """Snapshots of a fit: newest, damaged, foreign, terminated; without TensorFlow."""
 
 import os
+import shutil
 import signal
 
 import numpy as np
 import pytest
 
+from xtremedistil.errors import InputError
 from xtremedistil.sigterm import TERMINATED
 from xtremedistil.training.snapshots import Keeper, Snapshot, Terminated
 
@@ -95,3 +97,37 @@ def test_process_that_does_not_write_leaves_the_end_to_the_one_that_does(keeper)
         assert not other.due(1)
     other.save(snapshot(1))
     assert not keeper.folder.exists()
+
+
+@pytest.fixture
+def other(keeper):
+    """A process that reads below a folder of its own what the chief, `other.chief`, has said is the newest."""
+    said = []
+    often = {"every_steps": 0, "every_minutes": 0}
+    made = Keeper(str(keeper.folder / "seen"), "stage-1", **often, writes=False, agree=lambda number: said[-1])
+    made.chief = Keeper(str(keeper.folder), "stage-1", **often, agree=lambda number: said.append(number) or number)
+    return made
+
+
+def test_other_processes_read_the_snapshot_that_the_chief_reads(keeper, other):
+    for step in (1, 2):
+        keeper().save(snapshot(step))
+    shutil.copytree(keeper.folder, keeper.folder / "seen")
+    (keeper.folder / "2.npz").write_bytes(b"damaged")
+    assert other.chief.load().state["step"] == 1
+    assert other.load().state["step"] == 1
+
+
+def test_other_processes_begin_anew_with_the_chief(keeper, other):
+    (keeper.folder / "seen").mkdir(parents=True)
+    assert other.chief.load() is None
+    keeper().save(snapshot(1))
+    shutil.copytree(keeper.folder, keeper.folder / "seen", dirs_exist_ok=True)
+    assert other.load() is None
+
+
+def test_process_that_does_not_see_the_chiefs_snapshot_is_told_so(keeper, other):
+    keeper().save(snapshot(1))
+    assert other.chief.load().state["step"] == 1
+    with pytest.raises(InputError, match="1.npz, where the first worker goes on, is not here"):
+        other.load()

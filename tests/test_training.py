@@ -22,7 +22,7 @@ from xtremedistil.training.loop import _steps_of, fit  # noqa: E402
 from xtremedistil.training.optimizer import decays  # noqa: E402
 from xtremedistil.training.place import Place  # noqa: E402
 from xtremedistil.training.snapshots import Keeper, Terminated  # noqa: E402
-from xtremedistil.training.strategy import make_strategy, set_precision, stage_seed  # noqa: E402
+from xtremedistil.training.strategy import make_strategy, set_precision, stage_seed, wants_static_shapes  # noqa: E402
 from xtremedistil.training.trainer import Objective, Recipe, Trainer  # noqa: E402
 
 PAD = 9
@@ -540,6 +540,33 @@ def test_compiled_dropout_differs_between_replicas():
     masks = tf.function(lambda: strategy.run(lambda: draw(tf.ones([100]))))()
     one, other = strategy.experimental_local_results(masks)
     assert np.any(one != other)
+
+
+def test_tpu_strategy_is_built_on_the_system_that_the_address_names(monkeypatch):
+    calls = []
+
+    class Stub:
+        def __init__(self, resolver):
+            self.resolver = resolver
+
+    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", lambda tpu: f"resolver of {tpu!r}")
+    monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", lambda given: calls.append(("connect", given)))
+    monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", lambda given: calls.append(("begin", given)))
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", Stub)
+    strategy = make_strategy("tpu", "tpu-1")
+    assert isinstance(strategy, Stub) and strategy.resolver == "resolver of 'tpu-1'"
+    assert calls == [("connect", strategy.resolver), ("begin", strategy.resolver)]
+    assert wants_static_shapes(strategy) and not wants_static_shapes(tf.distribute.get_strategy())
+    assert make_strategy("tpu").resolver == "resolver of ''"
+
+
+def test_tpu_that_does_not_answer_is_refused(monkeypatch):
+    def unknown(tpu):
+        raise ValueError("Please provide a TPU Name to connect to.\nMore of it.")
+
+    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", unknown)
+    with pytest.raises(InputError, match=r"no TPU answers at tpu-1 \(Please provide a TPU Name to connect to\.\)"):
+        make_strategy("tpu", "tpu-1")
 
 
 def test_two_runs_on_two_devices_in_one_process_do_not_meet():

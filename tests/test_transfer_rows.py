@@ -1,10 +1,13 @@
 """The transfer set on disk: dealing out rows, sizes, policies; without TensorFlow."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from xtremedistil.distillation import target_size, transfer_rows
-from xtremedistil.distillation.target_size import TargetSize, settle_targets
+from xtremedistil.distillation.target_size import TargetSize, frozen_size, settle_targets
 from xtremedistil.distillation.target_size import target_size as size_of
 from xtremedistil.distillation.transfer_rows import open_transfer_rows, write_transfer_rows
 from xtremedistil.errors import InputError
@@ -106,6 +109,27 @@ def test_outputs_that_are_there_already_take_no_more_room(monkeypatch, tmp_path)
     assert settle_targets("cache", size, str(tmp_path), ["logits", "hidden_states_1"]) == "cache"
     with pytest.raises(InputError, match="--targets cache"):
         settle_targets("cache", size, str(tmp_path), ["logits", "hidden_states_2"])
+
+
+@pytest.mark.parametrize("kind", ["token_classification", "sequence_classification"])
+def test_students_states_are_of_dev_and_of_the_train_set_or_a_chunk(deal, kind):
+    dealt, of_positions = deal(), kind == "token_classification"
+    dev, few, many = (deal.whole.take(np.arange(count)) for count in (3, 5, 50))
+    chunks = [dealt.positions[f"chunk-{start}"] if of_positions else 20 for start in dealt.starts]
+    for train in (few, many):
+        sets = {name: SimpleNamespace(features=features) for name, features in (("dev", dev), ("train", train))}
+        corpus = SimpleNamespace(task=SimpleNamespace(kind=kind), transfer=dealt, **sets)
+        rows = [part.lengths.sum() if of_positions else len(part) for part in (dev, train)]
+        assert frozen_size(corpus, 8, "float16") == 2 * 8 * (rows[0] + max(rows[1], *chunks))
+
+
+def test_students_states_on_the_same_disk_take_room(monkeypatch, tmp_path):
+    monkeypatch.setattr(target_size.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 2_000_000}))
+    size = TargetSize(10**6, {"chunk-0": 10**6, "held-out": 0}, besides=10**6)
+    with pytest.raises(InputError, match=r"take 2.0 MB, the student's states 1.0 MB, and .* has 2.0 MB left"):
+        settle_targets("cache", size, str(tmp_path))
+    assert settle_targets("auto", size, str(tmp_path)) == "live"
+    assert settle_targets("auto", replace(size, besides=0), str(tmp_path)) == "chunks"
 
 
 def test_cache_that_the_disk_cannot_hold_is_refused(monkeypatch, tmp_path):

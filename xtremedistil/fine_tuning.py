@@ -3,6 +3,7 @@ baseline (`run_model_ft.py`)."""
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -31,7 +32,7 @@ from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
-from xtremedistil.training.strategy import make_strategy, seed_everything, set_precision, stage_seed
+from xtremedistil.training.strategy import make_strategy, precision, seed_everything, stage_seed
 from xtremedistil.training.trainer import Recipe
 from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
 from xtremedistil.weights import save_weights
@@ -48,13 +49,12 @@ def continue_training(config: ContinueConfig) -> Report:
     saved = artefacts.read_config(config.model_dir)
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
-    with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
+    with told_of_lost_workers(workers), in_turn(workers, config.model_dir), precision(config.opt_policy):
         tokenizer = load_tokenizer(config.model_dir, saved, config.pt_teacher_checkpoint)
         task = saved_task(saved)
         sets = read_labelled_sets(task, config.task or saved["task"], tokenizer, saved["seq_len"], legacy=False)
         weights = class_weights(config.class_weight, task.labels, sets[0].features)
         seed_everything(resolve_seed(config.seed))
-        set_precision(config.opt_policy)
         with strategy.scope():
             student = restore_student(config.model_dir)
         started_from = artefacts.fingerprint(artefacts.weight_file(config.model_dir, artefacts.STUDENT_WEIGHTS))
@@ -69,7 +69,6 @@ def continue_training(config: ContinueConfig) -> Report:
             run.keeper.clear()
 
         workers.on_chief(save)
-    set_precision(None)  # global in Keras: what is built after this run is not its business
     run.keeper.stop_if_asked()
     return report
 
@@ -78,13 +77,12 @@ def fine_tune(config: BaselineConfig) -> Report:
     """Fine-tunes a pre-trained model on the labels; writes `model-ft.h5`, `metrics.json` and the tokenizer."""
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
-    with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
+    with told_of_lost_workers(workers), in_turn(workers, config.model_dir), precision(config.opt_policy):
         tokenizer = Tokenizer.load(_tokenizer_source(config))
         task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise)
         sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len, legacy=False)
         weights = class_weights(config.class_weight, task.labels, sets[0].features)
         seed_everything(resolve_seed(config.seed))
-        set_precision(config.opt_policy)
         family = find_family(config.pt_model, read_config(config.pt_model_checkpoint)["model_type"])
         with strategy.scope():
             encoder = load_encoder(config.pt_model_checkpoint, family, name="tf_model")
@@ -103,7 +101,6 @@ def fine_tune(config: BaselineConfig) -> Report:
             run.keeper.clear()
 
         workers.on_chief(save)
-    set_precision(None)  # global in Keras: what is built after this run is not its business
     run.keeper.stop_if_asked()
     return report
 
@@ -131,7 +128,7 @@ class _LabelRun:
     class_weights: np.ndarray | None
     starting_weights: str
 
-    @property
+    @functools.cached_property
     def keeper(self) -> Keeper:
         """Of the snapshots of the fit; other flags or files make another fit of it."""
         config = self.config
@@ -139,10 +136,7 @@ class _LabelRun:
         flags |= {"seed": resolve_seed(config.seed), "devices": self.strategy.num_replicas_in_sync}
         parts = [flags, self.starting_weights, list(self.task.labels), [_digest(entry) for entry in self.sets]]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        folder = os.path.join(config.model_dir, artefacts.SNAPSHOTS)
-        return Keeper(
-            folder, key, every_steps=config.save_steps, every_minutes=config.save_minutes, writes=self.workers.chief
-        )
+        return Keeper.of(config, key, self.workers)
 
     def fit_and_report(self, name: str, model: tf.keras.Model, variables: list, parts: dict) -> Report:
         train, dev, test = self.sets

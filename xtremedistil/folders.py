@@ -78,6 +78,11 @@ def nearest_existing(folder: str) -> str:
     return os.path.dirname(missing[-1]) if missing else folder
 
 
+def same_disk(one: str, other: str) -> bool:
+    """Whether two folders, there or not yet, share their room."""
+    return os.stat(nearest_existing(one)).st_dev == os.stat(nearest_existing(other)).st_dev
+
+
 def size_of(path: str) -> int:
     """Bytes of a file, or of all files below a folder."""
     if os.path.isfile(path):

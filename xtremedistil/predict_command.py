@@ -23,13 +23,11 @@ Config = PredictConfig | OnnxPredictConfig
 
 def predict_with_keras(config: PredictConfig) -> None:
     """`run_xtreme_distil_predict.py`."""
-    from xtremedistil.training.strategy import set_precision
+    from xtremedistil.training.strategy import precision
 
-    set_precision(config.opt_policy)
-    predictor = load_predictor(
-        config.model_dir, weights=config.weights, batch_size=config.batch_size, tokenizer=config.pt_teacher_checkpoint
-    )
-    _predict(config, predictor)
+    source = {"weights": config.weights, "tokenizer": config.pt_teacher_checkpoint}
+    with precision(config.opt_policy):
+        _predict(config, load_predictor(config.model_dir, batch_size=config.batch_size, **source))
 
 
 def predict_with_onnx(config: OnnxPredictConfig) -> None:

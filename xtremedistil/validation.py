@@ -113,6 +113,9 @@ def _device_problems(config) -> list[str]:
         problems.append(f"--tpu {config.tpu} needs --strategy tpu")
     if config.strategy == "multi_worker" and "TF_CONFIG" not in os.environ:
         problems.append("--strategy multi_worker needs the environment variable TF_CONFIG (cluster and task)")
+    for name in ("opt_policy", "teacher_opt_policy"):
+        if config.strategy == "tpu" and getattr(config, name, None) == "mixed_float16":
+            problems.append(f"--{name} mixed_float16: TPUs take bfloat16; give mixed_bfloat16")
     return problems
 
 

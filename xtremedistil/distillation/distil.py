@@ -26,8 +26,13 @@ from xtremedistil.distillation.frozen_features import FrozenFeatures, frozen_fea
 from xtremedistil.distillation.initial_student import InitialStudent, initial_student
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.on_labels import fit_on_labels
-from xtremedistil.distillation.onnx_teacher import OnnxTeacher
-from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher, outside_fingerprints
+from xtremedistil.distillation.onnx_teacher import Graph, OnnxTeacher
+from xtremedistil.distillation.outside_teacher import (
+    describe,
+    open_outside_teacher,
+    outside_fingerprints,
+    outside_graph,
+)
 from xtremedistil.distillation.setting import Setting, open_setting
 from xtremedistil.distillation.stages import Stage, checkpoint_name, plan_stages
 from xtremedistil.distillation.target_source import Source, source_of
@@ -39,7 +44,7 @@ from xtremedistil.reporting.report import Report, read_report
 from xtremedistil.scoring import scored_row
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
-from xtremedistil.training.strategy import make_strategy, seed_everything, set_precision, stage_seed
+from xtremedistil.training.strategy import make_strategy, precision, seed_everything, set_precision, stage_seed
 from xtremedistil.training.trainer import Recipe
 from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
 from xtremedistil.validation import check_distil
@@ -79,19 +84,21 @@ def distil(config: DistilConfig) -> Report:
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
     with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
-        settings = run_settings(config)
+        graph = outside_graph(config)
+        settings = run_settings(config, graph)
         if not config.overwrite:
             artefacts.check_claim(config.model_dir, settings)
-            if report := _finished_report(config):
+            if report := _finished_report(config, workers):
                 return report
         # All files are read before anything is removed or written.
         setting = open_setting(config, strategy, workers)
-        outside = open_outside_teacher(config, setting.corpus, workers.on_chief)
+        outside = open_outside_teacher(config, setting.corpus, graph, workers.on_chief)
         workers.on_chief(lambda: artefacts.claim(config.model_dir, settings, config.overwrite))
-        return _run(setting, outside)
+        with precision(config.teacher_opt_policy):  # --opt_policy is for students, as in the original
+            return _run(setting, outside)
 
 
-def run_settings(config: DistilConfig) -> dict:
+def run_settings(config: DistilConfig, graph: Graph | None) -> dict:
     """What decides the result: flags, and the bytes of data and checkpoints in place of their paths."""
     flags = dataclasses.asdict(config).items()
     settings = {name: value for name, value in flags if name not in (*NOT_SETTINGS, *PATHS)}
@@ -99,37 +106,35 @@ def run_settings(config: DistilConfig) -> dict:
     if config.pt_student_checkpoint:
         settings["pt_student_checkpoint"] = artefacts.fingerprint_checkpoint(config.pt_student_checkpoint)
     settings["match"] = [repr(match) for match in read_matches(config.match)]  # files may change
-    return settings | data_fingerprint(config) | outside_fingerprints(config)
+    return settings | data_fingerprint(config) | outside_fingerprints(config, graph)
 
 
-def _finished_report(config: DistilConfig) -> Report | None:
-    """The report of a run that has ended before, unless a baseline is wanted that it has not."""
-    there = [os.path.isfile(os.path.join(config.model_dir, name)) for name in (artefacts.CONFIG, artefacts.REPORT)]
-    if not all(there):
-        return None
-    report = read_report(os.path.join(config.model_dir, artefacts.REPORT))
-    has_baseline = any(row.name == BASELINE for row in report.rows)
-    if config.baseline and not has_baseline:
+def _finished_report(config: DistilConfig, workers: Workers) -> Report | None:
+    """The report of a run that has ended before, unless a baseline is wanted that it has not.
+
+    The chief's answer holds for all; a worker that does not see the report yet has an empty one.
+    """
+    report = _report_there(config.model_dir)
+    if report and config.baseline and not any(row.name == BASELINE for row in report.rows):
+        report = None
+    if not workers.agree(report is not None):
         return None
     Progress().say(f"This run has finished before: {config.model_dir}. --overwrite starts it again.")
-    return report
+    return report or Report()
+
+
+def _report_there(folder: str) -> Report | None:
+    there = [os.path.isfile(os.path.join(folder, name)) for name in (artefacts.CONFIG, artefacts.REPORT)]
+    return read_report(os.path.join(folder, artefacts.REPORT)) if all(there) else None
 
 
 TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # rows of the report
 
 
 def _run(setting: Setting, outside: ExampleLogits | OnnxTeacher | None) -> Report:
-    try:
-        return _run_to_the_end(setting, outside)
-    finally:
-        set_precision(None)  # global in Keras: what is built after this run is not its business
-
-
-def _run_to_the_end(setting: Setting, outside: ExampleLogits | OnnxTeacher | None) -> Report:
     config, report = setting.config, Report()
     if config.legacy:
         setting.progress.say("--legacy: the TEST file chooses the best weights, so the test score will be too good.")
-    set_precision(config.teacher_opt_policy)  # --opt_policy is for students, as in the original
     teacher = _teacher(setting, report) if outside is None else _outside_teacher(setting, outside, report)
     encoder = teacher.teacher.encoder if outside is None else None
     set_precision(config.opt_policy)
@@ -188,7 +193,7 @@ def _run_stages(
     setting: Setting, teacher: TunedTeacher | ExampleLogits, student: InitialStudent, report: Report
 ) -> int:
     """Runs the plan; returns the number of the best stage, whose weights are in place."""
-    source, workers = source_of(setting, teacher, student), setting.workers
+    source, workers = source_of(setting, teacher), setting.workers
     stages = plan_stages(setting.config, list(student.trainable_blocks))
     weights = [variable for variables in student.saved_parts.values() for variable in variables]
     best_score, best_stage, best = -np.inf, 0, []

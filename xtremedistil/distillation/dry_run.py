@@ -1,6 +1,5 @@
 """`--dry-run`: the plan, the sizes, and what it will take, without TensorFlow."""
 
-import dataclasses
 import os
 import tempfile
 from dataclasses import dataclass
@@ -8,15 +7,16 @@ from dataclasses import dataclass
 from xtremedistil.config import DistilConfig, resolve
 from xtremedistil.distillation.corpus import Corpus, read_corpus
 from xtremedistil.distillation.example_logits import ExampleLogits
-from xtremedistil.distillation.layer_map import configured_matches, teacher_names
+from xtremedistil.distillation.layer_map import configured_matches
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.onnx_teacher import OnnxTeacher
-from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher
+from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher, outside_graph
+from xtremedistil.distillation.run_shapes import student_shape, teacher_shape
 from xtremedistil.distillation.stages import Stage, plan_stages
-from xtremedistil.distillation.target_size import TargetSize, megabytes, target_size
+from xtremedistil.distillation.target_size import TargetSize, frozen_size, megabytes, run_outputs
 from xtremedistil.distillation.term_table import term_table
-from xtremedistil.models.checkpoints import read_config
-from xtremedistil.models.shapes import EncoderShape, encoder_shape
+from xtremedistil.folders import size_of
+from xtremedistil.models.shapes import EncoderShape
 from xtremedistil.reporting.report import aligned
 from xtremedistil.tasks.tokenizer import Tokenizer
 
@@ -28,6 +28,7 @@ class DryRun:
     Fields:
         teacher: None if it gives logits alone; it is `outside` then.
         steps: at most, of each stage.
+        rows_size: bytes of the encoded transfer set.
     """
 
     config: DistilConfig
@@ -37,6 +38,7 @@ class DryRun:
     stages: list[Stage]
     matches: list[Match]
     outside: ExampleLogits | OnnxTeacher | None
+    rows_size: int
 
     @property
     def steps(self) -> list[int]:
@@ -49,15 +51,7 @@ class DryRun:
     @property
     def size(self) -> TargetSize:
         """Of the teacher's outputs on disk."""
-        return target_size(
-            self.corpus.transfer,
-            teacher_names(self.matches),
-            labels=len(self.corpus.task.all_labels),
-            tagging=self.corpus.task.kind == "token_classification",
-            hidden_size=self.teacher.hidden_size if self.teacher else 0,
-            heads=self.teacher.num_attention_heads if self.teacher else 0,
-            precision=self.config.targets_precision,
-        )
+        return run_outputs(self.config, self.corpus, len(self.corpus.task.all_labels))[1]
 
     def __str__(self) -> str:
         lines = [["stage", "objective", "trained", "epochs", "rate", "batch", "steps"]]
@@ -81,6 +75,7 @@ class DryRun:
                 f"rows: train {len(self.corpus.train.features):,}, transfer {transfer.rows:,} "
                 f"(mean length {mean:.1f} pieces), held out {transfer.held_out_rows:,}",
                 f"teacher's outputs on disk: {self._disk()}",
+                f"besides: encoded rows {megabytes(self.rows_size)}, student's states {self._states()} at a time",
                 *self._label_weights(),
             ]
         )
@@ -106,6 +101,13 @@ class DryRun:
             return megabytes(self.outside.values.nbytes)
         return f"{megabytes(self.size.everything)}, or {megabytes(self.size.at_a_time)} at a time"
 
+    def _states(self) -> str:
+        """What the student's encoder makes of rows, for stages that leave it alone."""
+        kept = self.config.frozen_features == "cache"
+        return megabytes(
+            frozen_size(self.corpus, self.student.hidden_size, self.config.targets_precision) if kept else 0
+        )
+
     def _label_weights(self) -> list[str]:
         """A line, unless all weigh the same."""
         weights = self.corpus.class_weights
@@ -124,31 +126,15 @@ def dry_run(config: DistilConfig) -> DryRun:
     config = resolve(config)
     with tempfile.TemporaryDirectory() as folder:
         corpus = read_corpus(config, Tokenizer.load(config.pt_teacher_checkpoint), os.path.join(folder, "store"))
-        outside = open_outside_teacher(config, corpus)
-    student = _student_shape(config, corpus)
+        rows_size = size_of(corpus.transfer.folder)
+        outside = open_outside_teacher(config, corpus, outside_graph(config))
+    student, teacher = student_shape(config, corpus.tokenizer.size), teacher_shape(config)
     blocks = ["student", "head"]
     if outside:
-        return DryRun(config, corpus, None, student, plan_stages(config, blocks), [], outside)
-    teacher = encoder_shape(read_config(config.pt_teacher_checkpoint), config.pt_teacher_checkpoint)
+        return DryRun(config, corpus, None, student, plan_stages(config, blocks), [], outside, rows_size)
     blocks += ["dense"] if student.hidden_size < teacher.hidden_size else []
     matches = configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers)
-    return DryRun(config, corpus, teacher, student, plan_stages(config, blocks), matches, None)
-
-
-def _student_shape(config: DistilConfig, corpus: Corpus) -> EncoderShape:
-    if config.pt_student_checkpoint:
-        shape = encoder_shape(read_config(config.pt_student_checkpoint), config.pt_student_checkpoint)
-        words = corpus.tokenizer.size if config.compress_word_embedding else shape.vocab_size
-        return dataclasses.replace(shape, vocab_size=words)
-    return EncoderShape(
-        config.hidden_size,
-        config.num_hidden_layers,
-        config.num_attention_heads,
-        corpus.tokenizer.size,
-        max(512, config.seq_len),
-        config.intermediate_size,
-        config.hidden_size,
-    )
+    return DryRun(config, corpus, teacher, student, plan_stages(config, blocks), matches, None, rows_size)
 
 
 def _describe(shape: EncoderShape) -> str:

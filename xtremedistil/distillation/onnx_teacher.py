@@ -26,6 +26,19 @@ class Weight:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """What the file of a graph holds.
+
+    Fields:
+        fingerprint: sha256 of the file and of those beside it that its weights may be in.
+    """
+
+    path: str
+    fingerprint: str
+    weights: list[Weight]
+
+
+@dataclass(frozen=True)
 class OnnxTeacher:
     """A graph that answers as a `Teacher` does, but has no states.
 
@@ -48,7 +61,7 @@ class OnnxTeacher:
         return self.model
 
 
-def open_onnx_teacher(path: str, task: Task, sample: Features, pad_id: int) -> OnnxTeacher:
+def open_onnx_teacher(graph: Graph, task: Task, sample: Features, pad_id: int) -> OnnxTeacher:
     """Loads a graph and tries it.
 
     Args:
@@ -57,6 +70,7 @@ def open_onnx_teacher(path: str, task: Task, sample: Features, pad_id: int) -> O
     Raises:
         InputError: the graph cannot be loaded, takes or gives something else, or has other labels than the task.
     """
+    path = graph.path
     session = open_session(path, path, available_cores())
     run = _logits_function(path, session)
     names = _label_names(session)
@@ -64,12 +78,12 @@ def open_onnx_teacher(path: str, task: Task, sample: Features, pad_id: int) -> O
     rows = np.arange(min(2, len(sample)))
     batch = pad_rows(sample, rows, longest(sample, rows), pad_id)
     _check_logits(path, run(batch), batch["input_ids"].shape, task)
-    key = hashlib.sha256(json.dumps([onnx_fingerprint(path), columns.tolist()]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([graph.fingerprint, columns.tolist()]).encode()).hexdigest()
 
     def model(batch: Arrays) -> Arrays:
         return {"logits": run(batch)[..., columns]}
 
-    return OnnxTeacher(path, model, {"graph": _weights(path)}, key, names is not None)
+    return OnnxTeacher(path, model, {"graph": graph.weights}, key, names is not None)
 
 
 def _logits_function(path: str, session) -> Callable[[Arrays], np.ndarray]:
@@ -120,26 +134,26 @@ def _label_names(session) -> list[str] | None:
     return [str(name) for name in names] if isinstance(names, list) else None
 
 
-def onnx_fingerprint(path: str) -> str:
-    """sha256 of a graph and of the files beside it that its weights may be in.
+def read_graph(path: str) -> Graph:
+    """Reads what does not take ONNX Runtime.
 
     Raises:
-        InputError: it is no ONNX file, or such a file is missing.
+        InputError: it is no ONNX file, or a file that its weights are in is missing.
     """
     tensors = _tensors(path)
     beside = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
     paths = [os.path.join(os.path.dirname(path), name) for name in sorted(beside)]
     if missing := [name for name in paths if not os.path.isfile(name)]:
         raise InputError(f"{path} has weights in {', '.join(missing)}, which is not there. Copy it there too.")
-    return fingerprint(path, *paths)
+    return Graph(path, fingerprint(path, *paths), _weights(tensors))
 
 
-def _weights(path: str) -> list[Weight]:
+def _weights(tensors: list) -> list[Weight]:
     """Constants that are no integers of 32 or 64 bits: those are shapes and indices."""
     from onnx import TensorProto
 
     counts = (TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING)
-    return [Weight(tuple(tensor.dims)) for tensor in _tensors(path) if tensor.data_type not in counts]
+    return [Weight(tuple(tensor.dims)) for tensor in tensors if tensor.data_type not in counts]
 
 
 def _tensors(path: str) -> list:

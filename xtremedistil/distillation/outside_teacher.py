@@ -4,34 +4,43 @@ from xtremedistil.artefacts import fingerprint
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus, OnChief, at_once
 from xtremedistil.distillation.example_logits import ExampleLogits, example_logits
-from xtremedistil.distillation.onnx_teacher import OnnxTeacher, onnx_fingerprint, open_onnx_teacher
+from xtremedistil.distillation.onnx_teacher import Graph, OnnxTeacher, open_onnx_teacher, read_graph
+
+
+def outside_graph(config: DistilConfig) -> Graph | None:
+    """The file that `--teacher_onnx` names; None without it.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    return read_graph(config.teacher_onnx) if config.teacher_onnx else None
 
 
 def open_outside_teacher(
-    config: DistilConfig, corpus: Corpus, on_chief: OnChief = at_once
+    config: DistilConfig, corpus: Corpus, graph: Graph | None, on_chief: OnChief = at_once
 ) -> ExampleLogits | OnnxTeacher | None:
     """What `--teacher_targets` or `--teacher_onnx` names; None without them.
 
     Args:
-        on_chief: runs what only one of several processes may do, see `Workers`.
+        graph: of `outside_graph`. on_chief: runs what only one of several processes may do, see `Workers`.
 
     Raises:
         InputError: it cannot be used, or does not fit the task or the transfer file.
     """
     if config.teacher_targets:
         return example_logits(config.teacher_targets, corpus.task, config.transfer_file, corpus.store, on_chief)
-    if config.teacher_onnx:
-        return open_onnx_teacher(config.teacher_onnx, corpus.task, corpus.dev.features, corpus.tokenizer.pad_id)
+    if graph:
+        return open_onnx_teacher(graph, corpus.task, corpus.dev.features, corpus.tokenizer.pad_id)
     return None
 
 
-def outside_fingerprints(config: DistilConfig) -> dict[str, str]:
+def outside_fingerprints(config: DistilConfig, graph: Graph | None) -> dict[str, str]:
     """sha256 of what such a teacher is made of, by the flag that names it."""
     prints = {}
     if config.teacher_targets:
         prints["teacher_targets"] = fingerprint(config.teacher_targets)
-    if config.teacher_onnx:
-        prints["teacher_onnx"] = onnx_fingerprint(config.teacher_onnx)
+    if graph:
+        prints["teacher_onnx"] = graph.fingerprint
     return prints
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from xtremedistil.artefacts import SNAPSHOTS
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus, read_corpus, store_of
 from xtremedistil.distillation.on_labels import LabelFit
@@ -56,15 +55,8 @@ class Setting:
 
     def keeper(self, fit: str) -> Keeper:
         """Of the snapshots of a fit; `fit` is its place in the run."""
-        config, folder = self.config, self.path(SNAPSHOTS)
-        return Keeper(
-            folder,
-            f"{fit}, {self.strategy.num_replicas_in_sync} devices",  # with others, steps are of other rows
-            every_steps=config.save_steps,
-            every_minutes=config.save_minutes,
-            say=self.progress.say,
-            writes=self.workers.chief,
-        )
+        key = f"{fit}, {self.strategy.num_replicas_in_sync} devices"  # with others, steps are of other rows
+        return Keeper.of(self.config, key, self.workers, self.progress.say)
 
     def computing(self, title: str) -> Computing:
         """How outputs of the teacher, or of the student's encoder, are computed; `title` is said to a person."""

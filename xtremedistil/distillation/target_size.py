@@ -1,16 +1,23 @@
-"""What the teacher's outputs take on disk, before any is computed."""
+"""What the outputs of teacher and student take on disk, before any is computed."""
 
 import glob
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from xtremedistil.artefacts import FROZEN_FEATURES
+from xtremedistil.config import DistilConfig
+from xtremedistil.distillation.corpus import Corpus
+from xtremedistil.distillation.layer_map import configured_matches, teacher_names
+from xtremedistil.distillation.run_shapes import student_shape, teacher_shape
 from xtremedistil.distillation.transfer_rows import HELD_OUT, TransferRows, chunk_name
 from xtremedistil.errors import InputError
-from xtremedistil.folders import nearest_existing, size_of
+from xtremedistil.folders import nearest_existing, same_disk, size_of
+from xtremedistil.models.shapes import EncoderShape
 
 LOGIT_BYTES = 4
+WIDTHS = {"float16": 2, "float32": 4}
 SHARE_OF_DISK = 0.25  # of the free space, that states may take for good where nobody has decided
 
 
@@ -20,10 +27,12 @@ class TargetSize:
 
     Fields:
         logits: of all rows. states: hidden states and attention maps, of each chunk and of the held-out rows.
+        besides: what the student's states are still to take of the same disk.
     """
 
     logits: int
     states: dict[str, int]
+    besides: int = 0
 
     @property
     def everything(self) -> int:
@@ -52,7 +61,7 @@ def target_size(
         labels: outputs of the teacher's classifier; tagging: at each position.
         hidden_size, heads: of the teacher. precision: of states, "float16" or "float32".
     """
-    width = {"float16": 2, "float32": 4}[precision]
+    width = WIDTHS[precision]
     states = sum(name.startswith("hidden_states") for name in names)
     maps = sum(name.startswith("attentions") for name in names)
     by_part = {
@@ -61,6 +70,48 @@ def target_size(
     }
     answers = sum(rows.positions.values()) if tagging else rows.rows + rows.held_out_rows
     return TargetSize(answers * labels * LOGIT_BYTES, by_part)
+
+
+def frozen_size(corpus: Corpus, hidden_size: int, precision: str) -> int:
+    """Bytes of the student's states that are on disk at a time: of dev, and of the train set or a chunk.
+
+    Args:
+        hidden_size: of the student.
+    """
+    rows, tagging = corpus.transfer, corpus.task.kind == "token_classification"
+    dev, train = (len(entry.features.input_ids if tagging else entry.features) for entry in (corpus.dev, corpus.train))
+    chunk = (
+        max(rows.positions[chunk_name(start)] for start in rows.starts) if tagging else min(rows.rows, rows.chunk_size)
+    )
+    return WIDTHS[precision] * hidden_size * (dev + max(train, chunk))
+
+
+def run_outputs(config: DistilConfig, corpus: Corpus, labels: int) -> tuple[list[str], TargetSize]:
+    """Names of the states that the stages of a run ask its teacher for, and what all outputs take.
+
+    Args:
+        labels: outputs of the teacher's classifier.
+    """
+    teacher, student, names = teacher_shape(config), student_shape(config, corpus.tokenizer.size), []
+    if teacher:
+        names = teacher_names(configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers))
+    size = target_size(
+        corpus.transfer,
+        names,
+        labels=labels,
+        tagging=corpus.task.kind == "token_classification",
+        hidden_size=teacher.hidden_size if teacher else 0,
+        heads=teacher.num_attention_heads if teacher else 0,
+        precision=config.targets_precision,
+    )
+    return names, replace(size, besides=_besides(config, corpus, student))
+
+
+def _besides(config: DistilConfig, corpus: Corpus, student: EncoderShape) -> int:
+    if config.frozen_features == "recompute" or not same_disk(corpus.store, config.model_dir):
+        return 0
+    there = size_of(os.path.join(config.model_dir, FROZEN_FEATURES))
+    return max(0, frozen_size(corpus, student.hidden_size, config.targets_precision) - there)
 
 
 def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[str] = ()) -> str:
@@ -74,18 +125,20 @@ def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[
     """
     kept = sum(size_of(path) for name in names for path in glob.glob(os.path.join(folder, "*", f"{name}.npy")))
     free = shutil.disk_usage(nearest_existing(folder)).free + kept
-    if targets == "live" or (targets == "auto" and size.at_a_time > free):
+    room = free - size.besides
+    if targets == "live" or (targets == "auto" and size.at_a_time > room):
         return "live"
     if targets == "cache":
-        if size.everything > free:
+        if size.everything > room:
             raise InputError(_no_room(size, free, folder))
         return "cache"
-    return "cache" if size.everything < SHARE_OF_DISK * free else "chunks"
+    return "cache" if size.everything < SHARE_OF_DISK * room else "chunks"
 
 
 def _no_room(size: TargetSize, free: int, folder: str) -> str:
+    besides = f", the student's states {megabytes(size.besides)}" if size.besides else ""
     return (
-        f"--targets cache: the teacher's outputs take {megabytes(size.everything)}, and {folder} has "
+        f"--targets cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "
         f"{megabytes(free)} left.\nFree some space, name another disk with --targets_dir, or give --targets auto "
         f"(states of one chunk at a time: {megabytes(size.at_a_time)}) or --targets live (none, but slower)."
     )

@@ -9,16 +9,12 @@ from xtremedistil import artefacts
 from xtremedistil.distillation.corpus import KEY_LETTERS
 from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.file_source import FileSource
-from xtremedistil.distillation.initial_student import InitialStudent
-from xtremedistil.distillation.layer_map import configured_matches, teacher_names
-from xtremedistil.distillation.onnx_teacher import OnnxTeacher
 from xtremedistil.distillation.setting import Setting
-from xtremedistil.distillation.target_size import megabytes, settle_targets, target_size
+from xtremedistil.distillation.target_size import megabytes, run_outputs, settle_targets
 from xtremedistil.distillation.targets import LiveTargets, Targets, compute_targets, keep_only
 from xtremedistil.distillation.transfer_rows import HELD_OUT, chunk_name
 from xtremedistil.distillation.tuned_teacher import TunedTeacher
 from xtremedistil.models.forward import make_predict_function
-from xtremedistil.models.teacher import Teacher
 from xtremedistil.prediction import PredictFunction
 from xtremedistil.tasks.features import Features
 
@@ -92,7 +88,7 @@ class TargetSource:
 Source = TargetSource | FileSource
 
 
-def source_of(setting: Setting, teacher: TunedTeacher | ExampleLogits, student: InitialStudent) -> Source:
+def source_of(setting: Setting, teacher: TunedTeacher | ExampleLogits) -> Source:
     """What the stages read; of a teacher that is asked, says what its outputs will take, and decides how they are kept.
 
     Raises:
@@ -101,16 +97,13 @@ def source_of(setting: Setting, teacher: TunedTeacher | ExampleLogits, student: 
     if isinstance(teacher, ExampleLogits):
         return FileSource(setting.corpus.transfer, teacher)
     config, corpus = setting.config, setting.corpus
-    outputs = _outputs(setting, teacher.teacher, student)
-    size = target_size(
-        corpus.transfer,
-        **outputs,
-        tagging=corpus.task.kind == "token_classification",
-        precision=config.targets_precision,
-    )
+    labels = len(corpus.task.labels) if config.logits_only else teacher.teacher.head.units
+    names, size = run_outputs(config, corpus, labels)
     folder = teacher_folder(setting, teacher)
-    policy = _settled_policy(setting, settle_targets(config.targets, size, folder, ["logits", *outputs["names"]]))
-    setting.progress.say(POLICIES[policy].format(all=megabytes(size.everything), most=megabytes(size.at_a_time)))
+    policy = _settled_policy(setting, settle_targets(config.targets, size, folder, ["logits", *names]))
+    sizes = {"all": megabytes(size.everything), "most": megabytes(size.at_a_time)}
+    besides = f"; the student's states: {megabytes(size.besides)} at a time" if size.besides else ""
+    setting.progress.say(POLICIES[policy].format(**sizes) + besides)
     return TargetSource(setting, teacher, folder, policy)
 
 
@@ -124,14 +117,3 @@ def _settled_policy(setting: Setting, policy: str) -> str:
     if workers.agree(live):
         return "live"
     return "chunks" if policy == "live" else policy
-
-
-def _outputs(setting: Setting, teacher: Teacher | OnnxTeacher, student: InitialStudent) -> dict:
-    """Names and sizes of what the stages will ask the teacher for, as `target_size` takes them."""
-    if setting.config.logits_only:
-        return {"names": [], "labels": len(setting.corpus.task.labels), "hidden_size": 0, "heads": 0}
-    shape = teacher.encoder.config
-    layers = student.student.encoder.config.num_hidden_layers
-    names = teacher_names(configured_matches(setting.config, shape.num_hidden_layers, layers))
-    sizes = {"hidden_size": shape.hidden_size, "heads": shape.num_attention_heads}
-    return {"names": names, "labels": teacher.head.units, **sizes}

@@ -16,6 +16,7 @@ from xtremedistil.distillation.corpus import Corpus, data_fingerprint
 from xtremedistil.distillation.on_labels import fit_on_labels
 from xtremedistil.distillation.onnx_teacher import OnnxTeacher
 from xtremedistil.distillation.setting import Setting
+from xtremedistil.distillation.target_size import run_outputs, settle_targets
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import load_encoder, read_config
 from xtremedistil.models.families import find_family
@@ -41,7 +42,8 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
     """Reads the fine-tuned teacher of `teacher_model_dir`, or tunes and saves it.
 
     Raises:
-        InputError: the file there belongs to other data, labels or another checkpoint.
+        InputError: the file there belongs to other data, labels or another checkpoint; or the teacher has to be tuned,
+            and there is no room for what it will say.
     """
     config, corpus, progress = setting.config, setting.corpus, setting.progress
     path = os.path.join(config.teacher_model_dir, TEACHER_WEIGHTS)
@@ -49,6 +51,8 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
     record = _record(config, corpus)
     found = bool(setting.workers.agree(os.path.isfile(path)))
     num_labels = _checked_labels(path, record_path, record, corpus, progress) if found else len(corpus.task.all_labels)
+    if not found:
+        setting.workers.on_chief(lambda: _refuse_early(config, corpus))
     seed_everything(stage_seed(config.seed, STAGE))
     family = find_family(config.pt_teacher, read_config(config.pt_teacher_checkpoint)["model_type"])
     with setting.strategy.scope():
@@ -72,6 +76,12 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
     setting.workers.on_chief(save)
     keeper.stop_if_asked()
     return TunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs))
+
+
+def _refuse_early(config: DistilConfig, corpus: Corpus) -> None:
+    """Raises InputError if what a teacher that is still to be tuned will say has no room; not after hours of tuning."""
+    _, size = run_outputs(config, corpus, len(corpus.task.all_labels))
+    settle_targets(config.targets, size, corpus.store)
 
 
 def _trainable(teacher: Teacher) -> list:

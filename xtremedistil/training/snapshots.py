@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xtremedistil.artefacts import atomic_file, fingerprint, write_json
+from xtremedistil.artefacts import SNAPSHOTS, atomic_file, fingerprint, write_json
+from xtremedistil.errors import InputError
 from xtremedistil.sigterm import TERMINATED, on_sigterm
 
 GENERATIONS = 2
@@ -42,6 +43,7 @@ class Keeper:
         folder: for nothing else. key: what the fit is; snapshots of others are not read.
         every_steps: updates between snapshots, 0: not by steps. every_minutes: likewise, of wall time.
         say: tells a person. writes: whether this process writes; of several, one does, and all read.
+        agree: a number in, that of the process that writes out, in all of them.
     """
 
     def __init__(
@@ -53,12 +55,20 @@ class Keeper:
         every_minutes: float,
         say: Callable[[str], None] = print,
         writes: bool = True,
+        agree: Callable[[float], float] = float,
     ):
-        self.say = say
+        self.say, self._agree = say, agree
         self._folder, self._key, self._writes = folder, key, writes
         self._every_steps, self._every_seconds = every_steps, 60 * every_minutes
         self._saved_at = time.monotonic()
         self._terminating = False
+
+    @classmethod
+    def of(cls, flags, key: str, workers, say: Callable[[str], None] = print) -> "Keeper":
+        """As the flags of a training command say, below its model folder; the first of the workers writes."""
+        folder = os.path.join(flags.model_dir, SNAPSHOTS)
+        often = {"every_steps": flags.save_steps, "every_minutes": flags.save_minutes}
+        return cls(folder, key, **often, say=say, writes=workers.chief, agree=workers.agree)
 
     def due(self, steps: int) -> bool:
         """Whether a snapshot is due after this many updates of the fit."""
@@ -99,16 +109,40 @@ class Keeper:
         return self._terminating and self._writes
 
     def load(self) -> Snapshot | None:
-        """The newest whole snapshot of this fit, if there is any."""
+        """The newest whole snapshot of this fit, if there is any: the one that the process that writes finds.
+
+        Raises:
+            InputError: this process does not see that one.
+        """
+        number, saved = self._newest() if self._writes else (0, None)
+        number = int(self._agree(number))
+        if not number:
+            return None
+        arrays, _ = self._paths(number)
+        saved = saved or self._whole(number)
+        if saved is None:
+            raise InputError(
+                f"{arrays}, where the first worker goes on, is not here, or damaged.\n"
+                "All workers have to see the same --model_dir. Start the same command again on all of them."
+            )
+        with np.load(arrays, allow_pickle=False) as file:
+            return Snapshot(saved["state"], dict(file))
+
+    def _newest(self) -> tuple[int, dict | None]:
+        """Number and record; 0 where there is none."""
         for number in sorted(self._numbers(), reverse=True):
-            arrays, record = self._paths(number)
-            saved = _read(record)
-            if saved is None or not os.path.isfile(arrays) or fingerprint(arrays) != saved["sha256"]:
-                self.say(f"{arrays} is damaged; going back to the snapshot before it.")
+            saved = self._whole(number)
+            if saved is None:
+                self.say(f"{self._paths(number)[0]} is damaged; going back to the snapshot before it.")
             elif saved["key"] == self._key:
-                with np.load(arrays, allow_pickle=False) as file:
-                    return Snapshot(saved["state"], dict(file))
-        return None
+                return number, saved
+        return 0, None
+
+    def _whole(self, number: int) -> dict | None:
+        """The record of a snapshot, unless it is damaged."""
+        arrays, record = self._paths(number)
+        saved = _read(record)
+        return saved if saved and os.path.isfile(arrays) and fingerprint(arrays) == saved["sha256"] else None
 
     def clear(self) -> None:
         """Removes all snapshots: the fit has ended."""

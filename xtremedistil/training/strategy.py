@@ -1,6 +1,8 @@
 """Devices, precision and seeds of a run."""
 
+import contextlib
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -54,6 +56,16 @@ def _tpu_strategy(address: str | None) -> tf.distribute.Strategy:
 def set_precision(policy: str | None) -> None:
     """Precision of the layers built from now on; losses and heads stay in float32."""
     tf_keras.mixed_precision.set_global_policy(policy or "float32")
+
+
+@contextlib.contextmanager
+def precision(policy: str | None) -> Iterator[None]:
+    """Within, layers are built with this precision, and then in float32 again: the policy is global in Keras."""
+    set_precision(policy)
+    try:
+        yield
+    finally:
+        set_precision(None)
 
 
 def seed_everything(seed: int) -> None:

@@ -1,0 +1,30 @@
+"""Sizes of the two models of a run, before either is loaded."""
+
+import dataclasses
+
+from xtremedistil.config import DistilConfig
+from xtremedistil.models.checkpoints import read_config
+from xtremedistil.models.shapes import EncoderShape, encoder_shape
+
+
+def teacher_shape(config: DistilConfig) -> EncoderShape | None:
+    """None of a teacher that gives logits alone."""
+    if config.logits_only:
+        return None
+    return encoder_shape(read_config(config.pt_teacher_checkpoint), config.pt_teacher_checkpoint)
+
+
+def student_shape(config: DistilConfig, words: int) -> EncoderShape:
+    """`words`: of the tokenizer."""
+    if config.pt_student_checkpoint:
+        shape = encoder_shape(read_config(config.pt_student_checkpoint), config.pt_student_checkpoint)
+        return dataclasses.replace(shape, vocab_size=words if config.compress_word_embedding else shape.vocab_size)
+    return EncoderShape(
+        config.hidden_size,
+        config.num_hidden_layers,
+        config.num_attention_heads,
+        words,
+        max(512, config.seq_len),
+        config.intermediate_size,
+        config.hidden_size,
+    )
