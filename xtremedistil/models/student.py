@@ -10,6 +10,7 @@ from xtremedistil.models.checkpoints import hidden_dropout
 from xtremedistil.models.embeddings import word_embedding_variable
 from xtremedistil.models.encoder import Summary, in_float32, model_inputs, run_encoder
 from xtremedistil.models.families import Family
+from xtremedistil.models.features import encoder_features, top_state
 from xtremedistil.models.mapped_embedding import MappedEmbedding
 from xtremedistil.weights import MATCHING
 
@@ -78,23 +79,23 @@ class Student:
         """The tensors that are pulled towards the teacher's, together with the logits.
 
         The encoder runs once for all of them. The top hidden state goes through the projection that is deployed; each
-        other hidden state gets one of its own, new with each call. Attention maps are as they are.
+        other hidden state gets one of its own, new with each call. All else is as it is.
 
         Returns:
             A model from the three inputs to {"logits", match name: float32 [B, S, teacher's H] or [B, A, S, S]}, and
             the layers with weights that only this model has.
         """
         inputs = model_inputs()
-        wants_maps = any(match.feature == "attentions" for match in matches)
+        names, top = [f"{match.feature}_{match.student}" for match in matches], top_state(self.encoder)
         words = None if self.word_map is None else self.word_map(inputs["input_ids"])
-        encoded = run_encoder(self.encoder, self.family, inputs, attentions=wants_maps, word_embeddings=words)
-        outputs = {"logits": self._logits(encoded.hidden_states[-1], inputs)}
+        encoded = encoder_features(self.encoder, self.family, inputs, [top, *names], word_embeddings=words)
+        outputs = {"logits": self._logits(encoded[top], inputs)}
         extra_layers: list[tf_keras.layers.Layer] = []
-        for match in matches:
-            tensor = getattr(encoded, match.feature)[match.student]
+        for match, name in zip(matches, names, strict=True):
+            tensor = encoded[name]
             if match.feature == "hidden_states" and self.projection is not None:
                 layer = self.projection
-                if match.student != len(encoded.hidden_states) - 1:
+                if name != top:
                     layer = _linear(self.teacher_hidden_size, match.name + MATCHING)
                     extra_layers.append(layer)
                 tensor = layer(_dropout(self.dropout_rate, f"{match.name}_dropout")(tensor))
