@@ -35,10 +35,10 @@ def teacher(tiny_encoders):
     return build
 
 
-def targets_of(model, features: Features, folder, key: str = "a", workers=None):
+def targets_of(model, features: Features, folder, key: str = "a", workers=None, names=tuple(NAMES)):
     seen = []
     how = Computing(0, 4, workers or ALONE, lambda *done: seen.append(done))
-    targets = compute_targets(lambda names: model, features, NAMES, str(folder), key=key, how=how)
+    targets = compute_targets(lambda names: model, features, names, str(folder), key=key, how=how)
     return targets, seen
 
 
@@ -136,6 +136,32 @@ def test_targets_are_the_teachers_outputs_row_by_row(teacher, tmp_path, kind):
         np.testing.assert_allclose(maps[:, :length, :length], expected["attentions_1"], atol=1e-3)
         assert not maps[:, length:].any() and not maps[:, :, length:].any()
     assert {array.dtype for array in read.values()} == {np.dtype(np.float32)}
+
+
+def test_inner_tensors_are_kept_like_states_and_maps(teacher, tmp_path):
+    names = ["queries_1", "attention_scores_0", "encoder/layer_._1/intermediate"]
+    features = toy_features(9)
+    model = teacher("token_classification").feature_model(names)
+    targets, _ = targets_of(model, features, tmp_path, names=names)
+    files = {"queries_1.npy", "attention_scores_0.npy", "encoder%2Flayer_._1%2Fintermediate.npy"}
+    assert {file.name for file in tmp_path.glob("*.npy")} == files
+    row = features.row(3)
+    expected = model({name: row[name][None] for name in ("input_ids", "attention_mask", "token_type_ids")})
+    read, length = targets(np.array([3]), 16), int(features.lengths[3])
+    for name in names:
+        found = read[f"teacher_{name}"][0]
+        inside = (slice(None), slice(length), slice(length)) if found.ndim == 3 else slice(length)
+        np.testing.assert_allclose(found[inside], expected[name][0], atol=3e-3)
+        assert not found[..., length:, :].any() if found.ndim == 3 else not found[length:].any()
+    keep_only(str(tmp_path), names[2:])
+    assert [file.name for file in tmp_path.glob("*.npy")] == ["encoder%2Flayer_._1%2Fintermediate.npy"]
+
+
+def test_maps_under_a_path_are_refused(teacher, tmp_path):
+    name = "encoder/layer_._1/attention/self/dropout"
+    model = teacher("token_classification").feature_model([name])
+    with pytest.raises(ValueError, match=r"self/dropout is \[.*only attentions, attention_scores are kept as maps"):
+        targets_of(model, toy_features(9), tmp_path, names=[name])
 
 
 def test_targets_are_read_instead_of_computed_the_second_time(teacher, tmp_path):

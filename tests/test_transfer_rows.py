@@ -84,6 +84,13 @@ def test_size_counts_logits_states_and_maps(deal):
     assert doubled.states["chunk-20"] == 4 * dealt.positions["chunk-20"] * 8
 
 
+def test_size_counts_inner_tensors_as_states_and_scores_as_maps(deal):
+    settings = {"labels": 3, "tagging": True, "hidden_size": 8, "heads": 2, "precision": "float16"}
+    plain = size_of(deal(), ["hidden_states_1", "hidden_states_2", "attentions_0"], **settings)
+    inner = size_of(deal(), ["logits", "queries_1", "attentions_._0/out_lin", "attention_scores_0"], **settings)
+    assert inner == plain
+
+
 @pytest.mark.parametrize(
     "asked, free, policy",
     [

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from xtremedistil.artefacts import FROZEN_FEATURES
 from xtremedistil.config import DistilConfig
@@ -14,6 +15,7 @@ from xtremedistil.distillation.run_shapes import student_shape, teacher_shape
 from xtremedistil.distillation.transfer_rows import HELD_OUT, TransferRows, chunk_name
 from xtremedistil.errors import InputError
 from xtremedistil.folders import nearest_existing, same_disk, size_of
+from xtremedistil.models.feature_names import is_map
 from xtremedistil.models.shapes import EncoderShape
 
 LOGIT_BYTES = 4
@@ -55,15 +57,18 @@ def target_size(
     heads: int,
     precision: str,
 ) -> TargetSize:
-    """Bytes of the outputs `names` ("hidden_states_i", "attentions_i"; logits always).
+    """Bytes of the outputs `names` (what `encoder_features` knows; logits always).
+
+    What a sub-layer gives counts as wide as the hidden states, which most are. Only the model itself knows: the inner
+    layer of a feed-forward part is usually four times as wide.
 
     Args:
         labels: outputs of the teacher's classifier; tagging: at each position.
         hidden_size, heads: of the teacher. precision: of states, "float16" or "float32".
     """
     width = WIDTHS[precision]
-    states = sum(name.startswith("hidden_states") for name in names)
-    maps = sum(name.startswith("attentions") for name in names)
+    maps = sum(is_map(name) for name in names)
+    states = sum(name != "logits" for name in names) - maps
     by_part = {
         part: width * (rows.positions[part] * states * hidden_size + rows.pairs[part] * maps * heads)
         for part in [*map(chunk_name, rows.starts), HELD_OUT]
@@ -114,6 +119,11 @@ def _besides(config: DistilConfig, corpus: Corpus, student: EncoderShape) -> int
     return max(0, frozen_size(corpus, student.hidden_size, config.targets_precision) - there)
 
 
+def array_file(name: str) -> str:
+    """The file of an output in the store; "/" in a path is %2F there."""
+    return f"{quote(name, safe='')}.npy"
+
+
 def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[str] = ()) -> str:
     """What `--targets` means for this run: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
 
@@ -123,7 +133,7 @@ def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[
     Raises:
         InputError: `--targets cache` needs more than the disk has.
     """
-    kept = sum(size_of(path) for name in names for path in glob.glob(os.path.join(folder, "*", f"{name}.npy")))
+    kept = sum(size_of(path) for name in names for path in glob.glob(os.path.join(folder, "*", array_file(name))))
     free = shutil.disk_usage(nearest_existing(folder)).free + kept
     room = free - size.besides
     if targets == "live" or (targets == "auto" and size.at_a_time > room):

@@ -1,8 +1,9 @@
 """Teacher outputs over encoded rows: computed once, kept on disk without padding, read by row.
 
 A folder holds one `.npy` for each output, float16 (by choice float32) but for logits (float32), memory-mapped:
-`logits` [N, L] or [P, L]; `hidden_states_i` [P, H]; `attentions_i` [sum over rows of S * S, A] (N rows, P positions of
-all rows, S positions of a row, A heads). `targets.json` says of what they are, with a checksum for each.
+`logits` [N, L] or [P, L]; maps (`attentions_i`, `attention_scores_i`) [sum over rows of S * S, A]; all else [P, H]
+(N rows, P positions of all rows, S positions of a row, A heads). `targets.json` says of what they are, with a checksum
+for each. Padding is not kept: it comes back as 0, also in scores, where a mask has to tell.
 """
 
 import contextlib
@@ -16,8 +17,10 @@ import tensorflow as tf
 
 from xtremedistil.artefacts import fingerprint, forget_pages, read_json, reserved_array, write_json
 from xtremedistil.distillation.objectives import PREFIX
+from xtremedistil.distillation.target_size import array_file
 from xtremedistil.errors import InputError
 from xtremedistil.folders import locked
+from xtremedistil.models.feature_names import MAPS, is_map
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.prediction import predict_batches
 from xtremedistil.tasks.features import Features
@@ -60,7 +63,7 @@ class Targets:
 
     def _read(self, name: str, rows: np.ndarray, width: int) -> np.ndarray:
         array = self.arrays[name]
-        if name.startswith("attentions"):
+        if is_map(name):
             return self._read_maps(array, rows, width)
         if self.by_row and name in ONE_A_ROW:
             return array[rows].astype(np.float32)
@@ -122,7 +125,7 @@ def compute_targets(
     Other runs that want the same folder wait meanwhile.
 
     Args:
-        model_of: a teacher's feature model for some of "logits", "hidden_states_i", "attentions_i".
+        model_of: a teacher's feature model for some of "logits" and what `encoder_features` knows.
         key: fingerprint of the teacher's weights and of the rows.
 
     Raises:
@@ -180,7 +183,7 @@ def keep_only(folder: str, names: Sequence[str]) -> None:
 
 
 def _path(folder: str, name: str) -> str:
-    return os.path.join(folder, f"{name}.npy")
+    return os.path.join(folder, array_file(name))
 
 
 def _part(folder: str, name: str, number: int) -> str:
@@ -238,8 +241,10 @@ def _refuse_overflow(name: str, values: np.ndarray, kind: np.dtype) -> None:
 
 def _kind_and_shape(name: str, values: np.ndarray, features: Features, pair_count: int, precision: str):
     """Of an output on disk, from a batch of it."""
-    if name.startswith("attentions"):
+    if is_map(name):
         return precision, (pair_count, values.shape[1])
+    if values.ndim > 3:
+        raise ValueError(f"{name} is {list(values.shape)}: only {', '.join(MAPS)} are kept as maps.")
     rows = len(features) if values.ndim == 2 else len(features.input_ids)
     return "float32" if name == "logits" else precision, (rows, values.shape[-1])
 
@@ -247,7 +252,7 @@ def _kind_and_shape(name: str, values: np.ndarray, features: Features, pair_coun
 def _store(file: np.memmap, name: str, values: np.ndarray, features: Features, rows: np.ndarray, pairs) -> None:
     if values.ndim == 2:
         file[rows] = values
-    elif name.startswith("attentions"):
+    elif is_map(name):
         for place, row in enumerate(rows):
             length = int(features.lengths[row])
             maps = values[place, :, :length, :length].transpose(1, 2, 0)

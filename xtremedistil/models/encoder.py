@@ -77,5 +77,5 @@ class Summary(tf_keras.layers.Layer):
 
 
 def in_float32(tensor, name: str):
-    """`tensor` as a float32 output of that name, under every precision policy."""
-    return tf_keras.layers.Activation("linear", dtype="float32", name=name)(tensor)
+    """`tensor` as a float32 output of that name (which may be a path), under every precision policy."""
+    return tf_keras.layers.Activation("linear", dtype="float32", name=name.replace("/", "."))(tensor)

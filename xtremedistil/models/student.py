@@ -1,6 +1,6 @@
 """The student: a small encoder, a projection to the teacher's width if that is greater, and a classifier."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from xtremedistil.models.checkpoints import hidden_dropout
 from xtremedistil.models.embeddings import word_embedding_variable
 from xtremedistil.models.encoder import Summary, in_float32, model_inputs, run_encoder
 from xtremedistil.models.families import Family
+from xtremedistil.models.features import encoder_features, top_state
 from xtremedistil.models.mapped_embedding import MappedEmbedding
 from xtremedistil.models.matching import matched_tensors
 
@@ -74,32 +75,35 @@ class Student:
         layers = [self.encoder, self.projection, self.head]
         return {layer.name: list(layer.weights) for layer in layers if layer is not None}
 
-    def matching_model(self, matches: Sequence["Match"]) -> tuple[tf_keras.Model, list[tf_keras.layers.Layer]]:
+    def matching_model(
+        self, matches: Sequence["Match"], teacher_width: Callable[[str], int] | None = None
+    ) -> tuple[tf_keras.Model, list[tf_keras.layers.Layer]]:
         """The tensors that are pulled towards the teacher's, together with the logits.
 
         The encoder runs once for all of them. The top hidden state goes through the projection that is deployed; other
-        states get one of their own where a loss compares them number by number, new with each call. Attention maps are
-        as they are.
+        states get one of their own where a loss compares them number by number, new with each call. All else is as it
+        is.
+
+        Args:
+            teacher_width: of the teacher's tensor of a name; by default all are as wide as its hidden states.
 
         Returns:
             A model from the three inputs to {"logits", `Match.outputs`: float32 [B, S, teacher's H] or [B, A, S, S]},
             and the layers with weights that only this model has.
         """
-        inputs = model_inputs()
-        wants_maps = any(match.feature == "attentions" for match in matches)
+        inputs, top = model_inputs(), top_state(self.encoder)
+        names = dict.fromkeys([*(name for match in matches for name in match.student_names), top])
         words = None if self.word_map is None else self.word_map(inputs["input_ids"])
-        encoded = run_encoder(self.encoder, self.family, inputs, attentions=wants_maps, word_embeddings=words)
-        features = {f"hidden_states_{i}": state for i, state in enumerate(encoded.hidden_states)}
-        features |= {f"attentions_{i}": maps for i, maps in enumerate(encoded.attentions)}
+        features = encoder_features(self.encoder, self.family, inputs, list(names), word_embeddings=words)
         tensors, layers = matched_tensors(
             matches,
             features,
-            teacher_width=lambda name: self.teacher_hidden_size,
+            teacher_width=teacher_width or (lambda name: self.teacher_hidden_size),
             deployed=self.projection,
-            top=f"hidden_states_{len(encoded.hidden_states) - 1}",
+            top=top,
             dropout_rate=self.dropout_rate,
         )
-        outputs = {"logits": self._logits(encoded.hidden_states[-1], inputs)} | tensors
+        outputs = {"logits": self._logits(features[top], inputs)} | tensors
         return tf_keras.Model(inputs, outputs, name="student_matching"), layers
 
     def state_model(self) -> tf_keras.Model:

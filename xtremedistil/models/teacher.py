@@ -8,6 +8,7 @@ import tf_keras
 from xtremedistil.models.checkpoints import hidden_dropout
 from xtremedistil.models.encoder import Summary, in_float32, model_inputs, run_encoder
 from xtremedistil.models.families import Family
+from xtremedistil.models.features import encoder_features, top_state
 
 HEAD_NAME = "final_logits"
 DEFAULT_INITIALIZER_RANGE = 0.02
@@ -40,25 +41,21 @@ class Teacher:
         """The tensors that a student is to match, for inference: there is no dropout before the logits.
 
         Args:
-            names: any of "logits", "hidden_states_i" (i from 0 = embeddings) and "attentions_i" (i from 0).
+            names: "logits" and what `encoder_features` knows: "hidden_states_i" (0 = embeddings), "attentions_i",
+                "queries_i", "keys_i", "values_i", "attention_scores_i" (i from 0), paths of sub-layers.
 
         Returns:
-            A model from the three inputs to {name: float32}: all positions [B, S, H] of hidden states, maps
-            [B, A, S, S], A heads.
+            A model from the three inputs to {name: float32}: all positions [B, S, H] of states, maps [B, A, S, S],
+            A heads.
 
         Raises:
             ValueError: a name that is none of these, or a layer that the teacher has not.
         """
-        inputs = model_inputs()
-        wants_maps = any(name.startswith("attentions_") for name in names)
-        outputs = run_encoder(self.encoder, self.family, inputs, attentions=wants_maps)
-        known = {f"hidden_states_{i}": state for i, state in enumerate(outputs.hidden_states)}
-        known |= {f"attentions_{i}": maps for i, maps in enumerate(outputs.attentions)}
-        known["logits"] = self.head(_classified(outputs.hidden_states[-1], inputs, self.family, self.kind))
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise ValueError(f"The teacher has no output {', '.join(unknown)}; it has {', '.join(known)}.")
-        return tf_keras.Model(inputs, {name: in_float32(known[name], name) for name in names}, name="teacher_features")
+        inputs, top = model_inputs(), top_state(self.encoder)
+        wanted = [name for name in names if name != "logits"]
+        found = encoder_features(self.encoder, self.family, inputs, [top, *wanted])
+        found["logits"] = self.head(_classified(found[top], inputs, self.family, self.kind))
+        return tf_keras.Model(inputs, {name: in_float32(found[name], name) for name in names}, name="teacher_features")
 
 
 def build_teacher(encoder, family: Family, *, kind: str, num_labels: int) -> Teacher:
