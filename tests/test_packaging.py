@@ -47,7 +47,7 @@ def test_requirements_name_one_tensorflow_for_each_python():
 
 
 def test_everything_imported_by_the_package_is_required():
-    known = {"sklearn": "scikit-learn", "tf_keras": "tf-keras", "google": "protobuf"}
+    known = {"sklearn": "scikit-learn", "tf_keras": "tf-keras", "google": "protobuf", "yaml": "pyyaml"}
     optional = {"onnx", "onnxruntime", "pyarrow", "tensorflow_text", "tf2onnx", "torch"}
     imported = set()
     for path in (ROOT / "xtremedistil").rglob("*.py"):

@@ -5,11 +5,16 @@ import os
 import sys
 
 _HOME = {
+    "AdaptedModel": "xtremedistil.models.task_model",
     "DistilConfig": "xtremedistil.config",
+    "Distiller": "xtremedistil.distillation.distiller",
     "InputError": "xtremedistil.errors",
+    "Match": "xtremedistil.distillation.match",
     "Predictor": "xtremedistil.inference",
     "SequenceClassification": "xtremedistil.tasks",
+    "SoftLabels": "xtremedistil.distillation.soft_labels",
     "Stage": "xtremedistil.distillation.stages",
+    "Terms": "xtremedistil.distillation.terms",
     "TokenClassification": "xtremedistil.tasks",
     "distil": "xtremedistil.distillation.distil",
     "export_onnx": "xtremedistil.export.onnx_files",

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 from xtremedistil.models.families import Family
+from xtremedistil.models.feature_names import LOGITS
 from xtremedistil.tasks.padding import INPUT_NAMES
 
 # Keeping keys and values for the next call is of no use to a classifier.
@@ -23,10 +24,12 @@ class EncoderOutputs(NamedTuple):
         hidden_states: list of [B, S, H], one more than there are layers: 0 = embeddings, -1 = last.
         attentions: list of [B, A, S, S], one for each layer, after softmax (and, in training, dropout); empty unless
             asked for.
+        logits: by name, of a model with a head: [B, L] or [B, S, L]; where a span starts and ends, [B, S, 1] each.
     """
 
     hidden_states: list[tf.Tensor]
     attentions: list[tf.Tensor]
+    logits: dict[str, tf.Tensor]
 
 
 def model_inputs() -> dict[str, tf_keras.Input]:
@@ -50,7 +53,15 @@ def run_encoder(
         fed["token_type_ids"] = inputs["token_type_ids"]
     memory = _WITHOUT_MEMORY.get(family.model_type, {})
     outputs = encoder(fed, output_hidden_states=True, output_attentions=attentions, return_dict=True, **memory)
-    return EncoderOutputs(list(outputs.hidden_states), list(outputs.attentions) if attentions else [])
+    maps = list(outputs.attentions) if attentions else []
+    return EncoderOutputs(list(outputs.hidden_states), maps, _logits(outputs))
+
+
+def _logits(outputs) -> dict[str, tf.Tensor]:
+    found = {name: getattr(outputs, name, None) for name in LOGITS}
+    return {
+        name: tensor if name == "logits" else tensor[..., None] for name, tensor in found.items() if tensor is not None
+    }
 
 
 def pick_summary(hidden_state: tf.Tensor, attention_mask: tf.Tensor, family: Family) -> tf.Tensor:

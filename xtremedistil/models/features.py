@@ -12,6 +12,7 @@ from xtremedistil.models.feature_names import (
     ATTENTIONS,
     HIDDEN_STATES,
     KINDS,
+    LOGITS,
     PROJECTIONS,
     FeatureName,
     parse_feature_name,
@@ -33,6 +34,7 @@ def encoder_features(
         `queries_i`, `keys_i`, `values_i`: [B, S, H], heads side by side.
         `attention_scores_i`: float32 [B, A, S, S], queries times keys by the root of a head's width: what goes into the
             softmax, without the mask.
+        `logits`, `start_logits`, `end_logits`: of a model with a head, float [B, L] or [B, S, L].
         any other: a path as in `sub_layers`, such as `encoder/layer_._1/intermediate`: what that layer gives,
             [B, S, W]; if it runs several times, the last time.
 
@@ -49,7 +51,7 @@ def encoder_features(
     if all(_is_given(name) for name in names):
         maps = _wants_maps(names)
         outputs = run_encoder(encoder, family, inputs, attentions=maps, word_embeddings=word_embeddings)
-        return {name: _given(outputs, parse_feature_name(name)) for name in names}
+        return {name: _given(outputs, name) for name in names}
     return TappedEncoder(encoder, family, names)(inputs, word_embeddings=word_embeddings)
 
 
@@ -91,15 +93,19 @@ class TappedEncoder(tf_keras.layers.Layer):
 
     def _feature(self, name: str, outputs: EncoderOutputs, tapped: dict[str, tf.Tensor]) -> tf.Tensor:
         if _is_given(name):
-            return _given(outputs, parse_feature_name(name))
-        if parse_feature_name(name) is None:
+            return _given(outputs, name)
+        parsed = parse_feature_name(name)
+        if parsed is None:
             return tapped[name]
-        kind, layer = parse_feature_name(name)
+        parts = self._projections(parsed.layer, tapped)
+        if parsed.kind == ATTENTION_SCORES:
+            return attention_scores(parts["queries"], parts["keys"], self._encoder.config.num_attention_heads)
+        return parts[parsed.kind]
+
+    def _projections(self, layer: int, tapped: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Queries, keys and values of a layer, [B, S, H] each."""
         parts = [tapped[path] for path in projection_paths(self._family, layer)]
-        queries, keys, values = tf.split(parts[0], 3, axis=-1) if len(parts) == 1 else parts
-        if kind == ATTENTION_SCORES:
-            return attention_scores(queries, keys, self._encoder.config.num_attention_heads)
-        return dict(zip(PROJECTIONS, (queries, keys, values), strict=True))[kind]
+        return dict(zip(PROJECTIONS, tf.split(parts[0], 3, axis=-1) if len(parts) == 1 else parts, strict=True))
 
 
 def attention_scores(queries: tf.Tensor, keys: tf.Tensor, heads: int) -> tf.Tensor:
@@ -116,12 +122,17 @@ def _split_heads(states: tf.Tensor, heads: int) -> tf.Tensor:
 
 def _is_given(name: str) -> bool:
     """Whether the encoder returns it by itself."""
+    if name in LOGITS:
+        return True
     parsed = parse_feature_name(name)
     return parsed is not None and parsed.kind in (HIDDEN_STATES, ATTENTIONS)
 
 
-def _given(outputs: EncoderOutputs, name: FeatureName) -> tf.Tensor:
-    return {HIDDEN_STATES: outputs.hidden_states, ATTENTIONS: outputs.attentions}[name.kind][name.layer]
+def _given(outputs: EncoderOutputs, name: str) -> tf.Tensor:
+    if name in LOGITS:
+        return outputs.logits[name]
+    kind, layer = parse_feature_name(name)
+    return {HIDDEN_STATES: outputs.hidden_states, ATTENTIONS: outputs.attentions}[kind][layer]
 
 
 def _wants_maps(names: Sequence[str]) -> bool:
@@ -138,6 +149,8 @@ def _paths(family: Family, name: str) -> list[str]:
 
 
 def _require_known(encoder, family: Family, name: str) -> None:
+    if name in LOGITS:
+        return
     parsed, layers = parse_feature_name(name), encoder.config.num_hidden_layers
     if parsed is not None and parsed.layer < layers + (parsed.kind == HIDDEN_STATES):
         _paths(family, name)  # raises for families without such layers

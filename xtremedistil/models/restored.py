@@ -14,7 +14,8 @@ from xtremedistil.models.embeddings import word_embedding_variable
 from xtremedistil.models.families import AUTO, find_family
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.tasks import saved_task
-from xtremedistil.weights import load_weights, weight_name
+from xtremedistil.tasks.tokenizer import Tokenizer
+from xtremedistil.weights import load_weights, save_weights, weight_name
 
 
 def load_student(model_dir: str, weights: str = artefacts.STUDENT_WEIGHTS) -> tf.keras.Model:
@@ -50,6 +51,21 @@ def restore_student(model_dir: str, weights: str = artefacts.STUDENT_WEIGHTS) ->
     )
     _load(student, model_dir, path)
     return student
+
+
+def save_student(student: Student, folder: str, like: str) -> None:
+    """Writes a model folder of a student that has been trained on.
+
+    Args:
+        like: the folder that it was restored from, whose settings, labels and tokenizer it keeps.
+    """
+    os.makedirs(folder, exist_ok=True)
+    Tokenizer.load(like).save(folder)
+    artefacts.write_array(
+        os.path.join(folder, artefacts.WORD_EMBEDDING), word_embedding_variable(student.encoder).numpy()
+    )
+    save_weights(os.path.join(folder, artefacts.STUDENT_WEIGHTS), student.parts)
+    artefacts.write_json(os.path.join(folder, artefacts.CONFIG), artefacts.read_config(like))
 
 
 def _load(student: Student, model_dir: str, path: str) -> None:

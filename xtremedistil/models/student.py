@@ -56,6 +56,29 @@ class Student:
         self.model = tf_keras.Model(inputs, {"logits": self._logits(top_state, inputs)}, name="student")
         self.training_model = self.model if self.word_map is None else self.matching_model([])[0]
 
+    @property
+    def logit_names(self) -> tuple[str, ...]:
+        """Of its outputs."""
+        return ("logits",)
+
+    @property
+    def by_position(self) -> bool:
+        """Whether there are logits for each position."""
+        return self.kind == "token_classification"
+
+    @property
+    def num_hidden_layers(self) -> int:
+        return self.encoder.config.num_hidden_layers
+
+    @property
+    def pad_id(self) -> int:
+        return self.encoder.config.pad_token_id or 0
+
+    @property
+    def weights(self) -> list:
+        """All variables of the deployed model."""
+        return [variable for block in self.blocks.values() for variable in block]
+
     def settle(self) -> None:
         """Writes the word embeddings that training has reached into the deployed model."""
         if self.word_map is not None:

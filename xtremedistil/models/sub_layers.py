@@ -3,6 +3,7 @@
 A path is what the encoder's weights are called, without the model and its main layer before it and the weight behind:
 `tf_model/bert/encoder/layer_._1/output/dense/kernel:0` is a weight of `encoder/layer_._1/output/dense`. Layers that
 Hugging Face gives no name, dropouts above all, go by their attribute: `encoder/layer_._1/output/dropout`.
+`list(sub_layers(teacher.encoder))` shows all of them.
 """
 
 import difflib

@@ -37,6 +37,28 @@ class Teacher:
         """Variables by layer, as the weight file `model-ft.h5` has them."""
         return {self.encoder.name: list(self.encoder.weights), self.head.name: list(self.head.weights)}
 
+    @property
+    def logit_names(self) -> tuple[str, ...]:
+        """Of its outputs."""
+        return ("logits",)
+
+    @property
+    def by_position(self) -> bool:
+        """Whether there are logits for each position."""
+        return self.kind == "token_classification"
+
+    @property
+    def num_hidden_layers(self) -> int:
+        return self.encoder.config.num_hidden_layers
+
+    @property
+    def pad_id(self) -> int:
+        return self.encoder.config.pad_token_id or 0
+
+    @property
+    def weights(self) -> list:
+        return [variable for block in self.parts.values() for variable in block]
+
     def feature_model(self, names: Sequence[str]) -> tf_keras.Model:
         """The tensors that a student is to match, for inference: there is no dropout before the logits.
 

@@ -1,0 +1,438 @@
+"""`Distiller` on tiny models of Hugging Face, without an adaptor and with one."""
+
+import json
+
+import numpy as np
+import pytest
+
+import xtremedistil
+from xtremedistil.distillation.encodings import features_of
+from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.soft_labels import SoftLabels
+from xtremedistil.distillation.terms import Terms
+
+tf = pytest.importorskip("tensorflow")
+tf_keras = pytest.importorskip("tf_keras")
+transformers = pytest.importorskip("transformers")
+
+from xtremedistil.distillation.distiller import Distiller  # noqa: E402
+from xtremedistil.models.task_model import AdaptedModel, TaskModel  # noqa: E402
+
+WORDS, LABELS = 40, 3
+TASKS = ["SequenceClassification", "TokenClassification", "QuestionAnswering"]
+
+
+def bert(task: str, *, layers: int, width: int, seed: int, labels: int = LABELS, dropout: float = 0.0):
+    tf_keras.utils.set_random_seed(seed)
+    config = transformers.BertConfig(
+        vocab_size=WORDS,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=2 * width,
+        max_position_embeddings=16,
+        num_labels=2 if task == "QuestionAnswering" else labels,
+        initializer_range=0.5,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )
+    model = getattr(transformers, f"TFBertFor{task}")(config)
+    model(model.dummy_inputs)
+    return model
+
+
+def rows(count: int, seed: int = 0, **columns) -> dict:
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(3, 9, count)
+    ids = [generator.integers(1, WORDS, length).tolist() for length in lengths]
+    return {"input_ids": ids} | columns
+
+
+def padded(encoded: dict, width: int = 10) -> dict:
+    ids = np.zeros((len(encoded["input_ids"]), width), np.int32)
+    mask = np.zeros_like(ids)
+    for row, values in enumerate(encoded["input_ids"]):
+        ids[row, : len(values)], mask[row, : len(values)] = values, 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def pair(task: str = "SequenceClassification"):
+    return bert(task, layers=3, width=16, seed=1), bert(task, layers=2, width=8, seed=2)
+
+
+def hidden(teacher, student, loss: str) -> dict:
+    """A match as TextBrewer writes it."""
+    return {"layer_T": teacher, "layer_S": student, "feature": "hidden", "loss": loss, "weight": 1}
+
+
+FIT = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "seed": 3}
+
+
+# Without an adaptor
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_models_of_hugging_face_are_distilled_as_they_are(task):
+    teacher, student = pair(task)
+    before = [variable.numpy().copy() for variable in teacher.weights]
+    distiller = Distiller(teacher, student, Terms(matches="uniform"))
+    history = distiller.fit(rows(40), rows(16, seed=1), **FIT)
+    losses = [epoch["loss"] for epoch in history.epochs]
+    assert losses[-1] < losses[0]
+    assert history.best_score > history.epochs[0]["score"] or history.best_epoch == 0
+    for variable, value in zip(teacher.weights, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    assert len(distiller.projections) == 3
+
+
+@pytest.mark.parametrize("name", ["Roberta", "Electra", "DistilBert"])
+def test_other_families_need_no_adaptor_either(name):
+    config = getattr(transformers, f"{name}Config")(
+        vocab_size=WORDS, max_position_embeddings=20, pad_token_id=0, num_labels=2, type_vocab_size=2
+    )
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    for key, value in sizes.items():
+        setattr(config, key, value)
+    config.embedding_size, config.hidden_dim = 8, 8
+    student = getattr(transformers, f"TF{name}ForSequenceClassification")(config)
+    teacher = bert("SequenceClassification", layers=1, width=8, seed=1, labels=2)
+    history = Distiller(teacher, student).fit(rows(16), epochs=1, batch_size=8)
+    assert np.isfinite(history.epochs[0]["loss"])
+
+
+def test_loss_of_a_step_is_the_sum_by_hand():
+    """w_soft KL + w_match hidden MSE + w_hard cross-entropy, of one batch, before any update."""
+    teacher, student = pair()
+    labels = [0, 2, 1, 1]
+    data = rows(4, labels=labels)
+    soft, match = SoftLabels("soft_label_kl", temperature=3.0, weight=0.7), Match("hidden_states", 3, 2, "nst", 2.0)
+    distiller = Distiller(teacher, student, Terms(soft, (match,), hard_label_weight=0.4))
+    batch = padded(data)
+    theirs = teacher(batch, output_hidden_states=True)
+    ours = student(batch, output_hidden_states=True)
+    history = distiller.fit(data, epochs=1, batch_size=4, learning_rate=1e-9, targets_precision="float32")
+    mask = batch["attention_mask"]
+    log_teacher, log_student = (tf.nn.log_softmax(out.logits / 3.0).numpy() for out in (theirs, ours))
+    kl = np.mean(np.sum(np.exp(log_teacher) * (log_teacher - log_student), -1)) * 9
+    grams = [np.einsum("bid,bjd->bij", x, x) / x.shape[-1] for x in (theirs.hidden_states[3], ours.hidden_states[2])]
+    pairs = mask[:, :, None] * mask[:, None, :]
+    nst = np.sum((grams[0] - grams[1]) ** 2 * pairs) / pairs.sum()
+    hard = -np.mean(tf.nn.log_softmax(ours.logits).numpy()[np.arange(4), labels])
+    (epoch,) = history.epochs
+    assert epoch["logits"] == pytest.approx(kl, rel=1e-4)
+    assert epoch[match.name] == pytest.approx(nst, rel=1e-4)
+    assert epoch["labels"] == pytest.approx(hard, rel=1e-4)
+    assert epoch["loss"] == pytest.approx(0.7 * kl + 2 * nst + 0.4 * hard, rel=1e-4)
+
+
+def test_without_the_padding_or_with_it_rows_are_the_same():
+    data = rows(6)
+    bare, wide = features_of(data, by_position=False), features_of(padded(data), by_position=False)
+    assert bare.fingerprint() == wide.fingerprint()
+
+
+def test_rows_come_out_of_a_dataset_of_batches():
+    data = rows(6)
+    arrays = padded(data) | {"labels": np.arange(6) % 3}
+    batches = tf.data.Dataset.from_tensor_slices(arrays).batch(4)
+    pairs = batches.map(lambda batch: ({k: v for k, v in batch.items() if k != "labels"}, batch["labels"]))
+    for dataset in (batches, pairs):
+        found = features_of(dataset, by_position=False)
+        assert found.labels.tolist() == [0, 1, 2, 0, 1, 2]
+        assert found.fingerprint() == features_of(data, by_position=False).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"ids": [[1]]}, "input_ids are missing"),
+        ([1, 2], "Rows are a list"),
+        ({"input_ids": [[1, 2]], "labels": [[0]]}, "Row 0 has 2 input_ids and 1 labels"),
+        ({"input_ids": [[1, 2]], "labels": [[0, 1], [1, 1]]}, "2 labels for 1 rows"),
+    ],
+)
+def test_rows_that_do_not_fit(data, message):
+    with pytest.raises(ValueError, match=message):
+        features_of(data, by_position=True)
+
+
+# Several teachers
+
+
+def test_weight_of_one_teacher_alone_is_that_teacher_alone():
+    def run(teachers, **terms):
+        student = bert("SequenceClassification", layers=1, width=8, seed=2)
+        history = Distiller(teachers, student, Terms(**terms)).fit(rows(24), **(FIT | {"epochs": 2}))
+        return [epoch["loss"] for epoch in history.epochs]
+
+    teacher, _ = pair()
+    other = bert("SequenceClassification", layers=1, width=8, seed=9)
+    alone = run(teacher)
+    for combine in ("logits", "probabilities", "losses"):
+        both = run([teacher, other], teacher_weights=(2.0, 0.0), combine=combine)
+        assert both == pytest.approx(alone, rel=1e-5)
+
+
+def test_each_teacher_may_have_matches_and_leave():
+    teacher, student = pair()
+    other = bert("SequenceClassification", layers=1, width=12, seed=9)
+    matches = (Match("hidden_states", 3, 2), Match("hidden_states", 1, 1, teacher_number=1))
+    distiller = Distiller([teacher, other], student, Terms(matches=matches))
+    both = distiller.fit(rows(16), epochs=1, batch_size=8).epochs[0]
+    alone = distiller.fit(rows(16), epochs=1, batch_size=8, teachers=[0]).epochs[0]
+    assert set(both) - set(alone) == {matches[1].name}
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), (1.0, -1.0)])
+def test_teacher_weights_that_are_no_shares(weights):
+    teacher, student = pair()
+    with pytest.raises(ValueError, match="teacher_weights"):
+        Distiller([teacher, teacher], student, Terms(teacher_weights=weights))
+
+
+# Stages, targets, resuming, saving
+
+
+def test_only_the_named_layers_change():
+    teacher, student = pair()
+    before = {variable.name: variable.numpy().copy() for variable in student.weights}
+    Distiller(teacher, student).fit(rows(16), trained=["classifier", "bert/pooler"], **FIT)
+    changed = {name for name, value in before.items() if not np.array_equal(value, _now(student, name))}
+    assert changed
+    assert all("classifier" in name or "pooler" in name for name in changed)
+
+
+def _now(model, name: str):
+    return next(variable.numpy() for variable in model.weights if variable.name == name)
+
+
+def test_name_of_no_variable():
+    teacher, student = pair()
+    with pytest.raises(ValueError, match="no variables in encodr"):
+        Distiller(teacher, student).fit(rows(8), trained=["encodr"], **FIT)
+
+
+def test_targets_are_kept_in_a_folder_and_read_again(tmp_path, monkeypatch):
+    teacher, student = pair()
+    distiller = Distiller(teacher, student)
+    distiller.fit(rows(16), folder=str(tmp_path), **FIT)
+    monkeypatch.setattr(TaskModel, "feature_model", lambda *_: pytest.fail("the teacher was asked again"))
+    distiller.fit(rows(16), folder=str(tmp_path), **FIT)
+
+
+def test_fit_that_was_stopped_goes_on_to_the_same_end(tmp_path):
+    teacher, _ = pair()
+
+    def student():
+        return bert("SequenceClassification", layers=1, width=8, seed=2, dropout=0.1)
+
+    whole = student()
+    Distiller(teacher, whole).fit(rows(24), rows(8, labels=[0] * 8), metric=lambda *_: 0.5, **FIT)
+
+    calls = []
+
+    def stop_in_the_second_epoch(logits, features):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return 0.5
+
+    settings = FIT | {"folder": str(tmp_path), "save_minutes": 1e-9}
+    with pytest.raises(KeyboardInterrupt):
+        Distiller(teacher, student()).fit(
+            rows(24), rows(8, labels=[0] * 8), metric=stop_in_the_second_epoch, **settings
+        )
+    again = student()
+    Distiller(teacher, again).fit(rows(24), rows(8, labels=[0] * 8), metric=lambda *_: 0.5, **settings)
+    for one, other in zip(whole.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_saved_student_stands_alone_and_projections_beside_it(tmp_path):
+    teacher, student = pair()
+    distiller = Distiller(teacher, student, Terms(matches="last"))
+    distiller.fit(rows(16), **FIT)
+    distiller.save(str(tmp_path))
+    loaded = transformers.TFBertForSequenceClassification.from_pretrained(str(tmp_path))
+    batch = padded(rows(4))
+    np.testing.assert_allclose(loaded(batch).logits, student(batch).logits, atol=1e-6)
+    assert not any("projection" in variable.name for variable in loaded.weights)
+    assert Terms.from_json((tmp_path / "terms.json").read_text()) == distiller.terms
+
+    before = [layer.kernel.numpy() for layer in distiller.projections]
+    for layer in distiller.projections:
+        layer.kernel.assign(tf.zeros_like(layer.kernel))
+    distiller.load_projections(str(tmp_path))
+    for layer, kernel in zip(distiller.projections, before, strict=True):
+        np.testing.assert_array_equal(layer.kernel.numpy(), kernel)
+
+
+def test_projection_has_a_learning_rate_of_its_own():
+    """Adam's first update is the rate, whatever the gradient."""
+    teacher, student = pair()
+    match = Match("hidden_states", 3, 2, projection="linear", projection_learning_rate=0.05)
+    distiller = Distiller(teacher, student, Terms(matches=(match,)))
+    (layer,) = distiller.projections
+    before = layer.kernel.numpy()
+    distiller.fit(rows(8), epochs=1, batch_size=8, learning_rate=1e-4, warmup_ratio=0.0, lr_schedule="constant")
+    assert np.median(np.abs(layer.kernel.numpy() - before)) == pytest.approx(0.05, rel=0.01)
+
+
+def test_devices_together_give_what_one_gives():
+    from xtremedistil.training.strategy import make_strategy
+
+    if len(tf.config.list_logical_devices("CPU")) < 2:
+        pytest.skip("TensorFlow was started before it could have two logical CPUs")
+    results = []
+    for name in ("one_device", "mirrored"):
+        strategy = make_strategy(name)
+        with strategy.scope():
+            teacher, student = pair("TokenClassification")
+        distiller = Distiller(teacher, student, Terms(matches="last"), strategy=strategy)
+        size = 8 // strategy.num_replicas_in_sync
+        results.append(distiller.fit(rows(20), epochs=2, batch_size=size, learning_rate=0.01).epochs)
+    for one, two in zip(*results, strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=1e-5)
+
+
+def test_unlabelled_rows_for_gold_labels_are_refused():
+    teacher, student = pair()
+    with pytest.raises(ValueError, match="hard_label_weight needs gold labels"):
+        Distiller(teacher, student, Terms(hard_label_weight=1.0)).fit(rows(8), **FIT)
+
+
+def test_models_of_different_tasks_are_refused():
+    teacher, student = pair()
+    with pytest.raises(ValueError, match="models of different tasks"):
+        Distiller(bert("QuestionAnswering", layers=1, width=8, seed=1), student)
+
+
+# Two tokenizers
+
+
+def test_words_of_two_tokenizers_meet():
+    """The teacher cuts each word in two; a teacher whose ids are the student's says the same at each first piece."""
+    generator = np.random.default_rng(0)
+    words = [generator.integers(1, WORDS, 4).tolist() for _ in range(12)]
+    own = {"input_ids": words, "word_ids": [[0, 1, 2, 3]] * 12}
+    twice = {
+        "input_ids": [[piece for word in row for piece in (word, 39)] for row in words],
+        "word_ids": [[0, 0, 1, 1, 2, 2, 3, 3]] * 12,
+    }
+    teacher, student = pair("TokenClassification")
+    distiller = Distiller(teacher, student)
+    history = distiller.fit(own, epochs=1, batch_size=12, learning_rate=1e-9, teacher_train={0: twice})
+    theirs = teacher({"input_ids": np.array(twice["input_ids"])}).logits.numpy()[:, ::2]
+    ours = student({"input_ids": np.array(words)}).logits.numpy()
+    log_teacher, log_student = (tf.nn.log_softmax(values / 2.0).numpy() for values in (theirs, ours))
+    kl = 4 * np.mean(np.sum(np.exp(log_teacher) * (log_teacher - log_student), -1))
+    assert history.epochs[0]["logits"] == pytest.approx(kl, rel=1e-4)
+
+
+def test_two_tokenizers_without_words_are_refused():
+    teacher, student = pair("TokenClassification")
+    with pytest.raises(ValueError, match="the teacher 3"):
+        Distiller(teacher, student).fit(rows(4), teacher_train={0: rows(3)}, **FIT)
+
+
+# With an adaptor
+
+
+def recurrent(width: int = 6):
+    inputs = {name: tf_keras.Input((None,), dtype=tf.int32, name=name) for name in ("input_ids", "attention_mask")}
+    states = tf_keras.layers.Embedding(WORDS, width)(inputs["input_ids"])
+    mask = tf_keras.layers.Lambda(lambda marks: marks > 0)(inputs["attention_mask"])
+    top = tf_keras.layers.GRU(width, return_sequences=True)(states, mask=mask)
+    return tf_keras.Model(inputs, [tf_keras.layers.Dense(LABELS)(top), states, top])
+
+
+def explain(inputs, outputs):
+    logits, embeddings, top = outputs
+    return {"logits": logits, "hidden_states": [embeddings, top]}
+
+
+def test_keras_model_with_an_adaptor_is_a_student():
+    teacher, _ = pair("TokenClassification")
+    student = AdaptedModel(recurrent(), explain)
+    distiller = Distiller(teacher, student, Terms(matches="last"))
+    losses = [epoch["loss"] for epoch in distiller.fit(rows(40), **FIT).epochs]
+    assert losses[-1] < losses[0]
+    assert distiller.predict(rows(3))[0].shape[-1] == LABELS
+
+
+@pytest.mark.parametrize(
+    ("adapted", "message"),
+    [
+        (lambda i, o: {"logits": o[0], "hiden_states": o[1:]}, "Did you mean hidden_states"),
+        (lambda i, o: {"logits": o[0], "hidden_states": o[1]}, "one tensor; a list is expected"),
+        (lambda i, o: {"logits": o[0], "attentions": o[1:]}, "4 axes are expected"),
+        (lambda i, o: {"hidden_states": o[1:]}, "gives no logits"),
+    ],
+)
+def test_adaptor_that_is_wrong(adapted, message):
+    with pytest.raises(ValueError, match=message):
+        AdaptedModel(recurrent(), adapted)
+
+
+# Settings
+
+
+def test_terms_survive_json():
+    terms = Terms(
+        SoftLabels("soft_label_ce", temperature=4.0, options={"t_squared": False}),
+        (Match("hidden_states", (1, 2), (0, 1), "nst", 0.5, weight_schedule="linear_decay"),),
+        hard_label_weight=0.3,
+        teacher_weights=(1.0, 2.0),
+        combine="losses",
+    )
+    assert Terms.from_json(terms.to_json()) == terms
+
+
+@pytest.mark.parametrize("text", ['{"soft_label": {}}', '{"soft_labels": {"temprature": 2}}'])
+def test_unknown_name_in_json_is_refused_with_a_hint(text):
+    with pytest.raises(ValueError, match="Did you mean"):
+        Terms.from_json(text)
+
+
+def test_textbrewers_configuration_is_read_as_it_stands():
+    config = {
+        "temperature": 8,
+        "hard_label_weight": 0.2,
+        "kd_loss_type": "ce",
+        "temperature_scheduler": ["flsw", 1, 2],
+        "kd_loss_weight_scheduler": "linear_decay",
+        "probability_shift": True,
+        "intermediate_matches": [
+            hidden(8, 2, "hidden_mse") | {"proj": ["linear", 3, 7]},
+            hidden([0, 0], [0, 0], "mmd"),
+            {"layer_T": 4, "layer_S": 1, "feature": "attention", "loss": "attention_mse_sum", "weight": 2},
+        ],
+    }
+    terms = Terms.from_textbrewer(json.loads(json.dumps(config)))
+    assert terms.soft_labels.options == {"t_squared": False}
+    assert terms.soft_labels.weight_schedule == "linear_decay"
+    assert terms.soft_labels.temperature_of.gamma == 2
+    assert terms.matches == (
+        Match("hidden_states", 8, 2, projection="linear"),
+        Match("hidden_states", (0, 0), (0, 0), "nst", projection="none"),
+        Match("attention_scores", 4, 1, "attention_mse_sum", 2.0, projection="none", options={"compat": True}),
+    )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"temperture": 2},
+        {"kd_loss_type": "kl"},
+        {"intermediate_matches": [hidden(1, 1, "hidden_mes")]},
+        {"temperature_scheduler": "flsw"},
+    ],
+)
+def test_textbrewers_configuration_with_a_typo(config):
+    with pytest.raises(ValueError):
+        Terms.from_textbrewer(config)
+
+
+def test_public_names_are_there():
+    assert xtremedistil.Distiller is Distiller
+    assert xtremedistil.Terms is Terms

@@ -1,0 +1,65 @@
+"""A teacher with another tokenizer: what it says of a word, given to the student's first piece of that word."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil.distillation.targets import Targets
+from xtremedistil.tasks.features import NO_WORD, Features
+from xtremedistil.tasks.padding import Arrays, positions
+
+NOWHERE = -1
+ALIGNED = "aligned"  # in a batch: 1 where the student's position has a counterpart
+
+
+@dataclass(frozen=True)
+class AlignedTargets:
+    """Outputs by position of a teacher that reads the same rows in other pieces; called as `Targets` are.
+
+    Fields:
+        features: the student's rows. targets: of the teacher's rows, in the same order. source: int64 [P], for each of
+            the student's positions the teacher's, or -1.
+    """
+
+    features: Features
+    targets: Targets
+    source: np.ndarray
+
+    def __call__(self, rows: np.ndarray, width: int) -> Arrays:
+        index, inside = positions(self.features, rows, width)
+        source = np.where(inside, self.source[index], NOWHERE)
+        found = source != NOWHERE
+        batch = {
+            self.targets.prefix + name: np.where(found[..., None], array[np.maximum(source, 0)], 0).astype(np.float32)
+            for name, array in self.targets.arrays.items()
+        }
+        return batch | {ALIGNED: found.astype(np.float32)}
+
+
+def aligned_targets(features: Features, targets: Targets) -> AlignedTargets:
+    """Pairs words by their number in a row; of each word, the first pieces of both sides.
+
+    Raises:
+        ValueError: rows or words do not fit together, or an output is not one of positions.
+    """
+    theirs = targets.features
+    if len(features) != len(theirs):
+        raise ValueError(f"The student has {len(features)} rows, the teacher {len(theirs)}; they must be the same.")
+    if features.word_ids is None or theirs.word_ids is None:
+        raise ValueError("Pieces of two tokenizers meet by words: give both sides word_ids, as fast tokenizers do.")
+    if maps := [name for name in targets.arrays if name.startswith("attention")]:
+        raise ValueError(f"{', '.join(maps)}: maps of other pieces cannot be compared; match states or logits.")
+    source = np.full(len(features.input_ids), NOWHERE, np.int64)
+    for row in range(len(features)):
+        own, other = _first_pieces(features, row), _first_pieces(theirs, row)
+        for word in own.keys() & other.keys():
+            source[own[word]] = other[word]
+    return AlignedTargets(features, targets, source)
+
+
+def _first_pieces(features: Features, row: int) -> dict[int, int]:
+    """Position of the first piece of each word of a row."""
+    start, stop = int(features.offsets[row]), int(features.offsets[row + 1])
+    words = features.word_ids[start:stop]
+    found, places = np.unique(words, return_index=True)
+    return {int(word): start + int(place) for word, place in zip(found, places, strict=True) if word != NO_WORD}

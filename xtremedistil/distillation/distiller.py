@@ -1,0 +1,312 @@
+"""`Distiller`: distillation between models that are already there, from Python.
+
+It runs on the loop that the commands run on: targets are computed once and kept, batches are by length, devices,
+precision, accumulation and resuming are the same.
+"""
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from xtremedistil.artefacts import SNAPSHOTS
+from xtremedistil.distillation.aligned_rows import ALIGNED
+from xtremedistil.distillation.encodings import features_of
+from xtremedistil.distillation.held_out_loss import HeldOutLoss
+from xtremedistil.distillation.objectives import (
+    REAL,
+    ROWS,
+    joined,
+    labels_objective,
+    loss_mask,
+    matches_objective,
+)
+from xtremedistil.distillation.several_teachers import teacher_shares, teachers_objective
+from xtremedistil.distillation.targets import Computing
+from xtremedistil.distillation.taught_rows import Taught, TaughtRows
+from xtremedistil.distillation.terms import Terms
+from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.matching import projection_rates
+from xtremedistil.models.restored import save_student
+from xtremedistil.models.student import Student
+from xtremedistil.models.task_model import AdaptedModel, TaskModel
+from xtremedistil.models.teacher import Teacher
+from xtremedistil.prediction import predict_batches
+from xtremedistil.reporting.progress import Progress
+from xtremedistil.tasks.features import NOT_SCORED, Features
+from xtremedistil.training.batches import TrainingBatches
+from xtremedistil.training.learning_rate import LearningRate
+from xtremedistil.training.loop import fit
+from xtremedistil.training.place import History
+from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.strategy import seed_everything, stage_seed
+from xtremedistil.training.trainer import Objective, Recipe, Trainer
+from xtremedistil.training.workers import Workers
+from xtremedistil.weights import load_weights, save_weights
+
+PROJECTIONS, TERMS = "projections.h5", "terms.json"
+
+
+class Distiller:
+    """A student and its teachers.
+
+    Args:
+        teacher: a Hugging Face TensorFlow model with a head, an `AdaptedModel` or a `Teacher`; or several in a list.
+        student: one of the first two, or a `Student`, as `restore_student` gives it.
+        terms: what is learnt.
+        strategy: where the student was built; by default the strategy of its variables.
+
+    Fields:
+        model: the student alone, in inference mode: named inputs in, its logits by name out.
+
+    Raises:
+        ValueError: the models or the terms do not go together.
+    """
+
+    def __init__(self, teacher, student, terms: Terms | None = None, *, strategy: tf.distribute.Strategy | None = None):
+        self.terms = terms or Terms()
+        with strategy.scope() if strategy else contextlib.nullcontext():  # variables may not be there yet
+            self.teachers = [_member(one) for one in (teacher if isinstance(teacher, (list, tuple)) else [teacher])]
+            self.student = _member(student)
+        self.strategy = strategy or getattr(self.student.weights[0], "distribute_strategy", None)
+        self.strategy = self.strategy or tf.distribute.get_strategy()
+        self.matches = self.terms.matches_for(self.teachers[0].num_hidden_layers, self.student.num_hidden_layers)
+        self._check()
+        with self.strategy.scope():
+            self._matching, self.projections = self.student.matching_model(self.matches, self._teacher_width())
+        self.model = self.student.model
+
+    def _check(self) -> None:
+        for number, teacher in enumerate(self.teachers):
+            if self.terms.soft_labels.weight and set(teacher.logit_names) != set(self.student.logit_names):
+                raise ValueError(
+                    f"Teacher {number} gives {', '.join(teacher.logit_names)}, the student "
+                    f"{', '.join(self.student.logit_names)}: models of different tasks."
+                )
+        if wrong := [match.name for match in self.matches if match.teacher_number >= len(self.teachers)]:
+            raise ValueError(f"{', '.join(wrong)}: there are {len(self.teachers)} teachers, counted from 0.")
+        if self.terms.hard_label_weight and self.student.logit_names != ("logits",):
+            raise ValueError("hard_label_weight: gold labels are of models with one output of logits.")
+        teacher_shares(len(self.teachers), self.terms.teacher_weights)
+
+    def _teacher_width(self) -> Callable[[str], int]:
+        """Of a teacher's tensor by name; of several teachers, the width of the one that a match is of."""
+        widths: dict[str, int] = {}
+        for number, teacher in enumerate(self.teachers):
+            if names := self._names(number, logits=False):
+                outputs = teacher.feature_model(names).output
+                widths |= {name: outputs[name].shape[-1] for name in names}
+        return lambda name: widths[name]
+
+    def _names(self, number: int, *, logits: bool = True) -> list[str]:
+        """What one teacher is asked for."""
+        matched = {name for match in self.matches if match.teacher_number == number for name in match.teacher_names}
+        wanted = self.teachers[number].logit_names if logits and self.terms.soft_labels.weight else ()
+        return sorted({*matched, *wanted})
+
+    def fit(
+        self,
+        train,
+        dev=None,
+        *,
+        epochs: int = 3,
+        batch_size: int = 32,
+        learning_rate: float = 5e-5,
+        warmup_ratio: float = 0.1,
+        lr_schedule: str = "linear",
+        patience: int | None = None,
+        weight_decay: float = 0.0,
+        max_grad_norm: float = 1.0,
+        gradient_accumulation_steps: int = 1,
+        jit_compile: bool = False,
+        seed: int = 42,
+        teachers: Sequence[int] | None = None,
+        trained: Sequence[str] | None = None,
+        teacher_train: Mapping[int, object] | None = None,
+        teacher_dev: Mapping[int, object] | None = None,
+        metric: Callable[[list, Features], float] | None = None,
+        folder: str | None = None,
+        save_minutes: float = 5.0,
+        targets_precision: str = "float16",
+        verbose: bool = False,
+    ) -> History:
+        """Trains the student; the weights of the best epoch on `dev` stay, of the last one without a dev set.
+
+        Calling it again, with other `teachers` or `trained`, is another stage.
+
+        Args:
+            train, dev: rows, as `encodings.features_of` takes them.
+            batch_size: rows per batch and device.
+            teachers: numbers of those that teach now; by default all.
+            trained: beginnings of the names of the variables that change, such as "bert/encoder/layer_._0"; by default
+                all of them, projections included.
+            teacher_train, teacher_dev: by number of a teacher, the same rows as its own tokenizer gives them, with
+                word_ids where logits or states are by position.
+            metric: logits of each dev row without padding and the dev rows in, higher is better; by default the share
+                of right labels, without labels minus the loss.
+            folder: where targets and snapshots are kept, so that the same call goes on after an interruption; by
+                default nothing stays.
+
+        Raises:
+            ValueError: the rows or names do not fit. InputError: training went astray.
+        """
+        seed_everything(seed)
+        active = range(len(self.teachers)) if teachers is None else teachers
+        workers, progress = Workers(self.strategy), Progress()
+        with contextlib.ExitStack() as stack:
+            place = folder or stack.enter_context(tempfile.TemporaryDirectory())
+            how = Computing(0, batch_size, workers, precision=targets_precision)
+            taught = {number: Taught(self.teachers[number], self._names(number)) for number in active}
+            rows = TaughtRows(self.student.by_position, taught, place, how)
+            features, targets = rows.read("train", train, teacher_train or {})
+            self._require_labels(features)
+            objective = self._objective(active, bool(teacher_train))
+            evaluate = self._evaluate(rows, dev, teacher_dev or {}, objective, metric)
+            variables, factors = self._trained(trained, learning_rate)
+            rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
+            recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay, jit_compile)
+            trainer = Trainer(self._matching, variables, objective, self.strategy, recipe, factors)
+            size = batch_size * self.strategy.num_replicas_in_sync
+            batches = TrainingBatches(
+                features, size, self.student.pad_id, stage_seed(seed, 1), targets, gradient_accumulation_steps
+            )
+            keeper = self._keeper(folder, rows.key, recipe, trained, save_minutes, workers, progress)
+            report = progress.step if verbose else lambda state: None
+            history = fit(trainer, batches, lambda: workers.agree(evaluate()), report, keeper)
+        if isinstance(self.student, Student):
+            self.student.settle()
+        return history
+
+    def _objective(self, active: Sequence[int], aligned: bool) -> Objective:
+        """The terms that the teachers at work have a part in."""
+        terms = self.terms
+        counted = ROWS if not self.student.by_position or len(self.student.logit_names) > 1 else REAL
+
+        def mask_of(batch):
+            mask = loss_mask(batch, counted)
+            return mask * batch[ALIGNED] if aligned and counted == REAL else mask
+
+        parts = [matches_objective([match for match in self.matches if match.teacher_number in active])]
+        if terms.soft_labels.weight and len(active):
+            weights = terms.teacher_weights and [terms.teacher_weights[number] for number in active]
+            shared = {"teachers": active, "weights": weights, "combine": terms.combine}
+            outputs = self.student.logit_names
+            parts += [teachers_objective(mask_of, terms.soft_labels, output=name, **shared) for name in outputs]
+        if terms.hard_label_weight:
+            schedule = terms.hard_label_weight_schedule
+            parts.append(labels_objective(weight=terms.hard_label_weight, schedule=schedule))
+        return joined(*parts)
+
+    def _require_labels(self, features: Features) -> None:
+        scored = features.labels is not None and (features.labels != NOT_SCORED).any()
+        if scored:
+            return
+        for name, wanted in (
+            ("hard_label_weight", self.terms.hard_label_weight),
+            ("probability_shift", self.terms.soft_labels.probability_shift),
+        ):
+            if wanted:
+                raise ValueError(f"{name} needs gold labels, and the training rows have none. Give them as labels.")
+
+    def _trained(self, names: Sequence[str] | None, peak: float) -> tuple[list, list[float]]:
+        """The variables that change, and what multiplies the learning rate of each."""
+        own = [variable for variable in self.student.weights if variable.trainable]
+        projected = [variable for layer in self.projections for variable in layer.weights]
+        if names is not None:
+            chosen = [variable for variable in own if _is_below(variable, names)]
+            if unused := [name for name in names if not any(_is_below(variable, [name]) for variable in own)]:
+                example = own[0].name.rsplit("/", 1)[0]
+                raise ValueError(f"The student has no variables in {', '.join(unused)}; one is {example}.")
+            own = chosen
+        rates = projection_rates(self.matches, peak)
+        factors = [1.0] * len(own) + [rates.get(layer.name, 1.0) for layer in self.projections for _ in layer.weights]
+        return own + projected, factors
+
+    def _evaluate(self, rows: TaughtRows, dev, teacher_dev: Mapping, objective: Objective, metric):
+        """What says how good the weights are; without a dev set, the latest are the best."""
+        if dev is None:
+            return functools.partial(lambda count: float(next(count)), itertools.count())
+        features = features_of(dev, by_position=self.student.by_position)
+        if metric is None and (features.labels is None or self.student.logit_names != ("logits",)):
+            features, targets = rows.read("dev", dev, teacher_dev)
+            held_out = HeldOutLoss(self._matching, objective, features, targets, self.student.pad_id)
+            return lambda: -held_out()
+        score = metric or share_of_right_labels
+        return lambda: score(self.predict(features), features)
+
+    def predict(self, rows, batch_size: int = 64) -> list[np.ndarray]:
+        """The student's logits of each row without padding: float32 [S, L] or [L]; of spans [S, 2]."""
+        features = features_of(rows, by_position=self.student.by_position)
+        logits: list[np.ndarray] = [np.empty(0)] * len(features)
+        names, predict = self.student.logit_names, make_predict_function(self.model)
+        batches = predict_batches(predict, features, batch_size=batch_size, pad_id=self.student.pad_id)
+        for numbers, outputs in batches:
+            values = outputs["logits"] if names == ("logits",) else np.concatenate([outputs[n] for n in names], -1)
+            for row, value in zip(numbers, values, strict=True):
+                logits[row] = value[: features.lengths[row]] if value.ndim == 2 else value
+        return logits
+
+    def _keeper(self, folder, key: str, recipe: Recipe, trained, minutes: float, workers: Workers, progress: Progress):
+        if folder is None:
+            return None
+        parts = [key, repr(recipe), repr(self.terms), repr(trained), str(self.strategy.num_replicas_in_sync)]
+        fit_key = hashlib.sha256("|".join(parts).encode()).hexdigest()
+        places = os.path.join(folder, SNAPSHOTS)
+        return Keeper(places, fit_key, every_steps=0, every_minutes=minutes, say=progress.say, writes=workers.chief)
+
+    def save(self, folder: str, like: str | None = None) -> None:
+        """Writes the student, and beside it what only distillation needs: `projections.h5` and `terms.json`.
+
+        A Hugging Face model becomes a Hugging Face folder; a `Student` a model folder, to predict with and to export.
+
+        Args:
+            like: the model folder that a `Student` came from; its labels and tokenizer go with it.
+
+        Raises:
+            ValueError: the student is a Keras model with an adaptor: save that model; or `like` is missing.
+        """
+        if isinstance(self.student, AdaptedModel):
+            raise ValueError("This student is a Keras model of yours: save it with its own `save`.")
+        os.makedirs(folder, exist_ok=True)
+        if isinstance(self.student, TaskModel):
+            self.student.pretrained.save_pretrained(folder)
+        elif like is None:
+            raise ValueError("Give like=, the model folder that the student was restored from.")
+        else:
+            save_student(self.student, folder, like)
+        with contextlib.suppress(ValueError):  # functions have no JSON
+            text = self.terms.to_json()
+            with open(os.path.join(folder, TERMS), "w", encoding="utf-8") as file:
+                file.write(text)
+        if self.projections:
+            save_weights(os.path.join(folder, PROJECTIONS), self._projection_parts())
+
+    def load_projections(self, folder: str) -> None:
+        """Puts the projections that `save` wrote in place, to train on."""
+        load_weights(os.path.join(folder, PROJECTIONS), self._projection_parts())
+
+    def _projection_parts(self) -> dict:
+        return {layer.name: list(layer.weights) for layer in self.projections}
+
+
+def _member(model) -> TaskModel | AdaptedModel | Teacher | Student:
+    return model if isinstance(model, (TaskModel, AdaptedModel, Teacher, Student)) else TaskModel(model)
+
+
+def _is_below(variable: tf.Variable, names: Sequence[str]) -> bool:
+    """Whether a variable's name, with or without the model's before it, begins with one of `names`."""
+    full = variable.name
+    return any(full.startswith(name) or full.partition("/")[2].startswith(name) for name in names)
+
+
+def share_of_right_labels(logits: Sequence[np.ndarray], rows: Features) -> float:
+    """Of the rows, or of the positions, that have a label: 0 to 1."""
+    found = np.concatenate([np.argmax(values, axis=-1).reshape(-1) for values in logits])
+    scored = rows.labels != NOT_SCORED
+    return float(np.mean(found[scored] == rows.labels[scored])) if scored.any() else 0.0

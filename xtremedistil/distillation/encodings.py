@@ -1,0 +1,101 @@
+"""Rows that a Hugging Face tokenizer has encoded, in whatever wrapping they come, as `Features`."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from xtremedistil.tasks.features import NO_WORD, NOT_SCORED, Features
+
+KNOWN = ("input_ids", "attention_mask", "token_type_ids", "labels", "word_ids")
+
+
+def features_of(rows, *, by_position: bool) -> Features:
+    """Rows as flat arrays; padding at their ends goes.
+
+    Args:
+        rows: what a tokenizer returns, or any mapping of "input_ids" and, by choice, "attention_mask",
+            "token_type_ids", "labels" and "word_ids" (None or -1: of no word) to lists or arrays [N, ...]; a
+            `datasets.Dataset`; a `tf.data.Dataset` of batches of such mappings, or of pairs (mapping, labels);
+            `Features`, which come back as they are.
+        by_position: whether logits and labels are of positions, not of rows. Positions labelled -100 are not scored.
+
+    Raises:
+        ValueError: it is something else, or its columns do not fit together.
+    """
+    if isinstance(rows, Features):
+        return rows
+    columns = _columns(rows)
+    if "input_ids" not in columns:
+        raise ValueError(f"The rows have {', '.join(columns) or 'no columns'}; input_ids are missing.")
+    masks = columns.get("attention_mask")
+    ids = [np.asarray(row).reshape(-1) for row in columns["input_ids"]]
+    masks = [np.ones(len(row), np.int32) for row in ids] if masks is None else [np.asarray(row) for row in masks]
+    lengths = [int(np.flatnonzero(mask)[-1]) + 1 if mask.any() else 1 for mask in masks]
+
+    def cut(name: str):
+        if columns.get(name) is None:
+            return None
+        _require_fit(name, columns[name], ids, by_row=name == "labels" and not by_position)
+        return [np.asarray(row)[:length] for row, length in zip(columns[name], lengths, strict=True)]
+
+    labels = columns.get("labels")
+    return Features.from_rows(
+        [row[:length] for row, length in zip(ids, lengths, strict=True)],
+        attention_mask=[mask[:length] for mask, length in zip(masks, lengths, strict=True)],
+        token_type_ids=cut("token_type_ids"),
+        labels=None if labels is None else cut("labels") if by_position else np.asarray(labels).reshape(-1),
+        word_ids=_word_ids(columns, ids, lengths) if by_position else None,
+    )
+
+
+def _columns(rows) -> dict:
+    """Known columns by name, each a sequence with an entry a row."""
+    if hasattr(rows, "as_numpy_iterator"):
+        return _of_batches(rows)
+    if isinstance(rows, Mapping) or hasattr(rows, "keys"):  # a tokenizer's BatchEncoding is no Mapping
+        found = {name: rows[name] for name in KNOWN if name in rows.keys()}
+        return found | _words_of_tokenizer(rows)
+    if hasattr(rows, "column_names"):
+        return {name: rows[name] for name in KNOWN if name in rows.column_names}
+    raise ValueError(
+        f"Rows are a {type(rows).__name__}; a mapping with input_ids, a tf.data.Dataset or a datasets.Dataset is "
+        "expected."
+    )
+
+
+def _of_batches(dataset) -> dict:
+    columns: dict[str, list] = {}
+    for batch in dataset.as_numpy_iterator():
+        inputs, *rest = batch if isinstance(batch, tuple) else (batch,)
+        for name, values in (inputs | ({"labels": rest[0]} if rest else {})).items():
+            if name in KNOWN:
+                columns.setdefault(name, []).extend(values)
+    return columns
+
+
+def _words_of_tokenizer(rows) -> dict:
+    """The word of each piece, from a fast tokenizer's result."""
+    if "word_ids" in rows.keys() or not getattr(rows, "is_fast", False):
+        return {}
+    return {"word_ids": [rows.word_ids(number) for number in range(len(rows["input_ids"]))]}
+
+
+def _require_fit(name: str, values: Sequence, ids: Sequence, *, by_row: bool) -> None:
+    if len(values) != len(ids):
+        raise ValueError(f"There are {len(values)} {name} for {len(ids)} rows.")
+    for number, (value, row) in enumerate(zip(values, ids, strict=True)):
+        if not by_row and np.size(value) != len(row):
+            raise ValueError(
+                f"Row {number} has {len(row)} input_ids and {np.size(value)} {name}; one each is expected."
+            )
+
+
+def _word_ids(columns: dict, ids: Sequence, lengths: Sequence[int]) -> list:
+    """The word that each position answers for: as given; else its own place, where it is scored."""
+    if columns.get("word_ids") is not None:
+        rows = [[NO_WORD if word is None else word for word in row] for row in columns["word_ids"]]
+        return [row[:length] for row, length in zip(rows, lengths, strict=True)]
+    if columns.get("labels") is None:
+        return [np.arange(length) for length in lengths]
+    labels = [np.asarray(row)[:length] for row, length in zip(columns["labels"], lengths, strict=True)]
+    return [np.where(row == NOT_SCORED, NO_WORD, np.arange(len(row))) for row in labels]

@@ -1,0 +1,75 @@
+"""Rows and what several teachers say of them, computed once and kept, as batches read them."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from xtremedistil.distillation.aligned_rows import aligned_targets
+from xtremedistil.distillation.encodings import features_of
+from xtremedistil.distillation.objectives import target_prefix
+from xtremedistil.distillation.targets import Computing, Targets, compute_targets
+from xtremedistil.models.task_model import AdaptedModel, TaskModel
+from xtremedistil.models.teacher import Teacher
+from xtremedistil.tasks.features import Features
+
+TARGETS = "teacher-targets"
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A teacher, and the outputs that are wanted of it."""
+
+    teacher: TaskModel | AdaptedModel | Teacher
+    names: Sequence[str]
+
+
+class TaughtRows:
+    """Rows as batches read them, with the targets of the teachers at work."""
+
+    def __init__(self, by_position: bool, teachers: Mapping[int, Taught], folder: str, how: Computing):
+        self._by_position, self._teachers, self._folder, self._how = by_position, teachers, folder, how
+        self._keys = {number: _fingerprint(one.teacher.weights) for number, one in teachers.items()}
+        self._seen: list[str] = []
+
+    @property
+    def key(self) -> str:
+        """Of the teachers and of all rows that were read."""
+        return "|".join([*self._keys.values(), *self._seen])
+
+    def read(self, name: str, rows, of_teachers: Mapping[int, object]) -> tuple[Features, list]:
+        """The student's rows and, for each teacher that is asked for something, its outputs."""
+        features = features_of(rows, by_position=self._by_position)
+        self._seen.append(features.fingerprint())
+        targets = []
+        for number, taught in self._teachers.items():
+            if number in of_teachers:
+                theirs = features_of(of_teachers[number], by_position=taught.teacher.by_position)
+                targets.append(_joined_sides(features, self._of(number, name, theirs)))
+            elif taught.names:
+                targets.append(self._of(number, name, features))
+        return features, targets
+
+    def _of(self, number: int, name: str, features: Features) -> Targets:
+        teacher, names = self._teachers[number].teacher, self._teachers[number].names
+        key = f"{self._keys[number]}, rows {features.fingerprint()}"
+        folder = os.path.join(self._folder, TARGETS, self._keys[number][:16], name)
+        how = dataclasses.replace(self._how, pad_id=teacher.pad_id)
+        targets = compute_targets(teacher.feature_model, features, names, folder, key=key, how=how)
+        return dataclasses.replace(targets, prefix=target_prefix(number))
+
+
+def _joined_sides(features: Features, targets: Targets):
+    """A teacher's outputs for the student's rows: logits of whole rows as they are, all else word by word."""
+    return targets if targets.by_row and set(targets.arrays) == {"logits"} else aligned_targets(features, targets)
+
+
+def _fingerprint(weights: Sequence[tf.Variable]) -> str:
+    digest = hashlib.sha256()
+    for variable in weights:
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,114 @@
+"""What a student learns from its teachers, as settings that can be saved."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from xtremedistil.distillation.layer_map import LAYER_MAPS, layer_map, mapped_matches
+from xtremedistil.distillation.match import Match, require_known
+from xtremedistil.distillation.match_text import match_of
+from xtremedistil.distillation.soft_labels import SoftLabels
+from xtremedistil.distillation.textbrewer import textbrewer_match, textbrewer_soft_labels
+
+TEXTBREWER_KEYS = (
+    "temperature temperature_scheduler hard_label_weight hard_label_weight_scheduler kd_loss_type kd_loss_weight "
+    "kd_loss_weight_scheduler probability_shift intermediate_matches is_caching_logits"
+).split()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The loss: soft_labels.weight x soft labels + sum of match.weight x match + hard_label_weight x gold labels.
+
+    Fields:
+        soft_labels: the term between logits; its weight may be 0.
+        matches: between states or maps; "last", "uniform" or "skip" pairs hidden states of all layers.
+        hard_label_weight: of the cross-entropy with gold labels.
+        hard_label_weight_schedule: how it varies with training, a name of `schedules.WEIGHTS`.
+        teacher_weights: of several teachers; by default they are equal.
+        combine: "logits", "probabilities" or "losses", see `several_teachers`.
+    """
+
+    soft_labels: SoftLabels = field(default_factory=lambda: SoftLabels("soft_label_kl", temperature=2.0))
+    matches: str | tuple[Match, ...] = ()
+    hard_label_weight: float = 0.0
+    hard_label_weight_schedule: str = "constant"
+    teacher_weights: tuple[float, ...] | None = None
+    combine: str = "logits"
+
+    def __post_init__(self):
+        if isinstance(self.matches, str):
+            require_known("layer map", self.matches, LAYER_MAPS)
+        else:
+            entries = [entry if isinstance(entry, Match) else match_of(entry) for entry in self.matches]
+            object.__setattr__(self, "matches", tuple(entries))
+        if self.hard_label_weight < 0:
+            raise ValueError(f"hard_label_weight is {self.hard_label_weight}; it must not be negative.")
+        if not (self.soft_labels.weight or self.matches or self.hard_label_weight):
+            raise ValueError("There is nothing to learn: no soft labels, no matches, no gold labels.")
+
+    def matches_for(self, teacher_layers: int, student_layers: int) -> tuple[Match, ...]:
+        """The matches, those of a layer map by the depths of both models.
+
+        Raises:
+            ValueError: the student is deeper than the teacher.
+        """
+        if not isinstance(self.matches, str):
+            return self.matches
+        layers = layer_map(self.matches, teacher_layers=teacher_layers, student_layers=student_layers)
+        return tuple(mapped_matches(layers, multi_hidden_states=True, attention=False))
+
+    def to_json(self) -> str:
+        """Raises ValueError for a schedule that is a function: functions have no JSON."""
+        if self.soft_labels.temperature_of is not None or callable(self.soft_labels.weight_schedule):
+            raise ValueError("A schedule of temperatures, or one that is a function, cannot be written as JSON.")
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Terms":
+        """What `to_json` wrote.
+
+        Raises:
+            ValueError: a name is not known.
+        """
+        found = json.loads(text)
+        _require_fields(found, cls)
+        if "soft_labels" in found:
+            _require_fields(found["soft_labels"], SoftLabels)
+            found["soft_labels"] = SoftLabels(**found["soft_labels"])
+        if not isinstance(found.get("matches", ""), str):
+            found["matches"] = tuple(_match(entry) for entry in found["matches"])
+        if found.get("teacher_weights"):
+            found["teacher_weights"] = tuple(found["teacher_weights"])
+        return cls(**found)
+
+    @classmethod
+    def from_textbrewer(cls, config: Mapping) -> "Terms":
+        """The loss of a `DistillationConfig`, with its defaults.
+
+        Raises:
+            ValueError: a key or a name is not known.
+        """
+        for name in config:
+            require_known("key in a DistillationConfig", name, TEXTBREWER_KEYS)
+        schedule = config.get("hard_label_weight_scheduler", "none")
+        return cls(
+            soft_labels=textbrewer_soft_labels(config),
+            matches=tuple(textbrewer_match(entry) for entry in config.get("intermediate_matches") or ()),
+            hard_label_weight=float(config.get("hard_label_weight", 0)),
+            hard_label_weight_schedule="constant" if schedule == "none" else schedule,
+        )
+
+
+def _match(entry: Mapping) -> Match:
+    """Of the fields as `to_json` has them, options apart."""
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    _require_fields(fields, Match)
+    return Match(**fields)
+
+
+def _require_fields(found: Mapping, kind) -> None:
+    names: Sequence[str] = [entry.name for entry in dataclasses.fields(kind)]
+    for name in found:
+        require_known(f"field of {kind.__name__}", name, names)
