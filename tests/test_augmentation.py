@@ -198,7 +198,7 @@ def test_augment_lines_reads_only_what_is_asked_for():
     assert next(augment_lines(lines(), [short_disorder], seed=0))[0] == 1
 
 
-@pytest.mark.parametrize("module", ["augmentation", "masked_words"])
+@pytest.mark.parametrize("module", ["augmentation", "masked_words", "distillation.corpus"])
 def test_augmentation_is_imported_without_tensorflow(module):
     code = f"import sys; import xtremedistil.{module}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

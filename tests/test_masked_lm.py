@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
-from tests.model_fixtures import STUDENTS, pytorch_state, tiny_config, write_checkpoint
+from tests.model_fixtures import STUDENTS, masked_lm_state, shaken_masked_lm, tiny_config, write_checkpoint
 from xtremedistil.errors import InputError, MissingFileError
 from xtremedistil.masked_words import Hidden, Question, fill
 from xtremedistil.models.families import FAMILIES
 
 tf = pytest.importorskip("tensorflow")
-
-import transformers  # noqa: E402
 
 from xtremedistil.models import masked_lm  # noqa: E402
 from xtremedistil.models.masked_lm import best_pieces, load_masked_lm, open_masked_lm  # noqa: E402
@@ -22,32 +20,10 @@ from xtremedistil.models.masked_lm import best_pieces, load_masked_lm, open_mask
 VOCABULARY = 60
 
 
-def shaken_model(class_name: str, **changes):
-    """A tiny model with its head, all of whose weights are random and matter."""
-    import tf_keras
-
-    family = FAMILIES[class_name]
-    tf_keras.utils.set_random_seed(7)
-    config = getattr(transformers, family.config_class_name).from_dict(tiny_config(class_name) | changes)
-    model = getattr(transformers, class_name.replace("Model", "ForMaskedLM"))(config, name="masked_lm")
-    model.build_in_name_scope()
-    generator = np.random.default_rng(7)
-    for variable in model.weights:
-        variable.assign_add(0.3 * generator.standard_normal(variable.shape).astype(np.float32))
-    return model
-
-
-def state_of(model) -> dict[str, np.ndarray]:
-    """With the encoder's prefix, as checkpoints with a head have it."""
-    prefix = f"{model.base_model_prefix}."
-    heads = ("cls.", "lm_head.", "vocab_", "generator_")
-    return {name if name.startswith(heads) else prefix + name: array for name, array in pytorch_state(model).items()}
-
-
 @pytest.mark.parametrize("class_name", STUDENTS)
 def test_checkpoint_of_every_family_loads_with_its_head(class_name, tmp_path):
-    model, family = shaken_model(class_name), FAMILIES[class_name]
-    folder = write_checkpoint(tmp_path / "lm", tiny_config(class_name), state_of(model))
+    model, family = shaken_masked_lm(class_name), FAMILIES[class_name]
+    folder = write_checkpoint(tmp_path / "lm", tiny_config(class_name), masked_lm_state(model))
     loaded = load_masked_lm(folder, family, tiny_config(class_name))
     assert len(loaded.weights) == len(model.weights)
     for one, other in zip(loaded.weights, model.weights, strict=True):
@@ -55,7 +31,7 @@ def test_checkpoint_of_every_family_loads_with_its_head(class_name, tmp_path):
 
 
 def test_checkpoint_that_transformers_writes_loads(tmp_path):
-    model = shaken_model("TFBertModel")
+    model = shaken_masked_lm("TFBertModel")
     model.save_pretrained(tmp_path)
     loaded = load_masked_lm(str(tmp_path), FAMILIES["TFBertModel"], tiny_config("TFBertModel"))
     for one, other in zip(loaded.weights, model.weights, strict=True):
@@ -64,10 +40,10 @@ def test_checkpoint_that_transformers_writes_loads(tmp_path):
 
 def test_checkpoint_of_2018_loads(tmp_path):
     """Layer norms had other names, the word embedding stood there twice, and a second head told neighbours apart."""
-    model = shaken_model("TFBertModel")
+    model = shaken_masked_lm("TFBertModel")
     state = {
         name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): array
-        for name, array in state_of(model).items()
+        for name, array in masked_lm_state(model).items()
     }
     assert "cls.predictions.transform.LayerNorm.gamma" in state
     state["cls.predictions.decoder.weight"] = state["bert.embeddings.word_embeddings.weight"]
@@ -80,7 +56,7 @@ def test_checkpoint_of_2018_loads(tmp_path):
 
 @pytest.mark.parametrize("class_name", ["TFBertModel", "TFRobertaModel"])
 def test_best_pieces_are_those_of_the_highest_scores_that_are_words(class_name, monkeypatch):
-    model, family = shaken_model(class_name), FAMILIES[class_name]
+    model, family = shaken_masked_lm(class_name), FAMILIES[class_name]
     rows = [np.array(row, np.int32) for row in ([6, 7, 8, 9, 10, 11], [7, 8, 9], [12, 13, 14, 15])]
     masks = [1, 2, 0]
     words = np.arange(40) % 2 == 0
@@ -100,10 +76,10 @@ def checkpoint(word_piece_folder, tmp_path):
     """A random Bert with its head, for the tokenizer of the tests."""
 
     def write(state=None, **changes) -> str:
-        model = shaken_model("TFBertModel", vocab_size=VOCABULARY)
+        model = shaken_masked_lm("TFBertModel", vocab_size=VOCABULARY)
         folder = shutil.copytree(word_piece_folder, tmp_path / f"lm-{len(os.listdir(tmp_path))}")
         config = tiny_config("TFBertModel") | {"vocab_size": VOCABULARY} | changes
-        return write_checkpoint(folder, config, (state or (lambda state: state))(state_of(model)))
+        return write_checkpoint(folder, config, (state or (lambda state: state))(masked_lm_state(model)))
 
     return write
 
