@@ -87,6 +87,29 @@ def shaken_encoder(class_name: str, seed: int = 7):
     return encoder
 
 
+def shaken_masked_lm(class_name: str, **changes):
+    """The same with the head of a masked-language model."""
+    import tf_keras
+    import transformers
+
+    tf_keras.utils.set_random_seed(7)
+    config_class = getattr(transformers, FAMILIES[class_name].config_class_name)
+    model_class = getattr(transformers, class_name.replace("Model", "ForMaskedLM"))
+    model = model_class(config_class.from_dict(tiny_config(class_name) | changes), name="masked_lm")
+    model.build_in_name_scope()
+    generator = np.random.default_rng(7)
+    for variable in model.weights:
+        variable.assign_add(0.3 * generator.standard_normal(variable.shape).astype(np.float32))
+    return model
+
+
+def masked_lm_state(model) -> dict[str, np.ndarray]:
+    """Its weights under PyTorch's names: those of the encoder have its prefix, those of the head none."""
+    heads = ("cls.", "lm_head.", "vocab_", "generator_")
+    state = pytorch_state(model).items()
+    return {name if name.startswith(heads) else f"{model.base_model_prefix}.{name}": array for name, array in state}
+
+
 @pytest.fixture(scope="session")
 def tiny_encoders():
     """class name -> shaken encoder, made on first use; tests must not change it."""

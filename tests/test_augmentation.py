@@ -152,33 +152,53 @@ def test_long_disorder_without_a_window_is_refused():
         long_disorder(["a", "b"], rng(), length=0)
 
 
-def numbered(count: int) -> list[tuple[int, list[str]]]:
-    return [(number, [*"abcdefghijklmnopqrstuvwxyz"]) for number in range(1, count + 1)]
+def numbered(count: int) -> list[tuple[int, list[list[str]]]]:
+    return [(number, [[*"abcdefghijklmnopqrstuvwxyz"]]) for number in range(1, count + 1)]
 
 
 @pytest.mark.parametrize("name", AUGMENTERS)
 def test_augmented_lines_do_not_depend_on_order_or_chunks(name):
-    lines = numbered(30)
-    whole = dict(augment_lines(lines, AUGMENTERS[name], seed=4))
-    assert dict(augment_lines(reversed(lines), AUGMENTERS[name], seed=4)) == whole
-    halves = [dict(augment_lines(half, AUGMENTERS[name], seed=4)) for half in (lines[:7], lines[7:])]
+    lines, augmenters = numbered(30), [AUGMENTERS[name]]
+    whole = dict(augment_lines(lines, augmenters, seed=4))
+    assert dict(augment_lines(reversed(lines), augmenters, seed=4)) == whole
+    halves = [dict(augment_lines(half, augmenters, seed=4)) for half in (lines[:7], lines[7:])]
     assert halves[0] | halves[1] == whole
-    assert dict(augment_lines(lines, AUGMENTERS[name], seed=5)) != whole
+    assert dict(augment_lines(lines, augmenters, seed=5)) != whole
 
 
 def test_equal_lines_are_augmented_each_in_its_own_way():
-    results = [tuple(words) for _, words in augment_lines(numbered(30), partial(masking, probability=0.5), seed=0)]
-    assert len(set(results)) > 25
+    results = augment_lines(numbered(30), [partial(masking, probability=0.5)], seed=0)
+    assert len({tuple(words) for _, [[words]] in results}) > 25
+
+
+def test_more_copies_leave_the_first_ones_as_they_are():
+    few, many = (dict(augment_lines(numbered(9), [*AUGMENTERS.values()], seed=2, copies=copies)) for copies in (2, 5))
+    assert {number: copies[:2] for number, copies in many.items()} == few
+    assert {len(copies) for copies in many.values()} == {5}
+
+
+def test_copies_are_of_all_augmenters_alike():
+    augmenters = [lambda words, rng, name=name: [name] for name in "ab"]
+    [(_, copies)] = augment_lines(numbered(1), augmenters, seed=0, copies=2000)
+    assert copies.count([["a"]]) / 2000 == pytest.approx(0.5, abs=tolerance(0.5, 2000))
+
+
+def test_sides_of_a_pair_are_augmented_by_one_augmenter_each_for_itself():
+    pair = (1, [[*"abcdefgh"], [*"abcdefgh"]])
+    [(_, copies)] = augment_lines([pair], [deleting, masking], seed=0, copies=50)
+    assert all(("[MASK]" in one) <= (len(other) == 8) for one, other in [*copies, *map(reversed, copies)])
+    assert any(one != other for one, other in copies)
 
 
 def test_augment_lines_reads_only_what_is_asked_for():
     def lines():
-        yield 1, ["a", "b"]
+        yield 1, [["a", "b"]]
         raise AssertionError("read too far")
 
-    assert next(augment_lines(lines(), short_disorder, seed=0))[0] == 1
+    assert next(augment_lines(lines(), [short_disorder], seed=0))[0] == 1
 
 
-def test_augmentation_is_imported_without_tensorflow():
-    code = "import sys; import xtremedistil.augmentation; sys.exit('tensorflow' in sys.modules)"
+@pytest.mark.parametrize("module", ["augmentation", "masked_words", "distillation.corpus"])
+def test_augmentation_is_imported_without_tensorflow(module):
+    code = f"import sys; import xtremedistil.{module}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -23,7 +23,11 @@ from tests.command_fixtures import (
     write_rows,
     write_student,
 )
+from tests.model_fixtures import tiny_config
 from xtremedistil import artefacts, cli, folders
+from xtremedistil.config import DistilConfig
+from xtremedistil.errors import InputError
+from xtremedistil.validation import check_distil
 
 
 def assert_refused(outcome: Outcome, *words: str) -> None:
@@ -249,6 +253,59 @@ def test_word_embeddings_of_the_tokenizers_folder_need_its_configuration(assert_
     assert_refused_early(changes | {"hidden_size": 20}, "the teacher's word embeddings are 16 wide, the student's 20")
     os.remove(Path(hollow.teacher) / "config.json")
     assert_refused_early(changes, f"{hollow.teacher} holds no config.json")
+
+
+# Augmentation
+
+
+def test_augmentation_needs_what_belongs_to_it(assert_refused_early, tmp_path):
+    assert_refused_early({"augment_copies": 2}, "--augment_copies 2 needs --augment: masking, deleting", "(1 problem)")
+    assert_refused_early({"augment": "masking", "augment_copies": 0}, "--augment_copies 0: must be at least 1")
+    assert_refused_early({"augment": "masked_lm"}, "--augment masked_lm needs --augment_checkpoint", "(1 problem)")
+    changes = {"augment": "deleting", "augment_checkpoint": tmp_path}
+    assert_refused_early(changes, f"--augment_checkpoint {tmp_path} is for --augment masked_lm alone", "(1 problem)")
+
+
+def test_augmentation_of_unknown_name_is_refused(hollow, run_command, tmp_path):
+    outcome = run_command("distil", *hollow.flags(tmp_path / "m", augment="maskin"))
+    assert outcome.code == 2
+    assert all(word in outcome.err for word in ("argument --augment", "maskin", "n_gram_sampling", "masked_lm"))
+    given = {"task": str(hollow.task), "transfer_file": str(hollow.transfer), "pt_teacher_checkpoint": hollow.teacher}
+    folders = {"model_dir": str(tmp_path / "m"), "teacher_model_dir": str(tmp_path / "m")}
+    config = DistilConfig(**given, **folders, do_NER=True, seq_len=12, augment=("maskin",))
+    with pytest.raises(InputError, match="--augment maskin: unknown. Known: masking, .* Did you mean masking?"):
+        check_distil(config)
+
+
+def test_augmented_lines_have_no_logits_in_a_file(assert_refused_early, outside):
+    changes = {"augment": "masking", "teacher_targets": outside["teacher_targets"]}
+    assert_refused_early(changes, "--augment: --teacher_targets", "own lines and none of those", "(1 problem)")
+
+
+def test_augmentation_is_not_the_originals(assert_refused_early):
+    rates = {"learning_rate": None, "teacher_learning_rate": None}
+    assert_refused_early({"legacy": True, "augment": "masking", **rates}, "without --augment;", "(1 problem)")
+
+
+def test_folder_that_is_no_masked_language_model_is_refused(assert_refused_early, tmp_path):
+    masked = {"augment": "masked_lm"}
+    nowhere, empty, left_to_right = (tmp_path / name for name in ("no-lm", "empty", "gpt2"))
+    assert_refused_early({**masked, "augment_checkpoint": nowhere}, f"{nowhere}: there is no such folder")
+    empty.mkdir()
+    assert_refused_early({**masked, "augment_checkpoint": empty}, f"{empty} holds no config.json")
+    left_to_right.mkdir()
+    (left_to_right / "config.json").write_text(json.dumps(tiny_config("TFGPT2Model")))
+    assert_refused_early({**masked, "augment_checkpoint": left_to_right}, "a gpt2 predicts no masked words")
+
+
+def test_encoder_without_a_head_predicts_no_words(tagging, run_command, tmp_path):
+    pytest.importorskip("tensorflow")
+    masked = {"augment": "masked_lm", "augment_checkpoint": tagging.teacher}
+    outcome = run_command("distil", *tagging.flags(tmp_path / "m", **masked))
+    assert_refused(
+        outcome, f"{tagging.teacher} cannot be read as a masked-language model", "mlm___cls/predictions/bias"
+    )
+    assert not (tmp_path / "m").exists()
 
 
 # Files and folders that are missing

@@ -27,6 +27,11 @@ def test_flags_with_dashes_are_the_same():
     assert parse("--distil-epochs", "3", "--dry-run").distil_epochs == 3
 
 
+def test_augment_takes_one_or_several_names():
+    assert not parse().augment
+    assert parse("--augment", "masking", "deleting", "--dry_run").augment == ["masking", "deleting"]
+
+
 def test_freeze_implies_compress_and_attention_implies_hidden_states():
     config = resolve(parse("--freeze_word_embedding", "--distil_attention"))
     assert config.compress_word_embedding and config.distil_multi_hidden_states

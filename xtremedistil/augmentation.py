@@ -120,26 +120,38 @@ AUGMENTERS = {
 }
 
 
+Augmenter = Callable[[Sequence[str], np.random.Generator], list]
+Sides = list[list[str]]
+
+
 def augment_lines(
-    lines: Iterable[tuple[int, Sequence[str]]],
-    augment: Callable[[Sequence[str], np.random.Generator], list[str]],
+    lines: Iterable[tuple[int, Sequence[Sequence[str]]]],
+    augmenters: Sequence[Augmenter],
     *,
     seed: int,
-) -> Iterator[tuple[int, list[str]]]:
+    copies: int = 1,
+) -> Iterator[tuple[int, list[Sides]]]:
     """Augments lines one by one as they are asked for.
 
     What becomes of a line depends on `seed`, its number and its words alone: neither on its neighbours nor on where
-    the reading began.
+    the reading began. With more copies, the first of them stay as they are.
 
     Args:
-        lines: line numbers (0 or more) with words, in any order.
-        augment: one of `AUGMENTERS`; `functools.partial` sets its options.
+        lines: line numbers (0 or more) with the words of each side: one, or two of a pair of texts; in any order.
+        augmenters: of `AUGMENTERS`, and `functools.partial` sets their options; for each copy one of them is drawn, any
+            with the same chance, which augments each side for itself.
 
     Returns:
-        (line number, words), in the order of `lines`.
+        (line number, sides of each copy), in the order of `lines`.
     """
-    for number, words in lines:
-        yield number, augment(words, np.random.default_rng([seed, number]))
+    for number, sides in lines:
+        rng = np.random.default_rng([seed, number])
+        yield number, [_copy(sides, augmenters, rng) for _ in range(copies)]
+
+
+def _copy(sides: Sequence[Sequence[str]], augmenters: Sequence[Augmenter], rng: np.random.Generator) -> Sides:
+    augment = augmenters[int(rng.integers(len(augmenters)))]
+    return [augment(words, rng) for words in sides]
 
 
 def _hits(rng: np.random.Generator, count: int, probability: float) -> np.ndarray:

@@ -40,7 +40,7 @@ class _HelpFormatter(argparse.HelpFormatter):
     """Prints each default that says something."""
 
     def _get_help_string(self, action):
-        silent = any(action.default is value for value in (None, False, argparse.SUPPRESS)) or action.required
+        silent = any(action.default is value for value in (None, False, (), argparse.SUPPRESS)) or action.required
         return action.help if silent else f"{action.help} (default: {action.default})"
 
 

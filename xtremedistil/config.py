@@ -24,6 +24,8 @@ def flag(default, help: str, *, choices: tuple[str, ...] | None = None):
 
 
 REQUIRED = dataclasses.MISSING
+MASKED_LM = "masked_lm"
+AUGMENTATIONS = ("masking", "deleting", "n_gram_sampling", "short_disorder", "long_disorder", MASKED_LM)
 
 
 def rate_or_auto(text: str):
@@ -49,6 +51,16 @@ class DistilConfig:
     teacher_model_dir: str = flag(REQUIRED, "folder of the fine-tuned teacher (model-ft.h5), made if it is not there")
     do_NER: bool = flag(False, "tag words (words<TAB>tags)")
     do_pairwise: bool = flag(False, "classify pairs (text<TAB>text<TAB>label)")
+    augment: tuple[str, ...] = flag(
+        (),
+        "add lines to the transfer set that are made of its own, by one or several of these; masked_lm replaces "
+        "words by those that the model of augment_checkpoint predicts",
+        choices=AUGMENTATIONS,
+    )
+    augment_copies: int = flag(1, "lines that are made of each line, by augmenters drawn from those named")
+    augment_checkpoint: str | None = flag(
+        None, "masked-language model of --augment masked_lm, with its pre-training head: folder or hub name"
+    )
     hidden_size: int = flag(384, "width of a student from scratch")
     num_attention_heads: int = flag(6, "attention heads of a student from scratch")
     num_hidden_layers: int = flag(6, "layers of a student from scratch")

@@ -1,10 +1,18 @@
 """Contradictions between flags, files and checkpoints, found before any model is loaded and reported together."""
 
 import dataclasses
+import difflib
 import math
 import os
 
-from xtremedistil.config import BaselineConfig, ContinueConfig, DistilConfig, resolve
+from xtremedistil.config import (
+    AUGMENTATIONS,
+    MASKED_LM,
+    BaselineConfig,
+    ContinueConfig,
+    DistilConfig,
+    resolve,
+)
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.families import AUTO, Family, find_family
@@ -25,6 +33,8 @@ def check_distil(config: DistilConfig) -> None:
     problems.add(_flag_problems(config))
     problems.add(recipe_problems(config))
     problems.add(_file_problems(config))
+    problems.add(_augment_problems(config))
+    problems.add(_masked_lm_problems(config, problems))
     problems.add(_outside_problems(config))
     resolved, teacher = resolve(config), None
     if not config.logits_only or resolved.compress_word_embedding:
@@ -73,7 +83,7 @@ LARGEST_SEED = 2**32  # what NumPy and TensorFlow take
 AT_LEAST_ONE = (
     "hidden_size num_attention_heads num_hidden_layers intermediate_size student_distil_batch_size "
     "student_ft_batch_size teacher_batch_size batch_size ft_epochs teacher_epochs distil_epochs distil_chunk_size "
-    "patience decay_epochs gradient_accumulation_steps"
+    "patience decay_epochs gradient_accumulation_steps augment_copies"
 ).split()
 
 
@@ -137,7 +147,8 @@ def _legacy_problems(config: DistilConfig) -> list[str]:
     if given := [f"--{name}" for name in rates if getattr(config, name) != "auto"]:
         problems.append(f"--legacy trains at 3e-5 throughout; leave {', '.join(given)} away, or --legacy")
     newer = {"gradient_accumulation_steps": 1, "weight_decay": 0, "class_weight": NONE}
-    if given := [f"--{name}" for name, off in newer.items() if getattr(config, name) != off]:
+    given = [f"--{name}" for name, off in newer.items() if getattr(config, name) != off]
+    if given := [*given, *(["--augment"] if config.augment else [])]:
         problems.append(f"--legacy trains as the original did, without {', '.join(given)}; leave that out, or --legacy")
     return problems
 
@@ -147,6 +158,37 @@ def _file_problems(config: DistilConfig) -> list[str]:
     if not is_there(config.transfer_file):
         problems.append(f"--transfer_file {config.transfer_file}: there is no such file")
     return problems
+
+
+def _augment_problems(config: DistilConfig) -> list[str]:
+    problems = [_unknown_augmenter(name) for name in config.augment if name not in AUGMENTATIONS]
+    if config.augment_copies > 1 and not config.augment:
+        problems.append(f"--augment_copies {config.augment_copies} needs --augment: {', '.join(AUGMENTATIONS)}")
+    if config.augment_checkpoint and MASKED_LM not in config.augment:
+        problems.append(f"--augment_checkpoint {config.augment_checkpoint} is for --augment {MASKED_LM} alone")
+    if config.augment and config.teacher_targets:
+        problems.append(
+            f"--augment: --teacher_targets {config.teacher_targets} has logits of the transfer file's own lines and "
+            "none of those that are made of them. Leave --augment away, or take a teacher that runs here"
+        )
+    return problems
+
+
+def _unknown_augmenter(name: str) -> str:
+    nearest = difflib.get_close_matches(name, AUGMENTATIONS, n=1, cutoff=0.5)
+    hint = f". Did you mean {nearest[0]}?" if nearest else ""
+    return f"--augment {name}: unknown. Known: {', '.join(AUGMENTATIONS)}{hint}"
+
+
+def _masked_lm_problems(config: DistilConfig, problems: Problems) -> list[str]:
+    if MASKED_LM not in config.augment:
+        return []
+    if not config.augment_checkpoint:
+        return [f"--augment {MASKED_LM} needs --augment_checkpoint, a masked-language model with its pre-training head"]
+    family, _ = _checkpoint(problems, "--augment_checkpoint", config.augment_checkpoint, AUTO)
+    if family is None or family.can_be_student:  # bidirectional
+        return []
+    return [f"--augment_checkpoint {config.augment_checkpoint}: a {family.model_type} predicts no masked words"]
 
 
 def _outside_problems(config: DistilConfig) -> list[str]:

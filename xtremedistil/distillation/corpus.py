@@ -5,11 +5,20 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from xtremedistil.artefacts import TARGETS, fingerprint
 from xtremedistil.config import DistilConfig
+from xtremedistil.distillation.augmented_transfer import (
+    Augmented,
+    OpenModel,
+    augmentation_settings,
+    augmented_examples,
+    open_augmented,
+    open_masked_lm,
+)
 from xtremedistil.distillation.transfer_rows import TransferRows, open_transfer_rows, write_transfer_rows
 from xtremedistil.folders import locked, new_folder
 from xtremedistil.tasks import Task, open_task
@@ -32,6 +41,7 @@ class Corpus:
     Fields:
         transfer: rows of the transfer set, on disk. store: the folder of these and of the teacher's outputs.
         class_weights: factor of each gold label in the loss, float32 [L]; None: all weigh the same.
+        augmented: what `--augment` added to the transfer set; None without it.
     """
 
     task: Task
@@ -42,6 +52,7 @@ class Corpus:
     transfer: TransferRows
     store: str
     class_weights: np.ndarray | None
+    augmented: Augmented | None
 
 
 def at_once(work: Callable[[], None]) -> None:
@@ -49,19 +60,27 @@ def at_once(work: Callable[[], None]) -> None:
     work()
 
 
-def read_corpus(config: DistilConfig, tokenizer: Tokenizer, store: str, on_chief: OnChief = at_once) -> Corpus:
+def read_corpus(
+    config: DistilConfig,
+    tokenizer: Tokenizer,
+    store: str,
+    on_chief: OnChief = at_once,
+    open_model: OpenModel = open_masked_lm,
+) -> Corpus:
     """Reads and encodes all files of a distillation; a fault in any of them shows here, before any model is built.
 
     Args:
         store: folder for the transfer set (`store_of`).
         on_chief: runs what only one of several processes may do, see `Workers`.
+        open_model: opens the model of `--augment masked_lm`.
     """
     pseudo = pseudo_labels_of(tokenizer) if config.legacy and config.do_NER else ()
     task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise, pseudo_labels=pseudo)
     sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len, config.legacy)
     weights = class_weights(config.class_weight, task.labels, sets[0].features)
-    on_chief(lambda: _write_rows(config, task, tokenizer, store))
-    return Corpus(task, tokenizer, *sets, open_transfer_rows(os.path.join(store, ROWS)), store, weights)
+    on_chief(lambda: _write_rows(config, task, tokenizer, store, open_model))
+    rows = os.path.join(store, ROWS)
+    return Corpus(task, tokenizer, *sets, open_transfer_rows(rows), store, weights, open_augmented(rows))
 
 
 def read_labelled_sets(task: Task, folder: str, tokenizer: Tokenizer, seq_len: int, legacy: bool) -> list[LabelledSet]:
@@ -73,7 +92,7 @@ def read_labelled_sets(task: Task, folder: str, tokenizer: Tokenizer, seq_len: i
     return sets
 
 
-def _write_rows(config: DistilConfig, task: Task, tokenizer: Tokenizer, store: str) -> None:
+def _write_rows(config: DistilConfig, task: Task, tokenizer: Tokenizer, store: str, open_model: OpenModel) -> None:
     """Puts the encoded transfer set into `store`, if it is not there yet; a faulty file leaves nothing behind."""
     folder = os.path.join(store, ROWS)
     if os.path.isdir(folder):
@@ -81,7 +100,9 @@ def _write_rows(config: DistilConfig, task: Task, tokenizer: Tokenizer, store: s
     with locked(store, wait=True):
         if os.path.isdir(folder):  # another run has just written it
             return
-        examples = task.iter_unlabelled(config.transfer_file)
+        examples, augmented = task.iter_unlabelled(config.transfer_file), Augmented()
+        if config.augment:
+            examples = chain(examples, augmented_examples(config, task, tokenizer, open_model, augmented))
         with new_folder(folder) as partial:
             write_transfer_rows(
                 partial,
@@ -93,6 +114,8 @@ def _write_rows(config: DistilConfig, task: Task, tokenizer: Tokenizer, store: s
                 seed=config.seed,
                 legacy=config.legacy,
             )
+            if config.augment:
+                augmented.save(partial)
 
 
 def store_of(config: DistilConfig, tokenizer: Tokenizer) -> str:
@@ -102,14 +125,15 @@ def store_of(config: DistilConfig, tokenizer: Tokenizer) -> str:
     """
     parts = [fingerprint(find_file(config.transfer_file)), tokenizer.fingerprint()]
     parts += [config.seq_len, config.do_NER, config.do_pairwise, config.legacy, config.distil_chunk_size, config.seed]
+    parts += augmentation_settings(config).values()
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:KEY_LETTERS]
     return os.path.join(config.targets_dir or os.path.join(config.teacher_model_dir, TARGETS), key)
 
 
-def data_fingerprint(config: DistilConfig) -> dict[str, str]:
-    """sha256 of each file that the run reads, by its role."""
+def data_fingerprint(config: DistilConfig) -> dict[str, str | int]:
+    """sha256 of each file that the run reads, by its role; and what is made of the transfer file."""
     names = [("train", "train.tsv"), ("dev", "dev.tsv"), ("test", "test.tsv")]
     labels = os.path.join(config.task, "labels.tsv")
     names += [("labels", "labels.tsv")] if os.path.isfile(labels) or os.path.isfile(labels + ".gz") else []
     prints = {role: fingerprint(find_file(os.path.join(config.task, name))) for role, name in names}
-    return prints | {"transfer": fingerprint(find_file(config.transfer_file))}
+    return prints | {"transfer": fingerprint(find_file(config.transfer_file))} | augmentation_settings(config)

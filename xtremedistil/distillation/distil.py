@@ -64,6 +64,9 @@ NOT_SETTINGS = (
 PATHS = (
     "task",
     "transfer_file",
+    "augment",
+    "augment_copies",
+    "augment_checkpoint",
     "pt_teacher_checkpoint",
     "pt_student_checkpoint",
     "teacher_targets",

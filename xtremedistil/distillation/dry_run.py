@@ -4,7 +4,8 @@ import os
 import tempfile
 from dataclasses import dataclass
 
-from xtremedistil.config import DistilConfig, resolve
+from xtremedistil.config import MASKED_LM, DistilConfig, resolve
+from xtremedistil.distillation.augmented_transfer import no_model
 from xtremedistil.distillation.corpus import Corpus, read_corpus
 from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.layer_map import configured_matches
@@ -74,6 +75,7 @@ class DryRun:
                 f"student {_describe(self.student)}",
                 f"rows: train {len(self.corpus.train.features):,}, transfer {transfer.rows:,} "
                 f"(mean length {mean:.1f} pieces), held out {transfer.held_out_rows:,}",
+                *self._augmented(),
                 f"teacher's outputs on disk: {self._disk()}",
                 f"besides: encoded rows {megabytes(self.rows_size)}, student's states {self._states()} at a time",
                 *self._label_weights(),
@@ -95,6 +97,12 @@ class DryRun:
         if self.teacher is None:
             return f"teacher {describe(self.outside, self.corpus.task.labels)}"
         return f"teacher {_describe(self.teacher)}"
+
+    def _augmented(self) -> list[str]:
+        if self.corpus.augmented is None:
+            return []
+        guessed = "; copies by masked_lm are taken to be new" if MASKED_LM in self.config.augment else ""
+        return [f"of these augmented: {self.corpus.augmented}{guessed}"]
 
     def _disk(self) -> str:
         if isinstance(self.outside, ExampleLogits):
@@ -125,7 +133,8 @@ def dry_run(config: DistilConfig) -> DryRun:
     """
     config = resolve(config)
     with tempfile.TemporaryDirectory() as folder:
-        corpus = read_corpus(config, Tokenizer.load(config.pt_teacher_checkpoint), os.path.join(folder, "store"))
+        tokenizer, store = Tokenizer.load(config.pt_teacher_checkpoint), os.path.join(folder, "store")
+        corpus = read_corpus(config, tokenizer, store, open_model=no_model)
         rows_size = size_of(corpus.transfer.folder)
         outside = open_outside_teacher(config, corpus, outside_graph(config))
     student, teacher = student_shape(config, corpus.tokenizer.size), teacher_shape(config)

@@ -90,4 +90,7 @@ def open_setting(config: DistilConfig, strategy: tf.distribute.Strategy, workers
     tokenizer = Tokenizer.load(config.pt_teacher_checkpoint)
     corpus = read_corpus(config, tokenizer, store_of(config, tokenizer), workers.on_chief)
     scorer = Scorer(corpus.task, tokenizer.pad_id, config.teacher_batch_size, config.legacy)
-    return Setting(config, corpus, scorer, strategy, workers, Progress())
+    progress = Progress()
+    if corpus.augmented:
+        progress.say(f"augmented transfer set: {corpus.augmented}")
+    return Setting(config, corpus, scorer, strategy, workers, progress)

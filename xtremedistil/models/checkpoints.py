@@ -76,6 +76,16 @@ def load_encoder(checkpoint: str, family: Family, *, name: str, config: dict | N
     return encoder
 
 
+def load_all(model, checkpoint: str) -> None:
+    """Gives a built model of Hugging Face's, with whatever head it has, its weights out of a checkpoint.
+
+    Raises:
+        InputError: files are missing, damaged, in an unsafe format, or lack a weight.
+    """
+    source, state = _read_checkpoint(checkpoint)
+    _load(model, source, state, may_resize=False)
+
+
 def new_encoder_from_config(config: dict, family: Family, *, name: str):
     """An encoder with random weights (a function of the seed set before), built and without a pooler.
 

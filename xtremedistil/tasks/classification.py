@@ -128,6 +128,14 @@ class SequenceClassification:
     def text_of(self, example: LabelledText) -> str:
         return f"{example.text}\t{example.text_pair}" if self.pairs else example.text
 
+    def sides_of(self, example: LabelledText) -> list[list[str]]:
+        """The words of each text, as white space separates them."""
+        return [text.split() for text in ((example.text, example.text_pair or "") if self.pairs else (example.text,))]
+
+    def from_sides(self, sides: Sequence[Sequence[str]]) -> LabelledText:
+        """The unlabelled row of such words."""
+        return LabelledText(*map(" ".join, sides))
+
     def _row(self, path: str | os.PathLike, number: int, values: list[str], labelled: bool) -> LabelledText:
         texts = values[: 1 + self.pairs]
         label = self._label(find_file(path), number, values[-1]) if labelled else None

@@ -108,6 +108,14 @@ class TokenClassification:
     def text_of(self, example: TaggedSentence) -> str:
         return " ".join(example.words)
 
+    def sides_of(self, example: TaggedSentence) -> list[list[str]]:
+        """The words, as the one side that a sentence has."""
+        return [list(example.words)]
+
+    def from_sides(self, sides: Sequence[Sequence[str]]) -> TaggedSentence:
+        """The unlabelled sentence of such words."""
+        return TaggedSentence(list(sides[0]))
+
     def _labelled(self, path: str | os.PathLike, number: int, text: str, tag_text: str) -> TaggedSentence:
         words, tags = text.split(" "), tag_text.split(" ")
         if len(words) != len(tags):

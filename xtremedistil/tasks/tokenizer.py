@@ -30,6 +30,7 @@ TEXTS_PER_CALL = 20_000
 TEXTS_PER_SEQUENCE = 1_000
 LONGEST_BLANK_RUN = 64
 BLANK_MARKS = ("▁",)
+BEFORE = "."  # any word, so that the next one has a space before it
 VISIBLE = frozenset(map(chr, range(ord("!"), ord("~") + 1)))
 # Shows lower-casing, accents, compatibility forms, Chinese, contractions, numbers, rare characters and special spaces.
 PROBES = (
@@ -49,6 +50,7 @@ class Tokenizer:
         name: what it was loaded from. size: pieces, added ones included.
         pad_id: fills rows; attention masks are explicit everywhere, so that any number would do.
         start_ids, end_ids: special pieces around a tagged sentence; empty if the tokenizer has none.
+        mask_token, mask_id: the piece that stands for a hidden word; None if the tokenizer has none.
     """
 
     def __init__(self, name: str, hugging_face):
@@ -61,6 +63,8 @@ class Tokenizer:
         start, end = _surrounding(hugging_face)
         self.start_ids: list[int] = [] if start is None else [hugging_face.convert_tokens_to_ids(start)]
         self.end_ids: list[int] = [] if end is None else [hugging_face.convert_tokens_to_ids(end)]
+        self.mask_token: str | None = hugging_face.special_tokens_map.get("mask_token")
+        self.mask_id = None if self.mask_token is None else hugging_face.convert_tokens_to_ids(self.mask_token)
 
     @classmethod
     def load(cls, source: str | os.PathLike) -> "Tokenizer":
@@ -235,6 +239,15 @@ class Tokenizer:
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """The pieces as text, special ones too."""
         return self._hf.convert_ids_to_tokens([int(i) for i in ids])
+
+    def whole_words(self) -> list[str | None]:
+        """By piece id: the word that this piece is by itself, behind another word; None for special pieces and those
+        that only parts of words are made of. For tokenizers that `load` gave."""
+        texts = self._hf.batch_decode([[i] for i in range(self.size)], clean_up_tokenization_spaces=False)
+        words = [text.strip() for text in texts]
+        pieces = [sentence[1] for sentence in self.encode_words([[BEFORE, word] for word in words])]
+        special = set(self._hf.all_special_ids)
+        return [word if pieces[i] == [i] and i not in special else None for i, word in enumerate(words)]
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes the files that `load` needs into `folder`.
