@@ -1,4 +1,4 @@
-"""The student: a small encoder, a projection to the teacher's width if that is greater, and a classifier."""
+"""The student: a small encoder, a projection to the teacher's width if that is another, and a classifier."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Student:
     """A student and its parts.
 
     Fields:
-        encoder: the Hugging Face model inside.
+        encoder: the Hugging Face model inside, or one that answers as they do.
         projection: linear layer from its top state to the teacher's width; None if they are equally wide.
         head: dense layer from the projected top state to the logits.
         kind: "token_classification" or "sequence_classification".
@@ -78,7 +78,8 @@ class Student:
         """The tensors that are pulled towards the teacher's, together with the logits.
 
         The encoder runs once for all of them. The top hidden state goes through the projection that is deployed; each
-        other hidden state gets one of its own, new with each call. Attention maps are as they are.
+        other one that is not of the teacher's width gets one of its own, new with each call. Attention maps are as they
+        are.
 
         Returns:
             A model from the three inputs to {"logits", match name: float32 [B, S, teacher's H] or [B, A, S, S]}, and
@@ -92,7 +93,7 @@ class Student:
         extra_layers: list[tf_keras.layers.Layer] = []
         for match in matches:
             tensor = getattr(encoded, match.feature)[match.student]
-            if match.feature == "hidden_states" and self.projection is not None:
+            if match.feature == "hidden_states" and tensor.shape[-1] != self.teacher_hidden_size:
                 layer = self.projection
                 if match.student != len(encoded.hidden_states) - 1:
                     layer = _linear(self.teacher_hidden_size, match.name + MATCHING)
@@ -138,19 +139,14 @@ def build_student(
     dropout_rate: float | None = None,
     word_map: MappedEmbedding | None = None,
 ) -> Student:
-    """Puts the projection (if the teacher is wider) and a classifier on `encoder`.
+    """Puts the projection (unless student and teacher are equally wide) and a classifier on `encoder`.
 
     Args:
         dropout_rate: before both; by default the encoder's own rate.
-
-    Raises:
-        ValueError: the student is wider than the teacher.
     """
     width = encoder.config.hidden_size
-    if width > teacher_hidden_size:
-        raise ValueError(f"The student's hidden size {width} is more than the teacher's {teacher_hidden_size}.")
     rate = hidden_dropout(encoder, family) if dropout_rate is None else dropout_rate
-    projection = _linear(teacher_hidden_size, PROJECTION_NAME) if width < teacher_hidden_size else None
+    projection = _linear(teacher_hidden_size, PROJECTION_NAME) if width != teacher_hidden_size else None
     head = tf_keras.layers.Dense(num_labels, dtype="float32", name=HEAD_NAME)
     return Student(encoder, projection, head, family, kind, teacher_hidden_size, rate, word_map)
 

@@ -1,0 +1,226 @@
+"""The student that is no transformer: its recurrence, its encoder, whole runs, exports."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import xtremedistil  # noqa: F401 - chooses legacy Keras
+from tests.model_fixtures import BILSTM_CONFIG, rows, shaken_bilstm
+
+tf = pytest.importorskip("tensorflow")
+tf_keras = pytest.importorskip("tf_keras")
+
+from xtremedistil.models.encoder import run_encoder  # noqa: E402
+from xtremedistil.models.families import BILSTM  # noqa: E402
+from xtremedistil.models.lstm import run_lstm  # noqa: E402
+from xtremedistil.models.mapped_embedding import MappedEmbedding  # noqa: E402
+from xtremedistil.models.shapes import BilstmShape  # noqa: E402
+from xtremedistil.models.student import build_student  # noqa: E402
+
+UNITS, WIDTH, LABELS = BILSTM_CONFIG["lstm_units"], 2 * BILSTM_CONFIG["lstm_units"], 5
+
+
+def tensors(inputs: dict) -> dict:
+    return {name: tf.constant(array) for name, array in inputs.items()}
+
+
+def states_of(encoder, inputs: dict) -> list[np.ndarray]:
+    return [state.numpy() for state in run_encoder(encoder, BILSTM, tensors(inputs)).hidden_states]
+
+
+def shaken_student(kind: str = "token_classification", teacher_width: int = WIDTH + 4, **changes):
+    student = build_student(
+        shaken_bilstm(**changes), BILSTM, kind=kind, num_labels=LABELS, teacher_hidden_size=teacher_width
+    )
+    for layer in (student.projection, student.head):
+        if layer is not None:
+            layer.bias.assign(tf.random.stateless_normal(layer.bias.shape, [1, 2]))
+    return student
+
+
+# The recurrence
+
+
+def keras_bilstm(encoder, number: int):
+    """Keras' own layer with the weights of one of ours."""
+    layer = encoder.bilstm_layers[number]
+    keras = tf_keras.layers.Bidirectional(tf_keras.layers.LSTM(UNITS, return_sequences=True))
+    keras.build((None, None, layer.forward.kernel.shape[0]))
+    keras.set_weights([weight for side in (layer.forward, layer.backward) for weight in side.get_weights()])
+    return keras
+
+
+def test_states_are_those_of_keras_masked_bidirectional_lstm():
+    encoder, inputs = shaken_bilstm(), rows((5, 3, 1), width=7)
+    found = states_of(encoder, inputs)
+    mask = inputs["attention_mask"].astype(bool)
+    for number in (0, 1):
+        expected = keras_bilstm(encoder, number)(tf.constant(found[number]), mask=tf.constant(mask)).numpy()
+        np.testing.assert_allclose(found[number + 1][mask], expected[mask], atol=1e-6)
+
+
+def test_one_unit_by_hand():
+    """One unit, one position, input 1, all kernels 0, biases (0, 0, ln 2, 0): gates 1/2, candidate tanh(ln 2) = 0.6.
+
+    The cell is 1/2 x 0.6 = 0.3, the output 1/2 x tanh(0.3) = 0.14566.
+    """
+    bias = tf.constant([0.0, 0.0, np.log(2.0), 0.0])
+    output = run_lstm(tf.ones([1, 1, 1]), tf.zeros([1, 4]), tf.zeros([1, 4]), bias)
+    assert output.numpy().item() == pytest.approx(0.5 * np.tanh(0.3))
+
+
+def test_gradients_are_those_of_keras_lstm():
+    generator = np.random.default_rng(2)
+    inputs = tf.constant(generator.standard_normal((3, 7, 4)), tf.float32)
+    factors = tf.constant(generator.standard_normal((3, 7, UNITS)), tf.float32)
+    keras = tf_keras.layers.LSTM(UNITS, return_sequences=True)
+    keras.build((None, None, 4))
+    keras.set_weights([0.5 * generator.standard_normal(weight.shape) for weight in keras.get_weights()])
+    found = []
+    for layer in (lambda x: run_lstm(x, *keras.trainable_weights), keras):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            loss = tf.reduce_sum(factors * layer(inputs))
+        found.append(tape.gradient(loss, [inputs, *keras.trainable_weights]))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_gradients_in_a_compiled_graph_are_the_same():
+    variables = [tf.Variable(0.1 * tf.random.stateless_normal(shape, [3, 4])) for shape in ([4, 12], [3, 12], [12])]
+
+    def gradients(inputs):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(run_lstm(inputs, *variables)))
+        return tape.gradient(loss, variables)
+
+    inputs = tf.random.stateless_normal([2, 5, 4], [1, 2])
+    compiled = tf.function(gradients, jit_compile=True)(inputs)
+    for one, other in zip(gradients(inputs), compiled, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+# The encoder
+
+
+def test_encoder_battery():
+    """Shapes; padding changes nothing and its states are 0; a row without tokens is finite; words may be given."""
+    encoder = shaken_bilstm()
+    plain, padded = rows((5, 5)), rows((5, 5, 0), width=9)
+    padded["input_ids"][:2, :5] = plain["input_ids"]
+    tight, wide = states_of(encoder, plain), states_of(encoder, padded)
+    assert [state.shape for state in wide] == [(3, 9, 8), (3, 9, WIDTH), (3, 9, WIDTH)]
+    for one, other in zip(tight, wide, strict=True):
+        np.testing.assert_allclose(other[:2, :5], one, atol=1e-6)
+        assert np.isfinite(other).all()
+    assert not wide[2][:2, 5:].any() and not wide[2][2].any()
+    words = tf.gather(encoder.word_embeddings.embeddings, plain["input_ids"])
+    given = run_encoder(encoder, BILSTM, tensors(plain), word_embeddings=words).hidden_states
+    for one, other in zip(tight, given, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_backward_direction_begins_at_the_last_real_piece():
+    encoder, inputs = shaken_bilstm(num_hidden_layers=1), rows((4,), width=8)
+    turned = {name: array.copy() for name, array in inputs.items()}
+    turned["input_ids"][:, :4] = inputs["input_ids"][:, 3::-1]
+    layer = encoder.bilstm_layers[0]
+    layer.backward.set_weights(layer.forward.get_weights())
+    straight, reverse = states_of(encoder, inputs)[1], states_of(encoder, turned)[1]
+    np.testing.assert_allclose(straight[:, :4, UNITS:], reverse[:, 3::-1, :UNITS], atol=1e-6)
+
+
+def test_weights_bear_the_names_that_files_are_read_by():
+    encoder = shaken_bilstm(num_hidden_layers=1)
+    sides = [f"student_2/layer_0/{side}" for side in ("forward", "backward")]
+    assert [variable.name for variable in encoder.weights] == [
+        "student_2/word_embeddings/embeddings:0",
+        "student_2/LayerNorm/gamma:0",
+        "student_2/LayerNorm/beta:0",
+        *(f"{side}/{name}:0" for side in sides for name in ("kernel", "recurrent_kernel", "bias")),
+    ]
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_shape_counts_the_parameters(layers):
+    config = BILSTM_CONFIG | {"num_hidden_layers": layers}
+    shape = BilstmShape(layers, config["vocab_size"], config["embedding_size"], config["lstm_units"])
+    assert shape.parameters == shaken_bilstm(num_hidden_layers=layers).count_params()
+    assert shape.hidden_size == shaken_bilstm(num_hidden_layers=layers).config.hidden_size
+
+
+def test_forget_gates_begin_open():
+    from xtremedistil.models.checkpoints import new_encoder_from_config
+
+    encoder = new_encoder_from_config(BILSTM_CONFIG, BILSTM, name="student_2")
+    expected = np.repeat([0.0, 1.0, 0.0, 0.0], UNITS)
+    np.testing.assert_array_equal(encoder.bilstm_layers[0].forward.bias, expected)
+
+
+# The student
+
+
+@pytest.mark.parametrize("teacher_width", [WIDTH - 3, WIDTH, WIDTH + 4])
+def test_states_are_projected_to_the_teachers_width_from_either_side(teacher_width):
+    student = shaken_student(teacher_width=teacher_width)
+    assert ("dense" in student.blocks) == (teacher_width != WIDTH)
+    matches = [SimpleNamespace(name=f"hidden_{i}", feature="hidden_states", student=i) for i in (2, 1, 0)]
+    model, extra = student.matching_model(matches)
+    outputs = model(tensors(rows()))
+    assert {name: value.shape[-1] for name, value in outputs.items()} == {
+        "logits": LABELS,
+        **dict.fromkeys(("hidden_0", "hidden_1", "hidden_2"), teacher_width),
+    }
+    assert {layer.name for layer in extra} == (
+        {"hidden_0_projection"} if teacher_width == WIDTH else {"hidden_0_projection", "hidden_1_projection"}
+    )
+
+
+def test_mapped_words_take_the_place_of_the_table():
+    encoder = shaken_bilstm()
+    generator = np.random.default_rng(5)
+    table, kernel = (generator.standard_normal(shape).astype(np.float32) for shape in ((40, 10), (10, 8)))
+    words = MappedEmbedding(table, kernel, name="word_map")
+    student = build_student(
+        encoder, BILSTM, kind="token_classification", num_labels=2, teacher_hidden_size=16, word_map=words
+    )
+    trained = student.training_model(tensors(rows()))["logits"].numpy()
+    student.settle()
+    np.testing.assert_allclose(student.model(tensors(rows()))["logits"], trained, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_is_near_and_trains(policy):
+    expected = shaken_student().model(tensors(rows()))["logits"].numpy()
+    tf_keras.mixed_precision.set_global_policy(policy)
+    try:
+        student = shaken_student()
+        with tf.GradientTape() as tape:
+            logits = student.model(tensors(rows()), training=True)["logits"]
+            loss = tf.reduce_mean(tf.square(logits))
+        gradients = tape.gradient(loss, student.model.trainable_weights)
+        found = student.model(tensors(rows()))["logits"].numpy()
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=0.1)
+    assert len(gradients) == len(student.model.weights)
+    assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)
+
+
+def test_student_compiles_with_open_shapes_to_the_same_gradients():
+    student, inputs = shaken_student(num_hidden_layers=1), tensors(rows())
+    variables = student.model.trainable_weights[1:]  # without the table, whose gradient is sparse
+
+    @tf.function(jit_compile=True, input_signature=[{name: tf.TensorSpec([None, None], tf.int32) for name in inputs}])
+    def compiled(inputs):
+        return gradients(inputs)
+
+    def gradients(inputs):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(student.model(inputs)["logits"]))
+        return tape.gradient(loss, variables)
+
+    for one, other in zip(gradients(inputs), compiled(inputs), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
