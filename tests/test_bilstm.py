@@ -1,5 +1,6 @@
 """The student that is no transformer: its recurrence, its encoder, whole runs, exports."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -224,3 +225,59 @@ def test_student_compiles_with_open_shapes_to_the_same_gradients():
 
     for one, other in zip(gradients(inputs), compiled(inputs), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+# Graphs
+
+
+def ragged_batch() -> dict[str, np.ndarray]:
+    """Rows of 9, 5, 1 and no positions."""
+    return rows((9, 5, 1, 0), width=9)
+
+
+def run_graph(graph, batch: dict) -> np.ndarray:
+    from xtremedistil.onnx_session import OnnxFunction
+
+    return OnnxFunction(graph.SerializeToString(), "graph")(batch)["logits"]
+
+
+def graph_of(student, **options):
+    pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
+    pytest.importorskip("onnx", reason="the onnx extra is not installed")
+    from xtremedistil.export.student_graph import build_student_graph, quantizable_parts, weights_of
+
+    weights = weights_of(student)
+    if options.pop("in_8_bits", False):
+        options["quantized"] = quantizable_parts(weights)
+    notes = {"xtremedistil": student.kind, "labels": ["O"], "weights": ""}
+    return build_student_graph(weights, notes=notes, **options)
+
+
+@pytest.mark.parametrize("kind", ["token_classification", "sequence_classification"])
+@pytest.mark.parametrize("teacher_width", [WIDTH, WIDTH + 4])
+def test_graph_equals_keras_on_ragged_rows_and_one_without_tokens(kind, teacher_width):
+    student, batch = shaken_student(kind, teacher_width), ragged_batch()
+    expected = student.model(tensors(batch))["logits"].numpy()
+    np.testing.assert_allclose(run_graph(graph_of(student), batch), expected, atol=1e-5)
+
+
+def test_graph_answers_where_no_row_has_a_token():
+    batch = rows((0, 0), width=3)
+    assert np.isfinite(run_graph(graph_of(shaken_student()), batch)).all()
+
+
+def test_graph_has_standard_operators_and_one_lstm_a_layer():
+    nodes = graph_of(shaken_student()).graph.node
+    assert {node.domain for node in nodes} == {""}
+    found = Counter(node.op_type for node in nodes)
+    assert (found["LSTM"], found["MatMul"], found["LayerNormalization"], found["Loop"]) == (2, 1, 1, 0)
+
+
+@pytest.mark.parametrize("reduce_range", [False, True])
+def test_graph_in_8_bits_is_near(reduce_range):
+    student, batch = shaken_student(), ragged_batch()
+    graph = graph_of(student, in_8_bits=True, reduce_range=reduce_range)
+    expected = student.model(tensors(batch))["logits"].numpy()
+    assert 0 < np.abs(run_graph(graph, batch) - expected).max() < 0.3 * expected.std()
+    found = Counter(node.op_type for node in graph.graph.node)
+    assert (found["DynamicQuantizeLSTM"], found["DynamicQuantizeMatMul"], found["LSTM"]) == (2, 1, 0)
