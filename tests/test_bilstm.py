@@ -1,12 +1,16 @@
 """The student that is no transformer: its recurrence, its encoder, whole runs, exports."""
 
+import json
+import shutil
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-import xtremedistil  # noqa: F401 - chooses legacy Keras
+import xtremedistil
+from tests.command_fixtures import TEACHER_WIDTH, Material, contents, sentences, write_rows, write_text_task
 from tests.model_fixtures import BILSTM_CONFIG, rows, shaken_bilstm
 
 tf = pytest.importorskip("tensorflow")
@@ -281,3 +285,125 @@ def test_graph_in_8_bits_is_near(reduce_range):
     assert 0 < np.abs(run_graph(graph, batch) - expected).max() < 0.3 * expected.std()
     found = Counter(node.op_type for node in graph.graph.node)
     assert (found["DynamicQuantizeLSTM"], found["DynamicQuantizeMatMul"], found["LSTM"]) == (2, 1, 0)
+
+
+# Commands
+
+FLAGS = {
+    "student_kind": "bilstm",
+    "hidden_size": 8,
+    "lstm_units": 6,
+    "num_hidden_layers": 2,
+    "distil_multi_hidden_states": True,
+    "embedding_weight": 1.0,
+    "compress_word_embedding": True,
+}
+
+
+@pytest.fixture(scope="session")
+def finished(tagging, tmp_path_factory) -> Path:
+    """The folder of a whole run; tests must not change it."""
+    from xtremedistil import cli
+
+    folder = tmp_path_factory.mktemp("bilstm")
+    flags = tagging.flags(folder / "student", teacher_model_dir=folder / "teacher", **FLAGS)
+    assert cli.main(["distil", *flags]) == 0
+    return folder / "student"
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def test_distil_writes_the_files_of_any_student(finished):
+    stages = [f"model-stage-{number}-indx-0" for number in (1, 2, 3, 4)] + [f"model-stage-{n}" for n in (5, 6, 7)]
+    stage_files = {stage + ending for stage in stages for ending in (".h5", "-history.json")}
+    tokenizer = {"vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json"}
+    student = {"xtremedistil.h5", "xtremedistil-config.json", "word_embedding.npy"}
+    assert set(contents(finished)) == {*student, *stage_files, *tokenizer, "report.json", "run-settings.json"}
+
+
+def test_saved_configuration_says_what_the_student_is(finished):
+    saved = json.loads((finished / "xtremedistil-config.json").read_text())
+    student = saved["student_config"]
+    assert student["model_type"] == saved["student_kind"] == "bilstm"
+    assert (student["embedding_size"], student["lstm_units"], student["num_hidden_layers"]) == (8, 6, 2)
+    assert (saved["hidden_size"], saved["teacher_hidden_size"]) == (12, TEACHER_WIDTH)
+
+
+def test_first_stage_matched_all_states_with_the_teachers(finished):
+    history = json.loads((finished / "model-stage-1-indx-0-history.json").read_text())
+    assert {"hidden_0", "hidden_1", "hidden_2"} <= set(json.dumps(history).replace('"', " ").split())
+
+
+@pytest.mark.slow
+def test_second_run_in_another_folder_gives_the_same_bytes(finished, tagging, run_command, tmp_path):
+    flags = tagging.flags(tmp_path / "student", teacher_model_dir=finished.parent / "teacher", **FLAGS)
+    assert run_command("distil", *flags).code == 0
+    expected, found = contents(finished), contents(tmp_path / "student")
+    weights = [name for name in found if name.endswith((".h5", ".npy"))]
+    assert [name for name in weights if found[name] != expected[name]] == []
+
+
+def test_student_loads_and_predicts(finished):
+    model = xtremedistil.load_student(str(finished))
+    assert model(tensors(rows()))["logits"].shape == (2, 5, 3)
+    assert len(xtremedistil.load_predictor(str(finished))(["john ran in london ."])[0]) == 5
+
+
+@pytest.mark.slow
+def test_two_devices_and_frozen_embeddings_train(tagging, run_command, tmp_path):
+    changes = FLAGS | {"strategy": "mirrored", "freeze_word_embedding": True, "num_hidden_layers": 1}
+    outcome = run_command("distil", *tagging.flags(tmp_path / "m", **changes))
+    assert outcome.code == 0, outcome.err
+
+
+def test_continued_training_writes_a_weight_file_that_loads(copy, run_command):
+    outcome = run_command("ft", "--model_dir", copy, "--ft_epochs", 1, "--batch_size", 8)
+    assert outcome.code == 0, outcome.err
+    xtremedistil.load_student(str(copy), weights="xtremedistil-ft.h5")
+
+
+def test_exports_serve_what_keras_says(copy, run_command, tmp_path):
+    for module in ("onnx", "onnxruntime", "tf2onnx"):
+        pytest.importorskip(module, reason="the onnx extra is not installed")
+    outcome = run_command("export", "--model_dir", copy, "--to", "onnx", "int8", "--max_metric_drop", 100)
+    assert outcome.code == 0, outcome.err
+    exports = json.loads((copy / "export.json").read_text())["exports"]
+    assert all(exports[form]["largest_difference"] < 1e-5 for form in ("onnx", "onnx_opt"))
+    (tmp_path / "lines.txt").write_text("john ran in london .\n\nthe big unbelievable park\n", encoding="utf-8")
+    flags = ("--model_dir", copy, "--do_predict", "--pred_file", tmp_path / "lines.txt", "--do_eval")
+    for verb in ("predict", "predict-onnx"):
+        assert run_command(verb, *flags, "--output_dir", tmp_path / verb).code == 0
+    assert contents(tmp_path / "predict-onnx") == contents(tmp_path / "predict")
+
+
+def test_saved_model_equals_keras(copy, run_command):
+    pytest.importorskip("tensorflow_text", reason="the text extra is not installed")
+    outcome = run_command("export", "--model_dir", copy, "--to", "saved_model")
+    assert outcome.code == 0, outcome.err
+    exported = json.loads((copy / "export.json").read_text())["exports"]["saved_model"]
+    assert exported["largest_difference"] < 1e-5 and exported["label_agreement"] == 1
+
+
+def test_hugging_face_export_is_refused(copy, run_command):
+    outcome = run_command("export", "--model_dir", copy, "--to", "onnx", "huggingface")
+    assert outcome.code == 2
+    assert "--to huggingface: the student is a BiLSTM, and transformers has no such class" in outcome.err
+
+
+def test_dry_run_says_what_the_student_is(tagging, run_command, tmp_path):
+    outcome = run_command("distil", *tagging.flags(tmp_path / "m", dry_run=True, **FLAGS))
+    assert outcome.code == 0, outcome.err
+    assert "student 2 BiLSTM layers x 2 x 6 units, embeddings 8 wide" in outcome.out
+    assert "head+dense+student" in outcome.out
+
+
+def test_classifier_of_texts_trains_as_wide_as_its_teacher(tagging, eagerly, run_command, tmp_path):
+    write_text_task(tmp_path / "task")
+    write_rows(tmp_path / "transfer.txt", [(" ".join(words),) for words in sentences(12, 6)])
+    material = Material(tmp_path / "task", tmp_path / "transfer.txt", tagging.teacher)
+    changes = FLAGS | {"num_hidden_layers": 1, "lstm_units": None}  # hidden_size then: 2 x 8 is the teacher's width
+    assert run_command("distil", *material.flags(tmp_path / "m", **changes)).code == 0
+    assert xtremedistil.load_predictor(str(tmp_path / "m"))(["the cat sat"])

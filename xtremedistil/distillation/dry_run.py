@@ -14,7 +14,7 @@ from xtremedistil.distillation.outside_teacher import describe, open_outside_tea
 from xtremedistil.distillation.stages import Stage, plan_stages
 from xtremedistil.distillation.target_size import TargetSize, megabytes, target_size
 from xtremedistil.models.checkpoints import read_config
-from xtremedistil.models.shapes import EncoderShape, encoder_shape
+from xtremedistil.models.shapes import BilstmShape, EncoderShape, encoder_shape
 from xtremedistil.reporting.report import aligned
 from xtremedistil.tasks.tokenizer import Tokenizer
 
@@ -31,7 +31,7 @@ class DryRun:
     config: DistilConfig
     corpus: Corpus
     teacher: EncoderShape | None
-    student: EncoderShape
+    student: EncoderShape | BilstmShape
     stages: list[Stage]
     matches: list[Match]
     outside: ExampleLogits | OnnxTeacher | None
@@ -115,12 +115,14 @@ def dry_run(config: DistilConfig) -> DryRun:
     if outside:
         return DryRun(config, corpus, None, student, plan_stages(config, blocks), [], outside)
     teacher = encoder_shape(read_config(config.pt_teacher_checkpoint), config.pt_teacher_checkpoint)
-    blocks += ["dense"] if student.hidden_size < teacher.hidden_size else []
+    blocks += ["dense"] if student.hidden_size != teacher.hidden_size else []
     matches = configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers)
     return DryRun(config, corpus, teacher, student, plan_stages(config, blocks), matches, None)
 
 
-def _student_shape(config: DistilConfig, corpus: Corpus) -> EncoderShape:
+def _student_shape(config: DistilConfig, corpus: Corpus) -> EncoderShape | BilstmShape:
+    if config.student_kind == "bilstm":
+        return BilstmShape(config.num_hidden_layers, corpus.tokenizer.size, config.hidden_size, config.lstm_units)
     if config.pt_student_checkpoint:
         shape = encoder_shape(read_config(config.pt_student_checkpoint), config.pt_student_checkpoint)
         words = corpus.tokenizer.size if config.compress_word_embedding else shape.vocab_size
@@ -136,8 +138,5 @@ def _student_shape(config: DistilConfig, corpus: Corpus) -> EncoderShape:
     )
 
 
-def _describe(shape: EncoderShape) -> str:
-    return (
-        f"{shape.num_hidden_layers} layers x {shape.hidden_size}, {shape.num_attention_heads} heads, "
-        f"{shape.vocab_size:,} words, about {shape.parameters / 1e6:.1f} M parameters"
-    )
+def _describe(shape: EncoderShape | BilstmShape) -> str:
+    return f"{shape.outline}, {shape.vocab_size:,} words, about {shape.parameters / 1e6:.1f} M parameters"
