@@ -156,3 +156,27 @@ def toy_features(count: int = 21, seed: int = 0, shortest: int = 2, longest: int
     labels = [[-100 if place % 4 == 3 else piece % TOY_LABELS for place, piece in enumerate(row)] for row in ids]
     words = [[-1 if place % 4 == 3 else place for place in range(len(row))] for row in ids]
     return Features.from_rows(ids, labels=labels, word_ids=words)
+
+
+BILSTM_CONFIG = {
+    "model_type": "bilstm",
+    "vocab_size": VOCABULARY,
+    "embedding_size": 8,
+    "lstm_units": 6,
+    "num_hidden_layers": 2,
+}
+
+
+def shaken_bilstm(seed: int = 7, **changes):
+    """A tiny BiLSTM whose every weight is random and matters; its states are 12 wide."""
+    import tf_keras
+
+    from xtremedistil.models.checkpoints import new_encoder_from_config
+    from xtremedistil.models.families import BILSTM
+
+    tf_keras.utils.set_random_seed(seed)
+    encoder = new_encoder_from_config(BILSTM_CONFIG | changes, BILSTM, name="student_2")
+    generator = np.random.default_rng(seed)
+    for variable in encoder.weights:
+        variable.assign_add(0.3 * generator.standard_normal(variable.shape).astype(np.float32))
+    return encoder

@@ -81,6 +81,21 @@ def assert_refused_early(hollow, run_command, no_tensorflow, tmp_path):
         ({"num_hidden_layers": TEACHER_LAYERS + 1}, [f"has {TEACHER_LAYERS + 1} layers", f"at most {TEACHER_LAYERS}"]),
         ({"hidden_size": 15}, ["--hidden_size 15 is not a multiple of --num_attention_heads 2"]),
         ({"hidden_size": TEACHER_WIDTH + 2}, [f"wider ({TEACHER_WIDTH + 2})", f"use at most {TEACHER_WIDTH}"]),
+        ({"lstm_units": 8}, ["--lstm_units 8 needs --student_kind bilstm"]),
+        ({"student_kind": "bilstm", "lstm_units": 0}, ["--lstm_units 0: must be at least 1"]),
+        (
+            {"student_kind": "bilstm", "distil_attention": True, "pt_student_checkpoint": "some-model"},
+            [
+                "it has no attention maps; leave --distil_attention away",
+                "there are no checkpoints of it",
+                "(2 problems)",
+            ],
+        ),
+        (
+            {"student_kind": "bilstm", "legacy": True, "intermediate_size": 8, "learning_rate": "auto"},
+            ["the original's students are transformers; leave --legacy away", "it has no feed-forward layers"],
+        ),
+        ({"student_kind": "lstm"}, ["--student_kind", "invalid choice"]),
         ({"pt_teacher": "TFBretModel"}, ["TFBretModel: unknown model class", "Did you mean TFBertModel?"]),
         ({"pt_teacher": "TFRobertaModel"}, ["model_type 'bert'", "Give TFBertModel or auto"]),
         ({"pt_teacher": "TFTransfoXLModel"}, ["unpickles files", "Choose one of"]),

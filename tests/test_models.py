@@ -330,9 +330,9 @@ def wide_teacher_student(kind: str = "token_classification", **changes):
     return build_student(bert_student(seed=1), BERT, kind=kind, num_labels=4, teacher_hidden_size=12, **changes)
 
 
-def test_student_wider_than_the_teacher_is_refused():
-    with pytest.raises(ValueError, match="hidden size 8 is more than the teacher's 6"):
-        build_student(bert_student(), BERT, kind="token_classification", num_labels=4, teacher_hidden_size=6)
+def test_student_wider_than_the_teacher_is_projected():
+    student = build_student(bert_student(), BERT, kind="token_classification", num_labels=4, teacher_hidden_size=6)
+    assert student.projection.kernel.shape == (8, 6)
 
 
 def test_blocks_and_parts_hold_each_variable_once():

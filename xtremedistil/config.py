@@ -61,11 +61,15 @@ class DistilConfig:
     augment_checkpoint: str | None = flag(
         None, "masked-language model of --augment masked_lm, with its pre-training head: folder or hub name"
     )
-    hidden_size: int = flag(384, "width of a student from scratch")
+    student_kind: str = flag("transformer", "what a student from scratch is", choices=("transformer", "bilstm"))
+    hidden_size: int = flag(384, "width of a student from scratch; of a BiLSTM, the width of its word embeddings")
     num_attention_heads: int = flag(6, "attention heads of a student from scratch")
     num_hidden_layers: int = flag(6, "layers of a student from scratch")
     intermediate_size: int | None = flag(
         None, "feed-forward width of a student from scratch; by default 4 x hidden_size"
+    )
+    lstm_units: int | None = flag(
+        None, "units of each direction of each layer of a BiLSTM; by default hidden_size (600 in the paper)"
     )
     pt_student_checkpoint: str | None = flag(None, "pre-trained student to start from: folder or hub name")
     distil_attention: bool = flag(False, "also match attention maps (implies --distil_multi_hidden_states)")
@@ -332,6 +336,8 @@ def resolve(config: DistilConfig) -> DistilConfig:
         "teacher_epochs": config.ft_epochs if config.teacher_epochs is None else config.teacher_epochs,
         "intermediate_size": config.intermediate_size or 4 * config.hidden_size,
     }
+    if config.student_kind == "bilstm":
+        changes["lstm_units"] = config.lstm_units or config.hidden_size
     settled = dataclasses.replace(config, **changes)
     return _legacy(settled, config) if config.legacy else _learning_rates(settled)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from xtremedistil.config import JOINT, DistilConfig
 from xtremedistil.distillation.layer_map import configured_matches
-from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.match import PATH, Match
 from xtremedistil.distillation.soft_labels import configured_soft_labels
 from xtremedistil.models.shapes import EncoderShape
 
@@ -52,6 +52,8 @@ def layer_problems(config: DistilConfig, teacher: EncoderShape, student_layers: 
 
     problems = _refusals(read, "")
     for match in matches:
+        if config.student_kind == "bilstm" and match.feature not in ("hidden_states", PATH):
+            problems.append(f"--match {match.name}: a BiLSTM has no {match.feature}; match hidden_states")
         heads = match.options.get("relation_heads")
         if match.loss == "relation_kl" and not _divides(heads, teacher.hidden_size, student_width):
             problems.append(

@@ -1,6 +1,7 @@
 """Contradictions between the flags of prediction and export, reported together. Needs nothing but this package."""
 
 import os
+from collections.abc import Collection
 
 from xtremedistil.artefacts import read_config, weight_file
 from xtremedistil.config import ExportConfig, OnnxPredictConfig, PredictConfig
@@ -40,9 +41,17 @@ def check_export(config: ExportConfig) -> None:
         problems.attempt(find_file, config.rows)
     if config.task and not os.path.isdir(config.task):
         problems.add([f"--task {config.task}: there is no such folder"])
-    if problems.attempt(read_config, config.model_dir):
+    if saved := problems.attempt(read_config, config.model_dir):
+        problems.add(_architecture_problems(saved, forms))
         problems.attempt(weight_file, config.model_dir, config.weights)
     problems.refuse("Cannot export with these settings")
+
+
+def _architecture_problems(saved: dict, forms: Collection[str]) -> list[str]:
+    model_type = (saved.get("student_config") or {}).get("model_type")
+    if model_type != "bilstm" or "huggingface" not in forms:
+        return []
+    return ["--to huggingface: the student is a BiLSTM, and transformers has no such class; give onnx or saved_model"]
 
 
 def _check_prediction(config: PredictConfig | OnnxPredictConfig, problems: Problems) -> None:

@@ -83,7 +83,7 @@ LARGEST_SEED = 2**32  # what NumPy and TensorFlow take
 AT_LEAST_ONE = (
     "hidden_size num_attention_heads num_hidden_layers intermediate_size student_distil_batch_size "
     "student_ft_batch_size teacher_batch_size batch_size ft_epochs teacher_epochs distil_epochs distil_chunk_size "
-    "patience decay_epochs gradient_accumulation_steps augment_copies"
+    "patience decay_epochs gradient_accumulation_steps augment_copies lstm_units"
 ).split()
 
 
@@ -131,14 +131,30 @@ def _device_problems(config) -> list[str]:
 
 def _flag_problems(config: DistilConfig) -> list[str]:
     problems = _legacy_problems(config) if config.legacy else []
+    problems += _kind_problems(config)
     if config.dropout is not None and not 0 <= config.dropout < 1:
         problems.append(f"--dropout {config.dropout}: must be at least 0 and below 1")
     heads = max(1, config.num_attention_heads)  # less is a problem of its own
-    if config.hidden_size % heads and not config.pt_student_checkpoint:
+    transformer = config.student_kind == "transformer"
+    if config.hidden_size % heads and transformer and not config.pt_student_checkpoint:
         problems.append(f"--hidden_size {config.hidden_size} is not a multiple of --num_attention_heads {heads}")
     if sorted(config.unfreeze_order.split(",")) != ["dense", "student"]:
         problems.append(f"--unfreeze_order {config.unfreeze_order}: give dense,student (top first) or student,dense")
     return problems
+
+
+def _kind_problems(config: DistilConfig) -> list[str]:
+    """Flags that the kind of the student has no use for."""
+    if config.student_kind == "transformer":
+        return [] if config.lstm_units is None else [f"--lstm_units {config.lstm_units} needs --student_kind bilstm"]
+    reasons = {
+        "pt_student_checkpoint": "there are no checkpoints of it",
+        "intermediate_size": "it has no feed-forward layers",
+        "distil_attention": "it has no attention maps",
+        "legacy": "the original's students are transformers",
+    }
+    given = [name for name in reasons if getattr(config, name)]
+    return [f"--student_kind bilstm: {reasons[name]}; leave --{name} away" for name in given]
 
 
 def _legacy_problems(config: DistilConfig) -> list[str]:
@@ -253,12 +269,13 @@ def _size_problems(config: DistilConfig, teacher: EncoderShape | None, layers: i
             f"{flags[0]}: the student has {layers} layers, the teacher {config.pt_teacher_checkpoint} "
             f"{teacher.num_hidden_layers}; layers are paired one by one, so use at most {teacher.num_hidden_layers}"
         )
-    if width > teacher.hidden_size:
+    if width > teacher.hidden_size and config.student_kind == "transformer":
         lines.append(
             f"{flags[1]}: the student is wider ({width}) than the teacher {config.pt_teacher_checkpoint} "
             f"({teacher.hidden_size}); use at most {teacher.hidden_size}"
         )
-    return lines or layer_problems(config, teacher, layers, width)
+    states = width if config.student_kind == "transformer" else 2 * config.lstm_units
+    return lines or layer_problems(config, teacher, layers, states)
 
 
 def _embedding_problems(config: DistilConfig, teacher: EncoderShape | None, width: int) -> list[str]:

@@ -17,7 +17,7 @@ from xtremedistil.distillation.stages import Stage, plan_stages
 from xtremedistil.distillation.target_size import TargetSize, frozen_size, megabytes, run_outputs
 from xtremedistil.distillation.term_table import term_table
 from xtremedistil.folders import size_of
-from xtremedistil.models.shapes import EncoderShape
+from xtremedistil.models.shapes import BilstmShape, EncoderShape
 from xtremedistil.reporting.report import aligned
 from xtremedistil.tasks.tokenizer import Tokenizer
 
@@ -35,7 +35,7 @@ class DryRun:
     config: DistilConfig
     corpus: Corpus
     teacher: EncoderShape | None
-    student: EncoderShape
+    student: EncoderShape | BilstmShape
     stages: list[Stage]
     matches: list[Match]
     outside: ExampleLogits | OnnxTeacher | None
@@ -141,13 +141,10 @@ def dry_run(config: DistilConfig) -> DryRun:
     blocks = ["student", "head"]
     if outside:
         return DryRun(config, corpus, None, student, plan_stages(config, blocks), [], outside, rows_size)
-    blocks += ["dense"] if student.hidden_size < teacher.hidden_size else []
+    blocks += ["dense"] if student.hidden_size != teacher.hidden_size else []
     matches = configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers)
     return DryRun(config, corpus, teacher, student, plan_stages(config, blocks), matches, None, rows_size)
 
 
-def _describe(shape: EncoderShape) -> str:
-    return (
-        f"{shape.num_hidden_layers} layers x {shape.hidden_size}, {shape.num_attention_heads} heads, "
-        f"{shape.vocab_size:,} words, about {shape.parameters / 1e6:.1f} M parameters"
-    )
+def _describe(shape: EncoderShape | BilstmShape) -> str:
+    return f"{shape.outline}, {shape.vocab_size:,} words, about {shape.parameters / 1e6:.1f} M parameters"

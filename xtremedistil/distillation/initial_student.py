@@ -6,9 +6,15 @@ import tensorflow as tf
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus
 from xtremedistil.distillation.setting import Setting
-from xtremedistil.models.checkpoints import changed_config, load_encoder, new_encoder, read_config
+from xtremedistil.models.checkpoints import (
+    changed_config,
+    load_encoder,
+    new_encoder,
+    new_encoder_from_config,
+    read_config,
+)
 from xtremedistil.models.embeddings import factorize, word_embedding_variable
-from xtremedistil.models.families import AUTO, FAMILIES, find_family
+from xtremedistil.models.families import AUTO, BILSTM, FAMILIES, find_family
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.mapped_embedding import MappedEmbedding
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
@@ -102,6 +108,8 @@ def _tokenizers_encoder(config: DistilConfig):
 
 
 def _encoder(config: DistilConfig, corpus: Corpus):
+    if config.student_kind == "bilstm":
+        return _bilstm(config, corpus), BILSTM
     # Maps come back after dropout: with it, a student would be pulled towards the teacher's maps plus noise.
     attention_dropout = 0.0 if config.distil_attention and not config.legacy else None
     if config.pt_student_checkpoint is None:
@@ -126,3 +134,14 @@ def _encoder(config: DistilConfig, corpus: Corpus):
     size = corpus.tokenizer.size if config.compress_word_embedding else None
     changed = changed_config(own, family, vocab_size=size, dropout=config.dropout, attention_dropout=attention_dropout)
     return load_encoder(source, family, name=ENCODER_NAME, config=changed), family
+
+
+def _bilstm(config: DistilConfig, corpus: Corpus):
+    sizes = {
+        "vocab_size": corpus.tokenizer.size,
+        "pad_token_id": corpus.tokenizer.pad_id,
+        "embedding_size": config.hidden_size,
+        "lstm_units": config.lstm_units,
+        "num_hidden_layers": config.num_hidden_layers,
+    }
+    return new_encoder_from_config(changed_config(sizes, BILSTM, dropout=config.dropout), BILSTM, name=ENCODER_NAME)

@@ -4,7 +4,7 @@ import dataclasses
 
 from xtremedistil.config import DistilConfig
 from xtremedistil.models.checkpoints import read_config
-from xtremedistil.models.shapes import EncoderShape, encoder_shape
+from xtremedistil.models.shapes import BilstmShape, EncoderShape, encoder_shape
 
 
 def teacher_shape(config: DistilConfig) -> EncoderShape | None:
@@ -14,8 +14,10 @@ def teacher_shape(config: DistilConfig) -> EncoderShape | None:
     return encoder_shape(read_config(config.pt_teacher_checkpoint), config.pt_teacher_checkpoint)
 
 
-def student_shape(config: DistilConfig, words: int) -> EncoderShape:
+def student_shape(config: DistilConfig, words: int) -> EncoderShape | BilstmShape:
     """`words`: of the tokenizer."""
+    if config.student_kind == "bilstm":
+        return BilstmShape(config.num_hidden_layers, words, config.hidden_size, config.lstm_units)
     if config.pt_student_checkpoint:
         shape = encoder_shape(read_config(config.pt_student_checkpoint), config.pt_student_checkpoint)
         return dataclasses.replace(shape, vocab_size=words if config.compress_word_embedding else shape.vocab_size)

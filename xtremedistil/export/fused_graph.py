@@ -10,23 +10,20 @@ rows of 384, one thread: 0.32 against 2.0 ms). With Add instead of Sum, ONNX Run
 Axes: B batch, S positions, E width of embeddings, H hidden, L labels.
 """
 
-import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from xtremedistil.errors import InputError
 from xtremedistil.export.encoder_weights import Layer, Linear, Norm, StudentWeights
+from xtremedistil.export.onnx_graph import EMBEDDINGS, FUSED, OnnxGraph
 
-OPSET = 17  # the first with LayerNormalization
-FUSED = "com.microsoft"
 # Hugging Face's names of activations, and the operators without and with a bias.
 _TANH_GELU = ("FastGelu", "FastGelu")
 GELUS = {"gelu": ("Gelu", "BiasGelu"), **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh"), _TANH_GELU)}
 OTHER_ACTIVATIONS = {"relu": "Relu"}
-EMBEDDINGS = "embeddings"
 
 
 def build_graph(
@@ -45,21 +42,14 @@ def build_graph(
     if student.activation not in GELUS | OTHER_ACTIVATIONS:
         known = ", ".join(GELUS | OTHER_ACTIVATIONS)
         raise InputError(f"The student's activation '{student.activation}' has no operator here; known: {known}.")
-    graph = _Graph(frozenset(quantized), 63 if reduce_range else 127)
+    graph = OnnxGraph(quantized, reduce_range)
     state = _embed(graph, student)
     for number, layer in enumerate(student.layers):
         state = _layer(graph, f"layer_{number}", layer, state, student)
     if student.kind == "sequence_classification":
-        state = _first_state(graph, state)
+        state = graph.first(state, axis=1)
     graph.linear(state, student.classifier, "classifier", "logits")
-    return graph.model(student, notes or {})
-
-
-def _first_state(graph: "_Graph", state: str) -> str:
-    """[B, S, H] -> [B, H]. Not as a Gather of index 0: ONNX Runtime 1.31 moves that and keeps the axis."""
-    zero, one = (graph.constant(name, np.full(1, value, np.int64)) for name, value in (("zero", 0), ("one", 1)))
-    first = graph.node("Slice", [state, zero, one, one], "first_state")
-    return graph.node("Squeeze", [first, one], "summary")
+    return graph.model(student.kind, len(student.classifier.bias), notes or {})
 
 
 def quantizable(student: StudentWeights) -> list[str]:
@@ -70,7 +60,7 @@ def quantizable(student: StudentWeights) -> list[str]:
     return [EMBEDDINGS, *projection, *layers, "classifier"]
 
 
-def _embed(graph: "_Graph", student: StudentWeights) -> str:
+def _embed(graph: OnnxGraph, student: StudentWeights) -> str:
     if EMBEDDINGS in graph.quantized:
         state = _embed_in_8_bits(graph, student)
     else:
@@ -80,7 +70,7 @@ def _embed(graph: "_Graph", student: StudentWeights) -> str:
     return state
 
 
-def _embed_in_32_bits(graph: "_Graph", student: StudentWeights) -> str:
+def _embed_in_32_bits(graph: OnnxGraph, student: StudentWeights) -> str:
     types = [] if student.types is None else [graph.constant("embeddings/types", student.types)]
     inputs = [
         "input_ids",
@@ -96,14 +86,9 @@ def _embed_in_32_bits(graph: "_Graph", student: StudentWeights) -> str:
     return graph.node("EmbedLayerNormalization", inputs, "embeddings", epsilon, FUSED, more_outputs=["unused_lengths"])
 
 
-def _embed_in_8_bits(graph: "_Graph", student: StudentWeights) -> str:
-    """Words in 8 bits with a scale for each word; positions and types, which are few, as they are."""
-    scales = np.maximum(np.abs(student.words).max(axis=1, keepdims=True), 1e-12) / 127
-    table = graph.constant("embeddings/words", np.rint(student.words / scales).astype(np.int8))
-    rows = graph.node("Gather", [table, "input_ids"], "embeddings/rows")
-    rows = graph.node("Cast", [rows], "embeddings/float_rows", {"to": TensorProto.FLOAT})
-    scale_table = graph.constant("embeddings/scales", scales.astype(np.float32))
-    words = graph.node("Mul", [rows, graph.node("Gather", [scale_table, "input_ids"], "embeddings/scale")], "words")
+def _embed_in_8_bits(graph: OnnxGraph, student: StudentWeights) -> str:
+    """Words in 8 bits; positions and types, which are few, as they are."""
+    words = graph.rows_in_8_bits(student.words, "input_ids", "words")
     state = graph.node("Add", [words, _position_rows(graph, student)], "embeddings/placed")
     if student.types is not None:
         table = graph.constant("embeddings/types", student.types)
@@ -112,7 +97,7 @@ def _embed_in_8_bits(graph: "_Graph", student: StudentWeights) -> str:
     return graph.norm(state, student.embedding_norm, "embeddings")
 
 
-def _position_rows(graph: "_Graph", student: StudentWeights) -> str:
+def _position_rows(graph: OnnxGraph, student: StudentWeights) -> str:
     """The position embeddings of a batch: float32 [S, E], or [B, S, E] where they depend on the row."""
     table = graph.constant("embeddings/positions", student.positions)
     if student.first_position is not None:
@@ -123,7 +108,7 @@ def _position_rows(graph: "_Graph", student: StudentWeights) -> str:
     return graph.node("Slice", [table, zero, length, zero], "embeddings/place")
 
 
-def _places_behind_padding(graph: "_Graph", pad_id: int) -> str:
+def _places_behind_padding(graph: OnnxGraph, pad_id: int) -> str:
     """RoBERTa's numbers: padding has `pad_id`, the others count from `pad_id` + 1 on: int32 [B, S]."""
     pad = graph.constant("pad_id", np.array(pad_id, np.int32))
     real = graph.node("Not", [graph.node("Equal", ["input_ids", pad], "is_padding")], "is_real")
@@ -132,7 +117,7 @@ def _places_behind_padding(graph: "_Graph", pad_id: int) -> str:
     return graph.node("Add", [graph.node("Mul", [counted, real], "counted_real"), pad], "places")
 
 
-def _layer(graph: "_Graph", place: str, layer: Layer, state: str, student: StudentWeights) -> str:
+def _layer(graph: OnnxGraph, place: str, layer: Layer, state: str, student: StudentWeights) -> str:
     attended = _attention(graph, place, layer, state, student.num_heads)
     state = _add_and_norm(
         graph, f"{place}/attention_output", attended, layer.attention_output, state, layer.attention_norm
@@ -141,7 +126,7 @@ def _layer(graph: "_Graph", place: str, layer: Layer, state: str, student: Stude
     return _add_and_norm(graph, f"{place}/output", inner, layer.output, state, layer.output_norm)
 
 
-def _attention(graph: "_Graph", place: str, layer: Layer, state: str, num_heads: int) -> str:
+def _attention(graph: OnnxGraph, place: str, layer: Layer, state: str, num_heads: int) -> str:
     parts = (layer.query, layer.key, layer.value)
     kernel = np.concatenate([part.kernel for part in parts], axis=1)
     linear = Linear(kernel, np.concatenate([part.bias for part in parts]))
@@ -152,13 +137,13 @@ def _attention(graph: "_Graph", place: str, layer: Layer, state: str, num_heads:
     return graph.node("MultiHeadAttention", inputs, f"{place}/attended", {"num_heads": num_heads}, FUSED)
 
 
-def _add_and_norm(graph: "_Graph", place: str, inner: str, linear: Linear, skipped: str, norm: Norm) -> str:
+def _add_and_norm(graph: OnnxGraph, place: str, inner: str, linear: Linear, skipped: str, norm: Norm) -> str:
     """LayerNorm(inner @ kernel + bias + skipped)."""
     total = graph.node("Sum", [*graph.terms(inner, linear, place), skipped], f"{place}/total")
     return graph.norm(total, norm, place)
 
 
-def _activated(graph: "_Graph", place: str, state: str, linear: Linear, activation: str) -> str:
+def _activated(graph: OnnxGraph, place: str, state: str, linear: Linear, activation: str) -> str:
     if activation in OTHER_ACTIVATIONS:
         return graph.node(
             OTHER_ACTIVATIONS[activation], [graph.linear(state, linear, place, f"{place}/sum")], f"{place}/activated"
@@ -166,71 +151,3 @@ def _activated(graph: "_Graph", place: str, state: str, linear: Linear, activati
     terms = graph.terms(state, linear, place)
     kind = GELUS[activation][len(terms) - 1]
     return graph.node(kind, terms, f"{place}/activated", domain=FUSED)
-
-
-class _Graph:
-    """Nodes and constants as they are added; each node's name is that of its first output."""
-
-    def __init__(self, quantized: frozenset[str], largest: int):
-        self.quantized = quantized
-        self._largest = largest
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: dict[str, onnx.TensorProto] = {}
-
-    def constant(self, name: str, array: np.ndarray) -> str:
-        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
-        return name
-
-    def node(
-        self,
-        kind: str,
-        inputs: Sequence[str],
-        name: str,
-        attributes: dict | None = None,
-        domain: str = "",
-        more_outputs: Sequence[str] = (),
-    ) -> str:
-        outputs = [name, *more_outputs]
-        self._nodes.append(helper.make_node(kind, inputs, outputs, name, domain=domain, **(attributes or {})))
-        return name
-
-    def norm_weights(self, norm: Norm, place: str) -> list[str]:
-        return [self.constant(f"{place}/gamma", norm.gamma), self.constant(f"{place}/beta", norm.beta)]
-
-    def norm(self, state: str, norm: Norm, place: str) -> str:
-        attributes = {"epsilon": norm.epsilon, "axis": -1}
-        return self.node("LayerNormalization", [state, *self.norm_weights(norm, place)], f"{place}/normed", attributes)
-
-    def linear(self, state: str, linear: Linear, place: str, output: str) -> str:
-        """state @ kernel + bias."""
-        terms = self.terms(state, linear, place)
-        return self.node("Sum", terms, output)
-
-    def terms(self, state: str, linear: Linear, place: str) -> list[str]:
-        """What state @ kernel + bias is the sum of: product and bias; in 8 bits the product has the bias in it."""
-        bias = self.constant(f"{place}/bias", linear.bias)
-        name = f"{place}/product"
-        if place not in self.quantized:
-            return [self.node("MatMul", [state, self.constant(f"{place}/kernel", linear.kernel)], name), bias]
-        scales = np.maximum(np.abs(linear.kernel).max(axis=0), 1e-12) / self._largest
-        inputs = [
-            state,
-            self.constant(f"{place}/kernel", np.rint(linear.kernel / scales).astype(np.int8)),
-            self.constant(f"{place}/scales", scales.astype(np.float32)),
-            "",  # the zero point of the weights is 0
-            bias,
-        ]
-        return [self.node("DynamicQuantizeMatMul", inputs, name, domain=FUSED)]
-
-    def model(self, student: StudentWeights, notes: dict) -> onnx.ModelProto:
-        shape = ["batch", "sequence"]
-        names = ("input_ids", "attention_mask", "token_type_ids")
-        inputs = [helper.make_tensor_value_info(name, TensorProto.INT32, shape) for name in names]
-        width = student.classifier.bias.shape[0]
-        out_shape = [*(shape if student.kind == "token_classification" else shape[:1]), width]
-        outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, out_shape)]
-        graph = helper.make_graph(self._nodes, "xtremedistil", inputs, outputs, list(self._constants.values()))
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="xtremedistil")
-        helper.set_model_props(model, {name: json.dumps(value) for name, value in notes.items()})
-        return model

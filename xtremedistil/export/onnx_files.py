@@ -9,15 +9,13 @@ import onnx
 
 from xtremedistil import artefacts
 from xtremedistil.config import ExportConfig
-from xtremedistil.export.encoder_weights import StudentWeights, linear_of, student_weights
-from xtremedistil.export.fused_graph import build_graph
 from xtremedistil.export.parity import Exported, compare, median_milliseconds, refuse_difference
 from xtremedistil.export.plain_graph import convert
 from xtremedistil.export.source import Source
-from xtremedistil.models.student import Student
+from xtremedistil.export.student_graph import build_student_graph, weights_of
+from xtremedistil.models.families import BILSTM
 from xtremedistil.onnx_session import OnnxFunction
 from xtremedistil.use_validation import check_export
-from xtremedistil.weights import relative_name
 
 PLAIN, FUSED, INT8 = "onnx", "onnx_opt", "int8"  # forms, as export.json names them
 
@@ -61,10 +59,11 @@ def export_onnx(
 
 def write_onnx(source: Source) -> list[Exported]:
     """Both graphs; neither is written unless both agree with the student and there is room for both."""
-    graphs = {
-        PLAIN: convert(source.student.model, file_notes(source)),
-        FUSED: build_graph(weights_of(source.student), notes=file_notes(source)),
-    }
+    notes = file_notes(source)
+    built = build_student_graph(weights_of(source.student), notes=notes)
+    # A BiLSTM's has standard operators only; tf2onnx would make loops of it.
+    plain = built if source.student.family is BILSTM else convert(source.student.model, notes)
+    graphs = {PLAIN: plain, FUSED: built}
     names = {PLAIN: artefacts.ONNX, FUSED: artefacts.FUSED_ONNX}
     made = []
     for form, graph in graphs.items():
@@ -120,12 +119,3 @@ def file_notes(source: Source) -> dict:
         "pad_id": source.tokenizer.pad_id,
         "weights": artefacts.fingerprint(os.path.join(source.model_dir, source.weights)),
     }
-
-
-def weights_of(student: Student) -> StudentWeights:
-    """The student's weights as arrays, by what they do."""
-    encoder = student.encoder
-    arrays = {relative_name(variable.name, encoder.name): variable.numpy() for variable in encoder.weights}
-    projection = None if student.projection is None else linear_of(student.projection)
-    config = encoder.config.to_dict()
-    return student_weights(arrays, student.family, config, projection, linear_of(student.head), student.kind)

@@ -11,10 +11,10 @@ import numpy as np
 
 from xtremedistil import artefacts
 from xtremedistil.errors import InputError
-from xtremedistil.export.fused_graph import build_graph, quantizable
-from xtremedistil.export.onnx_files import INT8, file_notes, measured, metric_of, weights_of, write_graphs
+from xtremedistil.export.onnx_files import INT8, file_notes, measured, metric_of, write_graphs
 from xtremedistil.export.parity import Exported
 from xtremedistil.export.source import Source
+from xtremedistil.export.student_graph import build_student_graph, quantizable_parts, weights_of
 from xtremedistil.onnx_session import OnnxFunction, has_vnni
 
 POINTS = 100  # of a metric from 0 to 1
@@ -35,7 +35,7 @@ def write_int8(source: Source, *, max_metric_drop: float, reduce_range: bool) ->
         InputError: nothing in 8 bits is within the bound; nothing is written.
     """
     search = _Search(source, reduce_range or not has_vnni())
-    parts = quantizable(search.weights)
+    parts = quantizable_parts(search.weights)
     left_out: list[str] = []
     order: list[str] = []
     while search.drop(kept := [part for part in parts if part not in left_out]) > max_metric_drop:
@@ -60,7 +60,7 @@ class _Search:
 
     def graph(self, parts: list[str]):
         notes = file_notes(self._source) | {"int8": parts, "reduce_range": self.reduce_range}
-        return build_graph(self.weights, quantized=parts, reduce_range=self.reduce_range, notes=notes)
+        return build_student_graph(self.weights, quantized=parts, reduce_range=self.reduce_range, notes=notes)
 
     def drop(self, parts: list[str]) -> float:
         """Points of the metric (of equal labels) that these parts in 8 bits cost."""

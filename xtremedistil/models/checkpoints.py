@@ -8,6 +8,7 @@ TensorFlow comes in where an encoder is built: flags are checked against `config
 """
 
 import copy
+import importlib
 import json
 import os
 import re
@@ -92,10 +93,8 @@ def new_encoder_from_config(config: dict, family: Family, *, name: str):
     Args:
         config: plain values, as `read_config` gives them or `encoder.config.to_dict()`.
     """
-    import transformers
-
-    hf_config = getattr(transformers, family.config_class_name).from_dict(copy.deepcopy(config))
-    return _build(hf_config, family, name)
+    config_class = getattr(importlib.import_module(family.module), family.config_class_name)
+    return _build(config_class.from_dict(copy.deepcopy(config)), family, name)
 
 
 def changed_config(
@@ -177,7 +176,6 @@ def hidden_dropout(encoder, family: Family) -> float:
 
 def _build(config, family: Family, name: str):
     import tf_keras
-    import transformers
 
     precision = tf_keras.mixed_precision.global_policy().compute_dtype
     if family.float32_only and precision != "float32":
@@ -185,13 +183,13 @@ def _build(config, family: Family, name: str):
             f"{family.class_name} cannot compute in {precision}: its TensorFlow code needs float32. Leave the "
             "precision policy (--opt_policy) away, or take another model."
         )
-    encoder_class = getattr(transformers, family.class_name)
+    encoder_class = getattr(importlib.import_module(family.module), family.class_name)
     if precision != "float32":
         from xtremedistil.models.half_precision import softmax_in_float32
 
         softmax_in_float32(encoder_class)
     encoder = encoder_class(config, name=name)
-    main_layer = getattr(encoder, encoder.base_model_prefix)
+    main_layer = getattr(encoder, encoder.base_model_prefix, encoder)
     if getattr(main_layer, "pooler", None) is not None:
         main_layer.pooler = None  # never used: it would be saved untrained, and warn at each step
     encoder.build_in_name_scope()

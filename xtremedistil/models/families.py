@@ -1,4 +1,4 @@
-"""The Hugging Face families that can be teachers or students, and what each can take."""
+"""The families that can be teachers or students, and what each can take: Hugging Face's, and one of this package."""
 
 import difflib
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Family:
-    """One architecture of Hugging Face's TensorFlow classes.
+    """One architecture.
 
     Fields:
         model_type: what `config.json` says.
-        class_name, config_class_name: names in `transformers`.
+        class_name, config_class_name: names in `module`.
         takes_token_types: whether the encoder has segment embeddings. In GPT, CTRL and XLM the input of that name is
             looked up among the words, so nothing is fed there.
         summary: the position that stands for a whole row, "first" or "last" real token (last where no token sees the
@@ -23,6 +23,7 @@ class Family:
         can_be_student: bidirectional, with a fixed vocabulary of pieces and one table for each kind of embedding.
         float32_only: its code mixes types under another precision policy, or overflows in float16.
         refused: why it cannot be used at all; empty if it can.
+        module: where its classes are.
     """
 
     model_type: str
@@ -34,6 +35,7 @@ class Family:
     can_be_student: bool = False
     float32_only: bool = False
     refused: str = ""
+    module: str = "transformers"
 
 
 _GPT_DROPOUT = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
@@ -82,6 +84,24 @@ _ALL = (
 )
 
 FAMILIES: dict[str, Family] = {family.class_name: family for family in _ALL}
+# No transformer, and from scratch only. It reads a row at its first position: the backward direction has seen all of
+# the row there, and stage 1 has pulled this state towards the one that most teachers read.
+BILSTM = Family(
+    "bilstm",
+    "BilstmModel",
+    "BilstmConfig",
+    dropout_fields=("hidden_dropout_prob",),
+    module="xtremedistil.models.bilstm",
+)
+
+
+def student_family(model_type: str) -> Family:
+    """The family of a student that was made here, by the `model_type` of its saved configuration.
+
+    Raises:
+        InputError: there is none of that type.
+    """
+    return BILSTM if model_type == BILSTM.model_type else find_family(AUTO, model_type)
 
 
 def find_family(class_name: str, model_type: str | None = None) -> Family:

@@ -11,7 +11,7 @@ from xtremedistil import artefacts, original_release
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import new_encoder_from_config
 from xtremedistil.models.embeddings import word_embedding_variable
-from xtremedistil.models.families import AUTO, find_family
+from xtremedistil.models.families import student_family
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.tasks import saved_task
 from xtremedistil.tasks.tokenizer import Tokenizer
@@ -40,7 +40,7 @@ def restore_student(model_dir: str, weights: str = artefacts.STUDENT_WEIGHTS) ->
     saved = artefacts.read_config(model_dir)
     path = artefacts.weight_file(model_dir, weights)
     encoder_config = saved.get("student_config") or original_release.encoder_config(model_dir, saved, path)
-    family = find_family(AUTO, encoder_config["model_type"])
+    family = student_family(encoder_config["model_type"])
     encoder = new_encoder_from_config(encoder_config, family, name=ENCODER_NAME)
     student = build_student(
         encoder,

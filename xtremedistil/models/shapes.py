@@ -36,6 +36,40 @@ class EncoderShape:
         layer = 4 * width * (width + 1) + 2 * width * inner + inner + width + 4 * width
         return (self.vocab_size + (self.positions or 0) + 2) * width + self.num_hidden_layers * layer
 
+    @property
+    def outline(self) -> str:
+        return f"{self.num_hidden_layers} layers x {self.hidden_size}, {self.num_attention_heads} heads"
+
+
+@dataclass(frozen=True)
+class BilstmShape:
+    """Sizes of a BiLSTM.
+
+    Fields:
+        embedding_size: width of the word-embedding table. lstm_units: of each direction of each layer.
+    """
+
+    num_hidden_layers: int
+    vocab_size: int
+    embedding_size: int
+    lstm_units: int
+
+    @property
+    def hidden_size(self) -> int:
+        return 2 * self.lstm_units
+
+    @property
+    def parameters(self) -> int:
+        """Exactly: embeddings, their norm, and two times four gates a layer."""
+        widths = [self.embedding_size] + [self.hidden_size] * (self.num_hidden_layers - 1)
+        layers = sum(8 * self.lstm_units * (width + self.lstm_units + 1) for width in widths)
+        return (self.vocab_size + 2) * self.embedding_size + layers
+
+    @property
+    def outline(self) -> str:
+        count = self.num_hidden_layers
+        return f"{count} BiLSTM layers x 2 x {self.lstm_units} units, embeddings {self.embedding_size} wide"
+
 
 def encoder_shape(config: dict, where: str) -> EncoderShape:
     """The sizes in the dict of a `config.json`.

@@ -1,4 +1,4 @@
-"""The student: a small encoder, a projection to the teacher's width if that is greater, and a classifier."""
+"""The student: a small encoder, a projection to the teacher's width if that is another, and a classifier."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Student:
     """A student and its parts.
 
     Fields:
-        encoder: the Hugging Face model inside.
+        encoder: the Hugging Face model inside, or one that answers as they do.
         projection: linear layer from its top state to the teacher's width; None if they are equally wide.
         head: dense layer from the projected top state to the logits.
         kind: "token_classification" or "sequence_classification".
@@ -166,19 +166,14 @@ def build_student(
     dropout_rate: float | None = None,
     word_map: MappedEmbedding | None = None,
 ) -> Student:
-    """Puts the projection (if the teacher is wider) and a classifier on `encoder`.
+    """Puts the projection (unless student and teacher are equally wide) and a classifier on `encoder`.
 
     Args:
         dropout_rate: before both; by default the encoder's own rate.
-
-    Raises:
-        ValueError: the student is wider than the teacher.
     """
     width = encoder.config.hidden_size
-    if width > teacher_hidden_size:
-        raise ValueError(f"The student's hidden size {width} is more than the teacher's {teacher_hidden_size}.")
     rate = hidden_dropout(encoder, family) if dropout_rate is None else dropout_rate
-    projection = _linear(teacher_hidden_size, PROJECTION_NAME) if width < teacher_hidden_size else None
+    projection = _linear(teacher_hidden_size, PROJECTION_NAME) if width != teacher_hidden_size else None
     head = tf_keras.layers.Dense(num_labels, dtype="float32", name=HEAD_NAME)
     return Student(encoder, projection, head, family, kind, teacher_hidden_size, rate, word_map)
 
