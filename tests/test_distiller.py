@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import xtremedistil
+from tests.model_fixtures import toy_features
 from xtremedistil.distillation.encodings import features_of
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.soft_labels import SoftLabels
@@ -16,7 +17,10 @@ tf_keras = pytest.importorskip("tf_keras")
 transformers = pytest.importorskip("transformers")
 
 from xtremedistil.distillation.distiller import Distiller  # noqa: E402
+from xtremedistil.distillation.several_tasks import fit_tasks, share_encoder  # noqa: E402
 from xtremedistil.models.task_model import AdaptedModel, TaskModel  # noqa: E402
+from xtremedistil.training.batches import TrainingBatches  # noqa: E402
+from xtremedistil.training.task_mix import TaskBatches  # noqa: E402
 
 WORDS, LABELS = 40, 3
 TASKS = ["SequenceClassification", "TokenClassification", "QuestionAnswering"]
@@ -436,3 +440,44 @@ def test_textbrewers_configuration_with_a_typo(config):
 def test_public_names_are_there():
     assert xtremedistil.Distiller is Distiller
     assert xtremedistil.Terms is Terms
+
+
+# Several tasks
+
+
+def test_tasks_with_one_encoder_learn_together():
+    """Heads differ, the encoder is one object; each head and the encoder change, each task is scored."""
+    kinds = ("TokenClassification", "SequenceClassification")
+    students = [bert(kind, layers=1, width=8, seed=seed) for seed, kind in enumerate(kinds)]
+    share_encoder(*students)
+    assert students[0].bert.encoder is students[1].bert.encoder
+    tasks = ["tags", "texts"]
+    teachers = [bert(kind, layers=2, width=16, seed=5) for kind in kinds]
+    pairs = zip(tasks, teachers, students, strict=True)
+    distillers = {task: Distiller(teacher, student) for task, teacher, student in pairs}
+    before = [[variable.numpy() for variable in student.weights] for student in students]
+    data = {"tags": rows(24), "texts": rows(16, seed=1)}
+    history = fit_tasks(distillers, data, data, epochs=3, batch_size=8, learning_rate=0.01, tau=0.5)
+    first, last = history.epochs[0], history.epochs[-1]
+    for task in tasks:
+        assert last[f"{task}/logits"] < first[f"{task}/logits"]
+    for student, values in zip(students, before, strict=True):
+        changed = [not np.array_equal(new.numpy(), old) for new, old in zip(student.weights, values, strict=True)]
+        assert changed[-1] and changed[0]
+
+
+def test_tasks_are_drawn_by_size_to_the_power_of_tau():
+    """1,600 and 400 rows: 4 to 1 by size, 2 to 1 with tau 0.5."""
+    tasks = {name: TrainingBatches(toy_features(count), 1, 0, 0) for name, count in (("big", 1600), ("small", 400))}
+    for tau, share in ((1.0, 4 / 5), (0.5, 2 / 3), (0.0, 1 / 2)):
+        batches = TaskBatches(tasks, tau, seed=1)
+        assert batches.steps == 2000
+        found = np.mean([np.array(batches.order(epoch)) == "big" for epoch in range(10)])
+        assert found == pytest.approx(share, abs=0.02)
+        assert batches.done(1, 3)["big"] == [*batches.order(0), *batches.order(1)[:3]].count("big")
+
+
+def test_tasks_that_differ_are_refused():
+    teacher, student = pair()
+    with pytest.raises(ValueError, match="train has the tasks b"):
+        fit_tasks({"a": Distiller(teacher, student)}, {"b": rows(4)})

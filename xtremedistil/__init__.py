@@ -19,12 +19,14 @@ _HOME = {
     "distil": "xtremedistil.distillation.distil",
     "export_onnx": "xtremedistil.export.onnx_files",
     "export_saved_model": "xtremedistil.export.saved_model",
+    "fit_tasks": "xtremedistil.distillation.several_tasks",
     "load_predictor": "xtremedistil.inference",
     "load_student": "xtremedistil.models.restored",
     "losses": "xtremedistil.distillation",
     "parameter_summary": "xtremedistil.reporting.parameter_summary",
     "plan_stages": "xtremedistil.distillation.stages",
     "save_pretrained": "xtremedistil.export.huggingface",
+    "share_encoder": "xtremedistil.distillation.several_tasks",
 }
 __all__ = sorted(_HOME)
 

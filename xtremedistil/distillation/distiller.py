@@ -10,7 +10,8 @@ import hashlib
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -40,7 +41,7 @@ from xtremedistil.models.teacher import Teacher
 from xtremedistil.prediction import predict_batches
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks.features import NOT_SCORED, Features
-from xtremedistil.training.batches import TrainingBatches
+from xtremedistil.training.batches import TargetReader, TrainingBatches
 from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
@@ -51,6 +52,26 @@ from xtremedistil.training.workers import Workers
 from xtremedistil.weights import load_weights, save_weights
 
 PROJECTIONS, TERMS = "projections.h5", "terms.json"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a fit needs besides the student.
+
+    Fields:
+        targets: what the teachers say of `features`. key: of teachers and rows. replicas: devices that share a batch.
+    """
+
+    features: Features
+    targets: Sequence[TargetReader]
+    objective: Objective
+    evaluate: Callable[[], float]
+    key: str
+    pad_id: int
+    replicas: int
+
+    def batches(self, per_replica: int, seed: int, per_step: int = 1) -> TrainingBatches:
+        return TrainingBatches(self.features, per_replica * self.replicas, self.pad_id, seed, self.targets, per_step)
 
 
 class Distiller:
@@ -64,6 +85,7 @@ class Distiller:
 
     Fields:
         model: the student alone, in inference mode: named inputs in, its logits by name out.
+        matching: the student in training: its logits and all tensors of the matches out.
 
     Raises:
         ValueError: the models or the terms do not go together.
@@ -79,7 +101,7 @@ class Distiller:
         self.matches = self.terms.matches_for(self.teachers[0].num_hidden_layers, self.student.num_hidden_layers)
         self._check()
         with self.strategy.scope():
-            self._matching, self.projections = self.student.matching_model(self.matches, self._teacher_width())
+            self.matching, self.projections = self.student.matching_model(self.matches, self._teacher_width())
         self.model = self.student.model
 
     def _check(self) -> None:
@@ -157,31 +179,57 @@ class Distiller:
             ValueError: the rows or names do not fit. InputError: training went astray.
         """
         seed_everything(seed)
-        active = range(len(self.teachers)) if teachers is None else teachers
         workers, progress = Workers(self.strategy), Progress()
-        with contextlib.ExitStack() as stack:
-            place = folder or stack.enter_context(tempfile.TemporaryDirectory())
+        with _kept(folder) as place:
             how = Computing(0, batch_size, workers, precision=targets_precision)
-            taught = {number: Taught(self.teachers[number], self._names(number)) for number in active}
-            rows = TaughtRows(self.student.by_position, taught, place, how)
-            features, targets = rows.read("train", train, teacher_train or {})
-            self._require_labels(features)
-            objective = self._objective(active, bool(teacher_train))
-            evaluate = self._evaluate(rows, dev, teacher_dev or {}, objective, metric)
-            variables, factors = self._trained(trained, learning_rate)
+            sides = (train, dev, teacher_train, teacher_dev)
+            lesson = self.lesson(*sides, teachers=teachers, metric=metric, place=place, how=how)
+            variables, factors = self.trained(trained, learning_rate)
             rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
             recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay, jit_compile)
-            trainer = Trainer(self._matching, variables, objective, self.strategy, recipe, factors)
-            size = batch_size * self.strategy.num_replicas_in_sync
-            batches = TrainingBatches(
-                features, size, self.student.pad_id, stage_seed(seed, 1), targets, gradient_accumulation_steps
-            )
-            keeper = self._keeper(folder, rows.key, recipe, trained, save_minutes, workers, progress)
+            trainer = Trainer(self.matching, variables, lesson.objective, self.strategy, recipe, factors)
+            batches = lesson.batches(batch_size, stage_seed(seed, 1), gradient_accumulation_steps)
+            keeper = None
+            if folder:
+                key = fit_key(lesson.key, recipe, self.terms, trained, self.strategy.num_replicas_in_sync)
+                keeper = open_keeper(folder, key, save_minutes, workers, progress)
             report = progress.step if verbose else lambda state: None
-            history = fit(trainer, batches, lambda: workers.agree(evaluate()), report, keeper)
+            history = fit(trainer, batches, lambda: workers.agree(lesson.evaluate()), report, keeper)
+        self.settle()
+        return history
+
+    def settle(self) -> None:
+        """Puts what training has reached into the deployed model."""
         if isinstance(self.student, Student):
             self.student.settle()
-        return history
+
+    def lesson(
+        self,
+        train,
+        dev,
+        teacher_train: Mapping[int, object] | None = None,
+        teacher_dev: Mapping[int, object] | None = None,
+        *,
+        teachers: Sequence[int] | None,
+        metric: Callable[[list, Features], float] | None,
+        place: str,
+        how: Computing,
+    ) -> Lesson:
+        """Asks the teachers, and puts together what a fit needs besides the student; arguments as of `fit`.
+
+        Args:
+            place: folder for the teachers' outputs.
+        """
+        active = range(len(self.teachers)) if teachers is None else teachers
+        taught = {number: Taught(self.teachers[number], self._names(number)) for number in active}
+        rows = TaughtRows(self.student.by_position, taught, place, how)
+        features, targets = rows.read("train", train, teacher_train or {})
+        self._require_labels(features)
+        objective = self._objective(active, bool(teacher_train))
+        evaluate = self._evaluate(rows, dev, teacher_dev or {}, objective, metric)
+        return Lesson(
+            features, targets, objective, evaluate, rows.key, self.student.pad_id, self.strategy.num_replicas_in_sync
+        )
 
     def _objective(self, active: Sequence[int], aligned: bool) -> Objective:
         """The terms that the teachers at work have a part in."""
@@ -214,7 +262,7 @@ class Distiller:
             if wanted:
                 raise ValueError(f"{name} needs gold labels, and the training rows have none. Give them as labels.")
 
-    def _trained(self, names: Sequence[str] | None, peak: float) -> tuple[list, list[float]]:
+    def trained(self, names: Sequence[str] | None, peak: float) -> tuple[list, list[float]]:
         """The variables that change, and what multiplies the learning rate of each."""
         own = [variable for variable in self.student.weights if variable.trainable]
         projected = [variable for layer in self.projections for variable in layer.weights]
@@ -235,7 +283,7 @@ class Distiller:
         features = features_of(dev, by_position=self.student.by_position)
         if metric is None and (features.labels is None or self.student.logit_names != ("logits",)):
             features, targets = rows.read("dev", dev, teacher_dev)
-            held_out = HeldOutLoss(self._matching, objective, features, targets, self.student.pad_id)
+            held_out = HeldOutLoss(self.matching, objective, features, targets, self.student.pad_id)
             return lambda: -held_out()
         score = metric or share_of_right_labels
         return lambda: score(self.predict(features), features)
@@ -251,14 +299,6 @@ class Distiller:
             for row, value in zip(numbers, values, strict=True):
                 logits[row] = value[: features.lengths[row]] if value.ndim == 2 else value
         return logits
-
-    def _keeper(self, folder, key: str, recipe: Recipe, trained, minutes: float, workers: Workers, progress: Progress):
-        if folder is None:
-            return None
-        parts = [key, repr(recipe), repr(self.terms), repr(trained), str(self.strategy.num_replicas_in_sync)]
-        fit_key = hashlib.sha256("|".join(parts).encode()).hexdigest()
-        places = os.path.join(folder, SNAPSHOTS)
-        return Keeper(places, fit_key, every_steps=0, every_minutes=minutes, say=progress.say, writes=workers.chief)
 
     def save(self, folder: str, like: str | None = None) -> None:
         """Writes the student, and beside it what only distillation needs: `projections.h5` and `terms.json`.
@@ -293,6 +333,24 @@ class Distiller:
 
     def _projection_parts(self) -> dict:
         return {layer.name: list(layer.weights) for layer in self.projections}
+
+
+@contextlib.contextmanager
+def _kept(folder: str | None) -> Iterator[str]:
+    """The folder, or one that goes afterwards."""
+    with contextlib.nullcontext(folder) if folder else tempfile.TemporaryDirectory() as place:
+        yield place
+
+
+def fit_key(*parts) -> str:
+    """sha256 of what makes a fit the same one."""
+    return hashlib.sha256("|".join(map(repr, parts)).encode()).hexdigest()
+
+
+def open_keeper(folder: str, key: str, minutes: float, workers: Workers, progress: Progress) -> Keeper:
+    """Of the snapshots of a fit below `folder`."""
+    places = os.path.join(folder, SNAPSHOTS)
+    return Keeper(places, key, every_steps=0, every_minutes=minutes, say=progress.say, writes=workers.chief)
 
 
 def _member(model) -> TaskModel | AdaptedModel | Teacher | Student:

@@ -21,6 +21,9 @@ from xtremedistil.training.place import History, Place
 from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.trainer import Trainer
 
+TakeStep = Callable[[int, float], dict[str, tf.Tensor]]  # number and rate in, losses out
+StepsOf = Callable[[TrainingBatches, Place], TakeStep]
+
 
 def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.Strategy, *, full: bool = False):
     """Iterator over the distributed batches of the rest of an epoch; each worker reads the shares of its devices.
@@ -67,6 +70,7 @@ def fit(
     evaluate: Callable[[], float],
     report: Callable[[dict], None] = lambda state: None,
     keeper: Keeper | None = None,
+    steps_of: StepsOf | None = None,
 ) -> History:
     """Trains until the epochs or patience run out, and leaves the best weights in place.
 
@@ -74,6 +78,8 @@ def fit(
         evaluate: score of the weights as they stand, higher is better; called once an epoch.
         report: called after each step with a dict: "step", "steps" (at most), "epoch", "loss".
         keeper: saves where the fit is, now and then; one that has something saved goes on from there, to the same end.
+        steps_of: batches and a place in, a function that takes the next step out; by default the trainer's own batches
+            in their order.
 
     Raises:
         InputError: the loss is no longer a number.
@@ -85,7 +91,8 @@ def fit(
     history = place.history
     with keeper.watching() if keeper else contextlib.nullcontext():
         while place.epoch < place.decay_start + rate.decay_length:
-            entry = _run_epoch(trainer, batches, place, report, keeper)
+            take_step = steps_of(batches, place) if steps_of else _steps_of(trainer, batches, place)
+            entry = _run_epoch(trainer, batches, place, take_step, report, keeper)
             entry["score"] = float(evaluate())
             _refuse_nan({"the score": entry["score"]}, place.epoch)
             history.epochs.append(entry)
@@ -109,11 +116,10 @@ def _assign(variables: Sequence[tf.Variable], values: Sequence[np.ndarray] | Non
         variable.assign(value)
 
 
-def _run_epoch(trainer: Trainer, batches: TrainingBatches, place: Place, report, keeper: Keeper | None) -> dict:
+def _run_epoch(trainer: Trainer, batches, place: Place, take_step: TakeStep, report, keeper: Keeper | None) -> dict:
     """The updates of an epoch that are not done yet; what the whole epoch came to."""
     started, rate = time.monotonic() - place.seconds, trainer.recipe.learning_rate
     steps_at_most = (place.decay_start + rate.decay_length) * batches.steps
-    take_step = _steps_of(trainer, batches, place)
     while place.step < batches.steps:
         step = place.epoch * batches.steps + place.step
         trainer.reach(step / steps_at_most)
@@ -131,7 +137,7 @@ def _run_epoch(trainer: Trainer, batches: TrainingBatches, place: Place, report,
     return means | {"seconds": place.seconds, "learning_rate": last}
 
 
-def _steps_of(trainer: Trainer, batches: TrainingBatches, place: Place) -> Callable[[int, float], dict[str, tf.Tensor]]:
+def _steps_of(trainer: Trainer, batches: TrainingBatches, place: Place) -> TakeStep:
     """What takes the next step of an epoch: its number and rate in, its losses out."""
     iterator = distributed(batches, place, trainer.strategy, full=trainer.full_batches)
     trainer.expect(iterator.element_spec)

@@ -95,6 +95,7 @@ class Trainer:
         objective: model outputs and batch in, named losses out.
         strategy: where steps run; the model was built under its scope.
         rate_factors: what multiplies the learning rate of each variable; empty: 1 for all.
+        optimizer: one that is shared with other trainers, of these variables and more, in place of its own.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Trainer:
         strategy: tf.distribute.Strategy,
         recipe: Recipe,
         rate_factors: Sequence[float] = (),
+        optimizer=None,
     ):
         self.variables = list(variables)
         self.strategy = strategy
@@ -117,7 +119,7 @@ class Trainer:
             self._dropout_seed = tf.Variable([recipe.seed, 0], dtype=tf.int32, trainable=False)
             self._progress = tf.Variable(0.0, trainable=False)
             peak = recipe.learning_rate.peak
-            self.optimizer = make_optimizer(peak, recipe.weight_decay, self.variables, rate_factors)
+            self.optimizer = optimizer or make_optimizer(peak, recipe.weight_decay, self.variables, rate_factors)
         self._sums: GradientSums | None = None
         seed_dropout(model, self._dropout_seed)
         self._spec = self._add = None
@@ -141,9 +143,13 @@ class Trainer:
         """Says which share of all updates is done."""
         self._progress.assign(progress)
 
+    def seed_dropout(self, step: int) -> None:
+        """Draws the masks of a step's dropout; layers that several trainers share go by the last trainer's seed."""
+        self._dropout_seed.assign([self.seed, step])
+
     def step(self, batch, step: int, rate: float) -> dict[str, tf.Tensor]:
         """One update; returns the losses over the global batch."""
-        self._dropout_seed.assign([self.seed, step])
+        self.seed_dropout(step)
         self.optimizer.learning_rate.assign(rate)
         return self._step(batch)
 

@@ -1,0 +1,108 @@
+"""Several tasks in one fit: each step is of one task, drawn at random; what the tasks share learns from all."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from xtremedistil.training.batches import TrainingBatches
+from xtremedistil.training.loop import distributed
+from xtremedistil.training.place import Place, go_on_from, take_snapshot
+from xtremedistil.training.snapshots import Snapshot
+from xtremedistil.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class TaskBatches:
+    """What a fit on several tasks draws its batches from.
+
+    An epoch has as many steps as those of all tasks together. Each step draws a task with a chance in proportion to
+    rows ** tau: 1, by size; 0, all alike.
+
+    Fields:
+        tasks: batches by name; each task goes through its own epochs, as far as it is drawn.
+    """
+
+    tasks: Mapping[str, TrainingBatches]
+    tau: float
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        return sum(batches.steps for batches in self.tasks.values())
+
+    def order(self, epoch: int) -> list[str]:
+        """The task of each step of an epoch."""
+        sizes = np.array([len(batches.features) for batches in self.tasks.values()], float) ** self.tau
+        generator = np.random.default_rng([self.seed, epoch])
+        drawn = generator.choice(len(sizes), self.steps, p=sizes / sizes.sum())
+        names = list(self.tasks)
+        return [names[number] for number in drawn]
+
+    def done(self, epoch: int, step: int) -> dict[str, int]:
+        """Steps of each task before a step of an epoch."""
+        past = itertools.chain(*(self.order(one) for one in range(epoch)), self.order(epoch)[:step])
+        counts = dict.fromkeys(self.tasks, 0)
+        for name in past:
+            counts[name] += 1
+        return counts
+
+
+class TaskTrainers:
+    """The trainers of several tasks as one.
+
+    Args:
+        trainers: by task, with one optimizer for all; in `fit` it stands where a `Trainer` does.
+    """
+
+    def __init__(self, trainers: Mapping[str, Trainer]):
+        self._trainers = trainers
+        self._first = next(iter(trainers.values()))
+        self.optimizer, self.recipe = self._first.optimizer, self._first.recipe
+        self.variables = union(trainer.variables for trainer in trainers.values())
+
+    def reach(self, progress: float) -> None:
+        for trainer in self._trainers.values():
+            trainer.reach(progress)
+
+    def take_snapshot(self, place: Place) -> Snapshot:
+        return take_snapshot(place, self.variables, self.optimizer)
+
+    def go_on_from(self, snapshot: Snapshot) -> Place:
+        return go_on_from(snapshot, self.variables, self.optimizer)
+
+    def steps(self, batches: TaskBatches, place: Place) -> Callable[[int, float], dict[str, tf.Tensor]]:
+        """What takes the next step of an epoch: its number and rate in, its losses out, those of a task as
+        "task/term", scaled so that their mean over the epoch is that over the task's own steps."""
+        order, done = batches.order(place.epoch), batches.done(place.epoch, place.step)
+        streams = {name: self._stream(name, batches.tasks[name], done[name]) for name in batches.tasks}
+        coming = iter(order[place.step :])
+
+        def take(step: int, rate: float) -> dict[str, tf.Tensor]:
+            name = next(coming)
+            for trainer in self._trainers.values():
+                trainer.seed_dropout(step)
+            losses = self._trainers[name].step(next(streams[name]), step, rate)
+            share = len(order) / order.count(name)
+            own = {f"{name}/{term}": value * share for term, value in losses.items()}
+            return {"loss": losses["loss"]} | own
+
+        return take
+
+    def _stream(self, name: str, batches: TrainingBatches, done: int) -> Iterator:
+        """The task's batches from its own step `done` on, epoch after epoch."""
+        trainer = self._trainers[name]
+        epoch, step = divmod(done, batches.steps)
+        while True:
+            place = Place(0, epoch=epoch, step=step)
+            iterator = distributed(batches, place, trainer.strategy, full=trainer.full_batches)
+            trainer.expect(iterator.element_spec)
+            yield from iterator
+            epoch, step = epoch + 1, 0
+
+
+def union(groups) -> list[tf.Variable]:
+    """All variables of all groups, each once."""
+    return list({id(variable): variable for group in groups for variable in group}.values())
