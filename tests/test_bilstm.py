@@ -4,7 +4,6 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import pytest
 import xtremedistil
 from tests.command_fixtures import TEACHER_WIDTH, Material, contents, sentences, write_rows, write_text_task
 from tests.model_fixtures import BILSTM_CONFIG, rows, shaken_bilstm
+from xtremedistil.distillation.match import Match
 
 tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
@@ -170,15 +170,16 @@ def test_forget_gates_begin_open():
 def test_states_are_projected_to_the_teachers_width_from_either_side(teacher_width):
     student = shaken_student(teacher_width=teacher_width)
     assert ("dense" in student.blocks) == (teacher_width != WIDTH)
-    matches = [SimpleNamespace(name=f"hidden_{i}", feature="hidden_states", student=i) for i in (2, 1, 0)]
+    matches = [Match("hidden_states", i, i) for i in (2, 1, 0)]
+    names = {match.student: match.name for match in matches}
     model, extra = student.matching_model(matches)
     outputs = model(tensors(rows()))
     assert {name: value.shape[-1] for name, value in outputs.items()} == {
         "logits": LABELS,
-        **dict.fromkeys(("hidden_0", "hidden_1", "hidden_2"), teacher_width),
+        **dict.fromkeys(names.values(), teacher_width),
     }
     assert {layer.name for layer in extra} == (
-        {"hidden_0_projection"} if teacher_width == WIDTH else {"hidden_0_projection", "hidden_1_projection"}
+        {f"{names[0]}_projection"} if teacher_width == WIDTH else {f"{names[i]}_projection" for i in (0, 1)}
     )
 
 
@@ -334,7 +335,8 @@ def test_saved_configuration_says_what_the_student_is(finished):
 
 def test_first_stage_matched_all_states_with_the_teachers(finished):
     history = json.loads((finished / "model-stage-1-indx-0-history.json").read_text())
-    assert {"hidden_0", "hidden_1", "hidden_2"} <= set(json.dumps(history).replace('"', " ").split())
+    found = {word for word in json.dumps(history).replace('"', " ").split() if word.startswith("hidden_states")}
+    assert {name.rpartition("_")[2] for name in found} == {"0", "1", "2"}
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ def test_uniform_map_of_maps_leaves_out_the_embeddings():
 def test_names_of_a_match_of_two_layers():
     match = Match("hidden_states", (3, 6), (1, 2), "fsp")
     assert match.teacher_names == ("hidden_states_3", "hidden_states_6")
-    assert match.outputs == (f"{match.name}_first", f"{match.name}_second")
+    assert match.outputs == (f"{match.name}_0", f"{match.name}_1")
 
 
 def test_one_layer_stands_for_both_where_a_loss_takes_two():

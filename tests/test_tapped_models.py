@@ -6,7 +6,7 @@ import pytest
 import xtremedistil  # noqa: F401 - chooses legacy Keras
 from tests.model_fixtures import STUDENTS, USABLE, rows, shaken_encoder, tiny_config
 from tests.test_features import BERT, INNER, running_paths, tensors
-from xtremedistil.distillation.layer_map import Match
+from xtremedistil.distillation.match import Match
 from xtremedistil.models.checkpoints import new_encoder_from_config
 from xtremedistil.models.families import FAMILIES
 
@@ -54,7 +54,9 @@ def students(class_name: str, matches, word_map=None):
 
 
 def inner_matches() -> list[Match]:
-    return [Match(kind, kind, 1, 1) for kind in ("queries", "keys", "values", "attention_scores")]
+    heads = {"options": {"relation_heads": 3}}
+    states = [Match(kind, 1, 1, "relation_kl", **heads) for kind in ("queries", "keys", "values")]
+    return [*states, Match("attention_scores", 1, 1, "attention_ce")]
 
 
 def logits_and_gradients(model, variables, inputs) -> list[np.ndarray]:
@@ -83,9 +85,9 @@ def test_training_with_dropout_is_the_same_with_and_without_taps(class_name, gra
 def test_gradients_flow_into_what_makes_the_tapped_tensors_alone():
     student, (_, model) = students("TFBertModel", inner_matches())
     with tf.GradientTape() as tape:
-        outputs = model(tensors(rows()), training=True)
-        loss = relation_kl(teacher=tf.ones([2, 5, 6]), student=outputs["queries"], relation_heads=3)
-        loss += attention_mse(teacher=tf.zeros([2, 2, 5, 5]), student=outputs["attention_scores"])
+        outputs, names = model(tensors(rows()), training=True), {one.feature: one.name for one in inner_matches()}
+        loss = relation_kl(teacher=tf.ones([2, 5, 6]), student=outputs[names["queries"]], relation_heads=3)
+        loss += attention_mse(teacher=tf.zeros([2, 2, 5, 5]), student=outputs[names["attention_scores"]])
     gradients = tape.gradient(loss, student.encoder.weights)
     reached = {v.name for v, g in zip(student.encoder.weights, gradients, strict=True) if g is not None}
     layer = "tf_model/bert/encoder/layer_._1/attention/self"

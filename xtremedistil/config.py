@@ -174,7 +174,8 @@ class DistilConfig:
     probability_shift: bool = flag(False, "put the teacher's wrong first choices right where there is a gold label")
     layer_map: str = flag(
         "last",
-        "which teacher layer meets which student layer: last, uniform, skip, or student:teacher as in 0:0,1:3,2:6",
+        "which teacher layer meets which student layer: last, uniform, skip, student:teacher as in 0:0,1:3,2:6; or all "
+        "meet all, as far as they fit: emd, sinkhorn",
     )
     match: tuple[str, ...] = flag(
         (),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from xtremedistil.config import JOINT, DistilConfig
-from xtremedistil.distillation.layer_map import configured_matches
+from xtremedistil.distillation.layer_map import TRANSPORTS, configured_matches
 from xtremedistil.distillation.match import PATH, Match
 from xtremedistil.distillation.soft_labels import configured_soft_labels
 from xtremedistil.models.shapes import EncoderShape
@@ -37,6 +37,8 @@ def _match_problems(config: DistilConfig) -> list[str]:
     replaced = [f"--{name}" for name in ("distil_attention", "distil_multi_hidden_states") if getattr(config, name)]
     if config.match and replaced:
         problems.append(f"--match replaces the pairs of {' and '.join(replaced)}: leave one of them away")
+    if config.layer_map in TRANSPORTS and config.distil_attention:
+        problems.append(f"--layer_map {config.layer_map} moves hidden states; --distil_attention needs a map of layers")
     if config.logits_only:
         given = [f"--{name}" for name in ("match", "hard_label_weight") if getattr(config, name)]
         problems += [f"{name}: a teacher that gives logits alone has nothing for it; leave it away" for name in given]

@@ -53,6 +53,7 @@ KINDS = {
     "wide_positions": lambda generator, student=False: normal(generator, 4, 5, 4 if student else 8),
     "layers": lambda generator, student=False: (normal(generator, 4, 5, 3), normal(generator, 4, 5, 6)),
     "wide_layers": lambda generator, student=False: tuple(normal(generator, 4, 5, 3 if student else 6) for _ in "12"),
+    "many_layers": lambda generator, student=False: tuple(normal(generator, 4, 5, 6) for _ in range(2 + student)),
     "scores": lambda generator, student=False: 2 * normal(generator, 4, 3, 5, 5),
     "probabilities": lambda generator, student=False: probabilities(normal(generator, 4, 3, 5, 5)),
 }
@@ -67,6 +68,8 @@ def probabilities(scores):
 HIDDEN_CASES = [
     *(Case(name, kind) for name in ("hidden_mse", "hidden_cosine", "pkd") for kind in ("rows", "positions")),
     Case("fsp", "layers"),
+    Case("layer_transport", "many_layers"),
+    Case("layer_transport", "many_layers", {"solver": "sinkhorn"}),
     Case("nst", "wide_layers"),
     Case("nst", "wide_layers", {"normalize_by": "length"}),
 ]

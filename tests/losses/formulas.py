@@ -6,6 +6,7 @@ Each takes teacher, student, mask (never None) and the options of the loss.
 import math
 
 import numpy as np
+from scipy.optimize import linprog
 
 
 def softmax(values, axis=-1):
@@ -32,6 +33,20 @@ def direction(vector):
 
 def hidden_mse(teacher, student, mask):
     return np.mean((real_positions(teacher, mask) - real_positions(student, mask)) ** 2)
+
+
+def layer_transport(teacher, student, mask, solver="exact"):
+    costs = np.array([[hidden_mse(t, s, mask) for t in teacher] for s in student])
+    if solver == "exact":
+        rows, columns = costs.shape
+        sums = np.concatenate([np.kron(np.eye(rows), np.ones(columns)), np.kron(np.ones(rows), np.eye(columns))])
+        masses = np.concatenate([np.full(rows, 1 / rows), np.full(columns, 1 / columns)])
+        return linprog(costs.ravel(), A_eq=sums, b_eq=masses).fun
+    flow = np.exp(-costs / (0.05 * costs.mean()))
+    for _ in range(100):
+        flow = flow / flow.sum(1, keepdims=True) / len(student)
+        flow = flow / flow.sum(0, keepdims=True) / len(teacher)
+    return np.sum(flow * costs)
 
 
 def hidden_cosine(teacher, student, mask):

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from xtremedistil.distillation.losses import fsp, nst
+from xtremedistil.distillation.losses.transport import exact_flow, layer_transport, sinkhorn_flow
 
 COLUMN = np.array([[[1.0], [2.0]]], "float32")  # one row of two positions of width 1
 
@@ -59,3 +61,24 @@ def test_nst_refuses_another_normalisation():
 def test_pairs_of_layers_are_required(loss, layers):
     with pytest.raises(ValueError, match="a tuple of two"):
         loss(teacher=(COLUMN, COLUMN), student=layers)
+
+
+def test_transport_between_as_many_layers_is_the_best_pairing():
+    """Costs [[4, 0], [0, 4]]: each layer flows into its own, half of the mass each."""
+    zero, two = tf.zeros([1, 1, 1]), 2 * tf.ones([1, 1, 1])
+    assert float(layer_transport(teacher=(zero, two), student=(two, zero))) == pytest.approx(0.0, abs=1e-6)
+    assert float(layer_transport(teacher=(zero, two), student=(two, two))) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("flow", [exact_flow, sinkhorn_flow])
+def test_flow_leaves_and_reaches_all_layers_alike(flow):
+    costs = tf.constant(np.random.default_rng(0).uniform(0.1, 2.0, (3, 5)), tf.float32)
+    found = flow(costs).numpy()
+    np.testing.assert_allclose(found.sum(axis=1), 1 / 3, atol=1e-4)
+    np.testing.assert_allclose(found.sum(axis=0), 1 / 5, atol=1e-4)
+
+
+def test_sinkhorn_comes_close_to_the_exact_flow():
+    costs = tf.constant(np.random.default_rng(0).uniform(0.1, 2.0, (3, 5)), tf.float32)
+    exact, near = (float(tf.reduce_sum(flow(costs) * costs)) for flow in (exact_flow, sinkhorn_flow))
+    assert exact <= near + 1e-6 and near == pytest.approx(exact, rel=0.05)

@@ -9,6 +9,7 @@ from xtremedistil.errors import InputError
 
 LAST, UNIFORM, SKIP = "last", "uniform", "skip"
 LAYER_MAPS = (LAST, UNIFORM, SKIP)
+TRANSPORTS = {"emd": "exact", "sinkhorn": "sinkhorn"}  # instead of a map: all layers against all, and how
 
 
 def layer_map(name: str, *, teacher_layers: int, student_layers: int) -> dict[int, int]:
@@ -98,6 +99,20 @@ def mapped_matches(
     ]
 
 
+def transport_matches(
+    solver: str, *, teacher_layers: int, student_layers: int, hidden_weight: float, embedding_weight: float
+) -> list[Match]:
+    """Hidden states of all layers against all, each as far as it fits (BERT-EMD: Li et al., 2020, section 3.2).
+
+    Args:
+        solver: of `losses.layer_transport`.
+        embedding_weight: of the pair of embeddings; left out where it is 0.
+    """
+    teacher, student = tuple(range(1, teacher_layers + 1)), tuple(range(1, student_layers + 1))
+    matches = [Match("hidden_states", teacher, student, "layer_transport", hidden_weight, options={"solver": solver})]
+    return matches + ([Match("hidden_states", 0, 0, weight=embedding_weight)] if embedding_weight else [])
+
+
 def configured_matches(config: DistilConfig, teacher_layers: int, student_layers: int) -> list[Match]:
     """The pairs that a run's flags ask for.
 
@@ -106,6 +121,14 @@ def configured_matches(config: DistilConfig, teacher_layers: int, student_layers
     """
     if config.match:
         return _checked(read_matches(config.match), teacher_layers, student_layers)
+    if config.layer_map in TRANSPORTS:
+        return transport_matches(
+            TRANSPORTS[config.layer_map],
+            teacher_layers=teacher_layers,
+            student_layers=student_layers,
+            hidden_weight=config.hidden_weight,
+            embedding_weight=config.embedding_weight,
+        )
     layers = layer_map(config.layer_map, teacher_layers=teacher_layers, student_layers=student_layers)
     return mapped_matches(
         layers,

@@ -6,6 +6,9 @@ STATES, MAPS, LOGITS = "states", "maps", "logits"
 ROWS, POSITIONS, PAIRS = "rows", "positions", "pairs"
 
 
+MANY = 0
+
+
 @dataclass(frozen=True)
 class LossKind:
     """One name of `losses.LOSSES`.
@@ -16,7 +19,7 @@ class LossKind:
             spread over devices, their values are weighted by how many of these each has. Losses between the rows of a
             batch see those of one device.
         equal_widths: whether it wants the student projected to the teacher's width.
-        layers: of each model that it takes at once.
+        layers: of each model that it takes at once; MANY: any number.
         options: names of its further arguments.
     """
 
@@ -34,6 +37,7 @@ LOSS_KINDS = {
     "hidden_cosine": LossKind(STATES, POSITIONS, equal_widths=True),
     "pkd": LossKind(STATES, ROWS, equal_widths=True),
     "fsp": LossKind(STATES, ROWS, equal_widths=True, layers=2),
+    "layer_transport": LossKind(STATES, POSITIONS, equal_widths=True, layers=MANY, options=("solver",)),
     "nst": LossKind(STATES, PAIRS, layers=2, options=("normalize_by",)),
     "relation_kl": LossKind(STATES, POSITIONS, options=("relation_heads",)),
     "rkd": LossKind(STATES, ROWS, options=("distance_weight", "angle_weight")),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from xtremedistil.distillation.loss_kinds import LOSS_KINDS, MAPS, STATES, losses_of
+from xtremedistil.distillation.loss_kinds import LOSS_KINDS, MANY, MAPS, STATES, losses_of
 
 PATH = "path"  # the feature whose teacher and student are paths of sub-layers
 FEATURES = {
@@ -22,7 +22,7 @@ AUTO, NO_PROJECTION = "auto", "none"
 PROJECTIONS = (AUTO, NO_PROJECTION, "linear", "relu", "tanh")
 NOT_IN_NAMES = re.compile(r"\W+")
 
-Layer = int | str | tuple[int | str, int | str]
+Layer = int | str | tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Match:
         feature: "hidden_states" (layer 0 = embeddings), "queries", "keys", "values", "attentions" (after softmax),
             "attention_scores" (before it; layers of these from 0), or "path".
         teacher, student: layers, from 0; a sub-layer's path for "path". Losses of two layers (`fsp`, `nst`) take two,
-            or one as both.
+            or one as both; `layer_transport` takes any number.
         loss: a name of `losses.LOSSES`. options: its further arguments.
         weight: factor of its loss. weight_schedule: how it varies with training, a name of `schedules.WEIGHTS`.
         projection: of the student's tensor to the teacher's width: "linear", "relu", "tanh", "none", or "auto": the one
@@ -76,9 +76,9 @@ class Match:
         several = isinstance(layer, tuple)
         each = layer if several else (layer,)
         fits = all(isinstance(one, str) if self.feature == PATH else _is_number(one) for one in each)
-        if not fits or (several and (layers == 1 or len(layer) != 2)):
+        if not fits or not each or (several and layers != MANY and (layers == 1 or len(layer) != layers)):
             what = "path of a sub-layer" if self.feature == PATH else "layer, counted from 0"
-            wanted = f"one {what}" + (", or two" if layers == 2 else "")
+            wanted = f"one {what}" + {1: "", 2: ", or two", MANY: ", or several"}[layers]
             raise ValueError(f"{side} is {layer!r} in a match of {self.feature} by {self.loss}; give {wanted}.")
 
     @property
@@ -94,8 +94,13 @@ class Match:
         return LOSS_KINDS[self.loss].equal_widths
 
     @property
+    def is_pair(self) -> bool:
+        """Whether its loss takes two layers of each side; one projection serves both then."""
+        return LOSS_KINDS[self.loss].layers == 2
+
+    @property
     def teacher_names(self) -> tuple[str, ...]:
-        """The teacher's outputs that it reads: one, or two for a loss of two layers."""
+        """The teacher's outputs that it reads: several for a loss of several layers."""
         return self._names(self.teacher)
 
     @property
@@ -106,10 +111,11 @@ class Match:
     @property
     def outputs(self) -> tuple[str, ...]:
         """Keys of the student's tensors in its matching model."""
-        return (self.name,) if len(self.student_names) == 1 else (f"{self.name}_first", f"{self.name}_second")
+        count = len(self.student_names)
+        return (self.name,) if count == 1 else tuple(f"{self.name}_{number}" for number in range(count))
 
     def _names(self, layer: Layer) -> tuple[str, ...]:
-        each = layer if isinstance(layer, tuple) else (layer,) * LOSS_KINDS[self.loss].layers
+        each = layer if isinstance(layer, tuple) else (layer,) * max(LOSS_KINDS[self.loss].layers, 1)
         return tuple(one if self.feature == PATH else f"{self.feature}_{one}" for one in each)
 
 

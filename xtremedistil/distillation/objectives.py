@@ -88,7 +88,7 @@ def _match_loss(match: Match, outputs, batch, mask: tf.Tensor) -> tf.Tensor:
     prefix = target_prefix(match.teacher_number)
     teacher = tuple(batch[prefix + name] for name in match.teacher_names)
     student = tuple(outputs[name] for name in match.outputs)
-    if len(student) == 1:
+    if LOSS_KINDS[match.loss].layers == 1:
         (teacher,), (student,) = teacher, student
     options = dict(match.options)
     if LOSS_KINDS[match.loss].compares == MAPS and match.loss != "attention_squared_distance":

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from xtremedistil.distillation.layer_map import LAYER_MAPS, layer_map, mapped_matches
+from xtremedistil.distillation.layer_map import LAYER_MAPS, TRANSPORTS, layer_map, mapped_matches, transport_matches
 from xtremedistil.distillation.match import Match, require_known
 from xtremedistil.distillation.match_text import match_of
 from xtremedistil.distillation.soft_labels import SoftLabels
@@ -23,7 +23,8 @@ class Terms:
 
     Fields:
         soft_labels: the term between logits; its weight may be 0.
-        matches: between states or maps; "last", "uniform" or "skip" pairs hidden states of all layers.
+        matches: between states or maps; "last", "uniform" or "skip" pairs hidden states of all layers, "emd" or
+            "sinkhorn" brings all layers against all.
         hard_label_weight: of the cross-entropy with gold labels.
         hard_label_weight_schedule: how it varies with training, a name of `schedules.WEIGHTS`.
         teacher_weights: of several teachers; by default they are equal.
@@ -39,7 +40,7 @@ class Terms:
 
     def __post_init__(self):
         if isinstance(self.matches, str):
-            require_known("layer map", self.matches, LAYER_MAPS)
+            require_known("layer map", self.matches, (*LAYER_MAPS, *TRANSPORTS))
         else:
             entries = [entry if isinstance(entry, Match) else match_of(entry) for entry in self.matches]
             object.__setattr__(self, "matches", tuple(entries))
@@ -56,6 +57,10 @@ class Terms:
         """
         if not isinstance(self.matches, str):
             return self.matches
+        if self.matches in TRANSPORTS:
+            depths = {"teacher_layers": teacher_layers, "student_layers": student_layers}
+            weights = {"hidden_weight": 1.0, "embedding_weight": 1.0}
+            return tuple(transport_matches(TRANSPORTS[self.matches], **depths, **weights))
         layers = layer_map(self.matches, teacher_layers=teacher_layers, student_layers=student_layers)
         return tuple(mapped_matches(layers, multi_hidden_states=True, attention=False))
 

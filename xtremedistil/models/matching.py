@@ -36,28 +36,36 @@ def matched_tensors(
     """
     outputs, layers = {}, []
     for match in matches:
-        tensors = [features[name] for name in match.student_names]
-        projection = _projection(
-            match, tensors[-1], teacher_width, deployed if match.student_names[-1] == top else None
-        )
-        if projection is not None:
-            if projection is not deployed:
-                layers.append(projection)
-            if match.projection == "auto":
-                dropout = tf_keras.layers.Dropout(dropout_rate, name=f"{match.name}_dropout")
-                tensors = [dropout(tensor) for tensor in tensors]
-            tensors = [projection(tensor) for tensor in tensors]
-        outputs |= {name: in_float32(tensor, name) for name, tensor in zip(match.outputs, tensors, strict=True)}
+        projections = _projections(match, features, teacher_width, deployed, top)
+        layers += [layer for layer in dict.fromkeys(projections) if layer is not None and layer is not deployed]
+        for name, output, projection in zip(match.student_names, match.outputs, projections, strict=True):
+            tensor = features[name]
+            if projection is not None and match.projection == "auto":
+                tensor = tf_keras.layers.Dropout(dropout_rate, name=f"{output}_dropout")(tensor)
+            tensor = tensor if projection is None else projection(tensor)
+            outputs[output] = in_float32(tensor, output)
     return outputs, layers
 
 
-def _projection(match: "Match", tensor, teacher_width: Callable[[str], int], deployed: Callable | None):
-    """A layer to the teacher's width; None where the tensor is compared as it is. One serves both layers of a pair."""
+def _projections(match: "Match", features: Mapping, teacher_width, deployed, top: str | None) -> list:
+    """A layer for each of the student's tensors, None for those that are compared as they are."""
+
+    def projection(name: str, title: str):
+        width = teacher_width(match.teacher_names[-1])
+        return _projection(match, features[name], width, deployed if name == top else None, title + MATCHING)
+
+    names = match.student_names
+    if match.is_pair:
+        return [projection(names[-1], match.name)] * 2
+    return [projection(name, output) for name, output in zip(names, match.outputs, strict=True)]
+
+
+def _projection(match: "Match", tensor, width: int, deployed: Callable | None, name: str):
+    """A layer to the teacher's width; None where the tensor is compared as it is."""
     if match.projection == "none" or (match.projection == "auto" and not match.needs_equal_widths):
         return None
     if match.projection == "auto" and deployed is not None:
         return deployed
-    width, name = teacher_width(match.teacher_names[-1]), match.name + MATCHING
     if match.projection != "auto":
         spread = tf_keras.initializers.RandomNormal(stddev=PROJECTION_SPREAD)
         return tf_keras.layers.Dense(width, activation=match.projection, kernel_initializer=spread, name=name)
@@ -70,5 +78,7 @@ def projection_rates(matches: Sequence["Match"], peak: float) -> dict[str, float
     Args:
         peak: the rate of everything else.
     """
-    own = {match.name + MATCHING: match.projection_learning_rate for match in matches}
+    own = {
+        title + MATCHING: match.projection_learning_rate for match in matches for title in (match.name, *match.outputs)
+    }
     return {name: rate / peak for name, rate in own.items() if rate is not None}

@@ -33,6 +33,7 @@ from xtremedistil.distillation.losses.soft_labels import (
     soft_label_ce,
     soft_label_kl,
 )
+from xtremedistil.distillation.losses.transport import layer_transport
 
 LOSSES: dict[str, Callable[..., tf.Tensor]] = {
     "hidden_mse": hidden_mse,
@@ -56,6 +57,7 @@ LOSSES: dict[str, Callable[..., tf.Tensor]] = {
     "cckd": cckd,
     "relation_kl": relation_kl,
     "attention_squared_distance": attention_squared_distance,
+    "layer_transport": layer_transport,
 }
 
 __all__ = [
