@@ -215,6 +215,20 @@ def test_half_precision_is_near_and_trains(policy):
     assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)
 
 
+def test_dropout_is_a_function_of_the_step():
+    from xtremedistil.training.dropout import seed_dropout
+
+    student, seed, inputs = shaken_student(), tf.Variable([1, 0], dtype=tf.int32), tensors(rows())
+    seed_dropout(student.model, seed)
+
+    def states(step: int):
+        seed.assign([1, step])
+        return student.encoder(inputs, training=True).last_hidden_state.numpy()
+
+    np.testing.assert_array_equal(states(3), states(3))
+    assert np.abs(states(3) - states(4)).max() > 0.01
+
+
 def test_student_compiles_with_open_shapes_to_the_same_gradients():
     student, inputs = shaken_student(num_hidden_layers=1), tensors(rows())
     variables = student.model.trainable_weights[1:]  # without the table, whose gradient is sparse

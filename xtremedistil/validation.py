@@ -244,7 +244,7 @@ def _length_problems(seq_len: int, shape: EncoderShape, checkpoint: str) -> list
 
 
 def _student_problems(config: DistilConfig, teacher: EncoderShape | None, problems: Problems) -> list[str]:
-    if config.pt_student_checkpoint is None:
+    if config.pt_student_checkpoint is None or config.student_kind == "bilstm":
         layers, width = config.num_hidden_layers, config.hidden_size
         flags = (f"--num_hidden_layers {layers}", f"--hidden_size {width}")
         return _size_problems(config, teacher, layers, width, flags) + _embedding_problems(config, teacher, width)
