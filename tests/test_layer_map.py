@@ -79,6 +79,13 @@ def test_uniform_map_of_maps_leaves_out_the_embeddings():
     assert [(m.teacher, m.student) for m in maps] == [(5, 1), (2, 0)]
 
 
+def test_pairs_that_weigh_nothing_are_left_out():
+    layers = {0: 4, 1: 5, 2: 6}
+    found = mapped_matches(layers, multi_hidden_states=True, attention=True, hidden_weight=0.0, embedding_weight=0.0)
+    assert [match.feature for match in found] == ["attentions", "attentions"]
+    assert mapped_matches(layers, multi_hidden_states=False, attention=False, hidden_weight=0.0) == []
+
+
 # Matches
 
 

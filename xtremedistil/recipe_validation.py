@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from xtremedistil.config import JOINT, DistilConfig
+from xtremedistil.config import JOINT, ORIGINAL, DistilConfig
 from xtremedistil.distillation.layer_map import TRANSPORTS, configured_matches
 from xtremedistil.distillation.match import PATH, Match
 from xtremedistil.distillation.soft_labels import configured_soft_labels
@@ -53,6 +53,8 @@ def layer_problems(config: DistilConfig, teacher: EncoderShape, student_layers: 
         matches.extend(configured_matches(config, teacher.num_hidden_layers, student_layers))
 
     problems = _refusals(read, "")
+    if not problems and not matches and config.recipe == ORIGINAL:
+        problems.append("--hidden_weight 0: there is nothing to match in the representation stage; give --recipe joint")
     for match in matches:
         if config.student_kind == "bilstm" and match.feature not in ("hidden_states", PATH):
             problems.append(f"--match {match.name}: a BiLSTM has no {match.feature}; match hidden_states")

@@ -80,9 +80,9 @@ def mapped_matches(
 
     Args:
         layers: as `layer_map` gives them.
-        multi_hidden_states: the states of all of them, also of the student's embeddings (left out where
-            `embedding_weight` is 0), not only of the highest.
+        multi_hidden_states: the states of all of them, also of the student's embeddings, not only of the highest.
         attention: also the maps of all layers that have some.
+        hidden_weight, embedding_weight, attention_weight: pairs that weigh 0 are left out.
     """
     downwards = sorted(layers.items(), reverse=True)
     states = downwards if multi_hidden_states else downwards[:1]
@@ -90,9 +90,10 @@ def mapped_matches(
     matches = [
         Match("hidden_states", teacher, student, weight=weights.get(student, hidden_weight))
         for student, teacher in states
-        if weights.get(student, 1.0)
+        if weights.get(student, hidden_weight)
     ]
-    maps = [(student - 1, teacher - 1) for student, teacher in downwards if student and teacher] if attention else []
+    wanted = attention and attention_weight
+    maps = [(student - 1, teacher - 1) for student, teacher in downwards if student and teacher] if wanted else []
     return matches + [
         Match("attentions", teacher, student, "attention_squared_distance", attention_weight)
         for student, teacher in maps

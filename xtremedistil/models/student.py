@@ -76,8 +76,12 @@ class Student:
 
     @property
     def weights(self) -> list:
-        """All variables of the deployed model."""
-        return [variable for block in self.blocks.values() for variable in block]
+        """All variables that training may change: of the word embeddings the table, or the matrix that makes it."""
+        variables = [variable for block in self.blocks.values() for variable in block]
+        if self.word_map is None:
+            return variables
+        table = word_embedding_variable(self.encoder)
+        return [variable for variable in variables if variable is not table] + [self.word_map.kernel]
 
     def settle(self) -> None:
         """Writes the word embeddings that training has reached into the deployed model."""
