@@ -51,6 +51,17 @@ def encoder(layers: int, width: int, name: str):
     return new_encoder(family, name=name, **sizes), family
 
 
+def word_map(teacher_width: int, width: int):
+    """A table of word embeddings and the matrix that reduces it."""
+    from xtremedistil.models.mapped_embedding import MappedEmbedding
+
+    generator = np.random.default_rng(1)
+    table, kernel = (
+        generator.standard_normal(shape) for shape in ((VOCABULARY, teacher_width), (teacher_width, width))
+    )
+    return MappedEmbedding(table.astype(np.float32), kernel.astype(np.float32) / teacher_width, name="word_map")
+
+
 class Pair:
     """A teacher and a student on generated rows, with the teacher's outputs on disk."""
 
@@ -65,7 +76,10 @@ class Pair:
 
         kind = {"kind": "token_classification", "num_labels": LABELS}
         self.teacher = build_teacher(*encoder(*teacher, "tf_model"), **kind)
-        self.student = build_student(*encoder(*student, "student_2"), **kind, teacher_hidden_size=teacher[1])
+        own = encoder(*student, "student_2")
+        self.student = build_student(
+            *own, **kind, teacher_hidden_size=teacher[1], word_map=word_map(teacher[1], student[1])
+        )
         depths = {"teacher_layers": teacher[0], "student_layers": student[0]}
         self.matches = mapped_matches(layer_map("last", **depths), multi_hidden_states=True, attention=True)
         self.features = generated_rows(pieces)
@@ -88,7 +102,7 @@ class Pair:
         return seconds_per_million(lambda: predict(batch), BATCH)
 
     def input_seconds(self) -> float:
-        batches = self._batches(list(self.targets.arrays))
+        batches = self.batches(list(self.targets.arrays))
         return seconds_per_million(lambda: [None for _ in batches.epoch(0, 1)], ROWS)
 
     def states_seconds(self) -> float:
@@ -101,7 +115,7 @@ class Pair:
     def logits_seconds(self) -> float:
         from xtremedistil.distillation.objectives import logits_objective
 
-        return self._update_seconds(self.student.model, [], logits_objective(), ["logits"])
+        return self._update_seconds(self.student.training_model, [], logits_objective(), ["logits"])
 
     def head_seconds(self) -> float:
         import tensorflow as tf
@@ -116,8 +130,7 @@ class Pair:
         return self._step_seconds(self.student.head_model(), head, logits_objective(), ["logits"], extra)
 
     def _update_seconds(self, model, extra: list, objective, names: list[str]) -> float:
-        variables = [variable for block in self.student.blocks.values() for variable in block] + extra
-        return self._step_seconds(model, variables, objective, names, {})
+        return self._step_seconds(model, self.student.weights + extra, objective, names, {})
 
     def _step_seconds(self, model, variables: list, objective, names: list[str], extra: dict) -> float:
         import tensorflow as tf
@@ -127,10 +140,10 @@ class Pair:
 
         recipe = Recipe(LearningRate(1e-4, 1), patience=1, max_grad_norm=1.0, seed=1)
         trainer = Trainer(model, variables, objective, tf.distribute.OneDeviceStrategy("/cpu:0"), recipe)
-        batch = {name: tf.constant(array) for name, array in self._batches(names).arrays(np.arange(BATCH)).items()}
+        batch = {name: tf.constant(array) for name, array in self.batches(names).arrays(np.arange(BATCH)).items()}
         return seconds_per_million(lambda: trainer.step(batch | extra, 0, 1e-4)["loss"].numpy(), BATCH)
 
-    def _batches(self, names: list[str]):
+    def batches(self, names: list[str]):
         from xtremedistil.training.batches import TrainingBatches
 
         return TrainingBatches(self.features, BATCH, 0, 0, [self.targets.select(names)])

@@ -41,7 +41,7 @@ def pad_to_the_end(seq_len: int) -> None:
     from xtremedistil.training import batches
 
     pad_rows = prediction.pad_rows
-    batches.padded_width = lambda features, rows: seq_len
+    batches.padded_width = lambda features, rows, step: seq_len
     prediction.pad_rows = lambda features, rows, width, pad_id: pad_rows(features, rows, seq_len, pad_id)
 
 

@@ -24,7 +24,9 @@ JOINT = ["--recipe", "joint"]
 BARE = ["--hidden_weight", "0"]
 STATES = ["--distil_multi_hidden_states"]
 MAPS = ["--distil_attention"]
-RELATIONS = [f"feature={kind},teacher=5,student=1,loss=relation_kl,relation_heads=12" for kind in ("queries", "keys", "values")]
+RELATIONS = [
+    f"feature={kind},teacher=5,student=1,loss=relation_kl,relation_heads=12" for kind in ("queries", "keys", "values")
+]
 TOP = "feature=hidden_states,teacher=6,student=2"
 LOW = "feature=hidden_states,teacher=5,student=1"
 ATTENTION = [
@@ -62,7 +64,14 @@ def run(values, name: str, flags: list[str], seed: int) -> dict:
     command = [sys.executable, str(ROOT / "run_xtreme_distil.py"), *flags]
     command += ["--task", str(values.task), "--transfer_file", str(values.folder / "transfer.txt")]
     command += ["--do_NER"] if values.do_NER else []
-    command += ["--seq_len", str(values.seq_len), "--pt_teacher", "auto", "--pt_teacher_checkpoint", str(values.checkpoint)]
+    command += [
+        "--seq_len",
+        str(values.seq_len),
+        "--pt_teacher",
+        "auto",
+        "--pt_teacher_checkpoint",
+        str(values.checkpoint),
+    ]
     command += ["--teacher_model_dir", str(values.folder / "teacher"), "--model_dir", str(folder)]
     command += ["--hidden_size", str(WIDTH), "--num_hidden_layers", layers, "--num_attention_heads", str(HEADS)]
     command += ["--compress_word_embedding", "--teacher_batch_size", "32", "--teacher_learning_rate", "1e-4"]

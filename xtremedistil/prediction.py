@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from xtremedistil.tasks.features import Features
-from xtremedistil.tasks.padding import Arrays, length_order, longest, pad_rows, padded_width
+from xtremedistil.tasks.padding import Arrays, length_order, longest, pad_rows
 
 # Named int32 [B, S] inputs in, named float32 outputs out.
 PredictFunction = Callable[[Arrays], Arrays]
@@ -17,21 +17,16 @@ def predict_batches(
     *,
     batch_size: int,
     pad_id: int,
-    width: Callable[[Features, np.ndarray], int] = padded_width,
 ) -> Iterator[tuple[np.ndarray, Arrays]]:
-    """Batches by length: row numbers and the named outputs, padded [B, S, ...] or [B, ...].
-
-    Args:
-        width: positions that some rows are padded to.
-    """
+    """Batches by length: row numbers and the named outputs, [B, S, ...] as long as the longest row, or [B, ...]."""
     for rows in length_order(features.lengths, batch_size):
-        yield rows, predict(pad_rows(features, rows, width(features, rows), pad_id))
+        yield rows, predict(pad_rows(features, rows, longest(features, rows), pad_id))
 
 
 def predict_logits(predict: PredictFunction, features: Features, *, batch_size: int, pad_id: int) -> list[np.ndarray]:
     """Logits of each row without padding, in row order: float32 [S, L] for tagging, [L] for classification."""
     logits: list[np.ndarray] = [np.empty(0)] * len(features)
-    for rows, outputs in predict_batches(predict, features, batch_size=batch_size, pad_id=pad_id, width=longest):
+    for rows, outputs in predict_batches(predict, features, batch_size=batch_size, pad_id=pad_id):
         for row, values in zip(rows, outputs["logits"], strict=True):
             logits[row] = values[: features.lengths[row]] if values.ndim == 2 else values
     return logits

@@ -7,14 +7,14 @@ import numpy as np
 from xtremedistil.tasks.features import NOT_SCORED, Features
 
 INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
-WIDTH_STEP = 8  # widths are multiples of this, so that few shapes occur
+WIDTH_STEP = 8  # widths are multiples of this where few shapes should occur
 
 Arrays = dict[str, np.ndarray]
 
 
-def padded_width(features: Features, rows: np.ndarray) -> int:
-    """Positions that `rows` are padded to: of few sizes, and never more than the longest row of all has."""
-    return min(-(-longest(features, rows) // WIDTH_STEP) * WIDTH_STEP, int(features.lengths.max()))
+def padded_width(features: Features, rows: np.ndarray, step: int = WIDTH_STEP) -> int:
+    """Positions that `rows` are padded to: a multiple of `step`, and never more than the longest row of all has."""
+    return min(-(-longest(features, rows) // step) * step, int(features.lengths.max()))
 
 
 def longest(features: Features, rows: np.ndarray) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xtremedistil.tasks.features import NOT_SCORED, Features
-from xtremedistil.tasks.padding import Arrays, pad_rows, padded_width
+from xtremedistil.tasks.padding import WIDTH_STEP, Arrays, longest, pad_rows, padded_width
 
 BATCHES_PER_WINDOW = 64
 
@@ -64,7 +64,7 @@ class TrainingBatches:
 
     def arrays_without_targets(self, rows: np.ndarray, width: int | None = None) -> Arrays:
         """What says which rows and positions count; targets may be costly to read."""
-        batch = pad_rows(self.features, rows, width or padded_width(self.features, rows), self.pad_id)
+        batch = pad_rows(self.features, rows, width or longest(self.features, rows), self.pad_id)
         return batch | {"row_mask": np.ones(len(rows), np.float32)}
 
     def groups(self, epoch: int) -> list[list[np.ndarray]]:
@@ -80,12 +80,12 @@ class TrainingBatches:
 
         Args:
             mine: the replicas whose shares are read.
-            full: fill the last batch up, so that fewer shapes occur.
+            full: fill the last batch up, and let widths be multiples of 8, so that fewer shapes occur.
         """
         for group in self.groups(epoch)[first_step:]:
             for rows in group:
                 size = -(-(self.batch_size if full else len(rows)) // replicas)
-                width = padded_width(self.features, rows)
+                width = padded_width(self.features, rows, WIDTH_STEP if full else 1)
                 yield [self._share(rows, number * size, size, width) for number in range(replicas)[mine]]
 
     def _share(self, rows: np.ndarray, start: int, size: int, width: int) -> Arrays:

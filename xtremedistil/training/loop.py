@@ -29,7 +29,7 @@ def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.
     """Iterator over the distributed batches of the rest of an epoch; each worker reads the shares of its devices.
 
     Args:
-        full: fill the last batch up.
+        full: fill the last batch up, and let few widths occur.
     """
     replicas = strategy.num_replicas_in_sync
     signature = batch_signature(batches)
