@@ -139,7 +139,7 @@ class Pair:
         from xtremedistil.training.trainer import Recipe, Trainer
 
         recipe = Recipe(LearningRate(1e-4, 1), patience=1, max_grad_norm=1.0, seed=1)
-        trainer = Trainer(model, variables, objective, tf.distribute.OneDeviceStrategy("/cpu:0"), recipe)
+        trainer = Trainer(model, variables, objective, tf.distribute.get_strategy(), recipe)
         batch = {name: tf.constant(array) for name, array in self.batches(names).arrays(np.arange(BATCH)).items()}
         return seconds_per_million(lambda: trainer.step(batch | extra, 0, 1e-4)["loss"].numpy(), BATCH)
 

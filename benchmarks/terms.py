@@ -65,7 +65,7 @@ def main() -> None:
             variables = pair.student.weights + [variable for layer in projections for variable in layer.variables]
             objective = joined(logits_objective(), matches_objective(matches))
             recipe = Recipe(LearningRate(1e-4, 1), patience=1, max_grad_norm=1.0, seed=1)
-            trainer = Trainer(model, variables, objective, tf.distribute.OneDeviceStrategy("/cpu:0"), recipe)
+            trainer = Trainer(model, variables, objective, tf.distribute.get_strategy(), recipe)
             spent = cpu_milliseconds(lambda trainer=trainer, batch=batch: trainer.step(batch, 0, 1e-4)["loss"].numpy())
             first = first or spent
             print(f"| {name} ({BATCH} rows of {PIECES} pieces) | {spent:.0f} | {spent / first:.2f} |", flush=True)
