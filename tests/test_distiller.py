@@ -481,3 +481,27 @@ def test_tasks_that_differ_are_refused():
     teacher, student = pair()
     with pytest.raises(ValueError, match="train has the tasks b"):
         fit_tasks({"a": Distiller(teacher, student)}, {"b": rows(4)})
+
+
+# Students of model folders
+
+
+def test_student_of_a_model_folder_is_trained_on_and_saved_as_one(distilled, tmp_path):
+    from xtremedistil.models.restored import restore_student
+
+    folder = str(distilled / "student")
+    student = restore_student(folder)
+    labels = student.head.units
+    teacher = bert("TokenClassification", layers=2, width=16, seed=1, labels=labels)
+    before = student.head.kernel.numpy()
+    data = {"input_ids": [[2, 7, 8, 3]] * 8}
+    Distiller(teacher, student).fit(data, epochs=1, batch_size=8, learning_rate=0.01)
+    assert not np.array_equal(student.head.kernel.numpy(), before)
+    with pytest.raises(ValueError, match="Give like="):
+        Distiller(teacher, student).save(str(tmp_path))
+    Distiller(teacher, student).save(str(tmp_path), like=folder)
+    again = xtremedistil.load_student(str(tmp_path))
+    batch = {name: tf.constant(array) for name, array in padded(data).items()}
+    batch |= {"token_type_ids": tf.zeros_like(batch["input_ids"])}
+    np.testing.assert_array_equal(again(batch)["logits"], student.model(batch)["logits"])
+    assert xtremedistil.load_predictor(str(tmp_path))(["the cat sat"])
