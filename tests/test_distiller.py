@@ -194,6 +194,18 @@ def test_teacher_weights_that_are_no_shares(weights):
         Distiller([teacher, teacher], student, Terms(teacher_weights=weights))
 
 
+def test_teacher_is_tuned_on_labels_without_a_teacher():
+    data = rows(48)
+    data["labels"] = [row[0] % LABELS for row in data["input_ids"]]
+    model = bert("SequenceClassification", layers=1, width=16, seed=1)
+    terms = Terms(SoftLabels(weight=0.0), hard_label_weight=1.0)
+    history = Distiller(None, model, terms).fit(data, data, epochs=8, batch_size=8, learning_rate=0.01)
+    assert history.best_score > history.epochs[0]["score"]
+    assert {"labels", "loss"} <= set(history.epochs[0])
+    with pytest.raises(ValueError, match="gold labels alone"):
+        Distiller(None, model)
+
+
 # Stages, targets, resuming, saving
 
 

@@ -6,20 +6,17 @@ precision, accumulation and resuming are the same.
 
 import contextlib
 import functools
-import hashlib
 import itertools
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from xtremedistil.artefacts import SNAPSHOTS
 from xtremedistil.distillation.aligned_rows import ALIGNED
 from xtremedistil.distillation.encodings import features_of
 from xtremedistil.distillation.held_out_loss import HeldOutLoss
+from xtremedistil.distillation.lesson import Lesson, fit_key, kept, open_keeper
 from xtremedistil.distillation.objectives import (
     REAL,
     ROWS,
@@ -41,11 +38,9 @@ from xtremedistil.models.teacher import Teacher
 from xtremedistil.prediction import predict_batches
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks.features import NOT_SCORED, Features
-from xtremedistil.training.batches import TargetReader, TrainingBatches
 from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
-from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import seed_everything, stage_seed
 from xtremedistil.training.trainer import Objective, Recipe, Trainer
 from xtremedistil.training.workers import Workers
@@ -54,31 +49,12 @@ from xtremedistil.weights import load_weights, save_weights
 PROJECTIONS, TERMS = "projections.h5", "terms.json"
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """What a fit needs besides the student.
-
-    Fields:
-        targets: what the teachers say of `features`. key: of teachers and rows. replicas: devices that share a batch.
-    """
-
-    features: Features
-    targets: Sequence[TargetReader]
-    objective: Objective
-    evaluate: Callable[[], float]
-    key: str
-    pad_id: int
-    replicas: int
-
-    def batches(self, per_replica: int, seed: int, per_step: int = 1) -> TrainingBatches:
-        return TrainingBatches(self.features, per_replica * self.replicas, self.pad_id, seed, self.targets, per_step)
-
-
 class Distiller:
     """A student and its teachers.
 
     Args:
-        teacher: a Hugging Face TensorFlow model with a head, an `AdaptedModel` or a `Teacher`; or several in a list.
+        teacher: a Hugging Face TensorFlow model with a head, an `AdaptedModel` or a `Teacher`; or several in a list;
+            None: the student learns from gold labels alone, as a teacher is tuned.
         student: one of the first two, or a `Student`, as `restore_student` gives it.
         terms: what is learnt.
         strategy: where the student was built; by default the strategy of its variables.
@@ -94,11 +70,12 @@ class Distiller:
     def __init__(self, teacher, student, terms: Terms | None = None, *, strategy: tf.distribute.Strategy | None = None):
         self.terms = terms or Terms()
         with strategy.scope() if strategy else contextlib.nullcontext():  # variables may not be there yet
-            self.teachers = [_member(one) for one in (teacher if isinstance(teacher, (list, tuple)) else [teacher])]
+            self.teachers = [_member(one) for one in _listed(teacher)]
             self.student = _member(student)
         self.strategy = strategy or getattr(self.student.weights[0], "distribute_strategy", None)
         self.strategy = self.strategy or tf.distribute.get_strategy()
-        self.matches = self.terms.matches_for(self.teachers[0].num_hidden_layers, self.student.num_hidden_layers)
+        depth = self.teachers[0].num_hidden_layers if self.teachers else 0
+        self.matches = self.terms.matches_for(depth, self.student.num_hidden_layers) if self.teachers else ()
         self._check()
         with self.strategy.scope():
             self.matching, self.projections = self.student.matching_model(self.matches, self._teacher_width())
@@ -115,7 +92,12 @@ class Distiller:
             raise ValueError(f"{', '.join(wrong)}: there are {len(self.teachers)} teachers, counted from 0.")
         if self.terms.hard_label_weight and self.student.logit_names != ("logits",):
             raise ValueError("hard_label_weight: gold labels are of models with one output of logits.")
-        teacher_shares(len(self.teachers), self.terms.teacher_weights)
+        if self.teachers:
+            teacher_shares(len(self.teachers), self.terms.teacher_weights)
+        elif self.terms.soft_labels.weight or self.terms.matches:
+            raise ValueError(
+                "Without a teacher there are gold labels alone: Terms(SoftLabels(weight=0), hard_label_weight=1)."
+            )
 
     def _teacher_width(self) -> Callable[[str], int]:
         """Of a teacher's tensor by name; of several teachers, the width of the one that a match is of."""
@@ -180,7 +162,7 @@ class Distiller:
         """
         seed_everything(seed)
         workers, progress = Workers(self.strategy), Progress()
-        with _kept(folder) as place:
+        with kept(folder) as place:
             how = Computing(0, batch_size, workers, precision=targets_precision)
             sides = (train, dev, teacher_train, teacher_dev)
             lesson = self.lesson(*sides, teachers=teachers, metric=metric, place=place, how=how)
@@ -335,22 +317,10 @@ class Distiller:
         return {layer.name: list(layer.weights) for layer in self.projections}
 
 
-@contextlib.contextmanager
-def _kept(folder: str | None) -> Iterator[str]:
-    """The folder, or one that goes afterwards."""
-    with contextlib.nullcontext(folder) if folder else tempfile.TemporaryDirectory() as place:
-        yield place
-
-
-def fit_key(*parts) -> str:
-    """sha256 of what makes a fit the same one."""
-    return hashlib.sha256("|".join(map(repr, parts)).encode()).hexdigest()
-
-
-def open_keeper(folder: str, key: str, minutes: float, workers: Workers, progress: Progress) -> Keeper:
-    """Of the snapshots of a fit below `folder`."""
-    places = os.path.join(folder, SNAPSHOTS)
-    return Keeper(places, key, every_steps=0, every_minutes=minutes, say=progress.say, writes=workers.chief)
+def _listed(teacher) -> list:
+    if teacher is None:
+        return []
+    return list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
 
 
 def _member(model) -> TaskModel | AdaptedModel | Teacher | Student:

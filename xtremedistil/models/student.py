@@ -13,6 +13,7 @@ from xtremedistil.models.families import Family
 from xtremedistil.models.features import encoder_features, top_state
 from xtremedistil.models.mapped_embedding import MappedEmbedding
 from xtremedistil.models.matching import matched_tensors
+from xtremedistil.models.with_head import WithHead
 
 if TYPE_CHECKING:
     from xtremedistil.distillation.match import Match
@@ -24,7 +25,7 @@ STATE = "state"  # of an encoder, as projection and head read it
 
 
 @dataclass
-class Student:
+class Student(WithHead):
     """A student and its parts.
 
     Fields:
@@ -55,24 +56,6 @@ class Student:
         top_state = run_encoder(self.encoder, self.family, inputs).hidden_states[-1]
         self.model = tf_keras.Model(inputs, {"logits": self._logits(top_state, inputs)}, name="student")
         self.training_model = self.model if self.word_map is None else self.matching_model([])[0]
-
-    @property
-    def logit_names(self) -> tuple[str, ...]:
-        """Of its outputs."""
-        return ("logits",)
-
-    @property
-    def by_position(self) -> bool:
-        """Whether there are logits for each position."""
-        return self.kind == "token_classification"
-
-    @property
-    def num_hidden_layers(self) -> int:
-        return self.encoder.config.num_hidden_layers
-
-    @property
-    def pad_id(self) -> int:
-        return self.encoder.config.pad_token_id or 0
 
     @property
     def weights(self) -> list:

@@ -9,13 +9,14 @@ from xtremedistil.models.checkpoints import hidden_dropout
 from xtremedistil.models.encoder import Summary, in_float32, model_inputs, run_encoder
 from xtremedistil.models.families import Family
 from xtremedistil.models.features import encoder_features, top_state
+from xtremedistil.models.with_head import WithHead
 
 HEAD_NAME = "final_logits"
 DEFAULT_INITIALIZER_RANGE = 0.02
 
 
 @dataclass(frozen=True)
-class Teacher:
+class Teacher(WithHead):
     """A teacher and its parts.
 
     Fields:
@@ -36,24 +37,6 @@ class Teacher:
     def parts(self) -> dict[str, list]:
         """Variables by layer, as the weight file `model-ft.h5` has them."""
         return {self.encoder.name: list(self.encoder.weights), self.head.name: list(self.head.weights)}
-
-    @property
-    def logit_names(self) -> tuple[str, ...]:
-        """Of its outputs."""
-        return ("logits",)
-
-    @property
-    def by_position(self) -> bool:
-        """Whether there are logits for each position."""
-        return self.kind == "token_classification"
-
-    @property
-    def num_hidden_layers(self) -> int:
-        return self.encoder.config.num_hidden_layers
-
-    @property
-    def pad_id(self) -> int:
-        return self.encoder.config.pad_token_id or 0
 
     @property
     def weights(self) -> list:
