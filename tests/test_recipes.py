@@ -1,6 +1,7 @@
 """Flags of the recipe, from the command line to files."""
 
 import json
+import re
 
 import pytest
 
@@ -25,12 +26,17 @@ def test_joint_recipe_learns_states_logits_and_labels_at_once(tagging, eagerly, 
         layer_map="uniform",
         distil_attention=True,
     )
-    assert run_command("distil", *flags).code == 0
+    outcome = run_command("distil", *flags)
+    assert outcome.code == 0
     report = json.loads((tmp_path / "m/report.json").read_text())
     assert [entry["objective"] for entry in report["stages"]] == ["labels", "joint", "labels", "labels"]
     assert report["stages"][1]["dev"] is not None
     first = contents(tmp_path / "m")
     assert any("/train/logits.npy" in name for name in first), "the teacher was not asked about the labelled rows"
+    arrays = [content for name, content in first.items() if "teacher-targets/" in name and name.endswith(".npy")]
+    estimated = float(re.search(r"teacher's outputs: ([0-9.]+) MB", outcome.err).group(1))
+    headers = 128 * len(arrays)
+    assert (sum(map(len, arrays)) - headers) / 1e6 == pytest.approx(estimated, abs=0.051)
 
     for name in ("xtremedistil.h5", "xtremedistil-config.json", "model-stage-3.h5"):
         (tmp_path / "m" / name).unlink()
