@@ -7,6 +7,7 @@ import pytest
 
 import xtremedistil
 from tests.model_fixtures import toy_features
+from xtremedistil.artefacts import SNAPSHOTS
 from xtremedistil.distillation.encodings import features_of
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.soft_labels import SoftLabels
@@ -20,6 +21,7 @@ from xtremedistil.distillation.distiller import Distiller  # noqa: E402
 from xtremedistil.distillation.several_tasks import fit_tasks, share_encoder  # noqa: E402
 from xtremedistil.models.task_model import AdaptedModel, TaskModel  # noqa: E402
 from xtremedistil.training.batches import TrainingBatches  # noqa: E402
+from xtremedistil.training.snapshots import Keeper  # noqa: E402
 from xtremedistil.training.task_mix import TaskBatches  # noqa: E402
 
 WORDS, LABELS = 40, 3
@@ -250,6 +252,42 @@ def test_fit_that_was_stopped_goes_on_to_the_same_end(tmp_path):
     Distiller(teacher, again).fit(rows(24), rows(8, labels=[0] * 8), metric=lambda *_: 0.5, **settings)
     for one, other in zip(whole.weights, again.weights, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_fit_without_a_dev_set_that_was_stopped_ends_with_the_latest_weights(tmp_path, monkeypatch):
+    teacher, whole = pair()
+    Distiller(teacher, whole).fit(rows(24), **FIT)
+    settings = FIT | {"folder": str(tmp_path), "save_minutes": 1e-9}
+    save = Keeper.save
+
+    def save_and_stop_in_the_third_epoch(keeper, snapshot):
+        save(keeper, snapshot)
+        if snapshot.state["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keeper, "save", save_and_stop_in_the_third_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        Distiller(*pair()).fit(rows(24), **settings)
+    monkeypatch.undo()
+    teacher, again = pair()
+    history = Distiller(teacher, again).fit(rows(24), **settings)
+    assert history.best_epoch == 2
+    for one, other in zip(whole.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_snapshots_of_another_batch_size_are_not_read_and_go_when_the_fit_is_done(tmp_path, monkeypatch):
+    teacher, student = pair()
+    settings = FIT | {"folder": str(tmp_path), "save_minutes": 1e-9}
+    distiller = Distiller(teacher, student)
+    monkeypatch.setattr(Keeper, "clear", lambda keeper: None)
+    distiller.fit(rows(24), **settings)
+    monkeypatch.undo()
+    found, load = [], Keeper.load
+    monkeypatch.setattr(Keeper, "load", lambda keeper: found.append(load(keeper)))
+    distiller.fit(rows(24), **(settings | {"batch_size": 4}))
+    assert found == [None]
+    assert not (tmp_path / SNAPSHOTS).exists()
 
 
 def test_saved_student_stands_alone_and_projections_beside_it(tmp_path):

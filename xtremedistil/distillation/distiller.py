@@ -5,9 +5,7 @@ precision, accumulation and resuming are the same.
 """
 
 import contextlib
-import functools
 import hashlib
-import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,12 +58,13 @@ class Lesson:
 
     Fields:
         targets: what the teachers say of `features`. key: of teachers and rows. replicas: devices that share a batch.
+        evaluate: score of the student as it stands; None: the latest weights are the best.
     """
 
     features: Features
     targets: Sequence[TargetReader]
     objective: Objective
-    evaluate: Callable[[], float]
+    evaluate: Callable[[], float] | None
     key: str
     pad_id: int
     replicas: int
@@ -172,8 +171,8 @@ class Distiller:
                 word_ids where logits or states are by position.
             metric: logits of each dev row without padding and the dev rows in, higher is better; by default the share
                 of right labels, without labels minus the loss.
-            folder: where targets and snapshots are kept, so that the same call goes on after an interruption; by
-                default nothing stays.
+            folder: where targets and snapshots are kept, so that the same call goes on after an interruption; snapshots
+                go when it is done. By default nothing stays.
 
         Raises:
             ValueError: the rows or names do not fit. InputError: training went astray.
@@ -191,10 +190,14 @@ class Distiller:
             batches = lesson.batches(batch_size, stage_seed(seed, 1), gradient_accumulation_steps)
             keeper = None
             if folder:
-                key = fit_key(lesson.key, recipe, self.terms, trained, self.strategy.num_replicas_in_sync)
+                key = fit_key(lesson.key, recipe, self.terms, trained, batches.batch_size, batches.per_step)
                 keeper = open_keeper(folder, key, save_minutes, workers, progress)
             report = progress.step if verbose else lambda state: None
-            history = fit(trainer, batches, lambda: workers.agree(lesson.evaluate()), report, keeper)
+            score = lesson.evaluate
+            evaluate = score and (lambda: workers.agree(score()))
+            history = fit(trainer, batches, evaluate, report, keeper)
+            if keeper:
+                workers.on_chief(keeper.clear)
         self.settle()
         return history
 
@@ -277,9 +280,9 @@ class Distiller:
         return own + projected, factors
 
     def _evaluate(self, rows: TaughtRows, dev, teacher_dev: Mapping, objective: Objective, metric):
-        """What says how good the weights are; without a dev set, the latest are the best."""
+        """What says how good the weights are; None without a dev set."""
         if dev is None:
-            return functools.partial(lambda count: float(next(count)), itertools.count())
+            return None
         features = features_of(dev, by_position=self.student.by_position)
         if metric is None and (features.labels is None or self.student.logit_names != ("logits",)):
             features, targets = rows.read("dev", dev, teacher_dev)
@@ -350,7 +353,8 @@ def fit_key(*parts) -> str:
 def open_keeper(folder: str, key: str, minutes: float, workers: Workers, progress: Progress) -> Keeper:
     """Of the snapshots of a fit below `folder`."""
     places = os.path.join(folder, SNAPSHOTS)
-    return Keeper(places, key, every_steps=0, every_minutes=minutes, say=progress.say, writes=workers.chief)
+    often = {"every_steps": 0, "every_minutes": minutes}
+    return Keeper(places, key, **often, say=progress.say, writes=workers.chief, agree=workers.agree)
 
 
 def _member(model) -> TaskModel | AdaptedModel | Teacher | Student:

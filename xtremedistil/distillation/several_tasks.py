@@ -100,14 +100,17 @@ def fit_tasks(
         batches = TaskBatches(tasks, tau, seed)
         keeper = None
         if folder:
-            key = fit_key([lesson.key for lesson in lessons.values()], recipe, tau, strategy.num_replicas_in_sync)
+            parts = [(name, lesson.key, distillers[name].terms) for name, lesson in lessons.items()]
+            key = fit_key(parts, recipe, tau, [one.batch_size for one in tasks.values()])
             keeper = open_keeper(folder, key, save_minutes, workers, progress)
         report = progress.step if verbose else lambda state: None
 
         def evaluate() -> float:
             return workers.agree(float(np.mean([lesson.evaluate() for lesson in lessons.values()])))
 
-        history = fit(trainers, batches, evaluate, report, keeper, trainers.steps)
+        history = fit(trainers, batches, evaluate if dev else None, report, keeper, trainers.steps)
+        if keeper:
+            workers.on_chief(keeper.clear)
     for distiller in distillers.values():
         distiller.settle()
     return history

@@ -44,11 +44,12 @@ class TaughtRows:
     def read(self, name: str, rows, of_teachers: Mapping[int, object]) -> tuple[Features, list]:
         """The student's rows and, for each teacher that is asked for something, its outputs."""
         features = features_of(rows, by_position=self._by_position)
-        self._seen.append(features.fingerprint())
+        self._seen.append(_rows_key(features))
         targets = []
         for number, taught in self._teachers.items():
             if number in of_teachers:
                 theirs = features_of(of_teachers[number], by_position=taught.teacher.by_position)
+                self._seen.append(_rows_key(theirs))
                 targets.append(_joined_sides(features, self._of(number, name, theirs)))
             elif taught.names:
                 targets.append(self._of(number, name, features))
@@ -66,6 +67,14 @@ class TaughtRows:
 def _joined_sides(features: Features, targets: Targets):
     """A teacher's outputs for the student's rows: logits of whole rows as they are, all else word by word."""
     return targets if targets.by_row and set(targets.arrays) == {"logits"} else aligned_targets(features, targets)
+
+
+def _rows_key(features: Features) -> str:
+    """Of rows, their labels and their words."""
+    digest = hashlib.sha256(features.fingerprint().encode())
+    for array in (features.labels, features.word_ids):
+        digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _fingerprint(weights: Sequence[tf.Variable]) -> str:
