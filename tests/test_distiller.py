@@ -189,6 +189,27 @@ def test_each_teacher_may_have_matches_and_leave():
     assert set(both) - set(alone) == {matches[1].name}
 
 
+def test_same_layer_of_teachers_of_two_widths_may_be_matched():
+    teacher, student = pair()
+    other = bert("SequenceClassification", layers=1, width=12, seed=9)
+    matches = tuple(Match("hidden_states", 1, 1, teacher_number=number) for number in (0, 1))
+    distiller = Distiller([teacher, other], student, Terms(matches=matches))
+    assert [layer.units for layer in distiller.projections] == [16, 12]
+    assert np.isfinite(distiller.fit(rows(8), epochs=1, batch_size=8).epochs[0]["loss"])
+
+
+def test_teacher_of_other_labels_is_refused():
+    _, student = pair()
+    with pytest.raises(ValueError, match="Teacher 0 has 5 logits a row or position, the student 3"):
+        Distiller(bert("SequenceClassification", layers=1, width=8, seed=1, labels=5), student)
+
+
+@pytest.mark.parametrize(("what", "given"), [("teachers", [1]), ("teacher_train", {1: {}}), ("teacher_dev", {-1: {}})])
+def test_number_of_no_teacher_is_refused(what, given):
+    with pytest.raises(ValueError, match=f"{what} names .* there are 1 teachers"):
+        Distiller(*pair()).fit(rows(8), **{what: given}, **FIT)
+
+
 @pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), (1.0, -1.0)])
 def test_teacher_weights_that_are_no_shares(weights):
     teacher, student = pair()
@@ -369,6 +390,31 @@ def test_words_of_two_tokenizers_meet():
     log_teacher, log_student = (tf.nn.log_softmax(values / 2.0).numpy() for values in (theirs, ours))
     kl = 4 * np.mean(np.sum(np.exp(log_teacher) * (log_teacher - log_student), -1))
     assert history.epochs[0]["logits"] == pytest.approx(kl, rel=1e-4)
+
+
+def test_states_of_two_tokenizers_count_where_words_begin():
+    """Of pieces a, b of the student's words only a has a counterpart; a group of batches is the big batch."""
+    generator = np.random.default_rng(0)
+    words = [generator.integers(1, WORDS, 4).tolist() for _ in range(12)]
+    theirs = {"input_ids": words, "word_ids": [[0, 1, 2, 3]] * 12}
+    own = {
+        "input_ids": [[piece for word in row for piece in (word, 39)] for row in words],
+        "word_ids": [[0, 0, 1, 1, 2, 2, 3, 3]] * 12,
+    }
+    teacher, student = pair("TokenClassification")
+    match = Match("hidden_states", 3, 2)
+    distiller = Distiller(teacher, student, Terms(matches=(match,)))
+    (projection,) = distiller.projections
+    state = student({"input_ids": np.array(own["input_ids"])}, output_hidden_states=True).hidden_states[2]
+    target = teacher({"input_ids": np.array(words)}, output_hidden_states=True).hidden_states[3]
+    expected = np.mean((projection(state).numpy()[:, ::2] - target.numpy()) ** 2)
+    settings = {"epochs": 1, "learning_rate": 1e-9, "teacher_train": {0: theirs}, "targets_precision": "float32"}
+    whole = distiller.fit(own, batch_size=12, **settings).epochs[0]
+    parts = distiller.fit(own, batch_size=5, gradient_accumulation_steps=3, **settings).epochs[0]
+    assert whole[match.name] == pytest.approx(expected, rel=1e-4)
+    assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-4)
+    with pytest.raises(ValueError, match="teacher_dev has no rows of teacher 0"):
+        distiller.fit(own, own, batch_size=12, **settings)
 
 
 def test_two_tokenizers_without_words_are_refused():

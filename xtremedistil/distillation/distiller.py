@@ -5,19 +5,22 @@ precision, accumulation and resuming are the same.
 """
 
 import contextlib
+import functools
 import hashlib
+import operator
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from xtremedistil.artefacts import SNAPSHOTS
-from xtremedistil.distillation.aligned_rows import ALIGNED
+from xtremedistil.distillation.aligned_rows import aligned_name
 from xtremedistil.distillation.encodings import features_of
 from xtremedistil.distillation.held_out_loss import HeldOutLoss
+from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.objectives import (
     REAL,
     ROWS,
@@ -25,6 +28,7 @@ from xtremedistil.distillation.objectives import (
     labels_objective,
     loss_mask,
     matches_objective,
+    target_prefix,
 )
 from xtremedistil.distillation.several_teachers import teacher_shares, teachers_objective
 from xtremedistil.distillation.targets import Computing
@@ -57,12 +61,14 @@ class Lesson:
     """What a fit needs besides the student.
 
     Fields:
-        targets: what the teachers say of `features`. key: of teachers and rows. replicas: devices that share a batch.
+        targets: what the teachers say of `features`. masks: of which positions, where not of all.
+        key: of teachers and rows. replicas: devices that share a batch.
         evaluate: score of the student as it stands; None: the latest weights are the best.
     """
 
     features: Features
     targets: Sequence[TargetReader]
+    masks: Sequence[TargetReader]
     objective: Objective
     evaluate: Callable[[], float] | None
     key: str
@@ -70,7 +76,8 @@ class Lesson:
     replicas: int
 
     def batches(self, per_replica: int, seed: int, per_step: int = 1) -> TrainingBatches:
-        return TrainingBatches(self.features, per_replica * self.replicas, self.pad_id, seed, self.targets, per_step)
+        rows = per_replica * self.replicas
+        return TrainingBatches(self.features, rows, self.pad_id, seed, self.targets, per_step, self.masks)
 
 
 class Distiller:
@@ -110,20 +117,30 @@ class Distiller:
                     f"Teacher {number} gives {', '.join(teacher.logit_names)}, the student "
                     f"{', '.join(self.student.logit_names)}: models of different tasks."
                 )
+            self._check_labels(number)
         if wrong := [match.name for match in self.matches if match.teacher_number >= len(self.teachers)]:
             raise ValueError(f"{', '.join(wrong)}: there are {len(self.teachers)} teachers, counted from 0.")
         if self.terms.hard_label_weight and self.student.logit_names != ("logits",):
             raise ValueError("hard_label_weight: gold labels are of models with one output of logits.")
         teacher_shares(len(self.teachers), self.terms.teacher_weights)
 
-    def _teacher_width(self) -> Callable[[str], int]:
-        """Of a teacher's tensor by name; of several teachers, the width of the one that a match is of."""
-        widths: dict[str, int] = {}
+    def _check_labels(self, number: int) -> None:
+        """A `Teacher` may have more labels than its student: the original release's has, behind the real ones."""
+        teacher = self.teachers[number]
+        if not self.terms.soft_labels.weight or isinstance(teacher, Teacher):
+            return
+        for name in self.student.logit_names:
+            theirs, own = (model.model.output[name].shape[-1] for model in (teacher, self.student))
+            if theirs != own:
+                raise ValueError(f"Teacher {number} has {theirs} {name} a row or position, the student {own}.")
+
+    def _teacher_width(self) -> Callable[[Match], int]:
+        """Of the tensor of the teacher that a match is of."""
+        outputs = {}
         for number, teacher in enumerate(self.teachers):
             if names := self._names(number, logits=False):
-                outputs = teacher.feature_model(names).output
-                widths |= {name: outputs[name].shape[-1] for name in names}
-        return lambda name: widths[name]
+                outputs[number] = teacher.feature_model(names).output
+        return lambda match: outputs[match.teacher_number][match.teacher_names[-1]].shape[-1]
 
     def _names(self, number: int, *, logits: bool = True) -> list[str]:
         """What one teacher is asked for."""
@@ -224,26 +241,37 @@ class Distiller:
             place: folder for the teachers' outputs.
         """
         active = range(len(self.teachers)) if teachers is None else teachers
+        self._require_teachers(active, teacher_train or {}, teacher_dev or {})
         taught = {number: Taught(self.teachers[number], self._names(number)) for number in active}
         rows = TaughtRows(self.student.by_position, taught, place, how)
-        features, targets = rows.read("train", train, teacher_train or {})
+        features, targets, masks = rows.read("train", train, teacher_train or {})
         self._require_labels(features)
-        objective = self._objective(active, bool(teacher_train))
-        evaluate = self._evaluate(rows, dev, teacher_dev or {}, objective, metric)
-        return Lesson(
-            features, targets, objective, evaluate, rows.key, self.student.pad_id, self.strategy.num_replicas_in_sync
-        )
+        aligned = set(teacher_train or {}) & set(active)
+        objective = self._objective(active, aligned)
+        evaluate = self._evaluate(rows, dev, teacher_dev or {}, aligned, objective, metric)
+        replicas = self.strategy.num_replicas_in_sync
+        return Lesson(features, targets, masks, objective, evaluate, rows.key, self.student.pad_id, replicas)
 
-    def _objective(self, active: Sequence[int], aligned: bool) -> Objective:
-        """The terms that the teachers at work have a part in."""
+    def _require_teachers(self, active: Sequence[int], train: Mapping, dev: Mapping) -> None:
+        for what, numbers in (("teachers", active), ("teacher_train", train), ("teacher_dev", dev)):
+            if wrong := [number for number in numbers if number not in range(len(self.teachers))]:
+                raise ValueError(f"{what} names {wrong}; there are {len(self.teachers)} teachers, counted from 0.")
+
+    def _objective(self, active: Sequence[int], aligned: Set[int]) -> Objective:
+        """The terms that the teachers at work have a part in; those of `aligned` say something of some positions."""
         terms = self.terms
         counted = ROWS if not self.student.by_position or len(self.student.logit_names) > 1 else REAL
 
-        def mask_of(batch):
-            mask = loss_mask(batch, counted)
-            return mask * batch[ALIGNED] if aligned and counted == REAL else mask
+        def positions_of(batch, number: int):
+            mask = loss_mask(batch, REAL)
+            return mask * batch[aligned_name(target_prefix(number))] if number in aligned else mask
 
-        parts = [matches_objective([match for match in self.matches if match.teacher_number in active])]
+        def mask_of(batch):
+            if counted == ROWS:
+                return loss_mask(batch, ROWS)
+            return functools.reduce(operator.mul, (positions_of(batch, number) for number in active))
+
+        parts = [matches_objective([match for match in self.matches if match.teacher_number in active], positions_of)]
         if terms.soft_labels.weight and len(active):
             weights = terms.teacher_weights and [terms.teacher_weights[number] for number in active]
             shared = {"teachers": active, "weights": weights, "combine": terms.combine}
@@ -279,14 +307,16 @@ class Distiller:
         factors = [1.0] * len(own) + [rates.get(layer.name, 1.0) for layer in self.projections for _ in layer.weights]
         return own + projected, factors
 
-    def _evaluate(self, rows: TaughtRows, dev, teacher_dev: Mapping, objective: Objective, metric):
+    def _evaluate(self, rows: TaughtRows, dev, teacher_dev: Mapping, aligned: Set[int], objective: Objective, metric):
         """What says how good the weights are; None without a dev set."""
         if dev is None:
             return None
         features = features_of(dev, by_position=self.student.by_position)
         if metric is None and (features.labels is None or self.student.logit_names != ("logits",)):
-            features, targets = rows.read("dev", dev, teacher_dev)
-            held_out = HeldOutLoss(self.matching, objective, features, targets, self.student.pad_id)
+            if missing := aligned - set(teacher_dev):
+                raise ValueError(f"teacher_dev has no rows of teacher {min(missing)}, teacher_train has.")
+            features, targets, masks = rows.read("dev", dev, teacher_dev)
+            held_out = HeldOutLoss(self.matching, objective, features, [*targets, *masks], self.student.pad_id)
             return lambda: -held_out()
         score = metric or share_of_right_labels
         return lambda: score(self.predict(features), features)
