@@ -482,6 +482,20 @@ def test_unknown_name_in_json_is_refused_with_a_hint(text):
         Terms.from_json(text)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"combine": "probability"}, "Did you mean probabilities"),
+        ({"combine": "probabilities", "soft_labels": SoftLabels("logits_mse")}, "logits_mse is not of these"),
+        ({"hard_label_weight": float("nan")}, "hard_label_weight is nan"),
+        ({"hard_label_weight_schedule": "linear"}, "no weight schedule"),
+    ],
+)
+def test_terms_that_make_no_sense(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Terms(**settings)
+
+
 def test_textbrewers_configuration_is_read_as_it_stands():
     config = {
         "temperature": 8,

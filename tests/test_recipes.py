@@ -92,6 +92,20 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         ({"match": "feature=hidden_states,teacher=9,student=1"}, "the teacher has no hidden_states 9"),
         ({"match": "feature=hidden_states,teacher=4,student=1,loss=mse"}, 'There is no loss "mse"'),
         (
+            {"match": "feature=hidden_states,teacher=4,student=1", "layer_map": "uniform", "hidden_weight": 2},
+            "--match replaces the pairs of --layer_map and --hidden_weight",
+        ),
+        ({"match": "feature=hidden_states,teacher=4,student=1,teacher_number=1"}, "a run has one teacher"),
+        (
+            {"match": "feature=hidden_states,teacher=4,student=1,projection=none", "hidden_size": 8},
+            "without a projection hidden_mse takes equal widths; those of teacher and student are 16 and 8",
+        ),
+        (
+            {"match": "feature=hidden_states,teacher=4,student=1,weight_schedule=linear"},
+            "Did you mean linear_",
+        ),
+        ({"layer_map": "emd", "jit_compile": True}, "--jit_compile: the flow of emd is found on the host"),
+        (
             {"match": "feature=hidden_states,teacher=4,student=1", "distil_attention": True},
             "--match replaces the pairs of --distil_attention",
         ),
