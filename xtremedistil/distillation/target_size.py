@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
+import numpy as np
+
 from xtremedistil.artefacts import FROZEN_FEATURES
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus
@@ -17,7 +19,9 @@ from xtremedistil.errors import InputError
 from xtremedistil.folders import nearest_existing, same_disk, size_of
 from xtremedistil.models.feature_names import is_map
 from xtremedistil.models.shapes import EncoderShape
+from xtremedistil.tasks.features import Features
 
+LABELLED_ROWS = "train"  # the part of the store that is of no transfer row
 LOGIT_BYTES = 4
 WIDTHS = {"float16": 2, "float32": 4}
 SHARE_OF_DISK = 0.25  # of the free space, that states may take for good where nobody has decided
@@ -28,7 +32,8 @@ class TargetSize:
     """Bytes of a teacher's outputs over a transfer set.
 
     Fields:
-        logits: of all rows. states: hidden states and attention maps, of each chunk and of the held-out rows.
+        logits: of all rows. states: hidden states and attention maps, of each chunk, of the held-out rows and, where a
+            stage reads them too, of the labelled ones.
         besides: what the student's states are still to take of the same disk.
     """
 
@@ -43,8 +48,8 @@ class TargetSize:
     @property
     def at_a_time(self) -> int:
         """The most, if a chunk's states go when it is done."""
-        chunks = [size for name, size in self.states.items() if name != HELD_OUT]
-        return self.logits + self.states[HELD_OUT] + max(chunks)
+        stay = {name: size for name, size in self.states.items() if name in (HELD_OUT, LABELLED_ROWS)}
+        return self.logits + sum(stay.values()) + max(size for name, size in self.states.items() if name not in stay)
 
 
 def target_size(
@@ -56,6 +61,7 @@ def target_size(
     hidden_size: int,
     heads: int,
     precision: str,
+    labelled: Features | None = None,
 ) -> TargetSize:
     """Bytes of the outputs `names` (what `encoder_features` knows; logits always).
 
@@ -65,15 +71,19 @@ def target_size(
     Args:
         labels: outputs of the teacher's classifier; tagging: at each position.
         hidden_size, heads: of the teacher. precision: of states, "float16" or "float32".
+        labelled: labelled rows that a stage reads too.
     """
+    lengths = np.zeros(0, np.int64) if labelled is None else labelled.lengths.astype(np.int64)
+    positions = rows.positions | {LABELLED_ROWS: int(lengths.sum())}
+    pairs = rows.pairs | {LABELLED_ROWS: int((lengths**2).sum())}
     width = WIDTHS[precision]
     maps = sum(is_map(name) for name in names)
     states = sum(name != "logits" for name in names) - maps
     by_part = {
-        part: width * (rows.positions[part] * states * hidden_size + rows.pairs[part] * maps * heads)
-        for part in [*map(chunk_name, rows.starts), HELD_OUT]
+        part: width * (positions[part] * states * hidden_size + pairs[part] * maps * heads)
+        for part in [*map(chunk_name, rows.starts), HELD_OUT, LABELLED_ROWS]
     }
-    answers = sum(rows.positions.values()) if tagging else rows.rows + rows.held_out_rows
+    answers = sum(positions.values()) if tagging else rows.rows + rows.held_out_rows + len(lengths)
     return TargetSize(answers * labels * LOGIT_BYTES, by_part)
 
 
@@ -108,6 +118,7 @@ def run_outputs(config: DistilConfig, corpus: Corpus, labels: int) -> tuple[list
         hidden_size=teacher.hidden_size if teacher else 0,
         heads=teacher.num_attention_heads if teacher else 0,
         precision=config.targets_precision,
+        labelled=corpus.train.features if config.hard_label_weight else None,
     )
     return names, replace(size, besides=_besides(config, corpus, student))
 

@@ -10,7 +10,7 @@ from xtremedistil.distillation.corpus import KEY_LETTERS
 from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.file_source import FileSource
 from xtremedistil.distillation.setting import Setting
-from xtremedistil.distillation.target_size import megabytes, run_outputs, settle_targets
+from xtremedistil.distillation.target_size import LABELLED_ROWS, megabytes, run_outputs, settle_targets
 from xtremedistil.distillation.targets import LiveTargets, Targets, compute_targets, keep_only
 from xtremedistil.distillation.transfer_rows import HELD_OUT, chunk_name
 from xtremedistil.distillation.tuned_teacher import TunedTeacher
@@ -18,7 +18,6 @@ from xtremedistil.models.forward import make_predict_function
 from xtremedistil.prediction import PredictFunction
 from xtremedistil.tasks.features import Features
 
-LABELLED_ROWS = "train"
 POLICIES = {
     "cache": "teacher's outputs: {all} on disk, for other students too",
     "chunks": "teacher's outputs: at most {most} on disk at a time",
