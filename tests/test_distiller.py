@@ -162,6 +162,36 @@ def test_rows_that_do_not_fit(data, message):
         features_of(data, by_position=True)
 
 
+@pytest.mark.parametrize("labels", [[2.5, 1.0], [[0, 1], [1, 1]]])
+def test_labels_that_are_no_classes_are_refused(labels):
+    with pytest.raises(ValueError, match="one whole number each"):
+        features_of({"input_ids": [[1, 2], [3]], "labels": labels}, by_position=False)
+
+
+def test_student_of_scores_learns_from_the_teacher_and_is_judged_by_the_loss():
+    teacher, student = (bert("SequenceClassification", layers=1, width=8, seed=seed, labels=1) for seed in (1, 2))
+    distiller = Distiller(teacher, student, Terms(SoftLabels("logits_mse")))
+    history = distiller.fit(rows(16), rows(8, seed=1, labels=[3] * 8), **FIT)
+    assert history.best_score < 0
+    with pytest.raises(ValueError, match="of several logits"):
+        Distiller(teacher, student, Terms(hard_label_weight=1.0))
+
+
+def test_adaptor_may_give_several_logits_of_rows():
+    def several(seed: int) -> AdaptedModel:
+        tf_keras.utils.set_random_seed(seed)
+        inputs = tf_keras.Input((None,), dtype=tf.int32, name="input_ids")
+        states = tf_keras.layers.Embedding(WORDS, 4)(inputs)
+        pooled = tf_keras.layers.GlobalAveragePooling1D()(states)
+        model = tf_keras.Model({"input_ids": inputs}, [tf_keras.layers.Dense(size)(pooled) for size in (2, 3)])
+        return AdaptedModel(
+            model, lambda inputs, outputs: {"logits": dict(zip(("color", "size"), outputs, strict=True))}
+        )
+
+    epoch = Distiller(several(1), several(2)).fit(rows(16), rows(8), **FIT).epochs[-1]
+    assert np.isfinite([epoch["color"], epoch["size"]]).all()
+
+
 # Several teachers
 
 

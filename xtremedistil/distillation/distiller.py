@@ -120,9 +120,14 @@ class Distiller:
             self._check_labels(number)
         if wrong := [match.name for match in self.matches if match.teacher_number >= len(self.teachers)]:
             raise ValueError(f"{', '.join(wrong)}: there are {len(self.teachers)} teachers, counted from 0.")
-        if self.terms.hard_label_weight and self.student.logit_names != ("logits",):
-            raise ValueError("hard_label_weight: gold labels are of models with one output of logits.")
+        if self.terms.hard_label_weight and not self._classifies:
+            raise ValueError("hard_label_weight: gold labels are of models with one output, of several logits.")
         teacher_shares(len(self.teachers), self.terms.teacher_weights)
+
+    @property
+    def _classifies(self) -> bool:
+        """Whether the student chooses one of several labels: not spans, and not a score."""
+        return self.student.logit_names == ("logits",) and self.student.model.output["logits"].shape[-1] > 1
 
     def _check_labels(self, number: int) -> None:
         """A `Teacher` may have more labels than its student: the original release's has, behind the real ones."""
@@ -312,7 +317,7 @@ class Distiller:
         if dev is None:
             return None
         features = features_of(dev, by_position=self.student.by_position)
-        if metric is None and (features.labels is None or self.student.logit_names != ("logits",)):
+        if metric is None and (features.labels is None or not self._classifies):
             if missing := aligned - set(teacher_dev):
                 raise ValueError(f"teacher_dev has no rows of teacher {min(missing)}, teacher_train has.")
             features, targets, masks = rows.read("dev", dev, teacher_dev)
