@@ -53,6 +53,16 @@ def test_given_matches_take_the_place_of_the_layer_map(tagging, eagerly, run_com
     }
 
 
+def test_what_a_sub_layer_gives_may_have_another_width_than_states(tagging, eagerly, run_command, tmp_path):
+    match = "feature=path,teacher=encoder/layer_._3/intermediate,student=encoder/layer_._0/output"
+    outcome = run_command("distil", *tagging.flags(tmp_path / "m", match=match, hidden_size=8))
+    assert outcome.code == 0, outcome.err
+    unknown = match.replace("_0/output", "_0/ouput")
+    outcome = run_command("distil", *tagging.flags(tmp_path / "n", match=unknown, hidden_size=8))
+    assert outcome.code == 2
+    assert "Near names: encoder/layer_._0/output" in outcome.err
+
+
 def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
     flags = tagging.flags(
         tmp_path / "m",
@@ -62,6 +72,8 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         hard_label_weight=0.5,
         loss="soft_label_kl",
         temperature=4,
+        temperature_schedule="flsw:1,1",
+        probability_shift=True,
         layer_map="skip",
         distil_attention=True,
         dry_run=True,
@@ -74,7 +86,7 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         "joint hidden_states 2 [B, S, 16] 1 [B, S, 8] hidden_mse 1 linear of its own",
         "joint attentions 3 [B, 2, S, S] 1 [B, 2, S, S] attention_squared_distance 3 none",
         "joint attentions 1 [B, 2, S, S] 0 [B, 2, S, S] attention_squared_distance 3 none",
-        "joint logits [B, S, 3] [B, S, 3] soft_label_kl, temperature 4 1",
+        "joint logits [B, S, 3] [B, S, 3] soft_label_kl, temperature 4, flsw:1,1, probability shift 1",
         "joint labels [B, S, 3] cross-entropy 0.5",
     ]
 
