@@ -1,6 +1,7 @@
 """`Distiller` on tiny models of Hugging Face, without an adaptor and with one."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
 transformers = pytest.importorskip("transformers")
 
-from xtremedistil.distillation.distiller import Distiller  # noqa: E402
+from xtremedistil.distillation.distiller import Distiller, kept  # noqa: E402
 from xtremedistil.distillation.several_tasks import fit_tasks, share_encoder  # noqa: E402
 from xtremedistil.models.task_model import AdaptedModel, TaskModel  # noqa: E402
 from xtremedistil.training.batches import TrainingBatches  # noqa: E402
@@ -327,6 +328,11 @@ def test_fit_without_a_dev_set_that_was_stopped_ends_with_the_latest_weights(tmp
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
+def test_several_workers_need_a_folder():
+    with pytest.raises(ValueError, match="all 2 workers see"), kept(None, SimpleNamespace(count=2)):
+        pass
+
+
 def test_snapshots_of_another_batch_size_are_not_read_and_go_when_the_fit_is_done(tmp_path, monkeypatch):
     teacher, student = pair()
     settings = FIT | {"folder": str(tmp_path), "save_minutes": 1e-9}
@@ -453,6 +459,12 @@ def test_two_tokenizers_without_words_are_refused():
         Distiller(teacher, student).fit(rows(4), teacher_train={0: rows(3)}, **FIT)
 
 
+def test_two_tokenizers_without_a_word_in_common_are_refused():
+    sides = [{"input_ids": [[3, 4]], "word_ids": [words]} for words in ([0, 1], [7, 8])]
+    with pytest.raises(ValueError, match="No row of the student's has a word of the teacher's"):
+        Distiller(*pair("TokenClassification")).fit(sides[0], teacher_train={0: sides[1]}, **FIT)
+
+
 # With an adaptor
 
 
@@ -515,6 +527,7 @@ def test_unknown_name_in_json_is_refused_with_a_hint(text):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"matches": (Match("hidden_states", 1, 1), Match("hidden_states", 1, 1, weight=2.0))}, "is there twice"),
         ({"combine": "probability"}, "Did you mean probabilities"),
         ({"combine": "probabilities", "soft_labels": SoftLabels("logits_mse")}, "logits_mse is not of these"),
         ({"hard_label_weight": float("nan")}, "hard_label_weight is nan"),
@@ -592,6 +605,34 @@ def test_tasks_with_one_encoder_learn_together():
     for student, values in zip(students, before, strict=True):
         changed = [not np.array_equal(new.numpy(), old) for new, old in zip(student.weights, values, strict=True)]
         assert changed[-1] and changed[0]
+
+
+def test_tasks_that_were_stopped_go_on_to_the_same_end(tmp_path, monkeypatch):
+    """The draw of tasks, the place in each, dropout of what they share, and weights that fall with training."""
+    terms = Terms(SoftLabels("soft_label_kl", weight_schedule="linear_decay"))
+    teachers = [bert("SequenceClassification", layers=1, width=8, seed=seed) for seed in (5, 6)]
+
+    def run(**settings):
+        students = [bert("SequenceClassification", layers=1, width=8, seed=seed, dropout=0.1) for seed in (0, 1)]
+        share_encoder(*students)
+        distillers = {task: Distiller(*pair, terms) for task, *pair in zip("ab", teachers, students, strict=True)}
+        data = {"a": rows(24), "b": rows(16, seed=1)}
+        fit_tasks(distillers, data, epochs=2, batch_size=8, learning_rate=0.01, tau=0.5, **settings)
+        return [variable.numpy() for student in students for variable in student.weights]
+
+    whole, save = run(), Keeper.save
+
+    def save_and_stop(keeper, snapshot):
+        save(keeper, snapshot)
+        if (snapshot.state["epoch"], snapshot.state["step"]) == (1, 2):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keeper, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder=str(tmp_path), save_minutes=1e-9)
+    monkeypatch.undo()
+    for one, other in zip(whole, run(folder=str(tmp_path), save_minutes=1e-9), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_tasks_are_drawn_by_size_to_the_power_of_tau():

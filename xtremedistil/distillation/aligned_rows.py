@@ -52,7 +52,7 @@ def aligned_targets(features: Features, targets: Targets) -> AlignedTargets:
     """Pairs words by their number in a row; of each word, the first pieces of both sides.
 
     Raises:
-        ValueError: rows or words do not fit together, or an output is not one of positions.
+        ValueError: rows or words do not fit together, none is in both, or an output is not one of positions.
     """
     theirs = targets.features
     if len(features) != len(theirs):
@@ -66,6 +66,10 @@ def aligned_targets(features: Features, targets: Targets) -> AlignedTargets:
         own, other = _first_pieces(features, row), _first_pieces(theirs, row)
         for word in own.keys() & other.keys():
             source[own[word]] = other[word]
+    if (source == NOWHERE).all():
+        raise ValueError(
+            "No row of the student's has a word of the teacher's: word_ids count the words of a row alike."
+        )
     return AlignedTargets(features, targets, source)
 
 

@@ -40,7 +40,7 @@ from xtremedistil.models.restored import save_student
 from xtremedistil.models.student import Student
 from xtremedistil.models.task_model import AdaptedModel, TaskModel
 from xtremedistil.models.teacher import Teacher
-from xtremedistil.prediction import predict_batches
+from xtremedistil.prediction import PredictFunction, predict_batches
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks.features import NOT_SCORED, Features
 from xtremedistil.training.batches import TargetReader, TrainingBatches
@@ -127,7 +127,7 @@ class Distiller:
     @property
     def _classifies(self) -> bool:
         """Whether the student chooses one of several labels: not spans, and not a score."""
-        return self.student.logit_names == ("logits",) and self.student.model.output["logits"].shape[-1] > 1
+        return self.student.logit_names == ("logits",) and self.student.model.output["logits"].shape[-1] != 1
 
     def _check_labels(self, number: int) -> None:
         """A `Teacher` may have more labels than its student: the original release's has, behind the real ones."""
@@ -201,7 +201,7 @@ class Distiller:
         """
         seed_everything(seed)
         workers, progress = Workers(self.strategy), Progress()
-        with _kept(folder) as place:
+        with kept(folder, workers) as place:
             how = Computing(0, batch_size, workers, precision=targets_precision)
             sides = (train, dev, teacher_train, teacher_dev)
             lesson = self.lesson(*sides, teachers=teachers, metric=metric, place=place, how=how)
@@ -323,15 +323,23 @@ class Distiller:
             features, targets, masks = rows.read("dev", dev, teacher_dev)
             held_out = HeldOutLoss(self.matching, objective, features, [*targets, *masks], self.student.pad_id)
             return lambda: -held_out()
-        score = metric or share_of_right_labels
-        return lambda: score(self.predict(features), features)
+        return functools.partial(self._score, metric or share_of_right_labels, features)
+
+    def _score(self, metric: Callable[[list, Features], float], features: Features) -> float:
+        self.settle()
+        return metric(self.predict(features), features)
+
+    @functools.cached_property
+    def _logits_of(self) -> PredictFunction:
+        """The student alone; traced once."""
+        return make_predict_function(self.model)
 
     def predict(self, rows, batch_size: int = 64) -> list[np.ndarray]:
         """The student's logits of each row without padding: float32 [S, L] or [L]; of spans [S, 2]."""
         features = features_of(rows, by_position=self.student.by_position)
         logits: list[np.ndarray] = [np.empty(0)] * len(features)
-        names, predict = self.student.logit_names, make_predict_function(self.model)
-        batches = predict_batches(predict, features, batch_size=batch_size, pad_id=self.student.pad_id)
+        names = self.student.logit_names
+        batches = predict_batches(self._logits_of, features, batch_size=batch_size, pad_id=self.student.pad_id)
         for numbers, outputs in batches:
             values = outputs["logits"] if names == ("logits",) else np.concatenate([outputs[n] for n in names], -1)
             for row, value in zip(numbers, values, strict=True):
@@ -374,8 +382,14 @@ class Distiller:
 
 
 @contextlib.contextmanager
-def _kept(folder: str | None) -> Iterator[str]:
-    """The folder, or one that goes afterwards."""
+def kept(folder: str | None, workers: Workers) -> Iterator[str]:
+    """The folder, or one that goes afterwards.
+
+    Raises:
+        ValueError: there is none, and several workers need one that all of them see.
+    """
+    if workers.count > 1 and not folder:
+        raise ValueError(f"Give folder=, one that all {workers.count} workers see.")
     with contextlib.nullcontext(folder) if folder else tempfile.TemporaryDirectory() as place:
         yield place
 

@@ -1,12 +1,12 @@
 """Several tasks, each with its teachers and a head of its own, and one encoder for all."""
 
-import tempfile
+import os
 from collections.abc import Mapping
 
 import numpy as np
 import tf_keras
 
-from xtremedistil.distillation.distiller import Distiller, fit_key, open_keeper
+from xtremedistil.distillation.distiller import Distiller, fit_key, kept, open_keeper
 from xtremedistil.distillation.targets import Computing
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.training.learning_rate import LearningRate
@@ -82,14 +82,13 @@ def fit_tasks(
     seed_everything(seed)
     strategy = next(iter(distillers.values())).strategy
     workers, progress = Workers(strategy), Progress()
-    with tempfile.TemporaryDirectory() as passing:
+    with kept(folder, workers) as root:
         how = Computing(0, batch_size, workers, precision=targets_precision)
-        lessons = {
-            name: one.lesson(
-                train[name], dev and dev[name], teachers=None, metric=None, place=folder or passing, how=how
-            )
-            for name, one in distillers.items()
-        }
+        lessons = {}
+        for name, one in distillers.items():
+            place = os.path.join(root, name)  # of its own: tasks may have the same teacher
+            rows = train[name], dev and dev[name]
+            lessons[name] = one.lesson(*rows, teachers=None, metric=None, place=place, how=how)
         rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
         recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay)
         trainers = TaskTrainers(_trainers(distillers, lessons, recipe, strategy))

@@ -45,6 +45,9 @@ class Terms:
         else:
             entries = [entry if isinstance(entry, Match) else match_of(entry) for entry in self.matches]
             object.__setattr__(self, "matches", tuple(entries))
+            names = [match.name for match in entries]
+            if twice := {name for name in names if names.count(name) > 1}:
+                raise ValueError(f"{', '.join(sorted(twice))} is there twice. Add up the weights in one.")
         require_schedule(self.hard_label_weight_schedule)
         require_known("way to combine teachers", self.combine, COMBINATIONS)
         if self.combine == "probabilities" and self.soft_labels.loss not in OF_PROBABILITIES:
