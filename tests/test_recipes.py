@@ -39,6 +39,31 @@ def test_joint_recipe_learns_states_logits_and_labels_at_once(tagging, eagerly, 
     assert [name for name in first if name.endswith(".h5") and first[name] != second[name]] == []
 
 
+def test_joint_stage_in_chunks_ends_alike_with_a_live_teacher_and_after_an_interruption(
+    tagging, eagerly, run_command, interrupt_at, tmp_path
+):
+    match = "feature=hidden_states,teacher=4,student=1,weight_schedule=linear_decay"
+    joint = {"recipe": "joint", "hard_label_weight": 0.5, "match": match, "distil_chunk_size": 16}
+    places = {"teacher_model_dir": tmp_path / "teacher", "targets_precision": "float32", "save_steps": 1}
+
+    def run(name: str, **changes) -> int:
+        return run_command("distil", *tagging.flags(tmp_path / name, **joint, **places, **changes)).code
+
+    def losses(name: str) -> list[float]:
+        records = [tmp_path / name / f"model-stage-1-indx-{start}-history.json" for start in (0, 16)]
+        return [json.loads(path.read_text())["history"][0]["loss"] for path in records]
+
+    assert run("whole") == 0
+    assert run("live", targets="live") == 0
+    assert losses("live") == pytest.approx(losses("whole"), rel=1e-3)
+    with interrupt_at("/4.json"):
+        assert run("stopped") == 130
+    assert not (tmp_path / "stopped/model-stage-1-indx-0.h5").exists()
+    assert run("stopped") == 0
+    student = (tmp_path / "whole/xtremedistil.h5").read_bytes()
+    assert (tmp_path / "stopped/xtremedistil.h5").read_bytes() == student
+
+
 def test_given_matches_take_the_place_of_the_layer_map(tagging, eagerly, run_command, tmp_path):
     path = tmp_path / "matches.json"
     entries = [{"feature": "hidden_states", "teacher": 4, "student": 1, "loss": "hidden_cosine", "projection": "relu"}]
