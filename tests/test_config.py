@@ -37,6 +37,11 @@ def test_freeze_implies_compress_and_attention_implies_hidden_states():
     assert config.compress_word_embedding and config.distil_multi_hidden_states
 
 
+def test_map_of_layers_implies_the_states_of_all_of_them():
+    assert resolve(parse("--layer_map", "uniform")).distil_multi_hidden_states
+    assert not resolve(parse()).distil_multi_hidden_states
+
+
 def test_feed_forward_is_four_times_the_width_and_3072_under_legacy():
     assert resolve(parse("--hidden_size", "192")).intermediate_size == 768
     assert resolve(parse("--hidden_size", "192", "--legacy")).intermediate_size == 3072

@@ -1,12 +1,14 @@
 """`Distiller` on tiny models of Hugging Face, without an adaptor and with one."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import xtremedistil
 from tests.model_fixtures import toy_features
+from xtremedistil.artefacts import SNAPSHOTS
 from xtremedistil.distillation.encodings import features_of
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.soft_labels import SoftLabels
@@ -16,10 +18,11 @@ tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
 transformers = pytest.importorskip("transformers")
 
-from xtremedistil.distillation.distiller import Distiller  # noqa: E402
+from xtremedistil.distillation.distiller import Distiller, kept  # noqa: E402
 from xtremedistil.distillation.several_tasks import fit_tasks, share_encoder  # noqa: E402
 from xtremedistil.models.task_model import AdaptedModel, TaskModel  # noqa: E402
 from xtremedistil.training.batches import TrainingBatches  # noqa: E402
+from xtremedistil.training.snapshots import Keeper  # noqa: E402
 from xtremedistil.training.task_mix import TaskBatches  # noqa: E402
 
 WORDS, LABELS = 40, 3
@@ -160,6 +163,36 @@ def test_rows_that_do_not_fit(data, message):
         features_of(data, by_position=True)
 
 
+@pytest.mark.parametrize("labels", [[2.5, 1.0], [[0, 1], [1, 1]]])
+def test_labels_that_are_no_classes_are_refused(labels):
+    with pytest.raises(ValueError, match="one whole number each"):
+        features_of({"input_ids": [[1, 2], [3]], "labels": labels}, by_position=False)
+
+
+def test_student_of_scores_learns_from_the_teacher_and_is_judged_by_the_loss():
+    teacher, student = (bert("SequenceClassification", layers=1, width=8, seed=seed, labels=1) for seed in (1, 2))
+    distiller = Distiller(teacher, student, Terms(SoftLabels("logits_mse")))
+    history = distiller.fit(rows(16), rows(8, seed=1, labels=[3] * 8), **FIT)
+    assert history.best_score < 0
+    with pytest.raises(ValueError, match="of several logits"):
+        Distiller(teacher, student, Terms(hard_label_weight=1.0))
+
+
+def test_adaptor_may_give_several_logits_of_rows():
+    def several(seed: int) -> AdaptedModel:
+        tf_keras.utils.set_random_seed(seed)
+        inputs = tf_keras.Input((None,), dtype=tf.int32, name="input_ids")
+        states = tf_keras.layers.Embedding(WORDS, 4)(inputs)
+        pooled = tf_keras.layers.GlobalAveragePooling1D()(states)
+        model = tf_keras.Model({"input_ids": inputs}, [tf_keras.layers.Dense(size)(pooled) for size in (2, 3)])
+        return AdaptedModel(
+            model, lambda inputs, outputs: {"logits": dict(zip(("color", "size"), outputs, strict=True))}
+        )
+
+    epoch = Distiller(several(1), several(2)).fit(rows(16), rows(8), **FIT).epochs[-1]
+    assert np.isfinite([epoch["color"], epoch["size"]]).all()
+
+
 # Several teachers
 
 
@@ -185,6 +218,27 @@ def test_each_teacher_may_have_matches_and_leave():
     both = distiller.fit(rows(16), epochs=1, batch_size=8).epochs[0]
     alone = distiller.fit(rows(16), epochs=1, batch_size=8, teachers=[0]).epochs[0]
     assert set(both) - set(alone) == {matches[1].name}
+
+
+def test_same_layer_of_teachers_of_two_widths_may_be_matched():
+    teacher, student = pair()
+    other = bert("SequenceClassification", layers=1, width=12, seed=9)
+    matches = tuple(Match("hidden_states", 1, 1, teacher_number=number) for number in (0, 1))
+    distiller = Distiller([teacher, other], student, Terms(matches=matches))
+    assert [layer.units for layer in distiller.projections] == [16, 12]
+    assert np.isfinite(distiller.fit(rows(8), epochs=1, batch_size=8).epochs[0]["loss"])
+
+
+def test_teacher_of_other_labels_is_refused():
+    _, student = pair()
+    with pytest.raises(ValueError, match="Teacher 0 has 5 logits a row or position, the student 3"):
+        Distiller(bert("SequenceClassification", layers=1, width=8, seed=1, labels=5), student)
+
+
+@pytest.mark.parametrize(("what", "given"), [("teachers", [1]), ("teacher_train", {1: {}}), ("teacher_dev", {-1: {}})])
+def test_number_of_no_teacher_is_refused(what, given):
+    with pytest.raises(ValueError, match=f"{what} names .* there are 1 teachers"):
+        Distiller(*pair()).fit(rows(8), **{what: given}, **FIT)
 
 
 @pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), (1.0, -1.0)])
@@ -262,6 +316,47 @@ def test_fit_that_was_stopped_goes_on_to_the_same_end(tmp_path):
     Distiller(teacher, again).fit(rows(24), rows(8, labels=[0] * 8), metric=lambda *_: 0.5, **settings)
     for one, other in zip(whole.weights, again.weights, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_fit_without_a_dev_set_that_was_stopped_ends_with_the_latest_weights(tmp_path, monkeypatch):
+    teacher, whole = pair()
+    Distiller(teacher, whole).fit(rows(24), **FIT)
+    settings = FIT | {"folder": str(tmp_path), "save_minutes": 1e-9}
+    save = Keeper.save
+
+    def save_and_stop_in_the_third_epoch(keeper, snapshot):
+        save(keeper, snapshot)
+        if snapshot.state["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keeper, "save", save_and_stop_in_the_third_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        Distiller(*pair()).fit(rows(24), **settings)
+    monkeypatch.undo()
+    teacher, again = pair()
+    history = Distiller(teacher, again).fit(rows(24), **settings)
+    assert history.best_epoch == 2
+    for one, other in zip(whole.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_several_workers_need_a_folder():
+    with pytest.raises(ValueError, match="all 2 workers see"), kept(None, SimpleNamespace(count=2)):
+        pass
+
+
+def test_snapshots_of_another_batch_size_are_not_read_and_go_when_the_fit_is_done(tmp_path, monkeypatch):
+    teacher, student = pair()
+    settings = FIT | {"folder": str(tmp_path), "save_minutes": 1e-9}
+    distiller = Distiller(teacher, student)
+    monkeypatch.setattr(Keeper, "clear", lambda keeper: None)
+    distiller.fit(rows(24), **settings)
+    monkeypatch.undo()
+    found, load = [], Keeper.load
+    monkeypatch.setattr(Keeper, "load", lambda keeper: found.append(load(keeper)))
+    distiller.fit(rows(24), **(settings | {"batch_size": 4}))
+    assert found == [None]
+    assert not (tmp_path / SNAPSHOTS).exists()
 
 
 def test_saved_student_stands_alone_and_projections_beside_it(tmp_path):
@@ -345,10 +440,41 @@ def test_words_of_two_tokenizers_meet():
     assert history.epochs[0]["logits"] == pytest.approx(kl, rel=1e-4)
 
 
+def test_states_of_two_tokenizers_count_where_words_begin():
+    """Of pieces a, b of the student's words only a has a counterpart; a group of batches is the big batch."""
+    generator = np.random.default_rng(0)
+    words = [generator.integers(1, WORDS, 4).tolist() for _ in range(12)]
+    theirs = {"input_ids": words, "word_ids": [[0, 1, 2, 3]] * 12}
+    own = {
+        "input_ids": [[piece for word in row for piece in (word, 39)] for row in words],
+        "word_ids": [[0, 0, 1, 1, 2, 2, 3, 3]] * 12,
+    }
+    teacher, student = pair("TokenClassification")
+    match = Match("hidden_states", 3, 2)
+    distiller = Distiller(teacher, student, Terms(matches=(match,)))
+    (projection,) = distiller.projections
+    state = student({"input_ids": np.array(own["input_ids"])}, output_hidden_states=True).hidden_states[2]
+    target = teacher({"input_ids": np.array(words)}, output_hidden_states=True).hidden_states[3]
+    expected = np.mean((projection(state).numpy()[:, ::2] - target.numpy()) ** 2)
+    settings = {"epochs": 1, "learning_rate": 1e-9, "teacher_train": {0: theirs}, "targets_precision": "float32"}
+    whole = distiller.fit(own, batch_size=12, **settings).epochs[0]
+    parts = distiller.fit(own, batch_size=5, gradient_accumulation_steps=3, **settings).epochs[0]
+    assert whole[match.name] == pytest.approx(expected, rel=1e-4)
+    assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-4)
+    with pytest.raises(ValueError, match="teacher_dev has no rows of teacher 0"):
+        distiller.fit(own, own, batch_size=12, **settings)
+
+
 def test_two_tokenizers_without_words_are_refused():
     teacher, student = pair("TokenClassification")
     with pytest.raises(ValueError, match="the teacher 3"):
         Distiller(teacher, student).fit(rows(4), teacher_train={0: rows(3)}, **FIT)
+
+
+def test_two_tokenizers_without_a_word_in_common_are_refused():
+    sides = [{"input_ids": [[3, 4]], "word_ids": [words]} for words in ([0, 1], [7, 8])]
+    with pytest.raises(ValueError, match="No row of the student's has a word of the teacher's"):
+        Distiller(*pair("TokenClassification")).fit(sides[0], teacher_train={0: sides[1]}, **FIT)
 
 
 # With an adaptor
@@ -408,6 +534,21 @@ def test_terms_survive_json():
 def test_unknown_name_in_json_is_refused_with_a_hint(text):
     with pytest.raises(ValueError, match="Did you mean"):
         Terms.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"matches": (Match("hidden_states", 1, 1), Match("hidden_states", 1, 1, weight=2.0))}, "is there twice"),
+        ({"combine": "probability"}, "Did you mean probabilities"),
+        ({"combine": "probabilities", "soft_labels": SoftLabels("logits_mse")}, "logits_mse is not of these"),
+        ({"hard_label_weight": float("nan")}, "hard_label_weight is nan"),
+        ({"hard_label_weight_schedule": "linear"}, "no weight schedule"),
+    ],
+)
+def test_terms_that_make_no_sense(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Terms(**settings)
 
 
 def test_textbrewers_configuration_is_read_as_it_stands():
@@ -476,6 +617,34 @@ def test_tasks_with_one_encoder_learn_together():
     for student, values in zip(students, before, strict=True):
         changed = [not np.array_equal(new.numpy(), old) for new, old in zip(student.weights, values, strict=True)]
         assert changed[-1] and changed[0]
+
+
+def test_tasks_that_were_stopped_go_on_to_the_same_end(tmp_path, monkeypatch):
+    """The draw of tasks, the place in each, dropout of what they share, and weights that fall with training."""
+    terms = Terms(SoftLabels("soft_label_kl", weight_schedule="linear_decay"))
+    teachers = [bert("SequenceClassification", layers=1, width=8, seed=seed) for seed in (5, 6)]
+
+    def run(**settings):
+        students = [bert("SequenceClassification", layers=1, width=8, seed=seed, dropout=0.1) for seed in (0, 1)]
+        share_encoder(*students)
+        distillers = {task: Distiller(*pair, terms) for task, *pair in zip("ab", teachers, students, strict=True)}
+        data = {"a": rows(24), "b": rows(16, seed=1)}
+        fit_tasks(distillers, data, epochs=2, batch_size=8, learning_rate=0.01, tau=0.5, **settings)
+        return [variable.numpy() for student in students for variable in student.weights]
+
+    whole, save = run(), Keeper.save
+
+    def save_and_stop(keeper, snapshot):
+        save(keeper, snapshot)
+        if (snapshot.state["epoch"], snapshot.state["step"]) == (1, 2):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keeper, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder=str(tmp_path), save_minutes=1e-9)
+    monkeypatch.undo()
+    for one, other in zip(whole, run(folder=str(tmp_path), save_minutes=1e-9), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_tasks_are_drawn_by_size_to_the_power_of_tau():

@@ -109,6 +109,10 @@ def test_one_layer_stands_for_both_where_a_loss_takes_two():
         (("hidden_states", (1, 2), (1, 2), "hidden_mse"), "give one layer, counted from 0"),
         (("path", 1, 1), "give one path of a sub-layer"),
         (("hidden_states", 1, 1, "hidden_mse", float("nan")), "weight"),
+        (("attentions", 1, 1, "attention_mse", 1.0, "linear"), "have no width to project"),
+        (("hidden_states", 1, 1, "hidden_mse", 1.0, "linear", -1.0), "projection_learning_rate"),
+        (("hidden_states", 1, 1, "hidden_mse", 1.0, "auto", None, "linear_decline"), "Did you mean linear_decay"),
+        (("hidden_states", 1, 1, "hidden_mse", 1.0, "auto", None, "constant", {}, -1), "counted from 0"),
     ],
 )
 def test_match_that_makes_no_sense(arguments, message):
@@ -192,6 +196,7 @@ def test_configured_match_of_a_layer_that_is_not_there(text):
         ({"loss": "soft_label_k"}, "Did you mean soft_label_kl"),
         ({"temperature": 0.0}, "greater than 0"),
         ({"weight": -1.0}, "at least 0"),
+        ({"weight_schedule": "linear_grow"}, "Did you mean linear_growth"),
         ({"options": {"t_squared": True}}, "option of logits_mse"),
     ],
 )

@@ -152,7 +152,7 @@ def states(*widths: int) -> dict:
 
 def test_projection_serves_both_layers_of_a_pair_and_is_made_as_asked():
     match = Match("hidden_states", (1, 2), (0, 1), "fsp", projection="tanh")
-    outputs, (layer,) = matched_tensors([match], states(3, 3), teacher_width=lambda name: 5)
+    outputs, (layer,) = matched_tensors([match], states(3, 3), teacher_width=lambda match: 5)
     assert [tuple(outputs[name].shape) for name in match.outputs] == [(None, None, 5)] * 2
     assert layer.activation is tf_keras.activations.tanh
     assert not layer.bias.numpy().any()
@@ -162,7 +162,7 @@ def test_projection_serves_both_layers_of_a_pair_and_is_made_as_asked():
 @pytest.mark.parametrize("loss", ["nst", "spkd", "rkd", "pkt", "cckd"])
 def test_losses_that_take_unequal_widths_get_no_projection(loss):
     match = Match("hidden_states", 1, 1, loss)
-    outputs, layers = matched_tensors([match], states(3, 3), teacher_width=lambda name: 5)
+    outputs, layers = matched_tensors([match], states(3, 3), teacher_width=lambda match: 5)
     assert layers == []
     assert {tensor.shape[-1] for tensor in outputs.values()} == {3}
 
@@ -170,7 +170,7 @@ def test_losses_that_take_unequal_widths_get_no_projection(loss):
 def test_deployed_projection_is_used_for_the_top_state_alone():
     deployed = tf_keras.layers.Dense(5, name="deployed")
     matches = [Match("hidden_states", 2, 1), Match("hidden_states", 0, 0)]
-    arguments = {"teacher_width": lambda name: 5, "deployed": deployed, "top": "hidden_states_1"}
+    arguments = {"teacher_width": lambda match: 5, "deployed": deployed, "top": "hidden_states_1"}
     _, layers = matched_tensors(matches, states(3, 3), **arguments)
     assert [layer.name for layer in layers] == [matches[1].name + "_projection"]
     assert deployed.built

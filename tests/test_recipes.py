@@ -45,6 +45,31 @@ def test_joint_recipe_learns_states_logits_and_labels_at_once(tagging, eagerly, 
     assert [name for name in first if name.endswith(".h5") and first[name] != second[name]] == []
 
 
+def test_joint_stage_in_chunks_ends_alike_with_a_live_teacher_and_after_an_interruption(
+    tagging, eagerly, run_command, interrupt_at, tmp_path
+):
+    match = "feature=hidden_states,teacher=4,student=1,weight_schedule=linear_decay"
+    joint = {"recipe": "joint", "hard_label_weight": 0.5, "match": match, "distil_chunk_size": 16}
+    places = {"teacher_model_dir": tmp_path / "teacher", "targets_precision": "float32", "save_steps": 1}
+
+    def run(name: str, **changes) -> int:
+        return run_command("distil", *tagging.flags(tmp_path / name, **joint, **places, **changes)).code
+
+    def losses(name: str) -> list[float]:
+        records = [tmp_path / name / f"model-stage-1-indx-{start}-history.json" for start in (0, 16)]
+        return [json.loads(path.read_text())["history"][0]["loss"] for path in records]
+
+    assert run("whole") == 0
+    assert run("live", targets="live") == 0
+    assert losses("live") == pytest.approx(losses("whole"), rel=1e-3)
+    with interrupt_at("/4.json"):
+        assert run("stopped") == 130
+    assert not (tmp_path / "stopped/model-stage-1-indx-0.h5").exists()
+    assert run("stopped") == 0
+    student = (tmp_path / "whole/xtremedistil.h5").read_bytes()
+    assert (tmp_path / "stopped/xtremedistil.h5").read_bytes() == student
+
+
 def test_given_matches_take_the_place_of_the_layer_map(tagging, eagerly, run_command, tmp_path):
     path = tmp_path / "matches.json"
     entries = [{"feature": "hidden_states", "teacher": 4, "student": 1, "loss": "hidden_cosine", "projection": "relu"}]
@@ -59,6 +84,16 @@ def test_given_matches_take_the_place_of_the_layer_map(tagging, eagerly, run_com
     }
 
 
+def test_what_a_sub_layer_gives_may_have_another_width_than_states(tagging, eagerly, run_command, tmp_path):
+    match = "feature=path,teacher=encoder/layer_._3/intermediate,student=encoder/layer_._0/output"
+    outcome = run_command("distil", *tagging.flags(tmp_path / "m", match=match, hidden_size=8))
+    assert outcome.code == 0, outcome.err
+    unknown = match.replace("_0/output", "_0/ouput")
+    outcome = run_command("distil", *tagging.flags(tmp_path / "n", match=unknown, hidden_size=8))
+    assert outcome.code == 2
+    assert "Near names: encoder/layer_._0/output" in outcome.err
+
+
 def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
     flags = tagging.flags(
         tmp_path / "m",
@@ -68,6 +103,8 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         hard_label_weight=0.5,
         loss="soft_label_kl",
         temperature=4,
+        temperature_schedule="flsw:1,1",
+        probability_shift=True,
         layer_map="skip",
         distil_attention=True,
         dry_run=True,
@@ -80,7 +117,7 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         "joint hidden_states 2 [B, S, 16] 1 [B, S, 8] hidden_mse 1 linear of its own",
         "joint attentions 3 [B, 2, S, S] 1 [B, 2, S, S] attention_squared_distance 3 none",
         "joint attentions 1 [B, 2, S, S] 0 [B, 2, S, S] attention_squared_distance 3 none",
-        "joint logits [B, S, 3] [B, S, 3] soft_label_kl, temperature 4 1",
+        "joint logits [B, S, 3] [B, S, 3] soft_label_kl, temperature 4, flsw:1,1, probability shift 1",
         "joint labels [B, S, 3] cross-entropy 0.5",
     ]
 
@@ -97,6 +134,20 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         ({"recipe": "joint", "legacy": True, "learning_rate": None}, "leave --recipe away, or --legacy"),
         ({"match": "feature=hidden_states,teacher=9,student=1"}, "the teacher has no hidden_states 9"),
         ({"match": "feature=hidden_states,teacher=4,student=1,loss=mse"}, 'There is no loss "mse"'),
+        (
+            {"match": "feature=hidden_states,teacher=4,student=1", "layer_map": "uniform", "hidden_weight": 2},
+            "--match replaces the pairs of --layer_map and --hidden_weight",
+        ),
+        ({"match": "feature=hidden_states,teacher=4,student=1,teacher_number=1"}, "a run has one teacher"),
+        (
+            {"match": "feature=hidden_states,teacher=4,student=1,projection=none", "hidden_size": 8},
+            "without a projection hidden_mse takes equal widths; those of teacher and student are 16 and 8",
+        ),
+        (
+            {"match": "feature=hidden_states,teacher=4,student=1,weight_schedule=linear"},
+            "Did you mean linear_",
+        ),
+        ({"layer_map": "emd", "jit_compile": True}, "--jit_compile: the flow of emd is found on the host"),
         (
             {"match": "feature=hidden_states,teacher=4,student=1", "distil_attention": True},
             "--match replaces the pairs of --distil_attention",

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from xtremedistil.distillation.losses import soft_label_kl
+from xtremedistil.distillation.match import WEIGHT_SCHEDULES
 from xtremedistil.distillation.schedules import TEMPERATURES, WEIGHTS, ConstantTemperature, Cwsm, Flsw, weight_at
 
 SCHEDULES = [Flsw(beta=1.5, gamma=1.0), Flsw(beta=0.5, gamma=2.5), Cwsm(beta=0.8)]
@@ -154,3 +155,7 @@ def test_unknown_weight_schedule_is_refused_by_name():
         ValueError, match='no weight schedule "linear"; there are constant, linear_growth, linear_decay'
     ):
         weight_at(0.0, weight=1.0, schedule="linear")
+
+
+def test_names_of_weight_schedules_are_known_where_tensorflow_is_not():
+    assert tuple(WEIGHTS) == WEIGHT_SCHEDULES

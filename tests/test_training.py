@@ -62,11 +62,18 @@ def test_batch_pads_ids_masks_and_labels_each_with_its_own_filler():
     rows, words = [[5, 6, 7], [8], [9] * 9], [[0, -1, 1], [0], [-1] * 9]
     features = Features.from_rows(rows, labels=[[0, -100, 1], [2], [-100] * 9], word_ids=words)
     batch = toy_batches(features).arrays(np.array([1, 0]))
-    assert batch["input_ids"].tolist() == [[8] + [PAD] * 7, [5, 6, 7] + [PAD] * 5]
-    assert batch["attention_mask"].tolist() == [[1] + [0] * 7, [1, 1, 1] + [0] * 5]
-    assert batch["labels"].tolist() == [[2] + [-100] * 7, [0, -100, 1] + [-100] * 5]
+    assert batch["input_ids"].tolist() == [[8, PAD, PAD], [5, 6, 7]]
+    assert batch["attention_mask"].tolist() == [[1, 0, 0], [1, 1, 1]]
+    assert batch["labels"].tolist() == [[2, -100, -100], [0, -100, 1]]
     assert batch["row_mask"].tolist() == [1.0, 1.0]
     assert batch["input_ids"].dtype == batch["attention_mask"].dtype == batch["labels"].dtype == np.int32
+
+
+def test_widths_are_multiples_of_eight_where_few_shapes_are_wanted():
+    features = Features.from_rows([[5] * length for length in (3, 9, 11, 20)])
+    for full, expected in ((False, {3, 9, 11, 20}), (True, {8, 16, 20})):
+        shares = [share for (share,) in toy_batches(features, 1).epoch(0, replicas=1, full=full)]
+        assert {share["input_ids"].shape[1] for share in shares} == expected
 
 
 def test_batch_holds_one_label_a_row_for_classification():

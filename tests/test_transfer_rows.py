@@ -84,6 +84,15 @@ def test_size_counts_logits_states_and_maps(deal):
     assert doubled.states["chunk-20"] == 4 * dealt.positions["chunk-20"] * 8
 
 
+def test_size_counts_labelled_rows_that_a_stage_reads_too(deal):
+    settings = {"labels": 3, "tagging": True, "hidden_size": 8, "heads": 2, "precision": "float16"}
+    dealt, names = deal(), ["hidden_states_1", "attentions_0"]
+    plain, both = (size_of(dealt, names, labelled=rows, **settings) for rows in (None, dealt.held_out))
+    states, logits = plain.states["held-out"], dealt.positions["held-out"] * 3 * 4
+    assert both.everything == plain.everything + states + logits
+    assert both.at_a_time == plain.at_a_time + states + logits
+
+
 def test_size_counts_inner_tensors_as_states_and_scores_as_maps(deal):
     settings = {"labels": 3, "tagging": True, "hidden_size": 8, "heads": 2, "precision": "float16"}
     plain = size_of(deal(), ["hidden_states_1", "hidden_states_2", "attentions_0"], **settings)

@@ -16,6 +16,7 @@ LEGACY_INTERMEDIATE_SIZE = 3072
 DEFAULT_SEED = 42
 ORIGINAL, JOINT = "original", "joint"
 RECIPES = (ORIGINAL, JOINT)
+LAST_WITH_LAST = "last"  # the original's layer map
 
 
 def flag(default, help: str, *, choices: tuple[str, ...] | None = None):
@@ -173,9 +174,9 @@ class DistilConfig:
     )
     probability_shift: bool = flag(False, "put the teacher's wrong first choices right where there is a gold label")
     layer_map: str = flag(
-        "last",
-        "which teacher layer meets which student layer: last, uniform, skip, student:teacher as in 0:0,1:3,2:6; or all "
-        "meet all, as far as they fit: emd, sinkhorn",
+        LAST_WITH_LAST,
+        "which teacher layer meets which student layer: last; uniform, skip, student:teacher as in 0:0,1:3,2:6 (these "
+        "imply --distil_multi_hidden_states); or all meet all, as far as they fit: emd, sinkhorn",
     )
     match: tuple[str, ...] = flag(
         (),
@@ -333,7 +334,9 @@ def resolve(config: DistilConfig) -> DistilConfig:
     changes = {
         "seed": resolve_seed(config.seed),
         "compress_word_embedding": config.compress_word_embedding or config.freeze_word_embedding,
-        "distil_multi_hidden_states": config.distil_multi_hidden_states or config.distil_attention,
+        "distil_multi_hidden_states": config.distil_multi_hidden_states
+        or config.distil_attention
+        or config.layer_map != LAST_WITH_LAST,
         "teacher_epochs": config.ft_epochs if config.teacher_epochs is None else config.teacher_epochs,
         "intermediate_size": config.intermediate_size or 4 * config.hidden_size,
     }

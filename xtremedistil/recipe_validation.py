@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from xtremedistil.config import JOINT, ORIGINAL, DistilConfig
 from xtremedistil.distillation.layer_map import TRANSPORTS, configured_matches
-from xtremedistil.distillation.match import PATH, Match
+from xtremedistil.distillation.match import NO_PROJECTION, PATH, Match
 from xtremedistil.distillation.soft_labels import configured_soft_labels
 from xtremedistil.models.shapes import EncoderShape
 
@@ -15,6 +15,15 @@ NEWER = {
     "temperature_schedule": "constant",
     "layer_map": "last",
     "match": (),
+}
+# What says which pairs there are, and what they weigh.
+OF_PAIRS = {
+    "distil_attention": False,
+    "distil_multi_hidden_states": False,
+    "layer_map": "last",
+    "hidden_weight": 1.0,
+    "embedding_weight": 0.0,
+    "attention_weight": 3.0,
 }
 
 
@@ -34,13 +43,14 @@ def recipe_problems(config: DistilConfig) -> list[str]:
 
 def _match_problems(config: DistilConfig) -> list[str]:
     problems = []
-    replaced = [f"--{name}" for name in ("distil_attention", "distil_multi_hidden_states") if getattr(config, name)]
+    replaced = [f"--{name}" for name, off in OF_PAIRS.items() if getattr(config, name) != off]
     if config.match and replaced:
         problems.append(f"--match replaces the pairs of {' and '.join(replaced)}: leave one of them away")
     if config.layer_map in TRANSPORTS and config.distil_attention:
         problems.append(f"--layer_map {config.layer_map} moves hidden states; --distil_attention needs a map of layers")
     if config.logits_only:
         given = [f"--{name}" for name in ("match", "hard_label_weight") if getattr(config, name)]
+        given += ["--layer_map"] if config.layer_map != OF_PAIRS["layer_map"] else []
         problems += [f"{name}: a teacher that gives logits alone has nothing for it; leave it away" for name in given]
     return problems
 
@@ -55,15 +65,31 @@ def layer_problems(config: DistilConfig, teacher: EncoderShape, student_layers: 
     problems = _refusals(read, "")
     if not problems and not matches and config.recipe == ORIGINAL:
         problems.append("--hidden_weight 0: there is nothing to match in the representation stage; give --recipe joint")
-    for match in matches:
-        if config.student_kind == "bilstm" and match.feature not in ("hidden_states", PATH):
-            problems.append(f"--match {match.name}: a BiLSTM has no {match.feature}; match hidden_states")
-        heads = match.options.get("relation_heads")
-        if match.loss == "relation_kl" and not _divides(heads, teacher.hidden_size, student_width):
-            problems.append(
-                f"--match {match.name}: give relation_heads that divide the widths of teacher ({teacher.hidden_size}) "
-                f"and student ({student_width}), not {heads}"
-            )
+    return problems + [line for match in matches for line in _pair_problems(config, match, teacher, student_width)]
+
+
+def _pair_problems(config: DistilConfig, match: Match, teacher: EncoderShape, student_width: int) -> list[str]:
+    """Of one match, what only the run and its models make wrong."""
+    problems, widths = [], (teacher.hidden_size, student_width)
+    if match.teacher_number:
+        problems.append(f"--match {match.name}: a run has one teacher; leave teacher_number away")
+    if match.loss == "layer_transport" and match.options.get("solver", "exact") == "exact":
+        flags = {"--jit_compile": config.jit_compile, "--strategy tpu": config.strategy == "tpu"}
+        problems += [f"{flag}: the flow of emd is found on the host; take sinkhorn" for flag, on in flags.items() if on]
+    compared = match.projection == NO_PROJECTION and match.needs_equal_widths and match.feature != PATH
+    if compared and widths[0] != widths[1] and config.student_kind == "transformer":
+        problems.append(
+            f"--match {match.name}: without a projection {match.loss} takes equal widths; those of teacher and student "
+            f"are {widths[0]} and {widths[1]}"
+        )
+    if config.student_kind == "bilstm" and match.feature not in ("hidden_states", PATH):
+        problems.append(f"--match {match.name}: a BiLSTM has no {match.feature}; match hidden_states")
+    heads = match.options.get("relation_heads")
+    if match.loss == "relation_kl" and not _divides(heads, *widths):
+        problems.append(
+            f"--match {match.name}: give relation_heads that divide the widths of teacher ({widths[0]}) and student "
+            f"({widths[1]}), not {heads}"
+        )
     return problems
 
 

@@ -9,7 +9,11 @@ from xtremedistil.tasks.features import NO_WORD, Features
 from xtremedistil.tasks.padding import Arrays, positions
 
 NOWHERE = -1
-ALIGNED = "aligned"  # in a batch: 1 where the student's position has a counterpart
+
+
+def aligned_name(prefix: str) -> str:
+    """In a batch: 1 where the student's position has a counterpart in the rows of the teacher of that prefix."""
+    return f"{prefix}aligned"
 
 
 @dataclass(frozen=True)
@@ -26,21 +30,29 @@ class AlignedTargets:
     source: np.ndarray
 
     def __call__(self, rows: np.ndarray, width: int) -> Arrays:
-        index, inside = positions(self.features, rows, width)
-        source = np.where(inside, self.source[index], NOWHERE)
-        found = source != NOWHERE
-        batch = {
-            self.targets.prefix + name: np.where(found[..., None], array[np.maximum(source, 0)], 0).astype(np.float32)
+        source = self._source(rows, width)
+        found = (source != NOWHERE)[..., None]
+        return {
+            self.targets.prefix + name: np.where(found, array[np.maximum(source, 0)], 0).astype(np.float32)
             for name, array in self.targets.arrays.items()
         }
-        return batch | {ALIGNED: found.astype(np.float32)}
+
+    def mask(self, rows: np.ndarray, width: int) -> Arrays:
+        """Where there are outputs; losses count there alone."""
+        found = self._source(rows, width) != NOWHERE
+        return {aligned_name(self.targets.prefix): found.astype(np.float32)}
+
+    def _source(self, rows: np.ndarray, width: int) -> np.ndarray:
+        """int64 [B, S]."""
+        index, inside = positions(self.features, rows, width)
+        return np.where(inside, self.source[index], NOWHERE)
 
 
 def aligned_targets(features: Features, targets: Targets) -> AlignedTargets:
     """Pairs words by their number in a row; of each word, the first pieces of both sides.
 
     Raises:
-        ValueError: rows or words do not fit together, or an output is not one of positions.
+        ValueError: rows or words do not fit together, none is in both, or an output is not one of positions.
     """
     theirs = targets.features
     if len(features) != len(theirs):
@@ -54,6 +66,10 @@ def aligned_targets(features: Features, targets: Targets) -> AlignedTargets:
         own, other = _first_pieces(features, row), _first_pieces(theirs, row)
         for word in own.keys() & other.keys():
             source[own[word]] = other[word]
+    if (source == NOWHERE).all():
+        raise ValueError(
+            "No row of the student's has a word of the teacher's: word_ids count the words of a row alike."
+        )
     return AlignedTargets(features, targets, source)
 
 

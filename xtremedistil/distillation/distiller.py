@@ -6,17 +6,18 @@ precision, accumulation and resuming are the same.
 
 import contextlib
 import functools
-import itertools
+import operator
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 
 import numpy as np
 import tensorflow as tf
 
-from xtremedistil.distillation.aligned_rows import ALIGNED
+from xtremedistil.distillation.aligned_rows import aligned_name
 from xtremedistil.distillation.encodings import features_of
 from xtremedistil.distillation.held_out_loss import HeldOutLoss
 from xtremedistil.distillation.lesson import Lesson, fit_key, kept, open_keeper
+from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.objectives import (
     REAL,
     ROWS,
@@ -24,6 +25,7 @@ from xtremedistil.distillation.objectives import (
     labels_objective,
     loss_mask,
     matches_objective,
+    target_prefix,
 )
 from xtremedistil.distillation.several_teachers import teacher_shares, teachers_objective
 from xtremedistil.distillation.targets import Computing
@@ -35,7 +37,7 @@ from xtremedistil.models.restored import save_student
 from xtremedistil.models.student import Student
 from xtremedistil.models.task_model import AdaptedModel, TaskModel
 from xtremedistil.models.teacher import Teacher
-from xtremedistil.prediction import predict_batches
+from xtremedistil.prediction import PredictFunction, predict_batches
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks.features import NOT_SCORED, Features
 from xtremedistil.training.learning_rate import LearningRate
@@ -88,10 +90,11 @@ class Distiller:
                     f"Teacher {number} gives {', '.join(teacher.logit_names)}, the student "
                     f"{', '.join(self.student.logit_names)}: models of different tasks."
                 )
+            self._check_labels(number)
         if wrong := [match.name for match in self.matches if match.teacher_number >= len(self.teachers)]:
             raise ValueError(f"{', '.join(wrong)}: there are {len(self.teachers)} teachers, counted from 0.")
-        if self.terms.hard_label_weight and self.student.logit_names != ("logits",):
-            raise ValueError("hard_label_weight: gold labels are of models with one output of logits.")
+        if self.terms.hard_label_weight and not self._classifies:
+            raise ValueError("hard_label_weight: gold labels are of models with one output, of several logits.")
         if self.teachers:
             teacher_shares(len(self.teachers), self.terms.teacher_weights)
         elif self.terms.soft_labels.weight or self.terms.matches:
@@ -99,14 +102,28 @@ class Distiller:
                 "Without a teacher there are gold labels alone: Terms(SoftLabels(weight=0), hard_label_weight=1)."
             )
 
-    def _teacher_width(self) -> Callable[[str], int]:
-        """Of a teacher's tensor by name; of several teachers, the width of the one that a match is of."""
-        widths: dict[str, int] = {}
+    @property
+    def _classifies(self) -> bool:
+        """Whether the student chooses one of several labels: not spans, and not a score."""
+        return self.student.logit_names == ("logits",) and self.student.model.output["logits"].shape[-1] != 1
+
+    def _check_labels(self, number: int) -> None:
+        """A `Teacher` may have more labels than its student: the original release's has, behind the real ones."""
+        teacher = self.teachers[number]
+        if not self.terms.soft_labels.weight or isinstance(teacher, Teacher):
+            return
+        for name in self.student.logit_names:
+            theirs, own = (model.model.output[name].shape[-1] for model in (teacher, self.student))
+            if theirs != own:
+                raise ValueError(f"Teacher {number} has {theirs} {name} a row or position, the student {own}.")
+
+    def _teacher_width(self) -> Callable[[Match], int]:
+        """Of the tensor of the teacher that a match is of."""
+        outputs = {}
         for number, teacher in enumerate(self.teachers):
             if names := self._names(number, logits=False):
-                outputs = teacher.feature_model(names).output
-                widths |= {name: outputs[name].shape[-1] for name in names}
-        return lambda name: widths[name]
+                outputs[number] = teacher.feature_model(names).output
+        return lambda match: outputs[match.teacher_number][match.teacher_names[-1]].shape[-1]
 
     def _names(self, number: int, *, logits: bool = True) -> list[str]:
         """What one teacher is asked for."""
@@ -154,15 +171,15 @@ class Distiller:
                 word_ids where logits or states are by position.
             metric: logits of each dev row without padding and the dev rows in, higher is better; by default the share
                 of right labels, without labels minus the loss.
-            folder: where targets and snapshots are kept, so that the same call goes on after an interruption; by
-                default nothing stays.
+            folder: where targets and snapshots are kept, so that the same call goes on after an interruption; snapshots
+                go when it is done. By default nothing stays.
 
         Raises:
             ValueError: the rows or names do not fit. InputError: training went astray.
         """
         seed_everything(seed)
         workers, progress = Workers(self.strategy), Progress()
-        with kept(folder) as place:
+        with kept(folder, workers) as place:
             how = Computing(0, batch_size, workers, precision=targets_precision)
             sides = (train, dev, teacher_train, teacher_dev)
             lesson = self.lesson(*sides, teachers=teachers, metric=metric, place=place, how=how)
@@ -173,10 +190,14 @@ class Distiller:
             batches = lesson.batches(batch_size, stage_seed(seed, 1), gradient_accumulation_steps)
             keeper = None
             if folder:
-                key = fit_key(lesson.key, recipe, self.terms, trained, self.strategy.num_replicas_in_sync)
+                key = fit_key(lesson.key, recipe, self.terms, trained, batches.batch_size, batches.per_step)
                 keeper = open_keeper(folder, key, save_minutes, workers, progress)
             report = progress.step if verbose else lambda state: None
-            history = fit(trainer, batches, lambda: workers.agree(lesson.evaluate()), report, keeper)
+            score = lesson.evaluate
+            evaluate = score and (lambda: workers.agree(score()))
+            history = fit(trainer, batches, evaluate, report, keeper)
+            if keeper:
+                workers.on_chief(keeper.clear)
         self.settle()
         return history
 
@@ -203,26 +224,37 @@ class Distiller:
             place: folder for the teachers' outputs.
         """
         active = range(len(self.teachers)) if teachers is None else teachers
+        self._require_teachers(active, teacher_train or {}, teacher_dev or {})
         taught = {number: Taught(self.teachers[number], self._names(number)) for number in active}
         rows = TaughtRows(self.student.by_position, taught, place, how)
-        features, targets = rows.read("train", train, teacher_train or {})
+        features, targets, masks = rows.read("train", train, teacher_train or {})
         self._require_labels(features)
-        objective = self._objective(active, bool(teacher_train))
-        evaluate = self._evaluate(rows, dev, teacher_dev or {}, objective, metric)
-        return Lesson(
-            features, targets, objective, evaluate, rows.key, self.student.pad_id, self.strategy.num_replicas_in_sync
-        )
+        aligned = set(teacher_train or {}) & set(active)
+        objective = self._objective(active, aligned)
+        evaluate = self._evaluate(rows, dev, teacher_dev or {}, aligned, objective, metric)
+        replicas = self.strategy.num_replicas_in_sync
+        return Lesson(features, targets, masks, objective, evaluate, rows.key, self.student.pad_id, replicas)
 
-    def _objective(self, active: Sequence[int], aligned: bool) -> Objective:
-        """The terms that the teachers at work have a part in."""
+    def _require_teachers(self, active: Sequence[int], train: Mapping, dev: Mapping) -> None:
+        for what, numbers in (("teachers", active), ("teacher_train", train), ("teacher_dev", dev)):
+            if wrong := [number for number in numbers if number not in range(len(self.teachers))]:
+                raise ValueError(f"{what} names {wrong}; there are {len(self.teachers)} teachers, counted from 0.")
+
+    def _objective(self, active: Sequence[int], aligned: Set[int]) -> Objective:
+        """The terms that the teachers at work have a part in; those of `aligned` say something of some positions."""
         terms = self.terms
         counted = ROWS if not self.student.by_position or len(self.student.logit_names) > 1 else REAL
 
-        def mask_of(batch):
-            mask = loss_mask(batch, counted)
-            return mask * batch[ALIGNED] if aligned and counted == REAL else mask
+        def positions_of(batch, number: int):
+            mask = loss_mask(batch, REAL)
+            return mask * batch[aligned_name(target_prefix(number))] if number in aligned else mask
 
-        parts = [matches_objective([match for match in self.matches if match.teacher_number in active])]
+        def mask_of(batch):
+            if counted == ROWS:
+                return loss_mask(batch, ROWS)
+            return functools.reduce(operator.mul, (positions_of(batch, number) for number in active))
+
+        parts = [matches_objective([match for match in self.matches if match.teacher_number in active], positions_of)]
         if terms.soft_labels.weight and len(active):
             weights = terms.teacher_weights and [terms.teacher_weights[number] for number in active]
             shared = {"teachers": active, "weights": weights, "combine": terms.combine}
@@ -258,24 +290,34 @@ class Distiller:
         factors = [1.0] * len(own) + [rates.get(layer.name, 1.0) for layer in self.projections for _ in layer.weights]
         return own + projected, factors
 
-    def _evaluate(self, rows: TaughtRows, dev, teacher_dev: Mapping, objective: Objective, metric):
-        """What says how good the weights are; without a dev set, the latest are the best."""
+    def _evaluate(self, rows: TaughtRows, dev, teacher_dev: Mapping, aligned: Set[int], objective: Objective, metric):
+        """What says how good the weights are; None without a dev set."""
         if dev is None:
-            return functools.partial(lambda count: float(next(count)), itertools.count())
+            return None
         features = features_of(dev, by_position=self.student.by_position)
-        if metric is None and (features.labels is None or self.student.logit_names != ("logits",)):
-            features, targets = rows.read("dev", dev, teacher_dev)
-            held_out = HeldOutLoss(self.matching, objective, features, targets, self.student.pad_id)
+        if metric is None and (features.labels is None or not self._classifies):
+            if missing := aligned - set(teacher_dev):
+                raise ValueError(f"teacher_dev has no rows of teacher {min(missing)}, teacher_train has.")
+            features, targets, masks = rows.read("dev", dev, teacher_dev)
+            held_out = HeldOutLoss(self.matching, objective, features, [*targets, *masks], self.student.pad_id)
             return lambda: -held_out()
-        score = metric or share_of_right_labels
-        return lambda: score(self.predict(features), features)
+        return functools.partial(self._score, metric or share_of_right_labels, features)
+
+    def _score(self, metric: Callable[[list, Features], float], features: Features) -> float:
+        self.settle()
+        return metric(self.predict(features), features)
+
+    @functools.cached_property
+    def _logits_of(self) -> PredictFunction:
+        """The student alone; traced once."""
+        return make_predict_function(self.model)
 
     def predict(self, rows, batch_size: int = 64) -> list[np.ndarray]:
         """The student's logits of each row without padding: float32 [S, L] or [L]; of spans [S, 2]."""
         features = features_of(rows, by_position=self.student.by_position)
         logits: list[np.ndarray] = [np.empty(0)] * len(features)
-        names, predict = self.student.logit_names, make_predict_function(self.model)
-        batches = predict_batches(predict, features, batch_size=batch_size, pad_id=self.student.pad_id)
+        names = self.student.logit_names
+        batches = predict_batches(self._logits_of, features, batch_size=batch_size, pad_id=self.student.pad_id)
         for numbers, outputs in batches:
             values = outputs["logits"] if names == ("logits",) else np.concatenate([outputs[n] for n in names], -1)
             for row, value in zip(numbers, values, strict=True):

@@ -43,9 +43,20 @@ def features_of(rows, *, by_position: bool) -> Features:
         [row[:length] for row, length in zip(ids, lengths, strict=True)],
         attention_mask=[mask[:length] for mask, length in zip(masks, lengths, strict=True)],
         token_type_ids=cut("token_type_ids"),
-        labels=None if labels is None else cut("labels") if by_position else np.asarray(labels).reshape(-1),
+        labels=None if labels is None else cut("labels") if by_position else _of_rows(labels),
         word_ids=_word_ids(columns, ids, lengths) if by_position else None,
     )
+
+
+def _of_rows(labels) -> np.ndarray:
+    """One whole number a row, [N] or [N, 1]."""
+    array = np.asarray(labels)
+    if array.size != len(array) or not np.array_equal(array, array.astype(np.int32)):
+        raise ValueError(
+            f"Gold labels of rows are one whole number each; these are {array.dtype} {list(array.shape)}. Scores, and "
+            "several labels at once, are learnt from the teacher alone: leave labels away."
+        )
+    return array.reshape(-1)
 
 
 def _columns(rows) -> dict:

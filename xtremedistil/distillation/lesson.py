@@ -21,24 +21,34 @@ class Lesson:
     """What a fit needs besides the student.
 
     Fields:
-        targets: what the teachers say of `features`. key: of teachers and rows. replicas: devices that share a batch.
+        targets: what the teachers say of `features`. masks: of which positions, where not of all.
+        key: of teachers and rows. replicas: devices that share a batch.
+        evaluate: score of the student as it stands; None: the latest weights are the best.
     """
 
     features: Features
     targets: Sequence[TargetReader]
+    masks: Sequence[TargetReader]
     objective: Objective
-    evaluate: Callable[[], float]
+    evaluate: Callable[[], float] | None
     key: str
     pad_id: int
     replicas: int
 
     def batches(self, per_replica: int, seed: int, per_step: int = 1) -> TrainingBatches:
-        return TrainingBatches(self.features, per_replica * self.replicas, self.pad_id, seed, self.targets, per_step)
+        rows = per_replica * self.replicas
+        return TrainingBatches(self.features, rows, self.pad_id, seed, self.targets, per_step, self.masks)
 
 
 @contextlib.contextmanager
-def kept(folder: str | None) -> Iterator[str]:
-    """The folder, or one that goes afterwards."""
+def kept(folder: str | None, workers: Workers) -> Iterator[str]:
+    """The folder, or one that goes afterwards.
+
+    Raises:
+        ValueError: there is none, and several workers need one that all of them see.
+    """
+    if workers.count > 1 and not folder:
+        raise ValueError(f"Give folder=, one that all {workers.count} workers see.")
     with contextlib.nullcontext(folder) if folder else tempfile.TemporaryDirectory() as place:
         yield place
 
@@ -51,4 +61,5 @@ def fit_key(*parts) -> str:
 def open_keeper(folder: str, key: str, minutes: float, workers: Workers, progress: Progress) -> Keeper:
     """Of the snapshots of a fit below `folder`."""
     places = os.path.join(folder, SNAPSHOTS)
-    return Keeper(places, key, every_steps=0, every_minutes=minutes, say=progress.say, writes=workers.chief)
+    often = {"every_steps": 0, "every_minutes": minutes}
+    return Keeper(places, key, **often, say=progress.say, writes=workers.chief, agree=workers.agree)

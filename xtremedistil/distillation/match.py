@@ -20,6 +20,7 @@ FEATURES = {
 }
 AUTO, NO_PROJECTION = "auto", "none"
 PROJECTIONS = (AUTO, NO_PROJECTION, "linear", "relu", "tanh")
+WEIGHT_SCHEDULES = ("constant", "linear_growth", "linear_decay")  # names in `schedules.WEIGHTS`
 NOT_IN_NAMES = re.compile(r"\W+")
 
 Layer = int | str | tuple[int | str, ...]
@@ -67,10 +68,25 @@ class Match:
         if kind.compares != FEATURES[self.feature]:
             fitting = ", ".join(losses_of(FEATURES[self.feature]))
             raise ValueError(f"The loss {self.loss} compares {kind.compares}; of {self.feature} there are: {fitting}.")
-        if not (math.isfinite(self.weight) and self.weight >= 0):
-            raise ValueError(f"The weight of {self.name} is {self.weight}; it is a finite number of at least 0.")
+        if kind.compares == MAPS and self.projection not in (AUTO, NO_PROJECTION):
+            raise ValueError(
+                f"projection is {self.projection}; {self.feature} have no width to project. Leave it away."
+            )
+        self._check_numbers()
         for side in ("teacher", "student"):
             self._check_layer(side, getattr(self, side), kind.layers)
+
+    def _check_numbers(self) -> None:
+        require_schedule(self.weight_schedule)
+        if not (math.isfinite(self.weight) and self.weight >= 0):
+            raise ValueError(f"The weight of {self.name} is {self.weight}; it is a finite number of at least 0.")
+        rate = self.projection_learning_rate
+        if rate is not None and not (math.isfinite(rate) and rate >= 0):
+            raise ValueError(
+                f"The projection_learning_rate of {self.name} is {rate}; it is a finite number of at least 0."
+            )
+        if not _is_number(self.teacher_number):
+            raise ValueError(f"teacher_number is {self.teacher_number!r}; teachers are counted from 0.")
 
     def _check_layer(self, side: str, layer: Layer, layers: int) -> None:
         several = isinstance(layer, tuple)
@@ -126,6 +142,12 @@ def require_known(what: str, name, known) -> None:
     near = difflib.get_close_matches(str(name), known, 1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise ValueError(f'There is no {what} "{name}"; there are: {", ".join(known) or "none"}.{hint}')
+
+
+def require_schedule(schedule) -> None:
+    """Raises ValueError for what is neither the name of a schedule of weights nor a function."""
+    if not callable(schedule):
+        require_known("weight schedule", schedule, WEIGHT_SCHEDULES)
 
 
 def _is_number(layer) -> bool:

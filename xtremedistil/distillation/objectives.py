@@ -65,16 +65,25 @@ def joined(*objectives: Objective) -> Objective:
     return Objective(values, counts, weights, schedules)
 
 
-def matches_objective(matches: Sequence[Match]) -> Objective:
-    """States and attention maps of the matches, at real positions."""
+def matches_objective(matches: Sequence[Match], mask_of: Callable[[dict, int], tf.Tensor] | None = None) -> Objective:
+    """States and attention maps of the matches.
+
+    Args:
+        mask_of: a batch and the number of a teacher in, [B, S] out, 1 where what it says counts; by default at real
+            positions.
+    """
+    mask_of = mask_of or (lambda batch, number: loss_mask(batch, REAL))
 
     def values(outputs, batch):
-        mask = loss_mask(batch, REAL)
-        return {match.name: _match_loss(match, outputs, batch, mask) for match in matches}
+        return {
+            match.name: _match_loss(match, outputs, batch, mask_of(batch, match.teacher_number)) for match in matches
+        }
 
     def counts(batch):
-        mask = loss_mask(batch, REAL)
-        return {match.name: _count(mask, LOSS_KINDS[match.loss].mean_over) for match in matches}
+        return {
+            match.name: _count(mask_of(batch, match.teacher_number), LOSS_KINDS[match.loss].mean_over)
+            for match in matches
+        }
 
     return Objective(
         values,

@@ -1,5 +1,6 @@
 """Several tasks, each with its teachers and a head of its own, and one encoder for all."""
 
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -82,12 +83,13 @@ def fit_tasks(
     seed_everything(seed)
     strategy = next(iter(distillers.values())).strategy
     workers, progress = Workers(strategy), Progress()
-    with kept(folder) as place:
+    with kept(folder, workers) as root:
         how = Computing(0, batch_size, workers, precision=targets_precision)
-        lessons = {
-            name: one.lesson(train[name], dev and dev[name], teachers=None, metric=None, place=place, how=how)
-            for name, one in distillers.items()
-        }
+        lessons = {}
+        for name, one in distillers.items():
+            place = os.path.join(root, name)  # of its own: tasks may have the same teacher
+            rows = train[name], dev and dev[name]
+            lessons[name] = one.lesson(*rows, teachers=None, metric=None, place=place, how=how)
         rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
         recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay)
         trainers = TaskTrainers(_trainers(distillers, lessons, recipe, strategy))
@@ -98,14 +100,17 @@ def fit_tasks(
         batches = TaskBatches(tasks, tau, seed)
         keeper = None
         if folder:
-            key = fit_key([lesson.key for lesson in lessons.values()], recipe, tau, strategy.num_replicas_in_sync)
+            parts = [(name, lesson.key, distillers[name].terms) for name, lesson in lessons.items()]
+            key = fit_key(parts, recipe, tau, [one.batch_size for one in tasks.values()])
             keeper = open_keeper(folder, key, save_minutes, workers, progress)
         report = progress.step if verbose else lambda state: None
 
         def evaluate() -> float:
             return workers.agree(float(np.mean([lesson.evaluate() for lesson in lessons.values()])))
 
-        history = fit(trainers, batches, evaluate, report, keeper, trainers.steps)
+        history = fit(trainers, batches, evaluate if dev else None, report, keeper, trainers.steps)
+        if keeper:
+            workers.on_chief(keeper.clear)
     for distiller in distillers.values():
         distiller.settle()
     return history

@@ -8,12 +8,11 @@ import tensorflow as tf
 from xtremedistil.distillation.losses.masks import EXCLUDED
 from xtremedistil.distillation.match import require_known
 from xtremedistil.distillation.objectives import SOFT_LABELS, scheduled, soft_label_loss, target_prefix
-from xtremedistil.distillation.soft_labels import SoftLabels
+from xtremedistil.distillation.soft_labels import COMBINATIONS, SoftLabels
 from xtremedistil.models.task_model import SPANS
 from xtremedistil.training.trainer import Objective
 
-LOGITS, PROBABILITIES, LOSSES = "logits", "probabilities", "losses"
-COMBINATIONS = (LOGITS, PROBABILITIES, LOSSES)
+LOGITS, PROBABILITIES, LOSSES = COMBINATIONS
 
 
 def teachers_objective(

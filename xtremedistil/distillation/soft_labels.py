@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.loss_kinds import LOGITS, LOSS_KINDS, losses_of
-from xtremedistil.distillation.match import require_known
+from xtremedistil.distillation.match import require_known, require_schedule
+
+COMBINATIONS = ("logits", "probabilities", "losses")  # what of several teachers is averaged
+OF_PROBABILITIES = ("soft_label_ce", "soft_label_kl", "logit_standardized_kl", "dist")  # no constant in logits matters
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class SoftLabels:
         require_known("loss of logits", self.loss, losses_of(LOGITS))
         for name in self.options:
             require_known(f"option of {self.loss}", name, LOSS_KINDS[self.loss].options)
+        require_schedule(self.weight_schedule)
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature is {self.temperature}; it must be greater than 0.")
         if not (math.isfinite(self.weight) and self.weight >= 0):

@@ -21,8 +21,7 @@ from xtremedistil.models.feature_names import is_map
 from xtremedistil.models.shapes import EncoderShape
 from xtremedistil.tasks.features import Features
 
-LABELLED_ROWS = "train"
-STAYING = (HELD_OUT, LABELLED_ROWS)  # parts of the store that do not go with a chunk
+LABELLED_ROWS = "train"  # the part of the store that is of no transfer row
 LOGIT_BYTES = 4
 WIDTHS = {"float16": 2, "float32": 4}
 SHARE_OF_DISK = 0.25  # of the free space, that states may take for good where nobody has decided
@@ -33,8 +32,8 @@ class TargetSize:
     """Bytes of a teacher's outputs over a transfer set.
 
     Fields:
-        logits: of all rows. states: hidden states and attention maps, of each chunk, of the held-out rows and, where
-            they are learnt from, of the labelled rows.
+        logits: of all rows. states: hidden states and attention maps, of each chunk, of the held-out rows and, where a
+            stage reads them too, of the labelled ones.
         besides: what the student's states are still to take of the same disk.
     """
 
@@ -49,8 +48,8 @@ class TargetSize:
     @property
     def at_a_time(self) -> int:
         """The most, if a chunk's states go when it is done."""
-        staying = sum(size for name, size in self.states.items() if name in STAYING)
-        return self.logits + staying + max(size for name, size in self.states.items() if name not in STAYING)
+        stay = {name: size for name, size in self.states.items() if name in (HELD_OUT, LABELLED_ROWS)}
+        return self.logits + sum(stay.values()) + max(size for name, size in self.states.items() if name not in stay)
 
 
 def target_size(
@@ -72,20 +71,19 @@ def target_size(
     Args:
         labels: outputs of the teacher's classifier; tagging: at each position.
         hidden_size, heads: of the teacher. precision: of states, "float16" or "float32".
-        labelled: labelled rows that the teacher is asked about too.
+        labelled: labelled rows that a stage reads too.
     """
+    lengths = np.zeros(0, np.int64) if labelled is None else labelled.lengths.astype(np.int64)
+    positions = rows.positions | {LABELLED_ROWS: int(lengths.sum())}
+    pairs = rows.pairs | {LABELLED_ROWS: int((lengths**2).sum())}
     width = WIDTHS[precision]
     maps = sum(is_map(name) for name in names)
     states = sum(name != "logits" for name in names) - maps
-    positions = {part: rows.positions[part] for part in [*map(chunk_name, rows.starts), HELD_OUT]}
-    pairs, count = dict(rows.pairs), rows.rows + rows.held_out_rows
-    if labelled is not None:
-        positions[LABELLED_ROWS], count = len(labelled.input_ids), count + len(labelled)
-        pairs[LABELLED_ROWS] = int(np.sum(labelled.lengths**2))
     by_part = {
-        part: width * (positions[part] * states * hidden_size + pairs[part] * maps * heads) for part in positions
+        part: width * (positions[part] * states * hidden_size + pairs[part] * maps * heads)
+        for part in [*map(chunk_name, rows.starts), HELD_OUT, LABELLED_ROWS]
     }
-    answers = sum(positions.values()) if tagging else count
+    answers = sum(positions.values()) if tagging else rows.rows + rows.held_out_rows + len(lengths)
     return TargetSize(answers * labels * LOGIT_BYTES, by_part)
 
 

@@ -20,7 +20,7 @@ from xtremedistil.distillation.objectives import PREFIX
 from xtremedistil.distillation.target_size import array_file
 from xtremedistil.errors import InputError
 from xtremedistil.folders import locked
-from xtremedistil.models.feature_names import MAPS, is_map
+from xtremedistil.models.feature_names import LOGITS, MAPS, is_map
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.prediction import predict_batches
 from xtremedistil.tasks.features import Features
@@ -61,11 +61,15 @@ class Targets:
     def select(self, names: Sequence[str]) -> "Targets":
         return replace(self, arrays={name: self.arrays[name] for name in names})
 
+    def is_by_row(self, name: str) -> bool:
+        """Whether that output has one entry for each row, as all logits of texts have."""
+        return self.by_row and (name in ONE_A_ROW or len(self.arrays[name]) < len(self.features.input_ids))
+
     def _read(self, name: str, rows: np.ndarray, width: int) -> np.ndarray:
         array = self.arrays[name]
         if is_map(name):
             return self._read_maps(array, rows, width)
-        if self.by_row and name in ONE_A_ROW:
+        if self.is_by_row(name):
             return array[rows].astype(np.float32)
         index, inside = positions(self.features, rows, width)
         return np.where(inside[..., None], array[index], 0).astype(np.float32)
@@ -246,7 +250,7 @@ def _kind_and_shape(name: str, values: np.ndarray, features: Features, pair_coun
     if values.ndim > 3:
         raise ValueError(f"{name} is {list(values.shape)}: only {', '.join(MAPS)} are kept as maps.")
     rows = len(features) if values.ndim == 2 else len(features.input_ids)
-    return "float32" if name == "logits" else precision, (rows, values.shape[-1])
+    return "float32" if name in LOGITS else precision, (rows, values.shape[-1])
 
 
 def _store(file: np.memmap, name: str, values: np.ndarray, features: Features, rows: np.ndarray, pairs) -> None:

@@ -41,18 +41,22 @@ class TaughtRows:
         """Of the teachers and of all rows that were read."""
         return "|".join([*self._keys.values(), *self._seen])
 
-    def read(self, name: str, rows, of_teachers: Mapping[int, object]) -> tuple[Features, list]:
-        """The student's rows and, for each teacher that is asked for something, its outputs."""
+    def read(self, name: str, rows, of_teachers: Mapping[int, object]) -> tuple[Features, list, list]:
+        """The student's rows; for each teacher that is asked for something, its outputs; where these are of other
+        pieces, the positions that have some."""
         features = features_of(rows, by_position=self._by_position)
-        self._seen.append(features.fingerprint())
-        targets = []
+        self._seen.append(_rows_key(features))
+        targets: list = []
+        masks: list = []
         for number, taught in self._teachers.items():
             if number in of_teachers:
                 theirs = features_of(of_teachers[number], by_position=taught.teacher.by_position)
-                targets.append(_joined_sides(features, self._of(number, name, theirs)))
+                self._seen.append(_rows_key(theirs))
+                readers, aligned = _of_other_pieces(features, self._of(number, name, theirs))
+                targets, masks = targets + readers, masks + aligned
             elif taught.names:
                 targets.append(self._of(number, name, features))
-        return features, targets
+        return features, targets, masks
 
     def _of(self, number: int, name: str, features: Features) -> Targets:
         teacher, names = self._teachers[number].teacher, self._teachers[number].names
@@ -63,9 +67,21 @@ class TaughtRows:
         return dataclasses.replace(targets, prefix=target_prefix(number))
 
 
-def _joined_sides(features: Features, targets: Targets):
-    """A teacher's outputs for the student's rows: logits of whole rows as they are, all else word by word."""
-    return targets if targets.by_row and set(targets.arrays) == {"logits"} else aligned_targets(features, targets)
+def _of_other_pieces(features: Features, targets: Targets) -> tuple[list, list]:
+    """A teacher's outputs for the student's rows, those of whole rows as they are, all else word by word; and what says
+    which positions have some."""
+    whole = [name for name in targets.arrays if targets.is_by_row(name)]
+    others = [name for name in targets.arrays if name not in whole]
+    aligned = [aligned_targets(features, targets.select(others))] if others else []
+    return [targets.select(whole)] * bool(whole) + aligned, [one.mask for one in aligned]
+
+
+def _rows_key(features: Features) -> str:
+    """Of rows, their labels and their words."""
+    digest = hashlib.sha256(features.fingerprint().encode())
+    for array in (features.labels, features.word_ids):
+        digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _fingerprint(weights: Sequence[tf.Variable]) -> str:

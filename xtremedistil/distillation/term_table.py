@@ -29,18 +29,30 @@ def term_table(
     states = JOINT if joint else "representation"
     lines = [[states, *_match_cells(match, teacher, student)] for match in matches]
     logits = f"[{BATCH}, {labels}]" if tagging else f"[B, {labels}]"
-    temperature = f", temperature {config.temperature:g}" if config.temperature != 1 else ""
-    lines.append([JOINT if joint else "logits", "logits", logits, logits, config.loss + temperature, "1", ""])
+    lines.append([JOINT if joint else "logits", "logits", logits, logits, _soft_label_cell(config), "1", ""])
     if config.hard_label_weight:
         lines.append([JOINT, "labels", "", logits, "cross-entropy", f"{config.hard_label_weight:g}", ""])
     return [HEADER, *lines, ["labels", "labels", "", logits, "cross-entropy", "1", ""]]
+
+
+def _soft_label_cell(config: DistilConfig) -> str:
+    parts = {
+        f"temperature {config.temperature:g}": config.temperature != 1,
+        config.temperature_schedule: config.temperature_schedule != "constant",
+        "probability shift": config.probability_shift,
+    }
+    return ", ".join([config.loss, *(part for part, said in parts.items() if said)])
 
 
 def _match_cells(match: Match, teacher: EncoderShape, student: EncoderShape) -> list[str]:
     options = "".join(f", {name} {value}" for name, value in match.options.items())
     pairs = ((match.teacher, teacher), (match.student, student))
     sides = [f"{_layer(layer)} {_shape(match, shape)}" for layer, shape in pairs]
-    return [match.feature, *sides, match.loss + options, f"{match.weight:g}", _projection(match, teacher, student)]
+    return [match.feature, *sides, match.loss + options, _weight(match), _projection(match, teacher, student)]
+
+
+def _weight(match: Match) -> str:
+    return f"{match.weight:g}" + ("" if match.weight_schedule == "constant" else f" {match.weight_schedule}")
 
 
 def _layer(layer) -> str:

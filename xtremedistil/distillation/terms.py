@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xtremedistil.distillation.layer_map import LAYER_MAPS, TRANSPORTS, layer_map, mapped_matches, transport_matches
-from xtremedistil.distillation.match import Match, require_known
+from xtremedistil.distillation.match import Match, require_known, require_schedule
 from xtremedistil.distillation.match_text import match_of
-from xtremedistil.distillation.soft_labels import SoftLabels
+from xtremedistil.distillation.soft_labels import COMBINATIONS, OF_PROBABILITIES, SoftLabels
 from xtremedistil.distillation.textbrewer import textbrewer_match, textbrewer_soft_labels
 
 TEXTBREWER_KEYS = (
@@ -44,8 +45,16 @@ class Terms:
         else:
             entries = [entry if isinstance(entry, Match) else match_of(entry) for entry in self.matches]
             object.__setattr__(self, "matches", tuple(entries))
-        if self.hard_label_weight < 0:
-            raise ValueError(f"hard_label_weight is {self.hard_label_weight}; it must not be negative.")
+            names = [match.name for match in entries]
+            if twice := {name for name in names if names.count(name) > 1}:
+                raise ValueError(f"{', '.join(sorted(twice))} is there twice. Add up the weights in one.")
+        require_schedule(self.hard_label_weight_schedule)
+        require_known("way to combine teachers", self.combine, COMBINATIONS)
+        if self.combine == "probabilities" and self.soft_labels.loss not in OF_PROBABILITIES:
+            fitting = ", ".join(OF_PROBABILITIES)
+            raise ValueError(f"combine probabilities: {self.soft_labels.loss} is not of these; there are: {fitting}.")
+        if not (math.isfinite(self.hard_label_weight) and self.hard_label_weight >= 0):
+            raise ValueError(f"hard_label_weight is {self.hard_label_weight}; it is a finite number of at least 0.")
         if not (self.soft_labels.weight or self.matches or self.hard_label_weight):
             raise ValueError("There is nothing to learn: no soft labels, no matches, no gold labels.")
 

@@ -1,7 +1,7 @@
 """Stages on the transfer set: chunk by chunk, towards the teacher's states or logits."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -148,10 +148,19 @@ class TransferFit:
 
     def _matching_model(self, matches: Sequence[Match]):
         """The student with all tensors of the matches, and the variables that only this model has, by layer."""
+        width = self._teacher_width(matches)
         with self._setting.strategy.scope():
-            model, projections = self._student.student.matching_model(matches)
+            model, projections = self._student.student.matching_model(matches, width)
         self._rates = projection_rates(matches, self._stage.learning_rate)
         return model, {layer.name: list(layer.variables) for layer in projections}
+
+    def _teacher_width(self, matches: Sequence[Match]) -> Callable[[Match], int] | None:
+        """Of the teacher's tensor of a match: what is inside a layer may be wider than its state."""
+        names = teacher_names(matches)
+        if not names:
+            return None
+        outputs = self._source.teacher.teacher.feature_model(names).output
+        return lambda match: outputs[match.teacher_names[-1]].shape[-1]
 
     def _matches(self) -> list[Match]:
         config = self._setting.config

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tf_keras
 
+from xtremedistil.errors import InputError
 from xtremedistil.models.encoder import EncoderOutputs, run_encoder
 from xtremedistil.models.families import Family
 from xtremedistil.models.feature_names import (
@@ -44,7 +45,7 @@ def encoder_features(
         inputs: as of `run_encoder`, tensors or Keras inputs. word_embeddings: the same.
 
     Raises:
-        ValueError: a name or layer that this encoder has not.
+        InputError: a name or layer that this encoder has not.
     """
     for name in names:
         _require_known(encoder, family, name)
@@ -157,7 +158,7 @@ def _require_known(encoder, family: Family, name: str) -> None:
     elif parsed is None and ("/" in name or name in sub_layers(encoder)):
         find_sub_layer(encoder, name)
     else:
-        raise ValueError(f"The encoder has no output {name}; it has {_known(encoder, layers)}.")
+        raise InputError(f"The encoder has no output {name}; it has {_known(encoder, layers)}.")
 
 
 def _known(encoder, layers: int) -> str:

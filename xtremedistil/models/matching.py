@@ -18,7 +18,7 @@ def matched_tensors(
     matches: Sequence["Match"],
     features: Mapping,
     *,
-    teacher_width: Callable[[str], int],
+    teacher_width: Callable[["Match"], int],
     deployed: Callable | None = None,
     top: str | None = None,
     dropout_rate: float = 0.0,
@@ -27,7 +27,7 @@ def matched_tensors(
 
     Args:
         features: the student's tensors by name.
-        teacher_width: of the teacher's tensor of a name.
+        teacher_width: of the teacher's tensor of a match.
         deployed: the layer that projects the tensor `top` in the student as it will be used.
         dropout_rate: before projections that no match asks for.
 
@@ -51,7 +51,7 @@ def _projections(match: "Match", features: Mapping, teacher_width, deployed, top
     """A layer for each of the student's tensors, None for those that are compared as they are."""
 
     def projection(name: str, title: str):
-        width = teacher_width(match.teacher_names[-1])
+        width = teacher_width(match)
         return _projection(match, features[name], width, deployed if name == top else None, title + MATCHING)
 
     names = match.student_names

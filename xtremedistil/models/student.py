@@ -86,7 +86,7 @@ class Student(WithHead):
         return {layer.name: list(layer.weights) for layer in layers if layer is not None}
 
     def matching_model(
-        self, matches: Sequence["Match"], teacher_width: Callable[[str], int] | None = None
+        self, matches: Sequence["Match"], teacher_width: Callable[["Match"], int] | None = None
     ) -> tuple[tf_keras.Model, list[tf_keras.layers.Layer]]:
         """The tensors that are pulled towards the teacher's, together with the logits.
 
@@ -95,7 +95,7 @@ class Student(WithHead):
         is.
 
         Args:
-            teacher_width: of the teacher's tensor of a name; by default all are as wide as its hidden states.
+            teacher_width: of the teacher's tensor of a match; by default all are as wide as its hidden states.
 
         Returns:
             A model from the three inputs to {"logits", `Match.outputs`: float32 [B, S, teacher's H] or [B, A, S, S]},
@@ -108,7 +108,7 @@ class Student(WithHead):
         tensors, layers = matched_tensors(
             matches,
             features,
-            teacher_width=teacher_width or (lambda name: self.teacher_hidden_size),
+            teacher_width=teacher_width or (lambda match: self.teacher_hidden_size),
             deployed=self.projection,
             top=top,
             dropout_rate=self.dropout_rate,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import tf_keras
 
+from xtremedistil.errors import InputError
 from xtremedistil.models.families import Family
 
 Layer = tf_keras.layers.Layer
@@ -39,13 +40,13 @@ def find_sub_layer(encoder, path: str) -> Layer:
     """The layer at `path`.
 
     Raises:
-        ValueError: there is none; the message has the nearest paths.
+        InputError: there is none; the message has the nearest paths.
     """
     known = sub_layers(encoder)
     if path in known:
         return known[path]
     near = difflib.get_close_matches(path, known, n=3, cutoff=0.4) or list(known)[:3]
-    raise ValueError(
+    raise InputError(
         f"{type(encoder).__name__} has no sub-layer {path!r}. Near names: {', '.join(near)}. "
         "All of them: xtremedistil.models.sub_layers.sub_layers(encoder)."
     )
@@ -55,10 +56,10 @@ def projection_paths(family: Family, layer: int) -> list[str]:
     """Paths of the queries, keys and values of a layer; one path where one layer makes all three.
 
     Raises:
-        ValueError: the family has no such layers.
+        InputError: the family has no such layers.
     """
     if family.model_type not in PROJECTION_PATHS:
-        raise ValueError(
+        raise InputError(
             f"{family.class_name} has no layers of its own for queries, keys and values, so neither these nor "
             f"attention_scores can be had. Families that have them: {', '.join(PROJECTION_PATHS)}."
         )

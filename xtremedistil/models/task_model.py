@@ -48,7 +48,7 @@ class TaskModel:
         """Inputs in, the outputs `names` in float32 out: logits, and what `encoder_features` knows."""
         return _model(self._run, names, "features")
 
-    def matching_model(self, matches: Sequence["Match"], teacher_width: Callable[[str], int]):
+    def matching_model(self, matches: Sequence["Match"], teacher_width: Callable[["Match"], int]):
         """As `Student.matching_model`; no projection is deployed here."""
         return _matching_model(self._run, self.logit_names, matches, teacher_width)
 
@@ -90,7 +90,7 @@ class AdaptedModel:
         """As `TaskModel.feature_model`, of what the adaptor gives."""
         return _model(self._run, names, "features")
 
-    def matching_model(self, matches: Sequence["Match"], teacher_width: Callable[[str], int]):
+    def matching_model(self, matches: Sequence["Match"], teacher_width: Callable[["Match"], int]):
         """As `TaskModel.matching_model`."""
         return _matching_model(self._run, self.logit_names, matches, teacher_width)
 

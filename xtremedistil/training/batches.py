@@ -41,6 +41,7 @@ class TrainingBatches:
         pad_id: id that fills `input_ids`; it is masked, and some families derive positions from it.
         seed: fixes the order of every epoch.
         targets: each takes rows and width and gives arrays by row ([B, ...]), which are added to the batch.
+        masks: likewise, of what says which positions count.
         per_step: batches of a step; the step that gets the last rows may have fewer.
     """
 
@@ -50,6 +51,7 @@ class TrainingBatches:
     seed: int
     targets: Sequence[TargetReader] = ()
     per_step: int = 1
+    masks: Sequence[TargetReader] = ()
 
     @property
     def steps(self) -> int:
@@ -65,6 +67,8 @@ class TrainingBatches:
     def arrays_without_targets(self, rows: np.ndarray, width: int | None = None) -> Arrays:
         """What says which rows and positions count; targets may be costly to read."""
         batch = pad_rows(self.features, rows, width or longest(self.features, rows), self.pad_id)
+        for read in self.masks:
+            batch |= read(rows, batch["input_ids"].shape[1])
         return batch | {"row_mask": np.ones(len(rows), np.float32)}
 
     def groups(self, epoch: int) -> list[list[np.ndarray]]:

@@ -67,7 +67,7 @@ def _open_shape(array: np.ndarray) -> list[int | None]:
 def fit(
     trainer: Trainer,
     batches: TrainingBatches,
-    evaluate: Callable[[], float],
+    evaluate: Callable[[], float] | None,
     report: Callable[[dict], None] = lambda state: None,
     keeper: Keeper | None = None,
     steps_of: StepsOf | None = None,
@@ -75,7 +75,8 @@ def fit(
     """Trains until the epochs or patience run out, and leaves the best weights in place.
 
     Args:
-        evaluate: score of the weights as they stand, higher is better; called once an epoch.
+        evaluate: score of the weights as they stand, higher is better; called once an epoch. None: the latest weights
+            are the best, and the score is the number of the epoch.
         report: called after each step with a dict: "step", "steps" (at most), "epoch", "loss".
         keeper: saves where the fit is, now and then; one that has something saved goes on from there, to the same end.
         steps_of: batches and a place in, a function that takes the next step out; by default the trainer's own batches
@@ -93,7 +94,7 @@ def fit(
         while place.epoch < place.decay_start + rate.decay_length:
             take_step = steps_of(batches, place) if steps_of else _steps_of(trainer, batches, place)
             entry = _run_epoch(trainer, batches, place, take_step, report, keeper)
-            entry["score"] = float(evaluate())
+            entry["score"] = float(evaluate() if evaluate else place.epoch)
             _refuse_nan({"the score": entry["score"]}, place.epoch)
             history.epochs.append(entry)
             if entry["score"] > history.best_score:

@@ -1,6 +1,7 @@
 """Several tasks in one fit: each step is of one task, drawn at random; what the tasks share learns from all."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -78,14 +79,14 @@ class TaskTrainers:
         "task/term", scaled so that their mean over the epoch is that over the task's own steps."""
         order, done = batches.order(place.epoch), batches.done(place.epoch, place.step)
         streams = {name: self._stream(name, batches.tasks[name], done[name]) for name in batches.tasks}
-        coming = iter(order[place.step :])
+        coming, drawn = iter(order[place.step :]), Counter(order)
 
         def take(step: int, rate: float) -> dict[str, tf.Tensor]:
             name = next(coming)
             for trainer in self._trainers.values():
                 trainer.seed_dropout(step)
             losses = self._trainers[name].step(next(streams[name]), step, rate)
-            share = len(order) / order.count(name)
+            share = len(order) / drawn[name]
             own = {f"{name}/{term}": value * share for term, value in losses.items()}
             return {"loss": losses["loss"]} | own
 
