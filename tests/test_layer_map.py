@@ -3,7 +3,7 @@ import json
 import pytest
 
 from xtremedistil.config import DistilConfig
-from xtremedistil.distillation.layer_map import configured_matches, layer_map, mapped_matches
+from xtremedistil.distillation.layer_map import configured_matches, layer_map, mapped_matches, transport_matches
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.soft_labels import SoftLabels, parse_temperature_schedule
@@ -84,6 +84,13 @@ def test_pairs_that_weigh_nothing_are_left_out():
     found = mapped_matches(layers, multi_hidden_states=True, attention=True, hidden_weight=0.0, embedding_weight=0.0)
     assert [match.feature for match in found] == ["attentions", "attentions"]
     assert mapped_matches(layers, multi_hidden_states=False, attention=False, hidden_weight=0.0) == []
+
+
+def test_transport_without_weight_leaves_the_pair_of_embeddings_alone():
+    depths = {"teacher_layers": 4, "student_layers": 2}
+    both = transport_matches("exact", **depths, hidden_weight=1.0, embedding_weight=0.5)
+    assert [match.loss for match in both] == ["layer_transport", "hidden_mse"]
+    assert transport_matches("exact", **depths, hidden_weight=0.0, embedding_weight=0.0) == []
 
 
 # Matches

@@ -110,7 +110,11 @@ def transport_matches(
         embedding_weight: of the pair of embeddings; left out where it is 0.
     """
     teacher, student = tuple(range(1, teacher_layers + 1)), tuple(range(1, student_layers + 1))
-    matches = [Match("hidden_states", teacher, student, "layer_transport", hidden_weight, options={"solver": solver})]
+    matches = []
+    if hidden_weight:
+        matches.append(
+            Match("hidden_states", teacher, student, "layer_transport", hidden_weight, options={"solver": solver})
+        )
     return matches + ([Match("hidden_states", 0, 0, weight=embedding_weight)] if embedding_weight else [])
 
 

@@ -33,7 +33,7 @@ class TaughtRows:
 
     def __init__(self, by_position: bool, teachers: Mapping[int, Taught], folder: str, how: Computing):
         self._by_position, self._teachers, self._folder, self._how = by_position, teachers, folder, how
-        self._keys = {number: _fingerprint(one.teacher.weights) for number, one in teachers.items()}
+        self._keys = {number: _fingerprint(one.teacher) for number, one in teachers.items()}
         self._seen: list[str] = []
 
     @property
@@ -84,8 +84,12 @@ def _rows_key(features: Features) -> str:
     return digest.hexdigest()
 
 
-def _fingerprint(weights: Sequence[tf.Variable]) -> str:
+def _fingerprint(teacher: TaskModel | AdaptedModel | Teacher) -> str:
+    """Of a teacher's weights, and of what it says of a row: adaptors and configurations count too."""
+    row = tf.constant([[1, 2, 3, 4]], tf.int32)
+    inputs = {"input_ids": row, "attention_mask": tf.ones_like(row), "token_type_ids": tf.zeros_like(row)}
+    outputs = teacher.model({name: inputs[name] for name in teacher.model.input}, training=False)
     digest = hashlib.sha256()
-    for variable in weights:
-        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    for value in [*teacher.weights, *(outputs[name] for name in sorted(outputs))]:
+        digest.update(np.ascontiguousarray(value.numpy()).tobytes())
     return digest.hexdigest()

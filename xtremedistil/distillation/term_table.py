@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from xtremedistil.config import JOINT, DistilConfig
 from xtremedistil.distillation.loss_kinds import LOSS_KINDS, MAPS
 from xtremedistil.distillation.match import AUTO, NO_PROJECTION, PATH, Match
-from xtremedistil.models.shapes import EncoderShape
+from xtremedistil.models.shapes import BilstmShape, EncoderShape
 
 HEADER = ["stage", "term", "teacher", "student", "loss", "weight", "projection"]
 BATCH = "B, S"  # rows and positions
@@ -64,7 +64,8 @@ def _shape(match: Match, shape: EncoderShape) -> str:
         return ""
     if LOSS_KINDS[match.loss].compares == MAPS:
         return f"[B, {shape.num_attention_heads}, S, S]"
-    return f"[{BATCH}, {shape.hidden_size}]"
+    embeddings = match.feature == "hidden_states" and isinstance(shape, BilstmShape) and match.student == 0
+    return f"[{BATCH}, {shape.embedding_size if embeddings else shape.hidden_size}]"
 
 
 def _projection(match: Match, teacher: EncoderShape, student: EncoderShape) -> str:
@@ -72,5 +73,7 @@ def _projection(match: Match, teacher: EncoderShape, student: EncoderShape) -> s
         return f"{match.projection} of its own"
     if match.projection == NO_PROJECTION or not match.needs_equal_widths or teacher.hidden_size == student.hidden_size:
         return "none"
-    is_top = match.feature == "hidden_states" and match.student == student.num_hidden_layers
-    return "the deployed one" if is_top else "linear of its own"
+    layers = match.student if isinstance(match.student, tuple) else (match.student,)
+    if match.feature != "hidden_states" or student.num_hidden_layers not in layers:
+        return "linear of its own"
+    return "the deployed one" if len(layers) == 1 or match.is_pair else "linear of its own, the deployed one on top"
