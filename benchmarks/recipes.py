@@ -1,24 +1,25 @@
 """What each part of the loss brings: the same student and budget, one table of runs.
 
-    python benchmarks/recipes.py --task $DATA/wikiann-en --do_NER --seq_len 64 --checkpoint teachers/minilm-l6-h384 \
-        --folder runs/recipes --lines 8000 --epochs 6 --seeds 42
+    PYTHONPATH=. python benchmarks/recipes.py --task $DATA/wikiann-en --do_NER --seq_len 64 \
+        --checkpoint teachers/minilm-l6-h384 --folder runs/recipes --lines 8000 --epochs 6 --seeds 42
 
 One teacher, tuned once; its outputs are computed once and shared by all runs. Each row is a run of the command line.
 The budget is epochs over the transfer set (of all stages on it together) and over the labelled rows. Scores: the best
-stage on dev; test is scored once. The row of two teachers averages the logits of this one and of one with another seed.
+stage on dev; test is scored once.
 """
 
 import argparse
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.distillation import SEED, draw
+
 ROOT = Path(__file__).resolve().parents[1]
-SEED, LAYERS, WIDTH, HEADS = 42, 2, 192, 12
+LAYERS, WIDTH, HEADS = 2, 192, 12
 SOFT = ["--loss", "soft_label_kl", "--temperature", "2"]
 JOINT = ["--recipe", "joint"]
 BARE = ["--hidden_weight", "0"]
@@ -46,13 +47,6 @@ ROWS = {
     "logits MSE + hidden + attention, augmented": [*JOINT, *MAPS, "--augment", "masking", "short_disorder"],
     "BiLSTM, logits MSE + hidden": [*JOINT, *STATES, "--student_kind", "bilstm", "--lstm_units", str(WIDTH)],
 }
-
-
-def draw(source: Path, target: Path, count: int) -> None:
-    """So many lines, drawn with the seed."""
-    lines = [line for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
-    random.Random(SEED).shuffle(lines)
-    target.write_text("\n".join(lines[:count]) + "\n", encoding="utf-8")
 
 
 def run(values, name: str, flags: list[str], seed: int) -> dict:

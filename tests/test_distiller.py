@@ -286,8 +286,14 @@ def test_targets_are_kept_in_a_folder_and_read_again(tmp_path, monkeypatch):
     teacher, student = pair()
     distiller = Distiller(teacher, student)
     distiller.fit(rows(16), folder=str(tmp_path), **FIT)
-    monkeypatch.setattr(TaskModel, "feature_model", lambda *_: pytest.fail("the teacher was asked again"))
+    asked, feature_model = [], TaskModel.feature_model
+    monkeypatch.setattr(
+        TaskModel, "feature_model", lambda self, names: asked.append(self) or feature_model(self, names)
+    )
     distiller.fit(rows(16), folder=str(tmp_path), **FIT)
+    assert asked == []
+    distiller.fit(rows(16, seed=1), folder=str(tmp_path), **FIT)
+    assert asked == [distiller.teachers[0]], "other rows ask the teacher anew"
 
 
 def test_fit_that_was_stopped_goes_on_to_the_same_end(tmp_path):

@@ -344,12 +344,18 @@ class Distiller:
             raise ValueError("Give like=, the model folder that the student was restored from.")
         else:
             save_student(self.student, folder, like)
-        with contextlib.suppress(ValueError):  # functions have no JSON
-            text = self.terms.to_json()
-            with open(os.path.join(folder, TERMS), "w", encoding="utf-8") as file:
-                file.write(text)
+        self._save_terms(os.path.join(folder, TERMS))
         if self.projections:
             save_weights(os.path.join(folder, PROJECTIONS), self._projection_parts())
+
+    def _save_terms(self, path: str) -> None:
+        try:
+            text = self.terms.to_json()
+        except ValueError as error:
+            Progress().say(f"{path} is not written: {error}")
+            return
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
 
     def load_projections(self, folder: str) -> None:
         """Puts the projections that `save` wrote in place, to train on."""

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from xtremedistil.config import DistilConfig
-from xtremedistil.distillation.match import PATH, Match, require_known
+from xtremedistil.distillation.match import PATH, Match
 from xtremedistil.distillation.match_text import read_matches
-from xtremedistil.errors import InputError
+from xtremedistil.errors import InputError, require_known
 
 LAST, UNIFORM, SKIP = "last", "uniform", "skip"
 LAYER_MAPS = (LAST, UNIFORM, SKIP)

@@ -1,12 +1,13 @@
 """A pair of tensors, one of the teacher and one of the student, that a loss pulls together."""
 
-import difflib
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from xtremedistil.distillation.loss_kinds import LOSS_KINDS, MANY, MAPS, STATES, losses_of
+from xtremedistil.distillation.weight_schedules import weight_factor
+from xtremedistil.errors import require_known
 
 PATH = "path"  # the feature whose teacher and student are paths of sub-layers
 FEATURES = {
@@ -20,7 +21,6 @@ FEATURES = {
 }
 AUTO, NO_PROJECTION = "auto", "none"
 PROJECTIONS = (AUTO, NO_PROJECTION, "linear", "relu", "tanh")
-WEIGHT_SCHEDULES = ("constant", "linear_growth", "linear_decay")  # names in `schedules.WEIGHTS`
 NOT_IN_NAMES = re.compile(r"\W+")
 
 Layer = int | str | tuple[int | str, ...]
@@ -36,7 +36,7 @@ class Match:
         teacher, student: layers, from 0; a sub-layer's path for "path". Losses of two layers (`fsp`, `nst`) take two,
             or one as both; `layer_transport` takes any number.
         loss: a name of `losses.LOSSES`. options: its further arguments.
-        weight: factor of its loss. weight_schedule: how it varies with training, a name of `schedules.WEIGHTS`.
+        weight: factor of its loss. weight_schedule: how it varies with training, a name of `weight_schedules.WEIGHTS`.
         projection: of the student's tensor to the teacher's width: "linear", "relu", "tanh", "none", or "auto": the one
             that the student is deployed with on its top hidden state, a linear one elsewhere, none where the loss takes
             unequal widths or they are equal.
@@ -77,7 +77,7 @@ class Match:
             self._check_layer(side, getattr(self, side), kind.layers)
 
     def _check_numbers(self) -> None:
-        require_schedule(self.weight_schedule)
+        weight_factor(self.weight_schedule)
         if not (math.isfinite(self.weight) and self.weight >= 0):
             raise ValueError(f"The weight of {self.name} is {self.weight}; it is a finite number of at least 0.")
         rate = self.projection_learning_rate
@@ -133,21 +133,6 @@ class Match:
     def _names(self, layer: Layer) -> tuple[str, ...]:
         each = layer if isinstance(layer, tuple) else (layer,) * max(LOSS_KINDS[self.loss].layers, 1)
         return tuple(one if self.feature == PATH else f"{self.feature}_{one}" for one in each)
-
-
-def require_known(what: str, name, known) -> None:
-    """Raises ValueError where `name` is not one of `known`."""
-    if name in known:
-        return
-    near = difflib.get_close_matches(str(name), known, 1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise ValueError(f'There is no {what} "{name}"; there are: {", ".join(known) or "none"}.{hint}')
-
-
-def require_schedule(schedule) -> None:
-    """Raises ValueError for what is neither the name of a schedule of weights nor a function."""
-    if not callable(schedule):
-        require_known("weight schedule", schedule, WEIGHT_SCHEDULES)
 
 
 def _is_number(layer) -> bool:

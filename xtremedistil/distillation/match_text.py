@@ -11,9 +11,9 @@ import os
 from collections.abc import Mapping, Sequence
 
 from xtremedistil.distillation.loss_kinds import LOSS_KINDS
-from xtremedistil.distillation.match import PATH, Match, require_known
+from xtremedistil.distillation.match import PATH, Match
 from xtremedistil.distillation.textbrewer import is_textbrewers, textbrewer_match
-from xtremedistil.errors import InputError, first_line
+from xtremedistil.errors import InputError, first_line, require_known
 
 FIELDS = [entry.name for entry in dataclasses.fields(Match) if entry.name != "options"]
 FILES = (".json", ".yaml", ".yml")

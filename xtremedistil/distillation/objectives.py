@@ -18,8 +18,8 @@ from xtremedistil.distillation.losses import (
 )
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.probability_shift import probability_shift
-from xtremedistil.distillation.schedules import WEIGHTS
 from xtremedistil.distillation.soft_labels import SoftLabels
+from xtremedistil.distillation.weight_schedules import constant_weight, weight_factor
 from xtremedistil.training.trainer import Objective
 
 PREFIX = "teacher_"  # of targets in a batch
@@ -117,8 +117,8 @@ def _count(mask: tf.Tensor, mean_over: str) -> tf.Tensor:
 
 def scheduled(names: dict) -> dict:
     """Factors by progress of the terms whose weight varies, out of names of schedules, or functions, by term."""
-    found = {name: WEIGHTS.get(schedule, schedule) for name, schedule in names.items()}
-    return {name: schedule for name, schedule in found.items() if schedule is not WEIGHTS["constant"]}
+    found = {name: weight_factor(schedule) for name, schedule in names.items()}
+    return {name: factor for name, factor in found.items() if factor is not constant_weight}
 
 
 def original_representation_objective(matches: Sequence[Match], states: str) -> Objective:

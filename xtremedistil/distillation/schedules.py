@@ -1,7 +1,7 @@
-"""How the temperature of soft labels and the weights of loss terms vary.
+"""How the temperature of soft labels varies.
 
 Temperatures vary with what the two models say of a position: lower, for sharper labels, where the student is far off
-(dynamic temperature distillation, Wen et al., 2019, arXiv 1911.07471). Weights vary with how far training is.
+(dynamic temperature distillation, Wen et al., 2019, arXiv 1911.07471).
 """
 
 from collections.abc import Callable
@@ -99,45 +99,3 @@ def _shortened(logits: tf.Tensor) -> tf.Tensor:
 def _around(temperature, weights: tf.Tensor, mask, beta: float, min_temperature: float) -> tf.Tensor:
     shifted = tf.cast(temperature, tf.float32) + beta * (masked_mean(weights, mask) - weights)
     return tf.stop_gradient(tf.maximum(shifted, min_temperature))
-
-
-def constant_weight(progress):
-    return 1.0
-
-
-def linear_growth(progress):
-    return progress
-
-
-def linear_decay(progress):
-    return 1.0 - progress
-
-
-WEIGHTS: dict[str, Callable] = {
-    "constant": constant_weight,
-    "linear_growth": linear_growth,
-    "linear_decay": linear_decay,
-}
-
-
-def weight_at(progress, *, weight: float, schedule="constant"):
-    """The weight of a loss term at a point of training.
-
-    Args:
-        progress: share of the updates that are done, from 0 to 1; a number, or a scalar tensor.
-        weight: the base, which the schedule multiplies.
-        schedule: a name in `WEIGHTS`, or any function of `progress`.
-
-    Returns:
-        a number, or a scalar tensor.
-
-    Raises:
-        ValueError: the schedule's name is unknown.
-
-    Example: weight 5, "linear_decay", 1 of 5 updates done: 5 * (1 - 0.2) = 4.
-    """
-    if isinstance(schedule, str):
-        if schedule not in WEIGHTS:
-            raise ValueError(f'There is no weight schedule "{schedule}"; there are {", ".join(WEIGHTS)}.')
-        schedule = WEIGHTS[schedule]
-    return weight * schedule(progress)

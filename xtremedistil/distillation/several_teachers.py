@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.distillation.losses.masks import EXCLUDED
-from xtremedistil.distillation.match import require_known
 from xtremedistil.distillation.objectives import SOFT_LABELS, scheduled, soft_label_loss, target_prefix
 from xtremedistil.distillation.soft_labels import COMBINATIONS, SoftLabels
+from xtremedistil.errors import require_known
 from xtremedistil.models.task_model import SPANS
 from xtremedistil.training.trainer import Objective
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.loss_kinds import LOGITS, LOSS_KINDS, losses_of
-from xtremedistil.distillation.match import require_known, require_schedule
+from xtremedistil.distillation.weight_schedules import weight_factor
+from xtremedistil.errors import require_known
 
 COMBINATIONS = ("logits", "probabilities", "losses")  # what of several teachers is averaged
 OF_PROBABILITIES = ("soft_label_ce", "soft_label_kl", "logit_standardized_kl", "dist")  # no constant in logits matters
@@ -21,7 +22,7 @@ class SoftLabels:
             "logit_standardized_kl" or "dist". options: its further arguments, such as `t_squared`.
         temperature: divides both logits.
         temperature_of: a temperature for each position, as those of `schedules.TEMPERATURES`; None: the same for all.
-        weight: factor of the loss. weight_schedule: how it varies with training, a name of `schedules.WEIGHTS`.
+        weight: factor of the loss. weight_schedule: how it varies with training, a name of `weight_schedules.WEIGHTS`.
         probability_shift: the teacher's wrong first choices are put right where there is a gold label.
 
     Raises:
@@ -40,7 +41,7 @@ class SoftLabels:
         require_known("loss of logits", self.loss, losses_of(LOGITS))
         for name in self.options:
             require_known(f"option of {self.loss}", name, LOSS_KINDS[self.loss].options)
-        require_schedule(self.weight_schedule)
+        weight_factor(self.weight_schedule)
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature is {self.temperature}; it must be greater than 0.")
         if not (math.isfinite(self.weight) and self.weight >= 0):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.distillation.aligned_rows import aligned_targets
+from xtremedistil.distillation.corpus import KEY_LETTERS
 from xtremedistil.distillation.encodings import features_of
 from xtremedistil.distillation.objectives import target_prefix
 from xtremedistil.distillation.targets import Computing, Targets, compute_targets
@@ -61,7 +62,7 @@ class TaughtRows:
     def _of(self, number: int, name: str, features: Features) -> Targets:
         teacher, names = self._teachers[number].teacher, self._teachers[number].names
         key = f"{self._keys[number]}, rows {features.fingerprint()}"
-        folder = os.path.join(self._folder, TARGETS, self._keys[number][:16], name)
+        folder = os.path.join(self._folder, TARGETS, self._keys[number][:KEY_LETTERS], name)
         how = dataclasses.replace(self._how, pad_id=teacher.pad_id)
         targets = compute_targets(teacher.feature_model, features, names, folder, key=key, how=how)
         return dataclasses.replace(targets, prefix=target_prefix(number))

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xtremedistil.distillation.layer_map import LAYER_MAPS, TRANSPORTS, layer_map, mapped_matches, transport_matches
-from xtremedistil.distillation.match import Match, require_known, require_schedule
+from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.match_text import match_of
 from xtremedistil.distillation.soft_labels import COMBINATIONS, OF_PROBABILITIES, SoftLabels
 from xtremedistil.distillation.textbrewer import textbrewer_match, textbrewer_soft_labels
+from xtremedistil.distillation.weight_schedules import weight_factor
+from xtremedistil.errors import require_known
 
 TEXTBREWER_KEYS = (
     "temperature temperature_scheduler hard_label_weight hard_label_weight_scheduler kd_loss_type kd_loss_weight "
@@ -27,7 +29,7 @@ class Terms:
         matches: between states or maps; "last", "uniform" or "skip" pairs hidden states of all layers, "emd" or
             "sinkhorn" brings all layers against all.
         hard_label_weight: of the cross-entropy with gold labels.
-        hard_label_weight_schedule: how it varies with training, a name of `schedules.WEIGHTS`.
+        hard_label_weight_schedule: how it varies with training, a name of `weight_schedules.WEIGHTS`.
         teacher_weights: of several teachers; by default they are equal.
         combine: "logits", "probabilities" or "losses", see `several_teachers`.
     """
@@ -48,7 +50,7 @@ class Terms:
             names = [match.name for match in entries]
             if twice := {name for name in names if names.count(name) > 1}:
                 raise ValueError(f"{', '.join(sorted(twice))} is there twice. Add up the weights in one.")
-        require_schedule(self.hard_label_weight_schedule)
+        weight_factor(self.hard_label_weight_schedule)
         require_known("way to combine teachers", self.combine, COMBINATIONS)
         if self.combine == "probabilities" and self.soft_labels.loss not in OF_PROBABILITIES:
             fitting = ", ".join(OF_PROBABILITIES)

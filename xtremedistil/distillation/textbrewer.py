@@ -7,8 +7,9 @@ attention count from 0 and those of hidden states from 0 = embeddings, as Huggin
 
 from collections.abc import Mapping, Sequence
 
-from xtremedistil.distillation.match import Match, require_known
+from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.soft_labels import SoftLabels, parse_temperature_schedule
+from xtremedistil.errors import require_known
 
 KEYS = ("layer_T", "layer_S", "feature", "loss", "weight", "proj")
 FEATURES = {"hidden": "hidden_states", "attention": "attention_scores"}

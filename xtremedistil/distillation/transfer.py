@@ -28,6 +28,7 @@ from xtremedistil.distillation.setting import Setting
 from xtremedistil.distillation.soft_labels import configured_soft_labels
 from xtremedistil.distillation.stages import Stage, checkpoint_name
 from xtremedistil.distillation.target_source import Source
+from xtremedistil.distillation.targets import LiveTargets, Targets
 from xtremedistil.distillation.transfer_rows import chunk_name
 from xtremedistil.models.matching import projection_rates
 from xtremedistil.training.batches import TrainingBatches
@@ -99,7 +100,7 @@ class TransferFit:
         setting.progress.restart()
         per_step = setting.config.gradient_accumulation_steps
         if self._learns_labels:
-            targets = joined_targets(targets, self._source.labelled(self._names))
+            targets = joined_targets(targets, self._labelled)
         features = targets.features.with_words_labelled() if self._by_word else targets.features
         read = [targets, self._frozen.of(targets.features, chunk_name(start))] if self._frozen else [targets]
         batches = TrainingBatches(features, rows, setting.pad_id, seed, read, per_step)
@@ -118,6 +119,11 @@ class TransferFit:
     def _by_word(self) -> bool:
         """Whether the teacher has something to say at the first piece of each word alone."""
         return self._setting.config.logits_only and self._setting.corpus.task.kind == "token_classification"
+
+    @functools.cached_property
+    def _labelled(self) -> Targets | LiveTargets:
+        """What the teacher says of the labelled rows: the same in all chunks."""
+        return self._source.labelled(self._names)
 
     @property
     def _learns_labels(self) -> bool:

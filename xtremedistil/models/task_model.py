@@ -1,11 +1,11 @@
 """Models that come with their own head, as teachers and students: Hugging Face's, or any with an adaptor."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import tf_keras
 
+from xtremedistil.errors import require_known
 from xtremedistil.models.encoder import in_float32, model_inputs
 from xtremedistil.models.families import AUTO, find_family
 from xtremedistil.models.features import encoder_features
@@ -17,11 +17,45 @@ if TYPE_CHECKING:
 SPANS = ("start_logits", "end_logits")  # of question answering
 
 
-class TaskModel:
-    """A Hugging Face TensorFlow model with a head: sequence or token classification, regression, question answering.
+class NamedOutputs:
+    """What both kinds of models below do with their outputs by name.
 
     Fields:
         logit_names: of its logits. by_position: whether these are [B, S, L], not [B, L].
+        model: the model in inference mode: inputs in, its logits by name out.
+    """
+
+    logit_names: tuple[str, ...]
+
+    def __init__(self):
+        self.model = self.feature_model(self.logit_names)
+        self.by_position = self.model.output[self.logit_names[0]].shape.rank == 3
+
+    def feature_model(self, names: Sequence[str]) -> tf_keras.Model:
+        """Inputs in, the outputs `names` in float32 out: logits, and tensors inside the model."""
+        inputs = model_inputs()
+        tensors = self._run(inputs, names)
+        return tf_keras.Model(inputs, {name: in_float32(tensors[name], name) for name in names}, name="features")
+
+    def matching_model(self, matches: Sequence["Match"], teacher_width: Callable[["Match"], int]):
+        """As `Student.matching_model`; no projection is deployed here."""
+        inputs = model_inputs()
+        names = dict.fromkeys([*self.logit_names, *(name for match in matches for name in match.student_names)])
+        tensors = self._run(inputs, list(names))
+        outputs, layers = matched_tensors(matches, tensors, teacher_width=teacher_width)
+        logits = {name: in_float32(tensors[name], name) for name in self.logit_names}
+        return tf_keras.Model(inputs, logits | outputs, name="student_matching"), layers
+
+    def _run(self, inputs: dict, names: Sequence[str]) -> dict:
+        raise NotImplementedError
+
+
+class TaskModel(NamedOutputs):
+    """A Hugging Face TensorFlow model with a head: sequence or token classification, regression, question answering.
+
+    Its outputs are logits and what `encoder_features` knows.
+
+    Fields:
         weights: all its variables.
     """
 
@@ -29,8 +63,7 @@ class TaskModel:
         self.pretrained = pretrained
         self.family = find_family(AUTO, pretrained.config.model_type)
         self.logit_names = SPANS if type(pretrained).__name__.endswith("ForQuestionAnswering") else ("logits",)
-        self.model = self.feature_model(self.logit_names)
-        self.by_position = self.model.output[self.logit_names[0]].shape.rank == 3
+        super().__init__()
 
     @property
     def num_hidden_layers(self) -> int:
@@ -44,14 +77,6 @@ class TaskModel:
     def weights(self) -> list:
         return list(self.pretrained.weights)
 
-    def feature_model(self, names: Sequence[str]) -> tf_keras.Model:
-        """Inputs in, the outputs `names` in float32 out: logits, and what `encoder_features` knows."""
-        return _model(self._run, names, "features")
-
-    def matching_model(self, matches: Sequence["Match"], teacher_width: Callable[["Match"], int]):
-        """As `Student.matching_model`; no projection is deployed here."""
-        return _matching_model(self._run, self.logit_names, matches, teacher_width)
-
     def _run(self, inputs: dict, names: Sequence[str]) -> dict:
         return encoder_features(self.pretrained, self.family, inputs, names)
 
@@ -59,7 +84,7 @@ class TaskModel:
 ADAPTED = {"logits": None, "hidden_states": 3, "attentions": 4}  # keys, and ranks of the tensors in their lists
 
 
-class AdaptedModel:
+class AdaptedModel(NamedOutputs):
     """Any Keras model of `input_ids`, `attention_mask` and `token_type_ids`, int32 [B, S], whose outputs a function
     explains.
 
@@ -78,21 +103,12 @@ class AdaptedModel:
         self._keras_model, self._adaptor = model, adaptor
         adapted = self._adapted(model_inputs())
         self.logit_names = tuple(name for name in adapted if not name.startswith(("hidden_states_", "attentions_")))
-        self.model = self.feature_model(self.logit_names)
-        self.by_position = self.model.output[self.logit_names[0]].shape.rank == 3
+        super().__init__()
         self.num_hidden_layers = max(sum(name.startswith("hidden_states_") for name in adapted) - 1, 0)
 
     @property
     def weights(self) -> list:
         return list(self._keras_model.weights)
-
-    def feature_model(self, names: Sequence[str]) -> tf_keras.Model:
-        """As `TaskModel.feature_model`, of what the adaptor gives."""
-        return _model(self._run, names, "features")
-
-    def matching_model(self, matches: Sequence["Match"], teacher_width: Callable[["Match"], int]):
-        """As `TaskModel.matching_model`."""
-        return _matching_model(self._run, self.logit_names, matches, teacher_width)
 
     def _run(self, inputs: dict, names: Sequence[str]) -> dict:
         adapted = self._adapted(inputs)
@@ -103,10 +119,7 @@ class AdaptedModel:
     def _adapted(self, inputs: dict) -> dict:
         found = self._adaptor(inputs, self._keras_model(inputs))
         for key in found:
-            if key not in ADAPTED:
-                near = difflib.get_close_matches(key, ADAPTED, 1)
-                hint = f" Did you mean {near[0]}?" if near else ""
-                raise ValueError(f'An adaptor gives {", ".join(ADAPTED)}; "{key}" is none of these.{hint}')
+            require_known("key of an adaptor", key, ADAPTED)
         if "logits" not in found:
             raise ValueError("The adaptor gives no logits.")
         logits = found["logits"] if isinstance(found["logits"], dict) else {"logits": found["logits"]}
@@ -123,18 +136,3 @@ def _checked_list(key: str, tensors) -> dict:
         if tensor.shape.rank != ADAPTED[key]:
             raise ValueError(f"{key}[{number}] has shape {tensor.shape}; {ADAPTED[key]} axes are expected.")
     return {f"{key}_{number}": tensor for number, tensor in enumerate(tensors)}
-
-
-def _model(run: Callable[[dict, Sequence[str]], dict], names: Sequence[str], title: str) -> tf_keras.Model:
-    inputs = model_inputs()
-    tensors = run(inputs, names)
-    return tf_keras.Model(inputs, {name: in_float32(tensors[name], name) for name in names}, name=title)
-
-
-def _matching_model(run, logit_names: Sequence[str], matches: Sequence["Match"], teacher_width):
-    inputs = model_inputs()
-    names = dict.fromkeys([*logit_names, *(name for match in matches for name in match.student_names)])
-    tensors = run(inputs, list(names))
-    outputs, layers = matched_tensors(matches, tensors, teacher_width=teacher_width)
-    logits = {name: in_float32(tensors[name], name) for name in logit_names}
-    return tf_keras.Model(inputs, logits | outputs, name="student_matching"), layers
