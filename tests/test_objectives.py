@@ -70,6 +70,14 @@ def test_terms_are_the_losses_at_real_positions_and_know_what_they_are_means_ove
     assert found == [(pytest.approx(float(value)), count, weight) for value, count, weight in expected]
 
 
+def test_relations_may_count_rows_in_place_of_positions():
+    values = {"values_1": normal(2, 3, 4)}
+    for mean_over, count in (("positions", 3), ("rows", 2)):
+        match = Match("values", 1, 1, "relation_kl", options={"relation_heads": 2, "mean_over": mean_over})
+        (term,) = matches_objective([match])({match.name: normal(2, 3, 4, seed=1)}, batch_of(values)).values()
+        assert float(term.count) == count
+
+
 @pytest.mark.parametrize(("feature", "from_logits"), [("attentions", False), ("attention_scores", True)])
 def test_attention_losses_are_told_what_maps_are(feature, from_logits):
     teacher, student = (tf.nn.softmax(normal(2, 2, 3, 3, seed=seed)) for seed in (0, 1))

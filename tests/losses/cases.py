@@ -81,6 +81,9 @@ ATTENTION_CASES = [
     *(Case(name, "probabilities", {"from_logits": False}) for name in ATTENTION),
     *(Case(name, "scores", {"compat": True}) for name in ATTENTION),
     Case("attention_squared_distance", "probabilities"),
+    Case("attention_kl", "scores"),
+    Case("attention_kl", "probabilities", {"from_logits": False}),
+    Case("attention_kl", "scores", {"mean_over": "rows"}),
 ]
 
 # Logits
@@ -110,6 +113,7 @@ SIMILARITY_CASES = [
 RELATION_CASES = [
     Case("relation_kl", "wide_positions", {"relation_heads": 1}),
     Case("relation_kl", "wide_positions", {"relation_heads": 4}),
+    Case("relation_kl", "wide_positions", {"relation_heads": 4, "mean_over": "rows"}),
 ]
 
 CASES = [

@@ -126,6 +126,15 @@ def attention_ce(teacher, student, mask, from_logits=True, compat=False):
     return np.mean(nats)
 
 
+def attention_kl(teacher, student, mask, from_logits=True, mean_over="positions"):
+    nats = []
+    for t, s in zip(real_maps(teacher, mask), real_maps(student, mask), strict=True):
+        log_t, log_s = (log_softmax(t), log_softmax(s)) if from_logits else (np.log(t), np.log(s))
+        by_query = np.mean(np.sum(np.exp(log_t) * (log_t - log_s), axis=-1), axis=0)
+        nats += [by_query.mean()] if mean_over == "rows" else list(by_query)
+    return np.mean(nats)
+
+
 def attention_ce_mean(teacher, student, mask, from_logits=True, compat=False):
     return attention_ce(teacher.mean(1, keepdims=True), student.mean(1, keepdims=True), mask, from_logits, compat)
 
@@ -244,7 +253,7 @@ def cckd(teacher, student, mask, kernel="gaussian", gamma=0.4, degree=2, unit_ro
 # Relations of positions
 
 
-def relation_kl(teacher, student, mask, relation_heads):
+def relation_kl(teacher, student, mask, relation_heads, mean_over="positions"):
     def log_relations(row, head):
         width = row.shape[1] // relation_heads
         row = row[:, head * width : (head + 1) * width]
@@ -252,7 +261,9 @@ def relation_kl(teacher, student, mask, relation_heads):
 
     nats = []
     for (t,), (s,) in zip(real_rows([teacher], mask), real_rows([student], mask), strict=True):
+        of_row = []
         for head in range(relation_heads):
             log_t, log_s = log_relations(t, head), log_relations(s, head)
-            nats += list(np.sum(np.exp(log_t) * (log_t - log_s), axis=-1))
+            of_row += list(np.sum(np.exp(log_t) * (log_t - log_s), axis=-1))
+        nats += [np.mean(of_row)] if mean_over == "rows" else of_row
     return np.mean(nats)

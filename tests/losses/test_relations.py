@@ -63,6 +63,17 @@ def test_long_rows_count_by_their_positions():
     assert float(found) == pytest.approx((4 * each[0] + 2 * each[1]) / 6, rel=1e-5)
 
 
+def test_short_rows_count_as_much_as_long_ones_in_the_mean_over_rows():
+    teacher, student = vectors(2, 4, 6), vectors(2, 4, 6, seed=1)
+    each = [float(relation_kl(teacher=teacher[i : i + 1, :n], student=student[i : i + 1, :n], relation_heads=2))
+            for i, n in enumerate((4, 2))]  # fmt: skip
+    mask, options = [[1, 1, 1, 1], [1, 1, 0, 0]], {"relation_heads": 2, "mean_over": "rows"}
+    found = relation_kl(teacher=teacher, student=student, mask=mask, **options)
+    assert float(found) == pytest.approx((each[0] + each[1]) / 2, rel=1e-5)
+    with pytest.raises(ValueError, match='mean_over is "row"; there are: positions, rows'):
+        relation_kl(teacher=teacher, student=student, relation_heads=2, mean_over="row")
+
+
 @pytest.mark.parametrize("relation_heads, name, width", [(5, "teacher", 8), (4, "student", 6), (0, "teacher", 8)])
 def test_relation_heads_that_do_not_divide_a_width_are_refused(relation_heads, name, width):
     match = f"The {name} is {width} wide, which {relation_heads} relation heads do not divide"

@@ -17,7 +17,7 @@ class LossKind:
         compares: states [B, S, H], maps [B, A, S, S] or logits.
         mean_over: what it is a mean over: rows, positions of rows, or pairs of positions of one row. Where a step is
             spread over devices, their values are weighted by how many of these each has. Losses between the rows of a
-            batch see those of one device.
+            batch see those of one device. An option `mean_over` of a match takes its place.
         equal_widths: whether it wants the student projected to the teacher's width.
         layers: of each model that it takes at once; MANY: any number.
         options: names of its further arguments.
@@ -39,7 +39,7 @@ LOSS_KINDS = {
     "fsp": LossKind(STATES, ROWS, equal_widths=True, layers=2),
     "layer_transport": LossKind(STATES, POSITIONS, equal_widths=True, layers=MANY, options=("solver",)),
     "nst": LossKind(STATES, PAIRS, layers=2, options=("normalize_by",)),
-    "relation_kl": LossKind(STATES, POSITIONS, options=("relation_heads",)),
+    "relation_kl": LossKind(STATES, POSITIONS, options=("relation_heads", "mean_over")),
     "rkd": LossKind(STATES, ROWS, options=("distance_weight", "angle_weight")),
     "spkd": LossKind(STATES, ROWS, options=("row_norm",)),
     "pkt": LossKind(STATES, ROWS),
@@ -48,6 +48,7 @@ LOSS_KINDS = {
     "attention_mse_sum": LossKind(MAPS, PAIRS, options=FORM),
     "attention_ce": LossKind(MAPS, POSITIONS, options=FORM),
     "attention_ce_mean": LossKind(MAPS, POSITIONS, options=FORM),
+    "attention_kl": LossKind(MAPS, POSITIONS, options=("from_logits", "mean_over")),
     "attention_squared_distance": LossKind(MAPS, POSITIONS),
     "soft_label_ce": LossKind(LOGITS, POSITIONS, options=TEMPERED),
     "soft_label_kl": LossKind(LOGITS, POSITIONS, options=TEMPERED),

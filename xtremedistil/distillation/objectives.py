@@ -80,10 +80,7 @@ def matches_objective(matches: Sequence[Match], mask_of: Callable[[dict, int], t
         }
 
     def counts(batch):
-        return {
-            match.name: _count(mask_of(batch, match.teacher_number), LOSS_KINDS[match.loss].mean_over)
-            for match in matches
-        }
+        return {match.name: _count(mask_of(batch, match.teacher_number), _mean_over(match)) for match in matches}
 
     return Objective(
         values,
@@ -103,6 +100,10 @@ def _match_loss(match: Match, outputs, batch, mask: tf.Tensor) -> tf.Tensor:
     if LOSS_KINDS[match.loss].compares == MAPS and match.loss != "attention_squared_distance":
         options.setdefault("from_logits", match.feature == "attention_scores")
     return LOSSES[match.loss](teacher=teacher, student=student, mask=mask, **options)
+
+
+def _mean_over(match: Match) -> str:
+    return match.options.get("mean_over", LOSS_KINDS[match.loss].mean_over)
 
 
 def _count(mask: tf.Tensor, mean_over: str) -> tf.Tensor:

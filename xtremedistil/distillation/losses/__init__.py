@@ -14,6 +14,7 @@ import tensorflow as tf
 from xtremedistil.distillation.losses.attention import (
     attention_ce,
     attention_ce_mean,
+    attention_kl,
     attention_mse,
     attention_mse_sum,
     attention_squared_distance,
@@ -45,6 +46,7 @@ LOSSES: dict[str, Callable[..., tf.Tensor]] = {
     "attention_mse_sum": attention_mse_sum,
     "attention_ce": attention_ce,
     "attention_ce_mean": attention_ce_mean,
+    "attention_kl": attention_kl,
     "soft_label_ce": soft_label_ce,
     "soft_label_kl": soft_label_kl,
     "soft_label_bce": soft_label_bce,

@@ -9,6 +9,7 @@ import tensorflow as tf
 from xtremedistil.distillation.losses.masks import (
     EXCLUDED,
     masked_mean,
+    masked_mean_of,
     pair_mask,
     real_pairs,
     require_one_shape,
@@ -101,6 +102,35 @@ def attention_ce_mean(*, teacher, student, mask=None, from_logits: bool = True, 
     return _cross_entropy(teacher, student, mask, from_logits, compat)
 
 
+def attention_kl(*, teacher, student, mask=None, from_logits: bool = True, mean_over: str = "positions") -> tf.Tensor:
+    """KL(teacher || student) between what queries attend to (MiniLM: Wang et al., 2020, section 3.1).
+
+    `attention_ce` without the teacher's entropy: 0 where both attend alike.
+
+    Args:
+        teacher, student, mask, from_logits: as `attention_ce`.
+        mean_over: "positions", or "rows": the paper's 1 / |x|, where short rows weigh as much as long ones.
+
+    Returns:
+        float32 scalar in nats, mean over heads and unmasked queries.
+
+    Raises:
+        ValueError: `mean_over` is unknown.
+    """
+    fill = EXCLUDED if from_logits else 0.0
+    teacher, student = (real_pairs(maps, mask, fill) for maps in _maps(teacher, student))
+    if from_logits:
+        probabilities, log_teacher, log_student = tf.nn.softmax(teacher), *map(tf.nn.log_softmax, (teacher, student))
+    else:
+        probabilities, (log_teacher, log_student) = teacher, map(_log, (teacher, student))
+    nats = _nats(probabilities, log_student) - _nats(probabilities, log_teacher)
+    return masked_mean_of(tf.reduce_mean(nats, axis=1), mask, mean_over)
+
+
+def _log(probabilities) -> tf.Tensor:
+    return tf.math.log(tf.maximum(probabilities, SMALLEST))
+
+
 def _maps(teacher, student) -> tuple[tf.Tensor, tf.Tensor]:
     """float32 [B, A, S, S] each, of as many heads; no gradient flows into the teacher."""
     teacher, student = tf.stop_gradient(_with_heads(teacher)), _with_heads(student)
@@ -134,7 +164,7 @@ def _cross_entropy(teacher, student, mask, from_logits: bool, compat: bool) -> t
         nats = _nats(tf.nn.softmax(teacher), tf.nn.log_softmax(student))
     else:
         teacher, student = real_pairs(teacher, mask), real_pairs(student, mask)
-        nats = _nats(teacher, tf.math.log(tf.maximum(student, SMALLEST)))
+        nats = _nats(teacher, _log(student))
     return masked_mean(tf.reduce_mean(nats, axis=1), mask)
 
 

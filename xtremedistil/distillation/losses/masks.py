@@ -16,6 +16,22 @@ def masked_mean(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     return tf.math.divide_no_nan(tf.reduce_sum(kept * mask), tf.reduce_sum(mask))
 
 
+def masked_mean_of(values, mask=None, mean_over: str = "positions") -> tf.Tensor:
+    """Mean of `values` [B, S] over positions, or of each row over its positions and then over rows that have any.
+
+    Raises:
+        ValueError: `mean_over` is neither "positions" nor "rows".
+    """
+    if mean_over not in ("positions", "rows"):
+        raise ValueError(f'mean_over is "{mean_over}"; there are: positions, rows.')
+    if mean_over == "positions":
+        return masked_mean(values, mask)
+    kept = tf.ones_like(values) if mask is None else tf.cast(mask, tf.float32)
+    lengths = tf.reduce_sum(kept, axis=-1)
+    by_row = tf.math.divide_no_nan(tf.reduce_sum(tf.where(kept > 0, values, 0.0) * kept, axis=-1), lengths)
+    return masked_mean(by_row, tf.cast(lengths > 0, tf.float32))
+
+
 def real(values, mask=None) -> tf.Tensor:
     """`values` [..., H] in float32, 0 where `mask` [...] is 0.
 

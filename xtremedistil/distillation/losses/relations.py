@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from xtremedistil.distillation.losses.masks import EXCLUDED, masked_mean, real, real_pairs
+from xtremedistil.distillation.losses.masks import EXCLUDED, masked_mean_of, real, real_pairs
 
 
-def relation_kl(*, teacher, student, mask=None, relation_heads: int) -> tf.Tensor:
+def relation_kl(*, teacher, student, mask=None, relation_heads: int, mean_over: str = "positions") -> tf.Tensor:
     """KL(teacher || student) between relations softmax(X X^T / sqrt(d)) of positions (MiniLMv2: Wang et al., 2021,
     section 3.1).
 
@@ -18,19 +18,20 @@ def relation_kl(*, teacher, student, mask=None, relation_heads: int) -> tf.Tenso
         teacher, student: [B, S, H], any widths.
         mask: optional [B, S]. Masked queries do not count, masked keys are left out of the softmax.
         relation_heads: divides both widths.
+        mean_over: "positions", or "rows": the papers' 1 / |x|, where short rows weigh as much as long ones.
 
     Returns:
         float32 scalar in nats, mean over relation heads and unmasked queries.
 
     Raises:
-        ValueError: `relation_heads` does not divide a width.
+        ValueError: `relation_heads` does not divide a width, or `mean_over` is unknown.
     """
     for name, vectors in (("teacher", teacher), ("student", student)):
         _require_division(name, tf.convert_to_tensor(vectors).shape[-1], relation_heads)
     teacher = tf.stop_gradient(_log_relations(teacher, mask, relation_heads))
     student = _log_relations(student, mask, relation_heads)
     nats = tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)
-    return masked_mean(tf.reduce_mean(nats, axis=1), mask)
+    return masked_mean_of(tf.reduce_mean(nats, axis=1), mask, mean_over)
 
 
 def _require_division(name: str, width: int, relation_heads: int) -> None:
