@@ -85,7 +85,7 @@ def _pair_problems(config: DistilConfig, match: Match, teacher: EncoderShape, st
     if config.student_kind == "bilstm" and match.feature not in ("hidden_states", PATH):
         problems.append(f"--match {match.name}: a BiLSTM has no {match.feature}; match hidden_states")
     heads = match.options.get("relation_heads")
-    if match.loss == "relation_kl" and not _divides(heads, *widths):
+    if match.loss == "relation_kl" and not divides(heads, *widths):
         problems.append(
             f"--match {match.name}: give relation_heads that divide the widths of teacher ({widths[0]}) and student "
             f"({widths[1]}), not {heads}"
@@ -93,7 +93,8 @@ def _pair_problems(config: DistilConfig, match: Match, teacher: EncoderShape, st
     return problems
 
 
-def _divides(heads, *widths: int) -> bool:
+def divides(heads, *widths: int) -> bool:
+    """Whether that many relation heads go into all widths."""
     return isinstance(heads, int) and heads >= 1 and all(width % heads == 0 for width in widths)
 
 

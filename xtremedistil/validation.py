@@ -27,8 +27,8 @@ from xtremedistil.tasks.files import is_there
 def check_distil(config: DistilConfig) -> None:
     """Raises one InputError with all problems of a distillation's settings."""
     problems = Problems()
-    problems.add(_number_problems(config))
-    problems.add(_device_problems(config))
+    problems.add(number_problems(config))
+    problems.add(device_problems(config))
     problems.attempt(parse_class_weight, config.class_weight)
     problems.add(_flag_problems(config))
     problems.add(recipe_problems(config))
@@ -39,9 +39,9 @@ def check_distil(config: DistilConfig) -> None:
     resolved, teacher = resolve(config), None
     if not config.logits_only or resolved.compress_word_embedding:
         checkpoint = "--pt_teacher_checkpoint", config.pt_teacher_checkpoint, config.pt_teacher
-        family, teacher = _checkpoint(problems, *checkpoint)
+        family, teacher = open_checkpoint(problems, *checkpoint)
     if teacher and not config.logits_only:
-        problems.add(_length_problems(resolved.seq_len, teacher, resolved.pt_teacher_checkpoint))
+        problems.add(length_problems(resolved.seq_len, teacher, resolved.pt_teacher_checkpoint))
     if teacher or config.logits_only:
         problems.add(_student_problems(resolved, teacher, problems))
     problems.refuse("Cannot distil with these settings")
@@ -50,26 +50,26 @@ def check_distil(config: DistilConfig) -> None:
 def check_baseline(config: BaselineConfig) -> None:
     """The same for the fine-tuning baseline."""
     problems = Problems()
-    problems.add(_number_problems(config))
-    problems.add(_device_problems(config))
+    problems.add(number_problems(config))
+    problems.add(device_problems(config))
     problems.attempt(parse_class_weight, config.class_weight)
     problems.add(folder_problems(config.task, config.do_NER, config.do_pairwise))
-    family, shape = _checkpoint(problems, "--pt_model_checkpoint", config.pt_model_checkpoint, config.pt_model)
+    family, shape = open_checkpoint(problems, "--pt_model_checkpoint", config.pt_model_checkpoint, config.pt_model)
     if shape:
-        problems.add(_length_problems(config.seq_len, shape, config.pt_model_checkpoint))
+        problems.add(length_problems(config.seq_len, shape, config.pt_model_checkpoint))
     problems.refuse("Cannot fine-tune with these settings")
 
 
 def check_continue(config: ContinueConfig) -> None:
     """The same for a student's continued training."""
     problems = Problems()
-    problems.add(_number_problems(config))
-    problems.add(_device_problems(config))
+    problems.add(number_problems(config))
+    problems.add(device_problems(config))
     problems.attempt(parse_class_weight, config.class_weight)
     problems.refuse("Cannot train on with these settings")
 
 
-def _checkpoint(
+def open_checkpoint(
     problems: Problems, flag: str, source: str, class_name: str
 ) -> tuple[Family | None, EncoderShape | None]:
     saved = problems.attempt(read_config, source)
@@ -83,11 +83,13 @@ LARGEST_SEED = 2**32  # what NumPy and TensorFlow take
 AT_LEAST_ONE = (
     "hidden_size num_attention_heads num_hidden_layers intermediate_size student_distil_batch_size "
     "student_ft_batch_size teacher_batch_size batch_size ft_epochs teacher_epochs distil_epochs distil_chunk_size "
-    "patience decay_epochs gradient_accumulation_steps augment_copies lstm_units"
+    "patience decay_epochs gradient_accumulation_steps augment_copies lstm_units relation_heads teacher_head_steps "
+    "student_vocab_min_count"
 ).split()
 
 
-def _number_problems(config) -> list[str]:
+def number_problems(config) -> list[str]:
+    """Of the numbers that the training commands share."""
     values = {name: getattr(config, name, None) for name in AT_LEAST_ONE}
     problems = [
         f"--{name} {value}: must be at least 1" for name, value in values.items() if value is not None and value < 1
@@ -117,7 +119,8 @@ def _not_finite(config) -> list[str]:
     ]
 
 
-def _device_problems(config) -> list[str]:
+def device_problems(config) -> list[str]:
+    """Of devices, and of what they compute in."""
     problems = []
     if config.tpu and config.strategy != "tpu":
         problems.append(f"--tpu {config.tpu} needs --strategy tpu")
@@ -201,7 +204,7 @@ def _masked_lm_problems(config: DistilConfig, problems: Problems) -> list[str]:
         return []
     if not config.augment_checkpoint:
         return [f"--augment {MASKED_LM} needs --augment_checkpoint, a masked-language model with its pre-training head"]
-    family, _ = _checkpoint(problems, "--augment_checkpoint", config.augment_checkpoint, AUTO)
+    family, _ = open_checkpoint(problems, "--augment_checkpoint", config.augment_checkpoint, AUTO)
     if family is None or family.can_be_student:  # bidirectional
         return []
     return [f"--augment_checkpoint {config.augment_checkpoint}: a {family.model_type} predicts no masked words"]
@@ -237,7 +240,7 @@ def _targets_problems(path: str, policy: str) -> list[str]:
     return problems
 
 
-def _length_problems(seq_len: int, shape: EncoderShape, checkpoint: str) -> list[str]:
+def length_problems(seq_len: int, shape: EncoderShape, checkpoint: str) -> list[str]:
     if shape.positions is not None and seq_len > shape.positions:
         return [f"--seq_len {seq_len}: {checkpoint} has positions for {shape.positions} pieces; use at most that"]
     return []
@@ -248,14 +251,14 @@ def _student_problems(config: DistilConfig, teacher: EncoderShape | None, proble
         layers, width = config.num_hidden_layers, config.hidden_size
         flags = (f"--num_hidden_layers {layers}", f"--hidden_size {width}")
         return _size_problems(config, teacher, layers, width, flags) + _embedding_problems(config, teacher, width)
-    family, student = _checkpoint(problems, "--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
+    family, student = open_checkpoint(problems, "--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
     if student is None:
         return []
     if not family.can_be_student:
         return [f"--pt_student_checkpoint {config.pt_student_checkpoint}: a {family.model_type} cannot be a student"]
     name = f"--pt_student_checkpoint {config.pt_student_checkpoint}"
     lines = _size_problems(config, teacher, student.num_hidden_layers, student.hidden_size, (name, name))
-    lines += _length_problems(config.seq_len, student, config.pt_student_checkpoint)
+    lines += length_problems(config.seq_len, student, config.pt_student_checkpoint)
     lines += _embedding_problems(config, teacher, student.embedding_size)
     return lines + _vocabulary_problems(config, student)
 

@@ -125,7 +125,7 @@ def configured_matches(config: DistilConfig, teacher_layers: int, student_layers
         ValueError: a match cannot be read, or names a layer that a model has not.
     """
     if config.match:
-        return _checked(read_matches(config.match), teacher_layers, student_layers)
+        return checked_layers(read_matches(config.match), teacher_layers, student_layers)
     if config.layer_map in TRANSPORTS:
         return transport_matches(
             TRANSPORTS[config.layer_map],
@@ -145,7 +145,12 @@ def configured_matches(config: DistilConfig, teacher_layers: int, student_layers
     )
 
 
-def _checked(matches: list[Match], teacher_layers: int, student_layers: int) -> list[Match]:
+def checked_layers(matches: list[Match], teacher_layers: int, student_layers: int) -> list[Match]:
+    """The same matches.
+
+    Raises:
+        InputError: one names a layer that a model has not.
+    """
     for match in matches:
         _require_layers(match, "teacher", match.teacher, teacher_layers)
         _require_layers(match, "student", match.student, student_layers)

@@ -72,7 +72,7 @@ def load_encoder(checkpoint: str, family: Family, *, name: str, config: dict | N
     own = read_config(checkpoint)
     config = own if config is None else config
     encoder = new_encoder_from_config(config, family, name=name)
-    source, state = _read_checkpoint(checkpoint)
+    source, state = read_checkpoint(checkpoint)
     _load(encoder, source, state, may_resize=config.get("vocab_size") != own.get("vocab_size"))
     return encoder
 
@@ -83,7 +83,7 @@ def load_all(model, checkpoint: str) -> None:
     Raises:
         InputError: files are missing, damaged, in an unsafe format, or lack a weight.
     """
-    source, state = _read_checkpoint(checkpoint)
+    source, state = read_checkpoint(checkpoint)
     _load(model, source, state, may_resize=False)
 
 
@@ -240,7 +240,7 @@ def _read_json_object(path: str) -> dict:
     return value
 
 
-def _read_checkpoint(checkpoint: str) -> tuple[str, State]:
+def read_checkpoint(checkpoint: str) -> tuple[str, State]:
     """Path and arrays of the best weight file of a checkpoint; a file in shards counts as one."""
     for name in WEIGHT_FILES:
         path = _find_file(checkpoint, name)

@@ -92,6 +92,22 @@ def encoder_shape(config: dict, where: str) -> EncoderShape:
     )
 
 
+def resized(config: dict, shape: EncoderShape) -> dict:
+    """A complete configuration (with what `config.json` leaves to defaults) with other sizes; the rest stays.
+
+    Args:
+        shape: vocabulary and positions of it are not read.
+    """
+    sizes = {
+        HIDDEN_SIZE: shape.hidden_size,
+        LAYERS: shape.num_hidden_layers,
+        HEADS: shape.num_attention_heads,
+        INNER: shape.intermediate_size,
+        ("embedding_size",): shape.embedding_size,
+    }
+    return config | {name: size for names, size in sizes.items() for name in names if name in config}
+
+
 def _size(config: dict, names: tuple[str, ...], where: str) -> int:
     for name in names:
         if isinstance(config.get(name), int):

@@ -1,0 +1,50 @@
+"""Student and teacher as one model: the teacher is asked in the step itself, as a constant of its graph."""
+
+from collections.abc import Sequence
+
+import tf_keras
+
+from xtremedistil.distillation.layer_map import teacher_names
+from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.objectives import PREFIX
+from xtremedistil.models.encoder import in_float32
+from xtremedistil.models.language_model import AsConstant, LanguageModel, language_inputs
+from xtremedistil.models.matching import matched_tensors
+from xtremedistil.training.trainer import Objective
+
+
+def taught_model(
+    student: LanguageModel, teacher: LanguageModel | None, matches: Sequence[Match], *, predicts: bool, taught: bool
+) -> tuple[tf_keras.Model, list[tf_keras.layers.Layer]]:
+    """Inputs in; the student's "logits" and tensors of the matches out, and the teacher's with "teacher_" before.
+
+    Args:
+        teacher: None where nothing is asked of it.
+        predicts, taught: whether the student, and the teacher, are asked about words.
+
+    Returns:
+        the model, and the projections of the student's tensors, which only matching needs.
+    """
+    inputs = language_inputs()
+    names = teacher_names(matches)
+    constants = {}
+    if teacher is not None:
+        constants = AsConstant(teacher.feature_model(names, logits=taught), name="teacher")(inputs)
+    tensors = student.tensors(inputs, [name for match in matches for name in match.student_names], logits=predicts)
+    outputs, projections = matched_tensors(
+        matches, tensors, teacher_width=lambda match: constants[match.teacher_names[-1]].shape[-1]
+    )
+    if predicts:
+        outputs["logits"] = in_float32(tensors["logits"], "logits")
+    outputs |= {PREFIX + name: tensor for name, tensor in constants.items()}
+    return tf_keras.Model(inputs, outputs, name="taught_student"), projections
+
+
+def reading_outputs(objective: Objective) -> Objective:
+    """The same objective, which finds what the teacher says among the model's outputs, not in the batch."""
+
+    def values(outputs, batch):
+        said = {name: tensor for name, tensor in outputs.items() if name.startswith(PREFIX)}
+        return objective.values(outputs, batch | said)
+
+    return Objective(values, objective.counts, objective.weights, objective.schedules)

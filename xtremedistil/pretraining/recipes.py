@@ -1,0 +1,94 @@
+"""What a pre-training run minimises, as data: terms on words and pairs of inner tensors.
+
+- distilbert: soft labels, masked words, cosine of the last states (Sanh et al., 2019).
+- minilm: attention maps and relations of values, last layer with last layer (Wang et al., 2020).
+- minilmv2: relations of queries, keys and values, any number of relation heads (Wang et al., 2021).
+- words: masked words alone, without a teacher's word on them.
+"""
+
+from dataclasses import dataclass
+
+from xtremedistil.config import PretrainConfig
+from xtremedistil.distillation.layer_map import checked_layers
+from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.match_text import read_matches
+from xtremedistil.models.shapes import EncoderShape
+
+DISTILBERT, MINILM, MINILM_V2, WORDS = "distilbert", "minilm", "minilmv2", "words"
+# As in DistilBERT's README: soft labels 5, masked words 2, cosine 1.
+WEIGHTS = {
+    DISTILBERT: {"soft_label": 5.0, "word": 2.0, "logits_mse": 0.0, "cosine": 1.0, "relation": 0.0},
+    MINILM: {"soft_label": 0.0, "word": 0.0, "logits_mse": 0.0, "cosine": 0.0, "relation": 1.0},
+    MINILM_V2: {"soft_label": 0.0, "word": 0.0, "logits_mse": 0.0, "cosine": 0.0, "relation": 1.0},
+    WORDS: {"soft_label": 0.0, "word": 1.0, "logits_mse": 0.0, "cosine": 0.0, "relation": 0.0},
+}
+RELATIONS = ("queries", "keys", "values")
+BY_ROW = {"mean_over": "rows"}  # the papers' 1 / |x| for each row
+
+
+@dataclass(frozen=True)
+class Learning:
+    """The terms of a run.
+
+    Fields:
+        soft_label_weight, logits_mse_weight: of what the teacher says of pieces. word_weight: of the pieces that stand
+            there. temperature: of the soft labels.
+        matches: between tensors inside the two models.
+    """
+
+    soft_label_weight: float
+    word_weight: float
+    logits_mse_weight: float
+    temperature: float
+    matches: tuple[Match, ...]
+
+    @property
+    def teaches_words(self) -> bool:
+        """Whether the teacher is asked about words, so that it needs a head."""
+        return self.soft_label_weight > 0 or self.logits_mse_weight > 0
+
+    @property
+    def predicts_words(self) -> bool:
+        """Whether the student is."""
+        return self.teaches_words or self.word_weight > 0
+
+    @property
+    def needs_teacher(self) -> bool:
+        return self.teaches_words or bool(self.matches)
+
+
+def configured_learning(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> Learning:
+    """The recipe's terms, with the weights that flags give in place of its own.
+
+    Raises:
+        ValueError: a match cannot be. InputError: it cannot be read, or names a layer that a model has not.
+    """
+    weights = {
+        name: weight if (given := getattr(config, f"{name}_weight")) is None else given
+        for name, weight in WEIGHTS[config.recipe].items()
+    }
+    last = {"teacher": teacher.num_hidden_layers, "student": student.num_hidden_layers}
+    matches = []
+    if weights["cosine"]:
+        matches.append(Match("hidden_states", **last, loss="hidden_cosine", weight=weights["cosine"]))
+    if weights["relation"]:
+        matches += _relations(config, teacher, student, weights["relation"])
+    matches += read_matches(config.match)
+    checked_layers(matches, teacher.num_hidden_layers, student.num_hidden_layers)
+    return Learning(weights["soft_label"], weights["word"], weights["logits_mse"], config.temperature, tuple(matches))
+
+
+def _relations(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape, weight: float) -> list[Match]:
+    taught_by = config.relation_teacher_layer
+    layers = {
+        "teacher": teacher.num_hidden_layers - 1 if taught_by is None else taught_by,
+        "student": student.num_hidden_layers - 1,
+    }
+    if config.recipe == MINILM:
+        values = BY_ROW | {"relation_heads": teacher.num_attention_heads}
+        return [
+            Match("attention_scores", **layers, loss="attention_kl", weight=weight, options=BY_ROW),
+            Match("values", **layers, loss="relation_kl", weight=weight, options=values),
+        ]
+    options = BY_ROW | {"relation_heads": config.relation_heads}
+    return [Match(kind, **layers, loss="relation_kl", weight=weight, options=options) for kind in RELATIONS]
