@@ -13,9 +13,11 @@ WORDS = (
     "york play un run ##ning ##s ##believ ##able ##er ##don b c d"
 ).split()
 PUBLIC_CONFIGS = {
+    "bert-base-cased": {"tokenizer_class": "BertTokenizer", "do_lower_case": False},
     "bert-base-uncased": {"tokenizer_class": "BertTokenizer", "do_lower_case": True},
     "bert-base-multilingual-cased": {"tokenizer_class": "BertTokenizer", "do_lower_case": False},
     "roberta-base": {"tokenizer_class": "RobertaTokenizer"},
+    "gpt2": {"tokenizer_class": "GPT2Tokenizer"},
     "xlnet-base-cased": {"tokenizer_class": "XLNetTokenizer"},
     "xlm-roberta-base-reconstructed": {"tokenizer_class": "XLMRobertaTokenizer"},
 }

@@ -55,6 +55,16 @@ def test_load_takes_eos_as_pad_and_bos_eos_around_where_there_is_no_other(gpt2_f
     assert (loaded.pad_id, loaded.start_ids, loaded.tokens([end])) == (end, [end], ["</s>"])
 
 
+def test_load_reads_unknown_piece(word_piece, byte_level_folder, tmp_path):
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    assert (word_piece.unk_id, Tokenizer.load(byte_level_folder).unk_id) == (1, 3)
+    PreTrainedTokenizerFast(tokenizer_object=ByteLevelBPETokenizer()._tokenizer).save_pretrained(tmp_path)
+    assert Tokenizer.load(tmp_path).unk_id is None
+    assert Tokenizer.load_saved(str(tmp_path)).unk_id is None
+
+
 def test_size_counts_added_pieces(word_piece_folder, tmp_path):
     shutil.copytree(word_piece_folder, tmp_path / "t")
     (tmp_path / "t" / "added_tokens.json").write_text(json.dumps({"[NEW]": 500}))

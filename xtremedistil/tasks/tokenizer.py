@@ -51,6 +51,7 @@ class Tokenizer:
         pad_id: fills rows; attention masks are explicit everywhere, so that any number would do.
         start_ids, end_ids: special pieces around a tagged sentence; empty if the tokenizer has none.
         mask_token, mask_id: the piece that stands for a hidden word; None if the tokenizer has none.
+        unk_id: the piece that stands for what no piece is for; None if the tokenizer has none.
     """
 
     def __init__(self, name: str, hugging_face):
@@ -63,6 +64,8 @@ class Tokenizer:
         start, end = _surrounding(hugging_face)
         self.start_ids: list[int] = [] if start is None else [hugging_face.convert_tokens_to_ids(start)]
         self.end_ids: list[int] = [] if end is None else [hugging_face.convert_tokens_to_ids(end)]
+        unknown = hugging_face.special_tokens_map.get("unk_token")
+        self.unk_id: int | None = None if unknown is None else hugging_face.convert_tokens_to_ids(unknown)
         self.mask_token: str | None = hugging_face.special_tokens_map.get("mask_token")
         self.mask_id = None if self.mask_token is None else hugging_face.convert_tokens_to_ids(self.mask_token)
 
