@@ -1,6 +1,7 @@
 """Rows of a corpus as padded rectangles: start piece, slice, end piece."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -40,6 +41,11 @@ class CorpusReader:
         """Positions of each row, or one more where the slice has its end piece: int64 [N]."""
         return self.rows.lengths.astype(np.int64) + len(self.start_ids) + len(self.end_ids)
 
+    @cached_property
+    def longest(self) -> int:
+        """Positions of the longest row."""
+        return int(self.lengths.max())
+
     def read(self, rows: np.ndarray, *, full: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Some rows, as wide as the longest of them.
 
@@ -75,4 +81,4 @@ class CorpusReader:
         return pieces[np.cumsum(lengths) - 1] == (self.end_ids[-1] if self.end_ids else -1)
 
     def _width(self, longest: int) -> int:
-        return min(-(-longest // WIDTH_STEP) * WIDTH_STEP, int(self.lengths.max()))
+        return min(-(-longest // WIDTH_STEP) * WIDTH_STEP, self.longest)
