@@ -72,6 +72,29 @@ def test_size_counts_added_pieces(word_piece_folder, tmp_path):
     assert Tokenizer.load(tmp_path / "t").size == before + 1
 
 
+def test_special_pieces_are_those_of_the_vocabulary_that_stand_for_no_text(word_piece, tmp_path, gpt2_folder):
+    assert (word_piece.special_ids, word_piece.unk_id) == ([0, 1, 2, 3, 4], 1)
+    word_piece.save(tmp_path)
+    saved = Tokenizer.load_saved(str(tmp_path))
+    assert (saved.special_ids, saved.unk_id) == ([0, 1, 2, 3, 4], 1)
+    loaded = Tokenizer.load(gpt2_folder)
+    assert loaded.special_ids == loaded.end_ids == [loaded.unk_id]
+
+
+def test_special_pieces_of_sentence_piece_have_the_added_ones(sentence_piece_folder):
+    loaded = Tokenizer.load(sentence_piece_folder)
+    assert {"<cls>", "<sep>", "<pad>", "<mask>", "<unk>", "<eop>"} <= set(loaded.tokens(loaded.special_ids))
+
+
+def test_encode_flat_is_the_same_however_texts_are_dealt_out(tokenizer, monkeypatch):
+    lines = [[f"{WORDS[number % len(WORDS)]} sat on {number}"] for number in range(30)]
+    whole = tokenizer.encode_flat(lines)
+    for threads in (1, 7, 30):
+        monkeypatch.setattr("xtremedistil.tasks.tokenizer.MOST_THREADS", threads)
+        for one, other in zip(tokenizer.encode_flat(lines), whole, strict=True):
+            assert one.tolist() == other.tolist()
+
+
 def test_encode_words_gives_pieces_by_word(word_piece):
     (pieces,) = word_piece.encode_words([["London", "unbelievable", "zzz", "\u200b", "."]])
     expected = [["london"], ["un", "##believ", "##able"], ["[UNK]"], [], ["."]]

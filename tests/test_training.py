@@ -92,6 +92,13 @@ def test_batch_holds_the_targets_of_its_rows():
     assert batch["teacher_logits"].shape == batch["input_ids"].shape
 
 
+def test_sample_looks_like_the_batches_of_an_epoch():
+    batches = toy_batches(toy_features(5))
+    ((share,),) = batches.epoch(0, replicas=1)
+    looks = {name: (array.dtype, array.ndim) for name, array in share.items()}
+    assert {name: (array.dtype, array.ndim) for name, array in batches.sample().items()} == looks
+
+
 def shares_of(count: int, replicas: int, **arguments) -> list[dict]:
     """The shares of the only batch of an epoch of so many rows."""
     (shares,) = toy_batches(toy_features(count), 8).epoch(0, replicas, **arguments)

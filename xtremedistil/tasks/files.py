@@ -1,5 +1,6 @@
 """Lines and columns of text files, plain or gzip, with the file and the line in every error."""
 
+import codecs
 import difflib
 import gzip
 import os
@@ -19,6 +20,8 @@ SIGNATURES = {
 }
 MOST_LISTED = 8
 SHOWN_CHARACTERS = 120
+BLOCK = 1 << 20
+MOST_MEASURED = 64 << 20  # of a line that is too long
 
 
 def find_file(path: str | os.PathLike) -> str:
@@ -67,15 +70,60 @@ def read_lines(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
     Raises:
         MissingFileError: there is no such file. InputError: not UTF-8, a NUL character, or damaged gzip.
     """
+    return ((number, text) for number, _, text in read_lines_after(path))
+
+
+def read_lines_after(
+    path: str | os.PathLike, number: int = 0, offset: int = 0, longest: int | None = None
+) -> Iterator[tuple[int, int, str]]:
+    """The lines of `read_lines` behind a place that an earlier reading came to.
+
+    Args:
+        number, offset: of the last line that is left out, as they were yielded.
+        longest: bytes that a line may have.
+
+    Yields:
+        (number from 1, bytes of text up to the end of this line, text without its line end).
+
+    Raises:
+        MissingFileError and InputError: as `read_lines`; InputError: a line is longer.
+    """
     path = find_file(path)
     try:
         with _open(path) as file:
-            for number, line in enumerate(file, start=1):
-                yield number, _decode(line, path, number)
+            file.seek(offset)
+            while line := file.readline(-1 if longest is None else longest + 1):
+                number, offset = number + 1, offset + len(line)
+                if longest is not None and len(line) > longest and not line.endswith(b"\n"):
+                    _refuse_long(line, file, path, number, longest)
+                yield number, offset, _decode(line, path, number)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path} is not a complete gzip file ({error}). Make or copy it again.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _refuse_long(begin: bytes, file: BinaryIO, path: str, number: int, longest: int) -> None:
+    """Raises InputError for a line that begins like this, without ever holding all of it."""
+    _decode(begin.decode("utf-8", "ignore").encode() if _is_cut_text(begin) else begin, path, number)
+    size, block = len(begin), begin
+    while block and not block.endswith(b"\n") and size < MOST_MEASURED:
+        block = file.readline(BLOCK)
+        size += len(block)
+    found = f"{size / 1e6:,.1f} MB" if size < MOST_MEASURED else f"more than {MOST_MEASURED / 1e6:,.0f} MB"
+    raise InputError(
+        f"{path}, line {number}: {found} in one line, at most {longest / 1e6:,.1f} MB are read.\n"
+        "Expected one sentence or document a line: split long documents into sentences or paragraphs."
+    )
+
+
+def _is_cut_text(begin: bytes) -> bool:
+    """Whether the beginning of a line is UTF-8, but for a last character that is cut through."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(begin)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _open(path: str) -> BinaryIO:

@@ -28,6 +28,7 @@ VOCABULARY_FILES = (
 OPTIONAL_PACKAGES = ("sentencepiece", "sacremoses")
 TEXTS_PER_CALL = 20_000
 TEXTS_PER_SEQUENCE = 1_000
+MOST_THREADS = 64
 LONGEST_BLANK_RUN = 64
 BLANK_MARKS = ("▁",)
 BEFORE = "."  # any word, so that the next one has a space before it
@@ -98,6 +99,13 @@ class Tokenizer:
         """
         return cls(folder, FastTokenizer(folder)) if FastTokenizer.is_in(folder) else cls.load(folder)
 
+    @cached_property
+    def special_ids(self) -> list[int]:
+        """All pieces that stand for no text: start, end, padding, mask, unknown, and what else the tokenizer has."""
+        values = self._hf.special_tokens_map.values()
+        tokens = chain.from_iterable([value] if isinstance(value, str) else value for value in values)
+        return sorted({self._hf.convert_tokens_to_ids(token) for token in tokens} - {None})
+
     def special_tokens(self) -> tuple[str, str, str]:
         """(pad, end, start) by the names that the original release made labels of: pad, sep or eos, cls or bos."""
         start, end = _surrounding(self._hf)
@@ -154,7 +162,9 @@ class Tokenizer:
             return
         self._ids([""])  # undoes the truncation that an earlier call may have left in the backend
         # The texts of one call as "words" of a sentence: each is tokenised for itself, without a call's costs for each.
-        calls = [texts[start : start + TEXTS_PER_SEQUENCE] for start in range(0, len(texts), TEXTS_PER_SEQUENCE)]
+        # Sentences are dealt out to threads, so that a few long texts should not be one.
+        size = min(TEXTS_PER_SEQUENCE, -(-len(texts) // MOST_THREADS))
+        calls = [texts[start : start + size] for start in range(0, len(texts), size)]
         encodings = self._hf.backend_tokenizer.encode_batch(calls, is_pretokenized=True, add_special_tokens=False)
         for call, encoding in zip(calls, encodings, strict=True):
             yield encoding.ids, np.bincount(np.array(encoding.word_ids, np.int64), minlength=len(call))

@@ -71,6 +71,10 @@ class TrainingBatches:
             batch |= read(rows, batch["input_ids"].shape[1])
         return batch | {"row_mask": np.ones(len(rows), np.float32)}
 
+    def sample(self) -> Arrays:
+        """A batch that looks like all others."""
+        return self.arrays(np.zeros(1, np.int64))
+
     def groups(self, epoch: int) -> list[list[np.ndarray]]:
         """Rows of the batches of each step of an epoch."""
         order = epoch_order(self.features.lengths, self.batch_size * self.per_step, self.seed, epoch)

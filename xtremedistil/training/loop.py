@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.errors import InputError
-from xtremedistil.tasks.padding import Arrays
 from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.place import History, Place
 from xtremedistil.training.snapshots import Keeper
@@ -51,8 +50,7 @@ def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.
 
 def batch_signature(batches: TrainingBatches) -> dict[str, tf.TensorSpec]:
     """What every batch looks like, with open shapes."""
-    sample: Arrays = batches.arrays(np.zeros(1, np.int64))
-    return {name: tf.TensorSpec(_open_shape(array), array.dtype) for name, array in sample.items()}
+    return {name: tf.TensorSpec(_open_shape(array), array.dtype) for name, array in batches.sample().items()}
 
 
 def _open_shape(array: np.ndarray) -> list[int | None]:

@@ -1,0 +1,80 @@
+"""The files of a corpus, line by line: one sentence or document a line, plain text or gzip.
+
+Reading can go on behind any line, so that work on a long corpus need not begin again where it was stopped.
+"""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from xtremedistil.errors import InputError
+from xtremedistil.tasks.files import find_file, read_lines_after
+
+LONGEST_LINE = 1_000_000  # bytes
+
+
+class Place(NamedTuple):
+    """How far a corpus has been read: behind line `line` of file number `file`, `offset` bytes of its text."""
+
+    file: int = 0
+    line: int = 0
+    offset: int = 0
+
+
+def corpus_paths(patterns: Sequence[str]) -> list[str]:
+    """The files that are named, sorted, each once.
+
+    Args:
+        patterns: paths, and patterns as a shell knows them (`*`, `?`, `[...]`, and `**` for folders of any depth).
+
+    Raises:
+        MissingFileError: a file does not exist. InputError: no pattern, one that no file fits, or a folder.
+    """
+    if not patterns:
+        raise InputError("No corpus is named. Give files of text, one sentence or document a line.")
+    found = sorted(path for pattern in patterns for path in _matching(pattern))
+    by_file: dict[str, str] = {}
+    for path in found:
+        by_file.setdefault(os.path.realpath(path), path)
+    return list(by_file.values())
+
+
+def _matching(pattern: str) -> list[str]:
+    if os.path.isdir(pattern):
+        raise InputError(
+            f"{pattern} is a folder; files of a corpus are expected. Name those in it: {os.path.join(pattern, '*')}"
+        )
+    if os.path.exists(pattern) or not glob.has_magic(pattern):
+        return [find_file(pattern)]
+    files = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
+    if not files:
+        raise InputError(f"{pattern}: no file of a corpus has such a name. Correct the pattern.")
+    return files
+
+
+def read_corpus(paths: Sequence[str]) -> Iterator[tuple[str, int, str]]:
+    """All lines that are not blank.
+
+    Yields:
+        (path, line number from 1, text without white space around it).
+
+    Raises:
+        InputError: no such line, one above 1 MB, or what `read_lines` raises.
+    """
+    return ((paths[place.file], place.line, text) for place, text in read_corpus_after(paths))
+
+
+def read_corpus_after(paths: Sequence[str], place: Place | None = None) -> Iterator[tuple[Place, str]]:
+    """The lines of `read_corpus` from a place on, each with the place behind it."""
+    start, empty = place or Place(), place is None
+    for number in range(start.file, len(paths)):
+        line, offset = (start.line, start.offset) if number == start.file else (0, 0)
+        for line, offset, text in read_lines_after(paths[number], line, offset, LONGEST_LINE):  # noqa: B020
+            if text := text.strip():
+                empty = False
+                yield Place(number, line, offset), text
+    if empty:
+        raise InputError(
+            f"There is no text in {', '.join(paths)}: all lines are blank. Expected one sentence or document a line."
+        )
