@@ -1,0 +1,1 @@
+"""Small general models: pre-training by distillation."""
