@@ -13,17 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 import tf_keras
 import transformers
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
-from transformers.modeling_tf_pytorch_utils import convert_tf_weight_name_to_pt_weight_name
 
 from xtremedistil import artefacts
 from xtremedistil.config import ExportConfig
 from xtremedistil.errors import InputError
+from xtremedistil.export.checkpoint_files import OWN_FILES, input_names_of, write_card, write_config, write_tokenizer
 from xtremedistil.export.earlier_export import refuse_foreign
 from xtremedistil.export.encoder_weights import Linear, linear_of, merged
 from xtremedistil.export.model_card import model_card
 from xtremedistil.export.parity import Exported, compare, refuse_difference
+from xtremedistil.export.pytorch_state import is_made_here, state_in_pytorch, write_state
 from xtremedistil.export.source import Source, open_source
 from xtremedistil.export.straight_head import straightened
 from xtremedistil.folders import new_folder, size_of
@@ -31,20 +30,9 @@ from xtremedistil.models.encoder import model_inputs
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.state_files import State
 from xtremedistil.models.student import Student
-from xtremedistil.tasks.fast_tokenizer import ALL_FILES, SETTINGS_FILE
-from xtremedistil.tasks.tokenizer import VOCABULARY_FILES
 from xtremedistil.use_validation import check_export
-from xtremedistil.weights import relative_name
 
 FORM = "huggingface"
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-CARD = "README.md"
-OWN_FILES = {CONFIG, WEIGHTS, CARD, *ALL_FILES, *VOCABULARY_FILES}
-MADE_BY = {"made_by": "xtremedistil"}  # in the weight file's metadata: how an earlier export is known
-# Paths of another machine, code of another model, and what TensorFlow's classes do not heed: positions are absolute.
-NOT_COPIED = ("_name_or_path", "auto_map", "position_embedding_type")
-
 ENDINGS = {"token_classification": "ForTokenClassification", "sequence_classification": "ForSequenceClassification"}
 
 
@@ -104,13 +92,12 @@ def save_pretrained(
 def write_huggingface(source: Source, out: str) -> Exported:
     """The same from an opened student. `out` appears whole, once it was compared with the student, or not at all."""
     out = os.path.abspath(out)
-    refuse_foreign(out, OWN_FILES, _is_export)
+    refuse_foreign(out, OWN_FILES, is_made_here)
     with new_folder(out) as folder:
-        state, remarks = pytorch_state(source.student)
-        with artefacts.atomic_file(os.path.join(folder, WEIGHTS), "wb") as file:  # save_file lets the owner alone read
-            file.write(save(state, metadata={"format": "pt"} | MADE_BY))
+        state, remarks = student_state(source.student)
+        write_state(folder, state)
         _write_config(source, folder)
-        _write_tokenizer(source, folder)
+        write_tokenizer(folder, source.tokenizer, _input_names(source.student), source.saved["seq_len"])
         difference, agreement = _compared(source, folder)
         exported = Exported(
             form=FORM,
@@ -122,48 +109,26 @@ def write_huggingface(source: Source, out: str) -> Exported:
             remarks=(*remarks, *_row_remarks(source, folder), *_label_remarks(source)),
         )
         parameters = sum(array.size for array in state.values())
-        card = model_card(source, exported, pytorch_class=pytorch_class(source.student), parameters=parameters)
-        with artefacts.atomic_file(os.path.join(folder, CARD)) as file:
-            file.write(card)
+        write_card(
+            folder, model_card(source, exported, pytorch_class=pytorch_class(source.student), parameters=parameters)
+        )
     return exported
 
 
 # The folder
 
 
-def _is_export(folder: str) -> bool:
-    try:
-        with safe_open(os.path.join(folder, WEIGHTS), framework="numpy") as file:
-            return MADE_BY.items() <= (file.metadata() or {}).items()
-    except (OSError, SafetensorError):
-        return False
-
-
 def _write_config(source: Source, folder: str) -> None:
     """The encoder's configuration with the class and the labels."""
     config, labels = source.student.encoder.config, source.task.all_labels
-    values = {name: value for name, value in config.to_dict().items() if name not in NOT_COPIED}
-    if "classifier_dropout" in values:
-        values["classifier_dropout"] = None  # the hidden states' rate, which is the student's
-    values |= {
-        "architectures": [pytorch_class(source.student)],
+    values = {
         "id2label": dict(enumerate(labels)),
         "label2id": {label: number for number, label in enumerate(labels)},
         "problem_type": "single_label_classification" if source.task.kind == "sequence_classification" else None,
-        "torch_dtype": "float32",
     }
-    type(config).from_dict(values).save_pretrained(folder)
-
-
-def _write_tokenizer(source: Source, folder: str) -> None:
-    """The tokenizer, told which inputs the student reads, how long its rows are, and that padding comes last."""
-    source.tokenizer.save(folder)
-    path = os.path.join(folder, SETTINGS_FILE)
-    settings = artefacts.read_json(path)
-    settings["model_input_names"] = _input_names(source.student)
-    settings["model_max_length"] = source.saved["seq_len"]
-    settings["padding_side"] = "right"
-    artefacts.write_json(path, settings)
+    if "classifier_dropout" in config.to_dict():
+        values["classifier_dropout"] = None  # the hidden states' rate, which is the student's
+    write_config(folder, config, pytorch_class(source.student), values)
 
 
 def pytorch_class(student: Student) -> str:
@@ -172,17 +137,15 @@ def pytorch_class(student: Student) -> str:
 
 
 def _input_names(student: Student) -> list[str]:
-    """What the student reads, by the names of transformers."""
-    reads_types = student.family.takes_token_types and getattr(student.encoder.config, "type_vocab_size", 2) > 1
-    return ["input_ids", *(["token_type_ids"] if reads_types else []), "attention_mask"]
+    return input_names_of(student.encoder, student.family)
 
 
 # Weights
 
 
-def pytorch_state(student: Student) -> tuple[State, list[str]]:
+def student_state(student: Student) -> tuple[State, list[str]]:
     """All weights by PyTorch's names and in its layout (linear layers are [out, in]), and what was done to the head."""
-    state = _encoder_state(student.encoder)
+    state = state_in_pytorch(student.encoder)
     classifier, remarks = linear_of(student.head), []
     if student.projection is not None:
         classifier = merged(linear_of(student.projection), classifier)
@@ -195,18 +158,6 @@ def pytorch_state(student: Student) -> tuple[State, list[str]]:
     inner, outer, remark = straightened(classifier, head.activation, gamma, beta)
     layers = _in_pytorch(head.inner, inner) | _in_pytorch(head.outer, outer)
     return state | layers, [*remarks, f"{head.inner}, {head.activation} and {head.outer} stand for one layer: {remark}"]
-
-
-def _encoder_state(encoder) -> State:
-    state = {}
-    for variable in encoder.weights:
-        name = f"{encoder.name}/{relative_name(variable.name, encoder.name)}"
-        full, transpose = convert_tf_weight_name_to_pt_weight_name(name, tf_weight_shape=variable.shape)
-        array = variable.numpy() if transpose.value == "no" else variable.numpy().T
-        state[full] = np.ascontiguousarray(array, np.float32)
-    if len(state) != len(encoder.weights):
-        raise InputError(f"Two of the {len(encoder.weights)} weights of {encoder.name} have one name in PyTorch.")
-    return state
 
 
 def _in_pytorch(name: str, linear: Linear) -> State:

@@ -60,12 +60,13 @@ def set_precision(policy: str | None) -> None:
 
 @contextlib.contextmanager
 def precision(policy: str | None) -> Iterator[None]:
-    """Within, layers are built with this precision, and then in float32 again: the policy is global in Keras."""
+    """Within, layers are built with this precision, and then with the one before: the policy is global in Keras."""
+    before = tf_keras.mixed_precision.global_policy()
     set_precision(policy)
     try:
         yield
     finally:
-        set_precision(None)
+        tf_keras.mixed_precision.set_global_policy(before)
 
 
 def seed_everything(seed: int) -> None:
