@@ -184,10 +184,11 @@ def ladder(values) -> None:
     flags, tuning = prepared(values), {}
     runs = [("naive", ())] + [(f"+ {LADDER[n]}", LADDER[: n + 1]) for n in range(len(LADDER))]
     runs += [(f"+ {name}", (*LADDER, name)) for name in ALONE if name in values.also]
+    runs = [runs[number] for number in values.rungs or range(len(runs))]
     print(
         "| procedure | dev | test | wall s | CPU s | times faster (wall) | (CPU) |\n" + "| --- " * 7 + "|", flush=True
     )
-    first = None
+    first, limit = None, ""
     for number, (name, measures) in enumerate(runs):
         way = "bfloat16" if BFLOAT16 in measures else "buckets" if BUCKETS in measures else "padded"
         teacher = values.folder / f"teacher-{way}"
@@ -222,6 +223,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="a new folder")
     parser.add_argument("--epochs", type=int, default=3, help="of the teacher and of each stage")
     parser.add_argument("--also", nargs="*", default=ALONE, choices=ALONE, help="measures tried on top, one by one")
+    parser.add_argument("--rungs", type=int, nargs="*", help="rows of the table to run, from 0; the first is compared with")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     values = parser.parse_args()
     if values.work:
