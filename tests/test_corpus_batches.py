@@ -5,35 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.test_corpus_rows import END, PAD, START, store_of
-from xtremedistil.pretraining.corpus_batches import CorpusBatch, CorpusBatches
-from xtremedistil.pretraining.corpus_reader import CorpusReader
-from xtremedistil.pretraining.corpus_rows import line_rows, packed_rows
-from xtremedistil.pretraining.masking import Hiding, piece_weights
+from tests.corpus_fixtures import CORPUS_WORDS, HIDING, MASK, PAD, ROOM, make_batches
+from xtremedistil.pretraining.corpus_batches import CorpusBatch
+from xtremedistil.pretraining.masking import Hiding
 from xtremedistil.training.batches import epoch_order
 
-MASK, VOCABULARY = 4, 50
-HIDING = Hiding(piece_weights(np.ones(VOCABULARY, int), range(5)), MASK, np.arange(5, VOCABULARY), share=0.3)
-ROOM = 9
 KINDS = {"input_ids": np.int32, "attention_mask": np.int32, "token_type_ids": np.int32, "row_mask": np.float32}
 KINDS |= {"predicted": np.int32, "predicted_mask": np.float32, "labels": np.int32}
-
-
-def make_store(lines: int = 21):
-    """Lines of 3 to 9 pieces; each row is told by its first two."""
-    generator = np.random.default_rng(1)
-    rows = [
-        [5 + number // 40, 5 + number % 40, *generator.integers(5, VOCABULARY, 1 + number % 7)]
-        for number in range(lines)
-    ]
-    return store_of(*rows)
-
-
-def make_batches(lines: int = 21, packed: bool = False, hiding: Hiding | None = HIDING, **changes) -> CorpusBatches:
-    store = make_store(lines)
-    rows = packed_rows(store, ROOM) if packed else line_rows(store, ROOM)
-    settings = {"batch_size": 4, "steps": 3, "seed": 7} | changes
-    return CorpusBatches(CorpusReader(store, rows, (START,), (END,), PAD), hiding=hiding, **settings)
 
 
 def restored(share: dict) -> np.ndarray:
@@ -171,7 +149,7 @@ def test_filler_rows_and_predictions_count_nowhere():
 
 
 def test_share_without_hidden_pieces_has_one_filler_prediction():
-    nothing = Hiding(np.zeros(VOCABULARY), MASK, np.arange(5, VOCABULARY))
+    nothing = Hiding(np.zeros(CORPUS_WORDS), MASK, np.arange(5, CORPUS_WORDS))
     batch = make_batches(hiding=nothing).sample()
     assert (batch["predicted"].tolist(), batch["predicted_mask"].tolist(), batch["labels"].tolist()) == (
         [0],

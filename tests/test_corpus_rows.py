@@ -3,20 +3,12 @@
 import numpy as np
 import pytest
 
+from tests.corpus_fixtures import END, PAD, START, UNK, store_of
 from xtremedistil.errors import InputError
 from xtremedistil.pretraining import corpus_rows
 from xtremedistil.pretraining.corpus_reader import CorpusReader
 from xtremedistil.pretraining.corpus_rows import CorpusRows, line_rows, packed_rows, require_rows
 from xtremedistil.pretraining.token_store import TokenStore
-
-PAD, UNK, START, END = 0, 1, 2, 3
-
-
-def store_of(*lines, end=(END,)) -> TokenStore:
-    closed = [[*line, *end] for line in lines]
-    offsets = np.concatenate([[0], np.cumsum([len(line) for line in closed])]).astype(np.int64)
-    pieces = np.array([piece for line in closed for piece in line], np.uint16)
-    return TokenStore(pieces, offsets, np.bincount(pieces, minlength=50), tuple(end), "key")
 
 
 def slices(store: TokenStore, rows: CorpusRows) -> list[list[int]]:

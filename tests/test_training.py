@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
+from tests.corpus_fixtures import CORPUS_WORDS, make_batches
 from tests.model_fixtures import TOY_LABELS, TOY_WORDS, toy_features
 from xtremedistil.errors import InputError
 from xtremedistil.tasks.features import Features
@@ -163,14 +164,14 @@ def one_device():
     return make_strategy("one_device")
 
 
-def toy_model(strategy=None, seed: int = 0, rate: float = 0.0) -> "tf.keras.Model":
+def toy_model(strategy=None, seed: int = 0, rate: float = 0.0, words: int = TOY_WORDS) -> "tf.keras.Model":
     """Embedding, dropout, classifier."""
     tf.keras.utils.set_random_seed(seed)
     strategy = strategy or one_device()
     with strategy.scope():
         names = ("input_ids", "attention_mask", "token_type_ids")
         inputs = {name: tf.keras.Input([None], dtype=tf.int32, name=name) for name in names}
-        state = tf.keras.layers.Embedding(TOY_WORDS, 6, name="table")(inputs["input_ids"])
+        state = tf.keras.layers.Embedding(words, 6, name="table")(inputs["input_ids"])
         state = tf.keras.layers.Dropout(rate)(state)
         head = tf.keras.layers.Dense(TOY_LABELS, dtype="float32", name="head")
         return tf.keras.Model(inputs, {"logits": head(state)})
@@ -234,6 +235,25 @@ def test_fit_lowers_the_loss():
     losses = [epoch["loss"] for epoch in history.epochs]
     assert len(losses) == 6
     assert losses[-1] < 0.6 * losses[0]
+
+
+@pytest.mark.parametrize("per_step", [1, 2])
+def test_fit_goes_through_a_corpus(per_step):
+    corpus = make_batches(per_step=per_step, steps=2)
+    asked = []
+
+    def values(outputs, batch):
+        logits = tf.gather(tf.reshape(outputs["logits"], [-1, TOY_LABELS]), batch["predicted"])
+        losses = tf.reduce_sum(tf.square(logits - 1.0), axis=-1) * batch["predicted_mask"]
+        return {"words": tf.math.divide_no_nan(tf.reduce_sum(losses), tf.reduce_sum(batch["predicted_mask"]))}
+
+    def counts(batch):
+        return {"words": tf.reduce_sum(batch["predicted_mask"])}
+
+    trainer = toy_trainer(toy_recipe(epochs=8), toy_model(words=CORPUS_WORDS), Objective(values, counts))
+    history = fit(trainer, corpus, scores(0.0), lambda state: asked.append(state["step"]))
+    assert asked == list(range(1, 17))
+    assert history.epochs[-1]["loss"] < 0.6 * history.epochs[0]["loss"]
 
 
 def test_fit_reports_every_step():

@@ -78,7 +78,7 @@ def require_rows(rows: CorpusRows, batch_size: int) -> None:
     if len(rows) < batch_size:
         raise InputError(
             f"The corpus makes {len(rows):,} rows to learn from, fewer than the {batch_size:,} of one batch.\n"
-            "Give more text, smaller batches, or shorter rows."
+            "Give more text with --corpus, or a lower --batch_size."
         )
 
 

@@ -29,7 +29,7 @@ class Hiding:
         replacements: ids that may stand there by chance; all are alike.
         continues: bool [V] (`continues_word`), for whole words to be drawn; None: pieces are.
         share: of the pieces with a weight above 0, how many are hidden.
-        mask, keep, random: shares of these where the mask stands, the piece itself, and any piece.
+        mask, random: shares of these where the mask stands, and any piece; at the rest, the piece itself.
     """
 
     weights: np.ndarray
@@ -38,12 +38,11 @@ class Hiding:
     continues: np.ndarray | None = None
     share: float = 0.15
     mask: float = 0.8
-    keep: float = 0.1
     random: float = 0.1
 
     def __post_init__(self):
-        if not math.isclose(self.mask + self.keep + self.random, 1.0) or min(self.mask, self.keep, self.random) < 0:
-            raise ValueError(f"Shares of mask, keep and random have to sum to 1: {self.mask, self.keep, self.random}.")
+        if min(self.mask, self.random) < 0 or self.mask + self.random > 1:
+            raise ValueError(f"Shares of mask and random have to be 0 to 1 together: {self.mask, self.random}.")
         if not 0 < self.share <= 1:
             raise ValueError(f"The share of hidden pieces is {self.share}, expected more than 0 and at most 1.")
 
@@ -56,7 +55,6 @@ def hiding_of(
     whole_words: bool = False,
     share: float = 0.15,
     mask: float = 0.8,
-    keep: float = 0.1,
     random: float = 0.1,
 ) -> Hiding:
     """How the pieces of a tokenizer are hidden; see `Hiding`.
@@ -75,7 +73,7 @@ def hiding_of(
         )
     weights = piece_weights(counts, tokenizer.special_ids, exponent)
     continues = continues_word(tokenizer) if whole_words else None
-    return Hiding(weights, tokenizer.mask_id, np.flatnonzero(weights), continues, share, mask, keep, random)
+    return Hiding(weights, tokenizer.mask_id, np.flatnonzero(weights), continues, share, mask, random)
 
 
 def piece_weights(counts: np.ndarray, special_ids: Sequence[int], exponent: float = SMOOTHING) -> np.ndarray:
@@ -171,8 +169,8 @@ def _instead(pieces: np.ndarray, generator: np.random.Generator, hiding: Hiding)
     """What stands where pieces are hidden."""
     draws = generator.random(len(pieces))
     by_chance = hiding.replacements[generator.integers(len(hiding.replacements), size=len(pieces))]
-    kept = np.where(draws < hiding.mask + hiding.keep, pieces, by_chance)
-    return np.where(draws < hiding.mask, hiding.mask_id, kept)
+    replaced = np.where(draws < hiding.mask + hiding.random, by_chance, pieces)
+    return np.where(draws < hiding.mask, hiding.mask_id, replaced)
 
 
 def next_pieces(input_ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
