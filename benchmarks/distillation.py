@@ -223,7 +223,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="a new folder")
     parser.add_argument("--epochs", type=int, default=3, help="of the teacher and of each stage")
     parser.add_argument("--also", nargs="*", default=ALONE, choices=ALONE, help="measures tried on top, one by one")
-    parser.add_argument("--rungs", type=int, nargs="*", help="rows of the table to run, from 0; the first is compared with")
+    parser.add_argument("--rungs", type=int, nargs="*", help="rows of the table, from 0; the first is compared with")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     values = parser.parse_args()
     if values.work:

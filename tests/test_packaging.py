@@ -1,4 +1,4 @@
-"""What a person meets first: set-up files, make targets, the five scripts, the quick start's text."""
+"""What a person meets first: set-up files, make targets, the scripts, the quick start's text."""
 
 import ast
 import re
@@ -20,6 +20,7 @@ SCRIPTS = {
     "run_xtreme_distil_predict_onnx.py": "predict-onnx",
     "run_xtreme_distil_ft.py": "ft",
     "run_model_ft.py": "model-ft",
+    "run_xtreme_pretrain.py": "pretrain",
 }
 
 

@@ -17,13 +17,14 @@ from xtremedistil.sigterm import TERMINATED, on_sigterm
 
 VERBS = {
     "distil": (settings.DistilConfig, "distil a teacher into a student"),
+    "pretrain": (settings.PretrainConfig, "make a small general model out of a big one and plain text"),
     "predict": (settings.PredictConfig, "label a file or score the test file with a student"),
     "predict-onnx": (settings.OnnxPredictConfig, "the same through ONNX Runtime"),
     "export": (settings.ExportConfig, "write a student as ONNX, int8, SavedModel or Hugging Face folder"),
     "ft": (settings.ContinueConfig, "train a distilled student further on the labels"),
     "model-ft": (settings.BaselineConfig, "fine-tune a pre-trained model, without distillation"),
 }
-TRAINING = ("distil", "ft", "model-ft")  # these save where they are
+TRAINING = ("distil", "pretrain", "ft", "model-ft")  # these save where they are
 
 
 def _rate(text: str):
@@ -60,11 +61,13 @@ def _add_flag(parser: argparse.ArgumentParser, entry: dataclasses.Field) -> None
     if entry.type is bool:
         parser.add_argument(*names, dest=entry.name, action="store_true", help=help_text)
         return
-    if entry.type == tuple[str, ...]:
-        choices = entry.metadata["choices"]
-        parser.add_argument(*names, dest=entry.name, nargs="+", default=entry.default, choices=choices, help=help_text)
-        return
     required = entry.default is settings.REQUIRED
+    if entry.type == tuple[str, ...]:
+        several = {"nargs": "+", "choices": entry.metadata["choices"], "required": required}
+        parser.add_argument(
+            *names, dest=entry.name, default=None if required else entry.default, help=help_text, **several
+        )
+        return
     reader = _reader(entry)
     parser.add_argument(
         *names,
@@ -110,6 +113,14 @@ def _run(verb: str, config) -> int:
         from xtremedistil.distillation.distil import distil
 
         print(distil(config).table())
+    elif verb == "pretrain":
+        from xtremedistil.pretraining.pretrain_validation import check_pretrain
+
+        check_pretrain(config)
+        import_tensorflow(config.verbose)
+        from xtremedistil.pretraining.pretrain import pretrain
+
+        print(pretrain(config).table())
     elif verb == "predict":
         from xtremedistil.use_validation import check_predict
 

@@ -1,0 +1,106 @@
+"""Pre-training commands that cannot be run are refused before any model is loaded."""
+
+import gzip
+import shutil
+
+import pytest
+
+from tests.command_fixtures import TEACHER_LAYERS, TEACHER_WIDTH, sentences, write_hollow_bert
+from tests.test_bad_input import assert_refused, no_tensorflow  # noqa: F401 - a fixture
+from xtremedistil.config import PretrainConfig
+from xtremedistil.errors import InputError
+from xtremedistil.pretraining.pretrain_validation import check_pretrain
+
+
+@pytest.fixture
+def teacher(word_piece_folder, tmp_path) -> str:
+    """Without weights: no model can be made of it."""
+    return write_hollow_bert(tmp_path / "teacher", word_piece_folder)
+
+
+@pytest.fixture
+def corpus(tmp_path) -> str:
+    path = tmp_path / "corpus.txt"
+    path.write_text("".join(" ".join(words) + "\n" for words in sentences(60, 4)), encoding="utf-8")
+    return str(path)
+
+
+def refused(teacher: str, corpus, tmp_path, **flags) -> str:
+    """What is said of a run with these flags."""
+    files = (corpus,) if isinstance(corpus, str) else corpus
+    config = PretrainConfig(
+        pt_teacher_checkpoint=teacher,
+        corpus=files,
+        model_dir=str(tmp_path / "m"),
+        **{"seq_len": 16, "relation_heads": 4} | flags,
+    )
+    with pytest.raises(InputError) as caught:
+        check_pretrain(config)
+    return str(caught.value)
+
+
+def test_sound_flags_pass(teacher, corpus, tmp_path):
+    check_pretrain(
+        PretrainConfig(pt_teacher_checkpoint=teacher, corpus=(corpus,), model_dir=str(tmp_path / "m"), seq_len=16)
+    )
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ({"seq_len": 33}, ("--seq_len 33", "positions for 32 pieces")),
+        ({"init_layers": "0,9"}, (f"--init_layers 0,9: the teacher has layers 0 to {TEACHER_LAYERS - 1}, not 9",)),
+        ({"init_layers": "uniform", "hidden_size": 8}, ("--hidden_size is 8", f"the teacher's {TEACHER_WIDTH}")),
+        ({"recipe": "minilmv2", "relation_heads": 3}, ("--relation_heads 3", "these do: 1, 2, 4, 8, 16")),
+        ({"recipe": "minilmv2", "relation_teacher_layer": 4}, ("the teacher has no queries 4", "0 to 3")),
+        ({"recipe": "minilm", "num_attention_heads": 4}, ("2 heads, the student 4", "--num_attention_heads 2")),
+        ({"hidden_size": 9}, ("--hidden_size 9 is not a multiple of 2 attention heads",)),
+        ({"objective": "clm"}, ("--objective clm", "sees the words to come")),
+        ({"mlm_hide": 0.8, "mlm_random": 0.3}, ("more than 1 together",)),
+        ({"mlm_share": 0.0}, ("--mlm_share 0", "nothing would be asked for")),
+        ({"recipe": "words", "word_weight": 0.0}, ("All weights are 0",)),
+        ({"teacher_head": "none.h5"}, ("--teacher_head none.h5: there is no such file",)),
+        ({"student_vocab": "none.txt"}, ("--student_vocab none.txt: there is no such file",)),
+        ({"epochs": 0.0}, ("--epochs 0.0: must be greater than 0",)),
+        ({"temperature": 0.0}, ("--temperature 0.0",)),
+        ({"batch_size": 0, "learning_rate": float("nan")}, ("2 problems", "--batch_size 0", "--learning_rate nan")),
+    ],
+)
+def test_flags_that_contradict_are_refused(teacher, corpus, tmp_path, flags, words):
+    message = refused(teacher, corpus, tmp_path, **flags)
+    assert not [word for word in words if word not in message], message
+
+
+def test_student_with_another_vocabulary_is_refused(teacher, corpus, byte_level_folder, tmp_path):
+    student = write_hollow_bert(tmp_path / "student", byte_level_folder)
+    message = refused(teacher, corpus, tmp_path, pt_student_checkpoint=student, num_hidden_layers=2)
+    assert "what the teacher says of pieces would be of no use to it" in message
+    assert "leave --num_hidden_layers away" in message
+
+
+def test_pattern_without_files_is_refused(teacher, tmp_path):
+    assert "nothing-*.txt" in refused(teacher, str(tmp_path / "nothing-*.txt"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", ("corpus.txt", "no text")),
+        (b"\n \n", ("corpus.txt", "no text")),
+        (b"\x00\x01\x02" * 100, ("corpus.txt, line 1", "NUL")),
+        (b"a cat\n" + b"the cat " * 1_300_000, ("corpus.txt, line 2", "MB")),
+        (b"the cat sat on the mat\n" * 3, ("fewer than the 32 of one batch",)),
+    ],
+    ids=["empty", "blank", "binary", "a line of 10 MB", "smaller than a batch"],
+)
+def test_corpus_that_cannot_be_used_is_refused(teacher, run_command, tmp_path, content, words):
+    path = tmp_path / "corpus.txt"
+    path.write_bytes(content)
+    folder = tmp_path / "m"
+    flags = ["--pt_teacher_checkpoint", teacher, "--corpus", path, "--model_dir", folder, "--seq_len", 16]
+    assert_refused(run_command("pretrain", *flags), *words)
+    shutil.rmtree(folder, ignore_errors=True)
+    compressed = tmp_path / "corpus.txt.gz"
+    compressed.write_bytes(gzip.compress(content))
+    flags[3] = compressed
+    assert_refused(run_command("pretrain", *flags), *(word.replace("corpus.txt", "corpus.txt.gz") for word in words))

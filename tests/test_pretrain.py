@@ -1,0 +1,193 @@
+"""Whole pre-training runs on a tiny teacher and corpus."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xtremedistil  # noqa: F401 - chooses legacy Keras
+from tests.command_fixtures import PIECES, contents, sentences
+from tests.model_fixtures import masked_lm_state, shaken_masked_lm, tiny_config, write_checkpoint
+from tests.test_language_models import opened
+from xtremedistil.models.checkpoints import load_encoder, read_config
+from xtremedistil.models.families import FAMILIES
+from xtremedistil.models.state_files import read_state
+
+tf = pytest.importorskip("tensorflow")
+
+FOLDER = {"README.md", "config.json", "model.safetensors", "tf_model.h5"}
+BERT = FAMILIES["TFBertModel"]
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("corpus") / "text.txt"
+    path.write_text("".join(" ".join(words) + "\n" for words in sentences(120, 4)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def teacher(word_piece_folder, tmp_path_factory) -> str:
+    """A Bert of two layers, 12 wide, with its head for words and a tokenizer."""
+    folder = tmp_path_factory.mktemp("teacher") / "bert"
+    shutil.copytree(word_piece_folder, folder)
+    state = masked_lm_state(shaken_masked_lm("TFBertModel", vocab_size=PIECES))
+    return write_checkpoint(folder, tiny_config("TFBertModel") | {"vocab_size": PIECES}, state)
+
+
+@pytest.fixture
+def run(run_command, teacher, corpus, tmp_path):
+    """Pre-trains into a folder and returns what the command came to."""
+
+    def pretrain(name: str, *flags, **changes):
+        values = {
+            "pt_teacher_checkpoint": teacher,
+            "corpus": corpus,
+            "model_dir": tmp_path / name,
+            "seq_len": 12,
+            "batch_size": 8,
+            "steps": 6,
+            "eval_steps": 3,
+            "learning_rate": 0.01,
+            "seed": 5,
+            **changes,
+        }
+        return run_command("pretrain", *(part for key, value in values.items() for part in (f"--{key}", value)), *flags)
+
+    return pretrain
+
+
+def student(folder: Path):
+    return load_encoder(str(folder / "checkpoint"), BERT, name="student")
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    """By name; the file's header has its entries in any order."""
+    state = read_state(str(folder / "checkpoint/model.safetensors"))
+    return {name: array.tobytes() for name, array in state.items()}
+
+
+def metrics(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, tmp_path):
+    outcome = run("m")
+    assert outcome.code == 0, outcome.err
+    folder = tmp_path / "m"
+    assert {path.name for path in folder.iterdir() if path.name != ".lock"} == {
+        "checkpoint", "corpus", "metrics.json", "run-settings.json"}  # fmt: skip
+    assert FOLDER <= {path.name for path in (folder / "checkpoint").iterdir()}
+    config = read_config(str(folder / "checkpoint"))
+    assert config["architectures"] == ["BertForMaskedLM"] and config["num_hidden_layers"] == 1
+    found = metrics(folder)
+    assert found["steps"] == 6 and len(found["history"]) == 2 and found["teacher_accuracy"] is not None
+    assert {"soft_labels", "words", "loss"} < found["history"][0].keys()
+    again = opened(str(folder / "checkpoint"), "TFBertModel")
+    assert again.head is not None and student(folder).config.hidden_size == 12
+    before = contents(folder)
+    outcome = run("m")
+    assert outcome.code == 0 and "has finished before" in outcome.err
+    assert contents(folder) == before
+
+
+def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_at, tmp_path):
+    assert run("whole", save_steps=2).code == 0
+    with interrupt_at("/2.json"):
+        assert run("stopped", save_steps=2).code == 130
+    assert not (tmp_path / "stopped/checkpoint").exists()
+    assert run("stopped", save_steps=2).code == 0
+    assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
+    assert not (tmp_path / "stopped/snapshots").exists()
+
+
+def test_student_learns_which_words_there_are(run, eagerly, tmp_path):
+    """The corpus has 18 words, alike in number: of ln(PIECES) nats, about ln(18) are left to know."""
+    assert run("m", recipe="words", steps=40, eval_steps=20, learning_rate=0.05).code == 0
+    first, last = metrics(tmp_path / "m")["history"]
+    assert last["words"] < first["words"] - 0.3
+    assert last["words"] < np.log(PIECES) - 0.5
+
+
+@pytest.mark.parametrize(
+    "recipe, changes",
+    [("minilm", {"hidden_size": 6}), ("minilmv2", {"hidden_size": 6, "num_attention_heads": 2, "relation_heads": 6})],
+)
+def test_relations_make_an_encoder_without_a_head(run, eagerly, recipe, changes, tmp_path):
+    outcome = run("m", recipe=recipe, **changes)
+    assert outcome.code == 0, outcome.err
+    config = read_config(str(tmp_path / "m/checkpoint"))
+    assert config["architectures"] == ["BertModel"] and config["hidden_size"] == 6
+    assert student(tmp_path / "m").config.intermediate_size == 24
+    assert metrics(tmp_path / "m")["student_accuracy"] is None
+
+
+def test_picked_layers_begin_as_the_teachers(run, eagerly, teacher, tmp_path):
+    rate = {"learning_rate": 1e-30, "weight_decay": 0}
+    assert run("m", init_layers="1", **rate).code == 0
+    theirs = {v.name.split("/", 1)[1]: v.numpy() for v in load_encoder(teacher, BERT, name="teacher").weights}
+    own = {v.name.split("/", 1)[1]: v.numpy() for v in student(tmp_path / "m").weights}
+    assert len(own) < len(theirs)
+    for name, value in own.items():
+        np.testing.assert_array_equal(value, theirs[name.replace("_._0/", "_._1/")])
+    state, written = (read_state(f"{folder}/model.safetensors") for folder in (teacher, tmp_path / "m/checkpoint"))
+    np.testing.assert_array_equal(written["cls.predictions.bias"], state["cls.predictions.bias"])
+
+
+def test_vocabulary_of_the_corpus_is_smaller_and_says_the_same(run, eagerly, teacher, tmp_path):
+    from transformers import AutoTokenizer
+
+    assert run("m", student_vocab="corpus").code == 0
+    folder = tmp_path / "m/checkpoint"
+    config = read_config(str(folder))
+    assert config["vocab_size"] < PIECES and student(tmp_path / "m").weights[0].shape[0] == config["vocab_size"]
+    one, other = AutoTokenizer.from_pretrained(teacher), AutoTokenizer.from_pretrained(folder)
+    for words in sentences(20, 4):
+        text = " ".join(words)
+        assert one.tokenize(text) == other.tokenize(text)
+    assert metrics(tmp_path / "m")["parameters"]["teacher"] < 5000
+
+
+def test_frozen_embeddings_stay_as_they_begin(run, eagerly, teacher, tmp_path):
+    flags = ("--freeze_pos_embs", "--freeze_token_type_embds")
+    assert run("m", *flags, init_layers="0").code == 0
+    state, written = (read_state(f"{folder}/model.safetensors") for folder in (teacher, tmp_path / "m/checkpoint"))
+    for kind, moved in (("position", False), ("token_type", False), ("word", True)):
+        name = f"bert.embeddings.{kind}_embeddings.weight"
+        assert np.array_equal(state[name], written[name]) != moved, kind
+
+
+def test_teacher_without_a_head_gets_one_that_a_later_run_takes(run, eagerly, tagging, tmp_path):
+    teacher = {"pt_teacher_checkpoint": tagging.teacher}
+    outcome = run("first", **teacher, teacher_head_steps=4)
+    assert outcome.code == 0 and "comes without its head for words" in outcome.err
+    head = tmp_path / "first/language-head.h5"
+    outcome = run("second", **teacher, teacher_head=head)
+    assert outcome.code == 0 and "comes without" not in outcome.err
+    assert (tmp_path / "second/language-head.h5").read_bytes() == head.read_bytes()
+    assert weights(tmp_path / "second") == weights(tmp_path / "first")
+
+
+def test_gpt2_learns_the_next_word(run, eagerly, gpt2_folder, tmp_path):
+    from tests.command_fixtures import write_random_checkpoint
+    from xtremedistil.tasks.tokenizer import Tokenizer
+
+    config = tiny_config("TFGPT2Model") | {"vocab_size": Tokenizer.load(gpt2_folder).size}
+    teacher = write_random_checkpoint(tmp_path / "gpt2", gpt2_folder, config, "TFGPT2Model")
+    outcome = run("m", pt_teacher_checkpoint=teacher, objective="clm", seq_len=16)
+    assert outcome.code == 0, outcome.err
+    assert read_config(str(tmp_path / "m/checkpoint"))["architectures"] == ["GPT2LMHeadModel"]
+    assert {"soft_labels", "words"} < metrics(tmp_path / "m")["history"][0].keys()
+
+
+def test_two_devices_come_to_what_one_comes_to(run, tmp_path):
+    if len(tf.config.list_logical_devices("CPU")) < 2:
+        pytest.skip("TensorFlow was in use before a second logical CPU could be asked for")
+    losses = []
+    for strategy, rows in (("one_device", 8), ("mirrored", 4)):
+        outcome = run(strategy, strategy=strategy, batch_size=rows, dropout=0.0)
+        assert outcome.code == 0, outcome.err
+        losses.append([entry["loss"] for entry in metrics(tmp_path / strategy)["history"]])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)

@@ -1,0 +1,264 @@
+"""A whole pre-training run: corpus, teacher, its head, the student's fit, the Hugging Face folder.
+
+Killed and started again with the same command, it goes on from where it was last saved: (1) a finished run prints its
+report; (2) the corpus, part by part; (3) the teacher's head; (4) in the middle of a fit, its newest snapshot.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from xtremedistil import artefacts
+from xtremedistil.config import PretrainConfig, resolve_seed
+from xtremedistil.models.language_model import LanguageModel
+from xtremedistil.models.matching import projection_rates
+from xtremedistil.models.shapes import encoder_shape
+from xtremedistil.pretraining.checkpoint_folder import remove_checkpoint, write_checkpoint
+from xtremedistil.pretraining.initial_models import initial_student, open_teacher
+from xtremedistil.pretraining.language_objective import language_objective, learning_objective
+from xtremedistil.pretraining.language_score import LanguageScore
+from xtremedistil.pretraining.live_teacher import taught_model
+from xtremedistil.pretraining.pretrain_card import pretrain_card
+from xtremedistil.pretraining.pretrain_corpus import PretrainCorpus, open_corpus
+from xtremedistil.pretraining.pretrain_report import PretrainReport
+from xtremedistil.pretraining.pretrain_validation import check_pretrain
+from xtremedistil.pretraining.recipes import Learning, configured_learning
+from xtremedistil.pretraining.student_shape import student_shape
+from xtremedistil.pretraining.teacher_head import WORDS_ALONE, head_parts, head_path, train_head
+from xtremedistil.reporting.progress import Progress
+from xtremedistil.training.learning_rate import LearningRate
+from xtremedistil.training.loop import fit
+from xtremedistil.training.place import History
+from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.strategy import make_strategy, precision, seed_everything, stage_seed
+from xtremedistil.training.trainer import Recipe, Trainer
+from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
+from xtremedistil.weights import load_weights, save_weights
+
+CHECKPOINT = "checkpoint"  # the student's folder
+CORPUS = "corpus"
+NOT_SETTINGS = ("model_dir", "corpus", "save_steps", "save_minutes", "overwrite", "verbose")
+HEAD_PLACE, STUDENT_PLACE, FIT_PLACE = 1, 2, 3  # in the run, for seeds
+SCORES = 10  # of a run, by default
+FROZEN = {"freeze_pos_embs": ("position_embeddings", "wpe"), "freeze_token_type_embds": ("token_type_embeddings",)}
+
+
+def pretrain(config: PretrainConfig) -> PretrainReport:
+    """Makes a small general model as `config` says; writes it into `config.model_dir`/checkpoint.
+
+    Raises:
+        InputError: something in the settings or files cannot be used; nothing half-written stays behind.
+    """
+    check_pretrain(config)
+    strategy = make_strategy(config.strategy, config.tpu)
+    workers = Workers(strategy)
+    with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
+        settings = run_settings(config)
+        if not config.overwrite:
+            artefacts.check_claim(config.model_dir, settings)
+            if report := _finished(config, workers):
+                return report
+        progress, replicas = Progress(), strategy.num_replicas_in_sync
+        # All text is read before anything is removed.
+        corpus = open_corpus(config, os.path.join(config.model_dir, CORPUS), workers, replicas, progress)
+        workers.on_chief(lambda: _begin(config, settings))
+        with precision(config.opt_policy):
+            return Run(config, corpus, strategy, workers, progress).whole()
+
+
+def run_settings(config: PretrainConfig) -> dict:
+    """What decides the result; checkpoints by their bytes. The corpus has a record of its own."""
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_SETTINGS}
+    settings["seed"] = resolve_seed(config.seed)
+    for name in ("pt_teacher_checkpoint", "pt_student_checkpoint"):
+        if settings[name]:
+            settings[name] = artefacts.fingerprint_checkpoint(settings[name])
+    return json.loads(json.dumps(settings))  # tuples as JSON has them
+
+
+def _begin(config: PretrainConfig, settings: dict) -> None:
+    if config.overwrite:
+        remove_checkpoint(os.path.join(config.model_dir, CHECKPOINT))
+        if os.path.isfile(head_path(config.model_dir)):
+            os.remove(head_path(config.model_dir))
+    artefacts.claim(config.model_dir, settings, config.overwrite)
+
+
+def _finished(config: PretrainConfig, workers: Workers) -> PretrainReport | None:
+    path = os.path.join(config.model_dir, artefacts.METRICS)
+    if not workers.agree(os.path.isfile(path)):
+        return None
+    Progress().say(f"This run has finished before: {config.model_dir}. --overwrite starts it again.")
+    return PretrainReport(**artefacts.read_json(path))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the steps of a run share."""
+
+    config: PretrainConfig
+    corpus: PretrainCorpus
+    strategy: tf.distribute.Strategy
+    workers: Workers
+    progress: Progress
+
+    @property
+    def seed(self) -> int:
+        return resolve_seed(self.config.seed)
+
+    def whole(self) -> PretrainReport:
+        config = self.config
+        seed_everything(stage_seed(self.seed, HEAD_PLACE))
+        with self.strategy.scope():
+            teacher, has_head = open_teacher(config.pt_teacher_checkpoint, self.corpus.kept, with_head=True)
+        shape = encoder_shape(teacher.encoder.config.to_dict(), config.pt_teacher_checkpoint)
+        learning = configured_learning(config, shape, student_shape(config, shape))
+        has_head = has_head or (learning.teaches_words and self._head_of(teacher))
+        seed_everything(stage_seed(self.seed, STUDENT_PLACE))
+        with self.strategy.scope():
+            student = initial_student(
+                config,
+                teacher if has_head else without_head(teacher),
+                self.corpus.kept,
+                with_head=learning.predicts_words,
+            )
+        history, scores = self._fit(student, teacher, learning)
+        report = self._report(student, teacher if has_head else without_head(teacher), scores, history)
+        self.workers.on_chief(lambda: self._write(student, learning, report))
+        return report
+
+    def _head_of(self, teacher: LanguageModel) -> bool:
+        """Gives a teacher that came without a head one that was trained before, or is now; True."""
+        own, given = head_path(self.config.model_dir), self.config.teacher_head
+        source = own if os.path.isfile(own) else given
+        if self.workers.agree(source is not None):
+            load_weights(source or own, head_parts(teacher))
+        else:
+            self._train_head(teacher)
+        self.workers.on_chief(lambda: save_weights(own, head_parts(teacher)))
+        return True
+
+    def _train_head(self, teacher: LanguageModel) -> None:
+        config, steps = self.config, self.config.teacher_head_steps
+        self.progress.say(
+            f"{config.pt_teacher_checkpoint} comes without its head for words: one is trained on it, {steps:,} updates."
+        )
+        self.progress.begin("the teacher's head", later=[])
+        periods, length = periods_of(steps, config.eval_steps)
+        recipe = self._recipe(periods, config.teacher_head_learning_rate, stage_seed(self.seed, HEAD_PLACE))
+        batches = self.corpus.word_batches(length, recipe.seed)
+        keeper = self._keeper("teacher's head")
+        train_head(teacher, batches, recipe, self.strategy, self.progress.step, keeper)
+        self.workers.on_chief(keeper.clear)
+
+    def _fit(self, student: LanguageModel, teacher: LanguageModel, learning: Learning) -> tuple[History, dict]:
+        """Trains the student; the history, and what it comes to on held-out rows."""
+        config = self.config
+        with self.strategy.scope():
+            model, projections = taught_model(
+                student,
+                teacher if learning.needs_teacher else None,
+                learning.matches,
+                predicts=learning.predicts_words,
+                taught=learning.teaches_words,
+            )
+        objective = learning_objective(learning)
+        periods, length = periods_of(self._steps, config.eval_steps)
+        recipe = self._recipe(periods, config.learning_rate, stage_seed(self.seed, FIT_PLACE))
+        variables = trained_variables(student, config)
+        rates = projection_rates(learning.matches, config.learning_rate)
+        projected = [(variable, rates.get(layer.name, 1.0)) for layer in projections for variable in layer.weights]
+        factors = [1.0] * len(variables) + [rate for _, rate in projected]
+        variables += [variable for variable, _ in projected]
+        trainer = Trainer(model, variables, objective, self.strategy, recipe, factors)
+        batches = self.corpus.batches(length, recipe.seed)
+        score = LanguageScore(model, objective, self.corpus.held_out_batches())
+        keeper = self._keeper("student")
+        self.progress.begin("the student", later=[])
+        history = fit(trainer, batches, self._evaluate(score, learning), self.progress.step, keeper)
+        return history, score()
+
+    def _evaluate(self, score: LanguageScore, learning: Learning):
+        """Higher is better: the share of words found, or where none are asked for, minus the loss."""
+
+        def evaluate() -> float:
+            found = score()
+            return self.workers.agree(found["accuracy"] if learning.predicts_words else -found["loss"])
+
+        return evaluate
+
+    @property
+    def _steps(self) -> int:
+        return self.config.steps or max(1, round(self.config.epochs * self.corpus.steps_per_pass))
+
+    def _recipe(self, periods: int, peak: float, seed: int) -> Recipe:
+        config = self.config
+        rate = LearningRate(peak, periods, periods, config.warmup_ratio, config.lr_schedule)
+        return Recipe(rate, periods, config.max_grad_norm, seed, config.weight_decay, config.jit_compile)
+
+    def _keeper(self, what: str) -> Keeper:
+        parts = [what, self.strategy.num_replicas_in_sync, self.corpus.key]
+        return Keeper.of(
+            self.config, hashlib.sha256(json.dumps(parts).encode()).hexdigest(), self.workers, self.progress.say
+        )
+
+    def _report(self, student: LanguageModel, teacher: LanguageModel, scores: dict, history: History) -> PretrainReport:
+        taught = None
+        if teacher.head is not None:
+            model = teacher.feature_model([], logits=True)
+            taught = LanguageScore(model, language_objective(WORDS_ALONE), self.corpus.held_out_batches())()["accuracy"]
+        steps = len(history.epochs) * periods_of(self._steps, self.config.eval_steps)[1]
+        pieces = steps * self.corpus.pieces / self.corpus.steps_per_pass
+        return PretrainReport(
+            teacher_accuracy=taught,
+            student_accuracy=scores["accuracy"] if student.head else None,
+            loss=scores["loss"],
+            parameters={"teacher": parameters(teacher), "student": parameters(student)},
+            rows=len(self.corpus.train),
+            pieces=self.corpus.pieces,
+            steps=steps,
+            seconds=history.seconds,
+            pieces_per_second=pieces / history.seconds,
+            history=history.epochs,
+        )
+
+    def _write(self, student: LanguageModel, learning: Learning, report: PretrainReport) -> None:
+        config, head = self.config, student.head
+        write_checkpoint(
+            os.path.join(config.model_dir, CHECKPOINT),
+            student.encoder,
+            student.family,
+            self.corpus.tokenizer,
+            head=head.state() if head else {},
+            architecture=head.pytorch_class if head else None,
+            seq_len=config.seq_len,
+            card=pretrain_card(config, student, learning, report),
+        )
+        artefacts.write_json(os.path.join(config.model_dir, artefacts.METRICS), report.to_dict())
+        shutil.rmtree(os.path.join(config.model_dir, artefacts.SNAPSHOTS), ignore_errors=True)
+
+
+def without_head(model: LanguageModel) -> LanguageModel:
+    return dataclasses.replace(model, head=None)
+
+
+def parameters(model: LanguageModel) -> int:
+    return sum(int(np.prod(variable.shape)) for variable in model.weights)
+
+
+def periods_of(steps: int, eval_steps: int) -> tuple[int, int]:
+    """How many scores there are, and the updates before each; together at least `steps`."""
+    periods = max(1, round(steps / eval_steps)) if eval_steps else min(SCORES, steps)
+    return periods, -(-steps // periods)
+
+
+def trained_variables(student: LanguageModel, config: PretrainConfig) -> list[tf.Variable]:
+    """All of the student's but the embeddings that are to stay as they are."""
+    kept = tuple(part for name, parts in FROZEN.items() if getattr(config, name) for part in parts)
+    return [variable for variable in student.weights if not any(f"/{part}/" in variable.name for part in kept)]

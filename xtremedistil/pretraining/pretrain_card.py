@@ -1,0 +1,86 @@
+"""The model card of a pre-trained student's folder: what it is, how it was made, how to use it."""
+
+import os
+
+from xtremedistil.config import PretrainConfig
+from xtremedistil.models.language_model import LanguageModel
+from xtremedistil.pretraining.pretrain_report import PretrainReport
+from xtremedistil.pretraining.recipes import Learning
+
+
+def pretrain_card(config: PretrainConfig, student: LanguageModel, learning: Learning, report: PretrainReport) -> str:
+    """`README.md` as the hub shows it."""
+    teacher = _base_name(config.pt_teacher_checkpoint)
+    parts = [_head(student, teacher), _sizes(student, report, config.seq_len), _scores(report)]
+    parts += [_use(student), _origin(config, learning, report, teacher)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(student: LanguageModel, teacher: str) -> str:
+    kind = student.family.model_type
+    pipeline = [] if student.head is None else [f"pipeline_tag: {'text-generation' if kind == 'gpt2' else 'fill-mask'}"]
+    tags = [f"- {tag}" for tag in ("xtremedistil", "distillation", kind)]
+    head = ["---", "library_name: transformers", *pipeline, "tags:", *tags, "---", ""]
+    return "\n".join(
+        [*head, f"# A small {kind} out of {teacher}", "", "A general encoder, to be fine-tuned on a task."]
+    )
+
+
+def _sizes(student: LanguageModel, report: PretrainReport, seq_len: int) -> str:
+    config = student.encoder.config
+    rows = [
+        ("layers", config.num_hidden_layers),
+        ("hidden size", config.hidden_size),
+        ("attention heads", config.num_attention_heads),
+        ("pieces", f"{config.vocab_size:,}"),
+        ("parameters", f"{report.parameters['student']:,}"),
+        ("teacher's parameters", f"{report.parameters['teacher']:,}"),
+        ("longest row in training", f"{seq_len} word pieces"),
+    ]
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def _scores(report: PretrainReport) -> str:
+    shown = [("teacher", report.teacher_accuracy), ("this student", report.student_accuracy)]
+    lines = [f"| {name} | {100 * accuracy:.1f} |" for name, accuracy in shown if accuracy is not None]
+    if not lines:
+        return ""
+    head = "## Scores\n\nHidden words that are found, in percent, on rows of the corpus that were held out.\n"
+    return "\n".join([head, "| | words found |", "| --- | --- |", *lines])
+
+
+def _use(student: LanguageModel) -> str:
+    code = (
+        "```python\nfrom transformers import AutoModel, AutoTokenizer\n\n"
+        'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n'
+        'encoder = AutoModel.from_pretrained("path/to/this/folder")\n```'
+    )
+    remark = "As the student of a task: `xtremedistil distil --pt_student_checkpoint path/to/this/folder ...`"
+    if student.head is None:
+        remark += "\n\nIt has learnt from relations inside its teacher and has no head for words."
+    return f"## Use\n\n{code}\n\n{remark}"
+
+
+def _origin(config: PretrainConfig, learning: Learning, report: PretrainReport, teacher: str) -> str:
+    terms = {
+        "soft labels": learning.soft_label_weight,
+        "words": learning.word_weight,
+        "squared distance of logits": learning.logits_mse_weight,
+    }
+    named = [f"{name} x {weight:g}" for name, weight in terms.items() if weight]
+    named += [f"{match.name} ({match.loss}) x {match.weight:g}" for match in learning.matches]
+    begun = config.pt_student_checkpoint and _base_name(config.pt_student_checkpoint)
+    begun = begun or (f"layers of the teacher ({config.init_layers})" if config.init_layers else "random weights")
+    facts = [
+        f"teacher: `{teacher}`",
+        f"begun with: {begun}",
+        f"corpus: {report.rows:,} rows, {report.pieces:,} word pieces",
+        f"recipe: {config.recipe}; {', '.join(named)}",
+        f"{report.steps:,} updates, batches of {config.batch_size * config.gradient_accumulation_steps} rows a device, "
+        f"peak rate {config.learning_rate:g}",
+    ]
+    return "\n".join(["## How it was made\n", *(f"- {fact}" for fact in facts)])
+
+
+def _base_name(path: str) -> str:
+    return os.path.basename(os.path.normpath(path))

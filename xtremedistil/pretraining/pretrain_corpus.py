@@ -1,0 +1,140 @@
+"""What a pre-training run reads: the corpus as rows, in the student's vocabulary, some of them held out."""
+
+import dataclasses
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil.config import PretrainConfig, resolve_seed
+from xtremedistil.pretraining.corpus_batches import CorpusBatches
+from xtremedistil.pretraining.corpus_files import corpus_paths
+from xtremedistil.pretraining.corpus_reader import CorpusReader
+from xtremedistil.pretraining.corpus_rows import CorpusRows, line_rows, packed_rows, require_rows
+from xtremedistil.pretraining.masking import Hiding, hiding_of
+from xtremedistil.pretraining.token_store import TokenStore, open_token_store, write_token_store
+from xtremedistil.pretraining.trimmed_tokenizer import trimmed_tokenizer
+from xtremedistil.pretraining.vocabulary import kept_pieces, piece_map, pieces_from_file
+from xtremedistil.reporting.progress import Progress
+from xtremedistil.tasks.padding import Arrays
+from xtremedistil.tasks.tokenizer import Tokenizer
+from xtremedistil.training.workers import Workers
+
+ALL_OF_THE_CORPUS = "corpus"  # --student_vocab
+HELD_OUT_SEED = 0
+
+
+@dataclass(frozen=True)
+class PretrainCorpus:
+    """The rows of a run.
+
+    Fields:
+        tokenizer: the student's. kept: the teacher's pieces that it has, int64 [K]; None: all.
+        train, held_out: rows. hiding: how pieces are hidden; None: the next piece is asked for.
+        key: says of which text and tokenizer they are.
+        batch_size: rows of a batch, over all devices. per_step: batches of an update.
+        everywhere: whether predictions are asked for at all positions.
+    """
+
+    tokenizer: Tokenizer
+    kept: np.ndarray | None
+    train: CorpusReader
+    held_out: CorpusReader
+    hiding: Hiding | None
+    key: str
+    batch_size: int
+    per_step: int
+    everywhere: bool
+
+    @property
+    def pieces(self) -> int:
+        """Positions of all rows that are learnt from."""
+        return int(self.train.lengths.sum())
+
+    @property
+    def steps_per_pass(self) -> int:
+        return self.batches(1, 0).steps_per_pass
+
+    def batches(self, steps: int, seed: int) -> CorpusBatches:
+        """To learn from; `steps` between two scores."""
+        return CorpusBatches(
+            self.train, self.batch_size, steps, seed, self.hiding, self.per_step, everywhere=self.everywhere
+        )
+
+    def word_batches(self, steps: int, seed: int) -> CorpusBatches:
+        """The same, where predictions are asked for at hidden pieces alone."""
+        return dataclasses.replace(self.batches(steps, seed), everywhere=False)
+
+    def held_out_batches(self) -> list[Arrays]:
+        """Always the same pieces are hidden in them."""
+        batches = CorpusBatches(
+            self.held_out, self.batch_size, 1, HELD_OUT_SEED, self.hiding, everywhere=self.everywhere
+        )
+        return batches.evaluation_batches()
+
+
+def open_corpus(
+    config: PretrainConfig, folder: str, workers: Workers, replicas: int, progress: Progress
+) -> PretrainCorpus:
+    """Tokenises the corpus into `folder`, as far as that was not done before, and makes rows of it.
+
+    Raises:
+        InputError: a file cannot be used, or there is less text than a batch takes.
+    """
+    teachers = Tokenizer.load(config.pt_teacher_checkpoint)
+    paths = corpus_paths(config.corpus)
+    workers.on_chief(lambda: write_token_store(folder, teachers, paths, progress.count("reading the corpus")))
+    store = open_token_store(folder)
+    kept = _kept(config, teachers, store)
+    tokenizer, pieces = _students(teachers, store, kept)
+    train, apart = _rows(config, teachers, store).split(resolve_seed(config.seed))
+    batch_size = config.batch_size * replicas
+    require_rows(train, batch_size)
+    around = tuple(tokenizer.start_ids), tuple(tokenizer.end_ids), tokenizer.pad_id, pieces
+    counts = store.counts if kept is None else store.counts[kept]
+    return PretrainCorpus(
+        tokenizer,
+        kept,
+        CorpusReader(store, train, *around),
+        CorpusReader(store, apart, *around),
+        _hiding(config, tokenizer, counts) if config.objective == "mlm" else None,
+        store.key,
+        batch_size,
+        config.gradient_accumulation_steps,
+        config.predict_all,
+    )
+
+
+def _kept(config: PretrainConfig, teachers: Tokenizer, store: TokenStore) -> np.ndarray | None:
+    """The pieces that stay in the vocabulary; None: all."""
+    if config.student_vocab is None:
+        return None
+    if config.student_vocab == ALL_OF_THE_CORPUS and not os.path.isfile(config.student_vocab):
+        return kept_pieces(teachers, store.counts, config.student_vocab_min_count)
+    return pieces_from_file(config.student_vocab, teachers)
+
+
+def _students(teachers: Tokenizer, store: TokenStore, kept: np.ndarray | None) -> tuple[Tokenizer, np.ndarray | None]:
+    """The student's tokenizer, and what it calls the pieces of the store."""
+    if kept is None:
+        return teachers, None
+    tokenizer = trimmed_tokenizer(teachers, kept)
+    unknown = tokenizer.pad_id if tokenizer.unk_id is None else tokenizer.unk_id
+    return tokenizer, piece_map(kept, len(store.counts), unknown)
+
+
+def _rows(config: PretrainConfig, tokenizer: Tokenizer, store: TokenStore) -> CorpusRows:
+    room = tokenizer.room(config.seq_len)
+    return packed_rows(store, room) if config.packed else line_rows(store, room, unk_id=tokenizer.unk_id)
+
+
+def _hiding(config: PretrainConfig, tokenizer: Tokenizer, counts: np.ndarray) -> Hiding:
+    return hiding_of(
+        tokenizer,
+        counts,
+        exponent=config.mlm_smoothing,
+        whole_words=config.whole_words,
+        share=config.mlm_share,
+        mask=config.mlm_hide,
+        random=config.mlm_random,
+    )

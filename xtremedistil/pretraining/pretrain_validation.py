@@ -1,0 +1,148 @@
+"""Contradictions between the flags, files and checkpoints of a pre-training run, reported together."""
+
+import os
+
+from xtremedistil.config import PretrainConfig
+from xtremedistil.distillation.match import Match
+from xtremedistil.models.families import AUTO, Family
+from xtremedistil.models.shapes import EncoderShape
+from xtremedistil.pretraining.corpus_files import corpus_paths
+from xtremedistil.pretraining.recipes import MINILM, Learning, configured_learning
+from xtremedistil.pretraining.student_shape import student_shape
+from xtremedistil.problems import Problems
+from xtremedistil.recipe_validation import divides
+from xtremedistil.tasks.tokenizer import Tokenizer
+from xtremedistil.validation import device_problems, length_problems, number_problems, open_checkpoint
+
+CAUSAL = ("gpt2",)
+OF_ITS_OWN = "num_hidden_layers hidden_size num_attention_heads intermediate_size init_layers".split()
+
+
+def check_pretrain(config: PretrainConfig) -> None:
+    """Raises one InputError with all problems of a pre-training run's settings."""
+    problems = Problems()
+    problems.add(number_problems(config))
+    problems.add(device_problems(config))
+    problems.add(_share_problems(config))
+    problems.add(_flag_problems(config))
+    problems.attempt(corpus_paths, config.corpus)
+    family, teacher = open_checkpoint(problems, "--pt_teacher_checkpoint", config.pt_teacher_checkpoint, AUTO)
+    if teacher:
+        problems.add(_family_problems(config, family))
+        problems.add(length_problems(config.seq_len, teacher, config.pt_teacher_checkpoint))
+        problems.add(_tokenizer_problems(config, problems))
+        problems.add(_student_problems(config, teacher, problems))
+    problems.refuse("Cannot pre-train with these settings")
+
+
+def _share_problems(config: PretrainConfig) -> list[str]:
+    problems = []
+    for name in ("mlm_share", "mlm_hide", "mlm_random"):
+        if not 0 <= getattr(config, name) <= 1:
+            problems.append(f"--{name} {getattr(config, name)}: must be from 0 to 1")
+    if config.mlm_share == 0:
+        problems.append("--mlm_share 0: nothing would be asked for; 0.15 is usual")
+    if config.mlm_hide + config.mlm_random > 1:
+        problems.append(f"--mlm_hide {config.mlm_hide} and --mlm_random {config.mlm_random} are more than 1 together")
+    if config.dropout is not None and not 0 <= config.dropout < 1:
+        problems.append(f"--dropout {config.dropout}: must be at least 0 and below 1")
+    for name in ("steps", "eval_steps", "mlm_smoothing", "cosine_weight", "relation_weight"):
+        if (getattr(config, name) or 0) < 0:
+            problems.append(f"--{name} {getattr(config, name)}: must not be negative")
+    for name in ("soft_label_weight", "word_weight", "logits_mse_weight"):
+        if (getattr(config, name) or 0) < 0:
+            problems.append(f"--{name} {getattr(config, name)}: must not be negative")
+    if not config.temperature > 0:
+        problems.append(f"--temperature {config.temperature}: must be greater than 0")
+    if not config.steps and not config.epochs > 0:
+        problems.append(f"--epochs {config.epochs}: must be greater than 0")
+    return problems
+
+
+def _flag_problems(config: PretrainConfig) -> list[str]:
+    problems = []
+    given = [f"--{name}" for name in OF_ITS_OWN if getattr(config, name) is not None]
+    if config.pt_student_checkpoint and given:
+        problems.append(f"--pt_student_checkpoint says what the student is; leave {', '.join(given)} away")
+    if config.objective == "clm" and config.whole_words:
+        problems.append("--whole_words is of --objective mlm: the next piece hides nothing")
+    for name in ("teacher_head",):
+        if getattr(config, name) and not os.path.isfile(getattr(config, name)):
+            problems.append(f"--{name} {getattr(config, name)}: there is no such file")
+    vocabulary = config.student_vocab
+    if vocabulary and vocabulary != "corpus" and not os.path.isfile(vocabulary):
+        problems.append(f"--student_vocab {vocabulary}: there is no such file; give one, or the word corpus")
+    return problems
+
+
+def _family_problems(config: PretrainConfig, family: Family) -> list[str]:
+    name, kind = config.pt_teacher_checkpoint, family.model_type
+    if config.objective == "clm" and kind not in CAUSAL:
+        return [f"--objective clm: {name} is a {kind}, which sees the words to come; give --objective mlm"]
+    if config.objective == "mlm" and not family.can_be_student:
+        hint = "give --objective clm" if kind in CAUSAL else "take a BERT-like teacher, or GPT-2"
+        return [f"--objective mlm: {name} is a {kind}, which predicts no masked words; {hint}"]
+    return []
+
+
+def _tokenizer_problems(config: PretrainConfig, problems: Problems) -> list[str]:
+    tokenizer = problems.attempt(Tokenizer.load, config.pt_teacher_checkpoint)
+    if tokenizer is None:
+        return []
+    lines = []
+    if config.objective == "mlm" and tokenizer.mask_id is None:
+        lines.append(f"The tokenizer of {config.pt_teacher_checkpoint} has no mask piece, so no word can be hidden")
+    if config.pt_student_checkpoint:
+        students = problems.attempt(Tokenizer.load, config.pt_student_checkpoint)
+        if students and students.fingerprint() != tokenizer.fingerprint():
+            lines.append(
+                f"--pt_student_checkpoint {config.pt_student_checkpoint} has {students.size} pieces, or other ones "
+                f"than the teacher's {tokenizer.size}: what the teacher says of pieces would be of no use to it. Take "
+                "a student with the teacher's vocabulary; --student_vocab makes both smaller"
+            )
+    return lines
+
+
+def _student_problems(config: PretrainConfig, teacher: EncoderShape, problems: Problems) -> list[str]:
+    if config.pt_student_checkpoint:
+        open_checkpoint(problems, "--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
+    shape = problems.attempt(student_shape, config, teacher)
+    if shape is None:
+        return []
+    lines = length_problems(config.seq_len, shape, str(config.pt_student_checkpoint))
+    if shape.hidden_size % shape.num_attention_heads:
+        lines.append(
+            f"--hidden_size {shape.hidden_size} is not a multiple of {shape.num_attention_heads} attention heads; give "
+            "--num_attention_heads"
+        )
+    try:
+        learning = configured_learning(config, teacher, shape)
+    except ValueError as error:  # InputError too
+        return [*lines, str(error)]
+    if not learning.predicts_words and not learning.matches:
+        lines.append("All weights are 0: there is nothing to learn. Give one of them, such as --word_weight 1")
+    return lines + _relation_problems(config, learning, teacher, shape)
+
+
+def _relation_problems(
+    config: PretrainConfig, learning: Learning, teacher: EncoderShape, student: EncoderShape
+) -> list[str]:
+    lines = [line for match in learning.matches for line in _width_problems(match, teacher, student)]
+    heads = teacher.num_attention_heads, student.num_attention_heads
+    if config.recipe == MINILM and heads[0] != heads[1]:
+        lines.append(
+            f"--recipe minilm compares maps head by head; the teacher has {heads[0]} heads, the student {heads[1]}. "
+            f"Give --num_attention_heads {heads[0]}, or --recipe minilmv2"
+        )
+    return list(dict.fromkeys(lines))
+
+
+def _width_problems(match: Match, teacher: EncoderShape, student: EncoderShape) -> list[str]:
+    heads, widths = match.options.get("relation_heads"), (teacher.hidden_size, student.hidden_size)
+    if match.loss != "relation_kl" or divides(heads, *widths):
+        return []
+    fitting = [str(number) for number in range(1, min(widths) + 1) if divides(number, *widths)]
+    return [
+        f"--relation_heads {heads} do not divide the widths of teacher ({widths[0]}) and student ({widths[1]}); these "
+        f"do: {', '.join(fitting)}"
+    ]

@@ -1,0 +1,56 @@
+"""A head trained on a frozen encoder: for teachers that come without theirs, and to see what encoders know of words."""
+
+import os
+
+import tensorflow as tf
+import tf_keras
+
+from xtremedistil.models.features import top_state
+from xtremedistil.models.language_model import (
+    PREDICTED,
+    AsConstant,
+    AtPositions,
+    LanguageModel,
+    language_inputs,
+)
+from xtremedistil.pretraining.corpus_batches import CorpusBatches
+from xtremedistil.pretraining.language_objective import language_objective
+from xtremedistil.pretraining.recipes import Learning
+from xtremedistil.training.loop import fit
+from xtremedistil.training.place import History
+from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.trainer import Recipe, Trainer
+
+HEAD_WEIGHTS = "language-head.h5"
+WORDS_ALONE = Learning(0.0, 1.0, 0.0, 1.0, ())
+
+
+def head_parts(model: LanguageModel) -> dict:
+    """For the weight file."""
+    return {"language_head": list(model.head.weights)}
+
+
+def head_path(model_dir: str) -> str:
+    return os.path.join(model_dir, HEAD_WEIGHTS)
+
+
+def head_model(model: LanguageModel) -> tf_keras.Model:
+    """The head over the encoder as a constant: inputs in, {"logits"} out."""
+    inputs, top = language_inputs(), top_state(model.encoder)
+    states = AsConstant(model.feature_model([top], logits=False), name="frozen_encoder")(inputs)[top]
+    return tf_keras.Model(inputs, {"logits": model.head(AtPositions(name="asked")(states, inputs[PREDICTED]))})
+
+
+def train_head(
+    model: LanguageModel,
+    batches: CorpusBatches,
+    recipe: Recipe,
+    strategy: tf.distribute.Strategy,
+    report=lambda state: None,
+    keeper: Keeper | None = None,
+) -> History:
+    """Trains the head on the words that are hidden in the corpus; the encoder, its word table too, stays as it is."""
+    with strategy.scope():
+        whole = head_model(model)
+    trainer = Trainer(whole, model.head.weights, language_objective(WORDS_ALONE), strategy, recipe)
+    return fit(trainer, batches, None, report, keeper)
