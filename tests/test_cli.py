@@ -5,6 +5,7 @@ import pytest
 from xtremedistil import cli
 
 RUN = ("--task", "t", "--seq_len", 12)
+TRANSFER = ("--source_task", "s", "--target_task", "t", "--seq_len", 12)
 DISTIL = (*RUN, "--transfer_file", "u", "--teacher_model_dir", "d")
 
 
@@ -24,7 +25,7 @@ def interrupted(run_command, monkeypatch, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("verb, flags", [("distil", DISTIL), ("ft", ()), ("model-ft", RUN)])
+@pytest.mark.parametrize("verb, flags", [("distil", DISTIL), ("ft", ()), ("model-ft", RUN), ("transfer", TRANSFER)])
 def test_interrupted_training_says_that_the_same_command_goes_on(interrupted, verb, flags):
     said = "xtremedistil: interrupted; the same command goes on from where it was last saved."
     assert interrupted(verb, *flags).strip() == said

@@ -16,6 +16,7 @@ _HOME = {
     "Stage": "xtremedistil.distillation.stages",
     "Terms": "xtremedistil.distillation.terms",
     "TokenClassification": "xtremedistil.tasks",
+    "TransferConfig": "xtremedistil.config",
     "distil": "xtremedistil.distillation.distil",
     "export_onnx": "xtremedistil.export.onnx_files",
     "export_saved_model": "xtremedistil.export.saved_model",
@@ -27,6 +28,7 @@ _HOME = {
     "plan_stages": "xtremedistil.distillation.stages",
     "save_pretrained": "xtremedistil.export.huggingface",
     "share_encoder": "xtremedistil.distillation.several_tasks",
+    "transfer": "xtremedistil.pretraining.task_transfer",
 }
 __all__ = sorted(_HOME)
 

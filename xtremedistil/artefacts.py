@@ -37,6 +37,7 @@ INT8_ONNX = "xtremedistil_int8.onnx"
 SAVED_MODEL = "saved_model"
 HUGGING_FACE = "huggingface"
 EXPORTS = "export.json"
+FORMAT_VERSION = 2  # of the model folder; the original's has none
 SHA256 = re.compile("[0-9a-f]{64}")
 # What the original release's settings hold too, and what a student cannot be used without.
 ALWAYS_SAVED = ("task", "do_NER", "do_pairwise", "seq_len", "label_list", "teacher_hidden_size")

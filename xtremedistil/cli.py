@@ -23,8 +23,9 @@ VERBS = {
     "export": (settings.ExportConfig, "write a student as ONNX, int8, SavedModel or Hugging Face folder"),
     "ft": (settings.ContinueConfig, "train a distilled student further on the labels"),
     "model-ft": (settings.BaselineConfig, "fine-tune a pre-trained model, without distillation"),
+    "transfer": (settings.TransferConfig, "distil on one task and reuse the student on another with few labels"),
 }
-TRAINING = ("distil", "pretrain", "ft", "model-ft")  # these save where they are
+TRAINING = ("distil", "pretrain", "ft", "model-ft", "transfer")  # these save where they are
 
 
 def _rate(text: str):
@@ -152,6 +153,15 @@ def _run(verb: str, config) -> int:
         from xtremedistil.fine_tuning import continue_training
 
         print(continue_training(config).table())
+    elif verb == "transfer":
+        from xtremedistil.transfer_validation import check_transfer
+
+        check_transfer(config)
+        import_tensorflow(config.verbose)
+        from xtremedistil.pretraining.task_transfer import transfer
+        from xtremedistil.reporting.transfer_table import transfer_table
+
+        print(transfer_table(transfer(config)))
     else:
         from xtremedistil.validation import check_baseline
 

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import math
 import os
+from collections.abc import Sequence
 
 from xtremedistil.config import (
     AUGMENTATIONS,
@@ -27,12 +28,18 @@ from xtremedistil.tasks.files import is_there
 def check_distil(config: DistilConfig) -> None:
     """Raises one InputError with all problems of a distillation's settings."""
     problems = Problems()
+    problems.add(_file_problems(config))
+    add_distil_problems(problems, config)
+    problems.refuse("Cannot distil with these settings")
+
+
+def add_distil_problems(problems: Problems, config: DistilConfig) -> None:
+    """All but those of the task's folder and the transfer file."""
     problems.add(number_problems(config))
     problems.add(device_problems(config))
     problems.attempt(parse_class_weight, config.class_weight)
     problems.add(_flag_problems(config))
     problems.add(recipe_problems(config))
-    problems.add(_file_problems(config))
     problems.add(_augment_problems(config))
     problems.add(_masked_lm_problems(config, problems))
     problems.add(_outside_problems(config))
@@ -44,7 +51,6 @@ def check_distil(config: DistilConfig) -> None:
         problems.add(length_problems(resolved.seq_len, teacher, resolved.pt_teacher_checkpoint))
     if teacher or config.logits_only:
         problems.add(_student_problems(resolved, teacher, problems))
-    problems.refuse("Cannot distil with these settings")
 
 
 def check_baseline(config: BaselineConfig) -> None:
@@ -88,15 +94,19 @@ AT_LEAST_ONE = (
 ).split()
 
 
+def too_small(config, names: Sequence[str]) -> list[str]:
+    """Lines on numbers below 1, of those of `names` that a command has."""
+    values = {name: getattr(config, name, None) for name in names}
+    small = {name: value for name, value in values.items() if value is not None and value < 1}
+    return [f"--{name} {value}: must be at least 1" for name, value in small.items()]
+
+
 def number_problems(config) -> list[str]:
     """Of the numbers that the training commands share."""
-    values = {name: getattr(config, name, None) for name in AT_LEAST_ONE}
-    problems = [
-        f"--{name} {value}: must be at least 1" for name, value in values.items() if value is not None and value < 1
-    ]
+    problems = too_small(config, AT_LEAST_ONE)
     if getattr(config, "seq_len", 3) < 3:
         problems.append(f"--seq_len {config.seq_len}: must be at least 3 (two special tokens and a piece)")
-    problems += _not_finite(config)
+    problems += not_finite(config)
     if config.seed is not None and not 0 <= config.seed < LARGEST_SEED:
         problems.append(f"--seed {config.seed}: must be from 0 to {LARGEST_SEED - 1}")
     for name in ("save_steps", "save_minutes"):
@@ -110,7 +120,7 @@ def number_problems(config) -> list[str]:
     return problems
 
 
-def _not_finite(config) -> list[str]:
+def not_finite(config) -> list[str]:
     values = dataclasses.asdict(config)
     return [
         f"--{name} {value}: must be a finite number"

@@ -24,7 +24,7 @@ from xtremedistil.folders import locked, new_folder
 from xtremedistil.tasks import Task, open_task
 from xtremedistil.tasks.class_weights import class_weights
 from xtremedistil.tasks.features import LabelledSet
-from xtremedistil.tasks.files import find_file
+from xtremedistil.tasks.files import find_file, is_there
 from xtremedistil.tasks.tagging import pseudo_labels_of
 from xtremedistil.tasks.tokenizer import Tokenizer
 
@@ -132,8 +132,12 @@ def store_of(config: DistilConfig, tokenizer: Tokenizer) -> str:
 
 def data_fingerprint(config: DistilConfig) -> dict[str, str | int]:
     """sha256 of each file that the run reads, by its role; and what is made of the transfer file."""
+    transfer = {"transfer": fingerprint(find_file(config.transfer_file))}
+    return task_fingerprint(config.task) | transfer | augmentation_settings(config)
+
+
+def task_fingerprint(folder: str) -> dict[str, str]:
+    """sha256 of each file of a task, by its role."""
     names = [("train", "train.tsv"), ("dev", "dev.tsv"), ("test", "test.tsv")]
-    labels = os.path.join(config.task, "labels.tsv")
-    names += [("labels", "labels.tsv")] if os.path.isfile(labels) or os.path.isfile(labels + ".gz") else []
-    prints = {role: fingerprint(find_file(os.path.join(config.task, name))) for role, name in names}
-    return prints | {"transfer": fingerprint(find_file(config.transfer_file))} | augmentation_settings(config)
+    names += [("labels", "labels.tsv")] if is_there(os.path.join(folder, "labels.tsv")) else []
+    return {role: fingerprint(find_file(os.path.join(folder, name))) for role, name in names}

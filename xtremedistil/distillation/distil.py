@@ -73,7 +73,6 @@ PATHS = (
     "teacher_onnx",
 )
 BASELINE_PLACE = 99  # in the plan, for seeds: behind every stage
-FORMAT_VERSION = 2  # of the model folder; the original's has none
 
 
 def distil(config: DistilConfig) -> Report:
@@ -304,5 +303,5 @@ def saved_config(setting: Setting, initial: InitialStudent) -> dict:
         "label_list": list(task.all_labels),
         "pseudo_labels": list(task.pseudo_labels),
         "student_config": student.encoder.config.to_diff_dict() | {"model_type": student.family.model_type},
-        "format_version": FORMAT_VERSION,
+        "format_version": artefacts.FORMAT_VERSION,
     }
