@@ -91,6 +91,9 @@ def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, 
     outcome = run("m")
     assert outcome.code == 0 and "has finished before" in outcome.err
     assert contents(folder) == before
+    outcome = run("m", temperature=3.0)
+    assert outcome.code == 2 and "temperature: 2.0 there, 3.0 now" in outcome.err
+    assert contents(folder) == before
 
 
 def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_at, tmp_path):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +17,12 @@ import tensorflow as tf
 
 from xtremedistil import artefacts
 from xtremedistil.config import PretrainConfig, resolve_seed
+from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.models.language_model import LanguageModel
 from xtremedistil.models.matching import projection_rates
 from xtremedistil.models.shapes import encoder_shape
 from xtremedistil.pretraining.checkpoint_folder import remove_checkpoint, write_checkpoint
+from xtremedistil.pretraining.corpus_files import corpus_paths
 from xtremedistil.pretraining.initial_models import initial_student, open_teacher
 from xtremedistil.pretraining.language_objective import language_objective, learning_objective
 from xtremedistil.pretraining.language_score import LanguageScore
@@ -29,9 +32,11 @@ from xtremedistil.pretraining.pretrain_corpus import PretrainCorpus, open_corpus
 from xtremedistil.pretraining.pretrain_report import PretrainReport
 from xtremedistil.pretraining.pretrain_validation import check_pretrain
 from xtremedistil.pretraining.recipes import Learning, configured_learning
+from xtremedistil.pretraining.store_writer import store_key
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.pretraining.teacher_head import WORDS_ALONE, head_parts, head_path, train_head
 from xtremedistil.reporting.progress import Progress
+from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
@@ -43,7 +48,7 @@ from xtremedistil.weights import load_weights, save_weights
 
 CHECKPOINT = "checkpoint"  # the student's folder
 CORPUS = "corpus"
-NOT_SETTINGS = ("model_dir", "corpus", "save_steps", "save_minutes", "overwrite", "verbose")
+NOT_SETTINGS = ("model_dir", "save_steps", "save_minutes", "overwrite", "verbose")
 HEAD_PLACE, STUDENT_PLACE, FIT_PLACE = 1, 2, 3  # in the run, for seeds
 SCORES = 10  # of a run, by default
 FROZEN = {"freeze_pos_embs": ("position_embeddings", "wpe"), "freeze_token_type_embds": ("token_type_embeddings",)}
@@ -73,13 +78,18 @@ def pretrain(config: PretrainConfig) -> PretrainReport:
 
 
 def run_settings(config: PretrainConfig) -> dict:
-    """What decides the result; checkpoints by their bytes. The corpus has a record of its own."""
+    """What decides the result: flags, checkpoints and files by their bytes, the corpus by names, sizes and times."""
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_SETTINGS}
     settings["seed"] = resolve_seed(config.seed)
+    settings["corpus"] = store_key(Tokenizer.load(config.pt_teacher_checkpoint), corpus_paths(config.corpus))
+    settings["match"] = [repr(match) for match in read_matches(config.match)]
     for name in ("pt_teacher_checkpoint", "pt_student_checkpoint"):
         if settings[name]:
             settings[name] = artefacts.fingerprint_checkpoint(settings[name])
-    return json.loads(json.dumps(settings))  # tuples as JSON has them
+    for name in ("teacher_head", "student_vocab"):
+        if settings[name] and os.path.isfile(settings[name]):
+            settings[name] = artefacts.fingerprint(settings[name])
+    return settings
 
 
 def _begin(config: PretrainConfig, settings: dict) -> None:
@@ -113,28 +123,32 @@ class Run:
         return resolve_seed(self.config.seed)
 
     def whole(self) -> PretrainReport:
-        config = self.config
-        seed_everything(stage_seed(self.seed, HEAD_PLACE))
-        with self.strategy.scope():
-            teacher, has_head = open_teacher(config.pt_teacher_checkpoint, self.corpus.kept, with_head=True)
-        shape = encoder_shape(teacher.encoder.config.to_dict(), config.pt_teacher_checkpoint)
-        learning = configured_learning(config, shape, student_shape(config, shape))
-        has_head = has_head or (learning.teaches_words and self._head_of(teacher))
-        seed_everything(stage_seed(self.seed, STUDENT_PLACE))
-        with self.strategy.scope():
-            student = initial_student(
-                config,
-                teacher if has_head else without_head(teacher),
-                self.corpus.kept,
-                with_head=learning.predicts_words,
-            )
+        teacher, has_head = self.teacher()
+        shape = encoder_shape(teacher.encoder.config.to_dict(), self.config.pt_teacher_checkpoint)
+        learning = configured_learning(self.config, shape, student_shape(self.config, shape))
+        if learning.teaches_words and not has_head:
+            self._give_head(teacher)
+        elif not has_head:
+            teacher = dataclasses.replace(teacher, head=None)
+        student = self.student(teacher, learning)
         history, scores = self._fit(student, teacher, learning)
-        report = self._report(student, teacher if has_head else without_head(teacher), scores, history)
+        report = self._report(student, teacher, scores, history)
         self.workers.on_chief(lambda: self._write(student, learning, report))
         return report
 
-    def _head_of(self, teacher: LanguageModel) -> bool:
-        """Gives a teacher that came without a head one that was trained before, or is now; True."""
+    def teacher(self) -> tuple[LanguageModel, bool]:
+        """The teacher with a head, and whether that is its own."""
+        seed_everything(stage_seed(self.seed, HEAD_PLACE))
+        with self.strategy.scope():
+            return open_teacher(self.config.pt_teacher_checkpoint, self.corpus.kept)
+
+    def student(self, teacher: LanguageModel, learning: Learning) -> LanguageModel:
+        seed_everything(stage_seed(self.seed, STUDENT_PLACE))
+        with self.strategy.scope():
+            return initial_student(self.config, teacher, self.corpus.kept, with_head=learning.predicts_words)
+
+    def _give_head(self, teacher: LanguageModel) -> None:
+        """A head that was trained before, or is now, for a teacher that came without its own."""
         own, given = head_path(self.config.model_dir), self.config.teacher_head
         source = own if os.path.isfile(own) else given
         if self.workers.agree(source is not None):
@@ -142,7 +156,6 @@ class Run:
         else:
             self._train_head(teacher)
         self.workers.on_chief(lambda: save_weights(own, head_parts(teacher)))
-        return True
 
     def _train_head(self, teacher: LanguageModel) -> None:
         config, steps = self.config, self.config.teacher_head_steps
@@ -151,38 +164,35 @@ class Run:
         )
         self.progress.begin("the teacher's head", later=[])
         periods, length = periods_of(steps, config.eval_steps)
-        recipe = self._recipe(periods, config.teacher_head_learning_rate, stage_seed(self.seed, HEAD_PLACE))
-        batches = self.corpus.word_batches(length, recipe.seed)
-        keeper = self._keeper("teacher's head")
+        recipe = self.recipe(periods, config.teacher_head_learning_rate, stage_seed(self.seed, HEAD_PLACE))
+        batches, keeper = self.corpus.word_batches(length, recipe.seed), self._keeper("teacher's head")
         train_head(teacher, batches, recipe, self.strategy, self.progress.step, keeper)
         self.workers.on_chief(keeper.clear)
 
     def _fit(self, student: LanguageModel, teacher: LanguageModel, learning: Learning) -> tuple[History, dict]:
         """Trains the student; the history, and what it comes to on held-out rows."""
-        config = self.config
+        wanted = {"predicts": learning.predicts_words, "taught": learning.teaches_words}
         with self.strategy.scope():
-            model, projections = taught_model(
-                student,
-                teacher if learning.needs_teacher else None,
-                learning.matches,
-                predicts=learning.predicts_words,
-                taught=learning.teaches_words,
-            )
+            asked = teacher if learning.needs_teacher else None
+            model, projections = taught_model(student, asked, learning.matches, **wanted)
         objective = learning_objective(learning)
-        periods, length = periods_of(self._steps, config.eval_steps)
-        recipe = self._recipe(periods, config.learning_rate, stage_seed(self.seed, FIT_PLACE))
-        variables = trained_variables(student, config)
-        rates = projection_rates(learning.matches, config.learning_rate)
-        projected = [(variable, rates.get(layer.name, 1.0)) for layer in projections for variable in layer.weights]
-        factors = [1.0] * len(variables) + [rate for _, rate in projected]
-        variables += [variable for variable, _ in projected]
+        periods, length = periods_of(self._steps, self.config.eval_steps)
+        recipe = self.recipe(periods, self.config.learning_rate, stage_seed(self.seed, FIT_PLACE))
+        variables, factors = self._trained(student, projections, learning)
         trainer = Trainer(model, variables, objective, self.strategy, recipe, factors)
-        batches = self.corpus.batches(length, recipe.seed)
+        batches, keeper = self.corpus.batches(length, recipe.seed), self._keeper("student")
         score = LanguageScore(model, objective, self.corpus.held_out_batches())
-        keeper = self._keeper("student")
         self.progress.begin("the student", later=[])
-        history = fit(trainer, batches, self._evaluate(score, learning), self.progress.step, keeper)
-        return history, score()
+        return fit(trainer, batches, self._evaluate(score, learning), self.progress.step, keeper), score()
+
+    def _trained(self, student: LanguageModel, projections: Sequence, learning: Learning) -> tuple[list, list[float]]:
+        """The variables that change, and what multiplies the learning rate of each."""
+        own, rates = (
+            trained_variables(student, self.config),
+            projection_rates(learning.matches, self.config.learning_rate),
+        )
+        projected = [(variable, rates.get(layer.name, 1.0)) for layer in projections for variable in layer.weights]
+        return own + [variable for variable, _ in projected], [1.0] * len(own) + [rate for _, rate in projected]
 
     def _evaluate(self, score: LanguageScore, learning: Learning):
         """Higher is better: the share of words found, or where none are asked for, minus the loss."""
@@ -197,7 +207,7 @@ class Run:
     def _steps(self) -> int:
         return self.config.steps or max(1, round(self.config.epochs * self.corpus.steps_per_pass))
 
-    def _recipe(self, periods: int, peak: float, seed: int) -> Recipe:
+    def recipe(self, periods: int, peak: float, seed: int) -> Recipe:
         config = self.config
         rate = LearningRate(peak, periods, periods, config.warmup_ratio, config.lr_schedule)
         return Recipe(rate, periods, config.max_grad_norm, seed, config.weight_decay, config.jit_compile)
@@ -242,10 +252,6 @@ class Run:
         )
         artefacts.write_json(os.path.join(config.model_dir, artefacts.METRICS), report.to_dict())
         shutil.rmtree(os.path.join(config.model_dir, artefacts.SNAPSHOTS), ignore_errors=True)
-
-
-def without_head(model: LanguageModel) -> LanguageModel:
-    return dataclasses.replace(model, head=None)
 
 
 def parameters(model: LanguageModel) -> int:
