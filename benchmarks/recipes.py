@@ -3,7 +3,8 @@
     PYTHONPATH=. python benchmarks/recipes.py --task $DATA/wikiann-en --do_NER --seq_len 64 \
         --checkpoint teachers/minilm-l6-h384 --folder runs/recipes --lines 8000 --epochs 6 --seeds 42
 
-One teacher, tuned once; its outputs are computed once and shared by all runs. Each row is a run of the command line.
+One teacher, tuned once; its outputs are computed once and shared by all runs (a row apart has a second one). Each row
+is a run of the command line.
 The budget is epochs over the transfer set (of all stages on it together) and over the labelled rows. Scores: the best
 stage on dev; test is scored once.
 """
@@ -34,6 +35,7 @@ ATTENTION = [
     f"feature=attentions,teacher={teacher},student={student},loss=attention_squared_distance,weight=3"
     for teacher, student in ((5, 1), (4, 0))
 ]
+TWO = "two teachers, mean of logits"
 ROWS = {
     "logits MSE": [*JOINT, *BARE],
     "soft labels": [*JOINT, *SOFT, *BARE],
@@ -45,6 +47,7 @@ ROWS = {
     "logits MSE + hidden + relations": [*JOINT, "--match", TOP, LOW, *RELATIONS],
     "progressive stages": [*MAPS],
     "logits MSE + hidden + attention, augmented": [*JOINT, *MAPS, "--augment", "masking", "short_disorder"],
+    TWO: [*JOINT, *BARE],
     "BiLSTM, logits MSE + hidden": [*JOINT, *STATES, "--student_kind", "bilstm", "--lstm_units", str(WIDTH)],
 }
 
@@ -72,10 +75,32 @@ def run(values, name: str, flags: list[str], seed: int) -> dict:
     command += ["--teacher_epochs", str(values.teacher_epochs), "--student_distil_batch_size", "32"]
     command += ["--student_ft_batch_size", "32", "--distil_epochs", str(epochs), "--ft_epochs", str(values.ft_epochs)]
     command += ["--seed", str(seed)] + (["--baseline"] if name == "logits MSE" else [])
+    command += ["--teacher_targets", str(two_teachers(values))] if name == TWO else []
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(f"{name} ended with exit code {done.returncode}:\n{done.stderr[-3000:]}")
     return json.loads((folder / "report.json").read_text())
+
+
+def two_teachers(values) -> Path:
+    """The mean of what the teacher and one of another seed say of the transfer file."""
+    path = values.folder / "two-teachers.npz"
+    flags = {
+        "task": str(values.task),
+        "transfer_file": str(values.folder / "transfer.txt"),
+        "do_NER": values.do_NER,
+        "seq_len": values.seq_len,
+        "pt_teacher": "auto",
+        "pt_teacher_checkpoint": str(values.checkpoint),
+        "teacher_batch_size": 32,
+        "teacher_learning_rate": 1e-4,
+        "teacher_epochs": values.teacher_epochs,
+    }
+    folders = [str(values.folder / name) for name in ("teacher", f"teacher-{SEED + 1}")]
+    work = json.dumps([flags, folders, [SEED, SEED + 1], str(path)])
+    if not path.is_file():
+        subprocess.run([sys.executable, str(ROOT / "benchmarks/two_teachers.py"), "--work", work], check=True, cwd=ROOT)
+    return path
 
 
 def main() -> None:
