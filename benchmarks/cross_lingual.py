@@ -2,9 +2,10 @@
 
     PYTHONPATH=. python benchmarks/cross_lingual.py --data $DATA --folder runs/cross-lingual
 
-There is no multilingual checkpoint to begin with: a teacher (4 x 192) is trained on masked words of wikiann-multi's text
-with the multilingual vocabulary of BERT, as far as that text uses it. Out of it come students (2 x 96) by MiniLMv2's
-relations and by DistilBERT's loss; beside them stands the same student with random weights. Each is tuned on wikiann-en.
+There is no multilingual checkpoint to begin with: a teacher (4 x 192) is trained on masked words of wikiann-multi's
+text with the multilingual vocabulary of BERT, as far as that text uses it. Out of it come students (2 x 96) by
+MiniLMv2's relations and by DistilBERT's loss; beside them stands the same student with random weights. Each is tuned on
+wikiann-en.
 """
 
 import argparse

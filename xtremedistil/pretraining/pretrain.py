@@ -5,8 +5,6 @@ report; (2) the corpus, part by part; (3) the teacher's head; (4) in the middle 
 """
 
 import dataclasses
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -151,13 +149,19 @@ class Run:
         """A head that was trained before, or is now, for a teacher that came without its own."""
         own, given = head_path(self.config.model_dir), self.config.teacher_head
         source = own if os.path.isfile(own) else given
+        keeper = self._keeper("teacher's head")
         if self.workers.agree(source is not None):
             load_weights(source or own, head_parts(teacher))
         else:
-            self._train_head(teacher)
-        self.workers.on_chief(lambda: save_weights(own, head_parts(teacher)))
+            self._train_head(teacher, keeper)
 
-    def _train_head(self, teacher: LanguageModel) -> None:
+        def save() -> None:
+            save_weights(own, head_parts(teacher))
+            keeper.clear()
+
+        self.workers.on_chief(save)
+
+    def _train_head(self, teacher: LanguageModel, keeper: Keeper) -> None:
         config, steps = self.config, self.config.teacher_head_steps
         self.progress.say(
             f"{config.pt_teacher_checkpoint} comes without its head for words: one is trained on it, {steps:,} updates."
@@ -165,9 +169,8 @@ class Run:
         self.progress.begin("the teacher's head", later=[])
         periods, length = periods_of(steps, config.eval_steps)
         recipe = self.recipe(periods, config.teacher_head_learning_rate, stage_seed(self.seed, HEAD_PLACE))
-        batches, keeper = self.corpus.word_batches(length, recipe.seed), self._keeper("teacher's head")
+        batches = self.corpus.word_batches(length, recipe.seed)
         train_head(teacher, batches, recipe, self.strategy, self.progress.step, keeper)
-        self.workers.on_chief(keeper.clear)
 
     def _fit(self, student: LanguageModel, teacher: LanguageModel, learning: Learning) -> tuple[History, dict]:
         """Trains the student; the history, and what it comes to on held-out rows."""
@@ -187,10 +190,8 @@ class Run:
 
     def _trained(self, student: LanguageModel, projections: Sequence, learning: Learning) -> tuple[list, list[float]]:
         """The variables that change, and what multiplies the learning rate of each."""
-        own, rates = (
-            trained_variables(student, self.config),
-            projection_rates(learning.matches, self.config.learning_rate),
-        )
+        own = trained_variables(student, self.config)
+        rates = projection_rates(learning.matches, self.config.learning_rate)
         projected = [(variable, rates.get(layer.name, 1.0)) for layer in projections for variable in layer.weights]
         return own + [variable for variable, _ in projected], [1.0] * len(own) + [rate for _, rate in projected]
 
@@ -213,10 +214,9 @@ class Run:
         return Recipe(rate, periods, config.max_grad_norm, seed, config.weight_decay, config.jit_compile)
 
     def _keeper(self, what: str) -> Keeper:
-        parts = [what, self.strategy.num_replicas_in_sync, self.corpus.key]
-        return Keeper.of(
-            self.config, hashlib.sha256(json.dumps(parts).encode()).hexdigest(), self.workers, self.progress.say
-        )
+        """Of the snapshots of a fit; of other devices or text, they are not read."""
+        key = f"{what}, {self.strategy.num_replicas_in_sync} devices, {self.corpus.key}"
+        return Keeper.of(self.config, key, self.workers, self.progress.say)
 
     def _report(self, student: LanguageModel, teacher: LanguageModel, scores: dict, history: History) -> PretrainReport:
         taught = None
