@@ -9,7 +9,7 @@ import itertools
 import math
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -25,12 +25,13 @@ StepsOf = Callable[[TrainingBatches, Place], TakeStep]
 
 
 def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.Strategy, *, full: bool = False):
-    """Iterator over the distributed batches of the rest of an epoch; each worker reads the shares of its devices.
+    """Endless iterator over the distributed batches of an epoch's rest and of those after it; each worker reads the
+    shares of its devices. One for a whole fit: to take one down and set up the next takes half a second.
 
     Args:
         full: fill the last batch up, and let few widths occur.
     """
-    replicas = strategy.num_replicas_in_sync
+    replicas, first_epoch, first_step = strategy.num_replicas_in_sync, place.epoch, place.step
     signature = batch_signature(batches)
     # TensorFlow never lets go of a generator's function; the rows of a chunk should go when its fit is done.
     held = weakref.ref(batches)
@@ -40,8 +41,13 @@ def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.
         mine = slice(context.input_pipeline_id * per_worker, (context.input_pipeline_id + 1) * per_worker)
 
         def shares():
-            for step in held().epoch(place.epoch, replicas, place.step, mine, full=full):
-                yield from step
+            for epoch in itertools.count(first_epoch):
+                rows = held()
+                if rows is None:  # the fit is over
+                    return
+                start = first_step if epoch == first_epoch else 0
+                for step in rows.epoch(epoch, replicas, start, mine, full=full):
+                    yield from step
 
         return tf.data.Dataset.from_generator(shares, output_signature=signature).prefetch(2 * per_worker)
 
@@ -77,8 +83,8 @@ def fit(
             are the best, and the score is the number of the epoch.
         report: called after each step with a dict: "step", "steps" (at most), "epoch", "loss".
         keeper: saves where the fit is, now and then; one that has something saved goes on from there, to the same end.
-        steps_of: batches and a place in, a function that takes the next step out; by default the trainer's own batches
-            in their order.
+        steps_of: batches and a place in, a function that takes one step after another from there on out; by default
+            the trainer's own batches in their order.
 
     Raises:
         InputError: the loss is no longer a number.
@@ -88,9 +94,9 @@ def fit(
     saved = keeper and keeper.load()
     place = Place(rate.latest_decay_start) if saved is None else trainer.go_on_from(saved)
     history = place.history
+    take_step = steps_of(batches, place) if steps_of else _steps_of(trainer, batches, place)
     with keeper.watching() if keeper else contextlib.nullcontext():
         while place.epoch < place.decay_start + rate.decay_length:
-            take_step = steps_of(batches, place) if steps_of else _steps_of(trainer, batches, place)
             entry = _run_epoch(trainer, batches, place, take_step, report, keeper)
             entry["score"] = float(evaluate() if evaluate else place.epoch)
             _refuse_nan({"the score": entry["score"]}, place.epoch)
@@ -137,12 +143,12 @@ def _run_epoch(trainer: Trainer, batches, place: Place, take_step: TakeStep, rep
 
 
 def _steps_of(trainer: Trainer, batches: TrainingBatches, place: Place) -> TakeStep:
-    """What takes the next step of an epoch: its number and rate in, its losses out."""
+    """What takes one step after another: its number and rate in, its losses out."""
     iterator = distributed(batches, place, trainer.strategy, full=trainer.full_batches)
     trainer.expect(iterator.element_spec)
     if batches.per_step == 1:
         return lambda step, rate: trainer.step(next(iterator), step, rate)
-    groups = iter(batches.groups(place.epoch)[place.step :])
+    groups = _groups_from(batches, place.epoch, place.step)
 
     def over_a_group(step: int, rate: float) -> dict[str, tf.Tensor]:
         group = next(groups)
@@ -150,6 +156,12 @@ def _steps_of(trainer: Trainer, batches: TrainingBatches, place: Place) -> TakeS
         return trainer.step_over(itertools.islice(iterator, len(group)), counts, step * batches.per_step, rate)
 
     return over_a_group
+
+
+def _groups_from(batches: TrainingBatches, first_epoch: int, first_step: int) -> Iterator[list]:
+    """What each step reads, epoch after epoch."""
+    for epoch in itertools.count(first_epoch):
+        yield from batches.groups(epoch)[first_step if epoch == first_epoch else 0 :]
 
 
 def _refuse_nan(losses: dict[str, float], epoch: int) -> None:

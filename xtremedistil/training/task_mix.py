@@ -42,6 +42,15 @@ class TaskBatches:
         names = list(self.tasks)
         return [names[number] for number in drawn]
 
+    def draws(self, first_epoch: int, first_step: int) -> Iterator[tuple[str, float]]:
+        """From a step on, epoch after epoch: the task of each step, and how many steps of its epoch there are for each
+        of that task."""
+        for epoch in itertools.count(first_epoch):
+            order = self.order(epoch)
+            drawn = Counter(order)
+            for name in order[first_step if epoch == first_epoch else 0 :]:
+                yield name, len(order) / drawn[name]
+
     def done(self, epoch: int, step: int) -> dict[str, int]:
         """Steps of each task before a step of an epoch."""
         past = itertools.chain(*(self.order(one) for one in range(epoch)), self.order(epoch)[:step])
@@ -75,18 +84,17 @@ class TaskTrainers:
         return go_on_from(snapshot, self.variables, self.optimizer)
 
     def steps(self, batches: TaskBatches, place: Place) -> Callable[[int, float], dict[str, tf.Tensor]]:
-        """What takes the next step of an epoch: its number and rate in, its losses out, those of a task as
+        """What takes one step after another: its number and rate in, its losses out, those of a task as
         "task/term", scaled so that their mean over the epoch is that over the task's own steps."""
-        order, done = batches.order(place.epoch), batches.done(place.epoch, place.step)
+        done = batches.done(place.epoch, place.step)
         streams = {name: self._stream(name, batches.tasks[name], done[name]) for name in batches.tasks}
-        coming, drawn = iter(order[place.step :]), Counter(order)
+        coming = batches.draws(place.epoch, place.step)
 
         def take(step: int, rate: float) -> dict[str, tf.Tensor]:
-            name = next(coming)
+            name, share = next(coming)
             for trainer in self._trainers.values():
                 trainer.seed_dropout(step)
             losses = self._trainers[name].step(next(streams[name]), step, rate)
-            share = len(order) / drawn[name]
             own = {f"{name}/{term}": value * share for term, value in losses.items()}
             return {"loss": losses["loss"]} | own
 
@@ -96,12 +104,10 @@ class TaskTrainers:
         """The task's batches from its own step `done` on, epoch after epoch."""
         trainer = self._trainers[name]
         epoch, step = divmod(done, batches.steps)
-        while True:
-            place = Place(0, epoch=epoch, step=step)
-            iterator = distributed(batches, place, trainer.strategy, full=trainer.full_batches)
-            trainer.expect(iterator.element_spec)
-            yield from iterator
-            epoch, step = epoch + 1, 0
+        place = Place(0, epoch=epoch, step=step)
+        iterator = distributed(batches, place, trainer.strategy, full=trainer.full_batches)
+        trainer.expect(iterator.element_spec)
+        yield from iterator
 
 
 def union(groups) -> list[tf.Variable]:
