@@ -1,5 +1,6 @@
 """`Distiller` on tiny models of Hugging Face, without an adaptor and with one."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from tests.model_fixtures import toy_features
 from xtremedistil.artefacts import SNAPSHOTS
 from xtremedistil.distillation.encodings import features_of
 from xtremedistil.distillation.match import Match
-from xtremedistil.distillation.soft_labels import SoftLabels
+from xtremedistil.distillation.soft_labels import SoftLabels, parse_temperature_schedule
 from xtremedistil.distillation.terms import Terms
 
 tf = pytest.importorskip("tensorflow")
@@ -536,7 +537,47 @@ def test_terms_survive_json():
     assert Terms.from_json(terms.to_json()) == terms
 
 
-@pytest.mark.parametrize("text", ['{"soft_label": {}}', '{"soft_labels": {"temprature": 2}}'])
+@pytest.mark.parametrize("schedule", ["flsw:1,2", "cwsm:0.5"])
+def test_terms_with_temperatures_by_position_survive_json(schedule):
+    temperatures = parse_temperature_schedule(schedule)
+    terms = Terms(SoftLabels("soft_label_kl", temperature_of=dataclasses.replace(temperatures, min_temperature=0.5)))
+    assert Terms.from_json(terms.to_json()) == terms
+    short = Terms.from_json(json.dumps({"soft_labels": {"temperature_of": schedule}}))
+    assert short.soft_labels.temperature_of == temperatures
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        Terms(SoftLabels(temperature_of=lambda **_: 1.0)),
+        Terms(SoftLabels(weight_schedule=lambda progress: progress)),
+        Terms(matches=(Match("hidden_states", 1, 1, weight_schedule=lambda progress: progress),)),
+    ],
+)
+def test_functions_of_ones_own_have_no_json(terms):
+    with pytest.raises(ValueError, match="cannot be written as JSON"):
+        terms.to_json()
+
+
+def test_matches_in_json_may_be_written_as_people_and_textbrewer_do():
+    written = {"feature": "values", "teacher": 3, "student": 1, "loss": "relation_kl", "relation_heads": 2}
+    terms = Terms.from_json(json.dumps({"matches": [hidden([0, 0], [0, 0], "mmd"), written]}))
+    assert terms.matches == (
+        Match("hidden_states", (0, 0), (0, 0), "nst", projection="none"),
+        Match("values", 3, 1, "relation_kl", options={"relation_heads": 2}),
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"soft_label": {}}',
+        '{"soft_labels": {"temprature": 2}}',
+        '{"soft_labels": {"temperature_of": {"name": "flws", "beta": 1}}}',
+        '{"soft_labels": {"temperature_of": {"name": "cwsm", "bets": 1}}}',
+        '{"matches": [{"layer_T": 1, "layer_S": 1, "feature": "hidden", "loss": "hidden_mes", "weight": 1}]}',
+    ],
+)
 def test_unknown_name_in_json_is_refused_with_a_hint(text):
     with pytest.raises(ValueError, match="Did you mean"):
         Terms.from_json(text)
@@ -572,6 +613,8 @@ def test_textbrewers_configuration_is_read_as_it_stands():
         ],
     }
     terms = Terms.from_textbrewer(json.loads(json.dumps(config)))
+    assert Terms.from_json(json.dumps(config)) == terms
+    assert Terms.from_json(terms.to_json()) == terms
     assert terms.soft_labels.options == {"t_squared": False}
     assert terms.soft_labels.weight_schedule == "linear_decay"
     assert terms.soft_labels.temperature_of.gamma == 2
