@@ -236,6 +236,24 @@ def test_teacher_of_other_labels_is_refused():
         Distiller(bert("SequenceClassification", layers=1, width=8, seed=1, labels=5), student)
 
 
+@pytest.mark.parametrize(
+    ("match", "message"),
+    [
+        (
+            Match("values", 0, 0, "relation_kl", options={"relation_heads": 3}),
+            r"teacher \(16\) and student \(8\), not 3",
+        ),
+        (
+            Match("hidden_states", 1, 1, projection="none"),
+            "takes equal widths; those of teacher and student are 16 and 8",
+        ),
+    ],
+)
+def test_match_of_widths_that_do_not_fit_is_refused_at_once(match, message):
+    with pytest.raises(ValueError, match=message):
+        Distiller(*pair(), Terms(matches=(match,)))
+
+
 @pytest.mark.parametrize(("what", "given"), [("teachers", [1]), ("teacher_train", {1: {}}), ("teacher_dev", {-1: {}})])
 def test_number_of_no_teacher_is_refused(what, given):
     with pytest.raises(ValueError, match=f"{what} names .* there are 1 teachers"):

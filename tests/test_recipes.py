@@ -156,6 +156,10 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
             {"match": "feature=values,teacher=3,student=0,loss=relation_kl,relation_heads=5"},
             "give relation_heads that divide the widths",
         ),
+        (
+            {"match": "feature=values,teacher=3,student=0,loss=relation_kl"},
+            "relation_kl needs relation_heads (whole number of at least 1)",
+        ),
     ],
 )
 def test_recipe_that_makes_no_sense_is_refused(tagging, run_command, tmp_path, changes, message):

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from xtremedistil.config import JOINT, ORIGINAL, DistilConfig
 from xtremedistil.distillation.layer_map import TRANSPORTS, configured_matches
-from xtremedistil.distillation.match import NO_PROJECTION, PATH, Match
+from xtremedistil.distillation.loss_kinds import LOSS_KINDS, STATES
+from xtremedistil.distillation.match import PATH, Match
+from xtremedistil.distillation.match_widths import width_problem
 from xtremedistil.distillation.soft_labels import configured_soft_labels
 from xtremedistil.models.shapes import EncoderShape
 
@@ -76,26 +78,18 @@ def _pair_problems(config: DistilConfig, match: Match, teacher: EncoderShape, st
     if match.loss == "layer_transport" and match.options.get("solver", "exact") == "exact":
         flags = {"--jit_compile": config.jit_compile, "--strategy tpu": config.strategy == "tpu"}
         problems += [f"{flag}: the flow of emd is found on the host; take sinkhorn" for flag, on in flags.items() if on]
-    compared = match.projection == NO_PROJECTION and match.needs_equal_widths and match.feature != PATH
-    if compared and widths[0] != widths[1] and config.student_kind == "transformer":
-        problems.append(
-            f"--match {match.name}: without a projection {match.loss} takes equal widths; those of teacher and student "
-            f"are {widths[0]} and {widths[1]}"
-        )
+    if _has_widths(config, match) and (problem := width_problem(match, *widths)):
+        problems.append(f"--match {problem}")
     if config.student_kind == "bilstm" and match.feature not in ("hidden_states", PATH):
         problems.append(f"--match {match.name}: a BiLSTM has no {match.feature}; match hidden_states")
-    heads = match.options.get("relation_heads")
-    if match.loss == "relation_kl" and not divides(heads, *widths):
-        problems.append(
-            f"--match {match.name}: give relation_heads that divide the widths of teacher ({widths[0]}) and student "
-            f"({widths[1]}), not {heads}"
-        )
     return problems
 
 
-def divides(heads, *widths: int) -> bool:
-    """Whether that many relation heads go into all widths."""
-    return isinstance(heads, int) and heads >= 1 and all(width % heads == 0 for width in widths)
+def _has_widths(config: DistilConfig, match: Match) -> bool:
+    """Whether its tensors are as wide as the models' states: what is inside a layer, or below a BiLSTM, may not be."""
+    layers = match.student if isinstance(match.student, tuple) else (match.student,)
+    below = config.student_kind == "bilstm" and 0 in layers
+    return LOSS_KINDS[match.loss].compares == STATES and match.feature != PATH and not below
 
 
 def _refusals(action: Callable[[], object], flags: str) -> list[str]:

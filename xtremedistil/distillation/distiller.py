@@ -17,7 +17,9 @@ from xtremedistil.distillation.aligned_rows import aligned_name
 from xtremedistil.distillation.encodings import features_of
 from xtremedistil.distillation.held_out_loss import HeldOutLoss
 from xtremedistil.distillation.lesson import Lesson, fit_key, kept, open_keeper
+from xtremedistil.distillation.loss_kinds import LOSS_KINDS, STATES
 from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.match_widths import width_problem
 from xtremedistil.distillation.objectives import (
     REAL,
     ROWS,
@@ -79,8 +81,10 @@ class Distiller:
         depth = self.teachers[0].num_hidden_layers if self.teachers else 0
         self.matches = self.terms.matches_for(depth, self.student.num_hidden_layers) if self.teachers else ()
         self._check()
+        width = self._teacher_width()
         with self.strategy.scope():
-            self.matching, self.projections = self.student.matching_model(self.matches, self._teacher_width())
+            self.matching, self.projections = self.student.matching_model(self.matches, width)
+        self._check_widths(width)
         self.model = self.student.model
 
     def _check(self) -> None:
@@ -124,6 +128,13 @@ class Distiller:
             if names := self._names(number, logits=False):
                 outputs[number] = teacher.feature_model(names).output
         return lambda match: outputs[match.teacher_number][match.teacher_names[-1]].shape[-1]
+
+    def _check_widths(self, teacher_width: Callable[[Match], int]) -> None:
+        for match in self.matches:
+            own = self.matching.output[match.outputs[-1]].shape[-1]
+            if LOSS_KINDS[match.loss].compares == STATES and own is not None:
+                if problem := width_problem(match, teacher_width(match), own):
+                    raise ValueError(f"{problem}.")
 
     def _names(self, number: int, *, logits: bool = True) -> list[str]:
         """What one teacher is asked for."""

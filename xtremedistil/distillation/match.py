@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from xtremedistil.distillation.loss_kinds import LOSS_KINDS, MANY, MAPS, STATES, losses_of
+from xtremedistil.distillation.loss_options import require_options
 from xtremedistil.distillation.weight_schedules import weight_factor
 from xtremedistil.errors import require_known
 
@@ -63,8 +64,7 @@ class Match:
         require_known("loss", self.loss, LOSS_KINDS)
         require_known("projection", self.projection, PROJECTIONS)
         kind = LOSS_KINDS[self.loss]
-        for name in self.options:
-            require_known(f"option of {self.loss}", name, kind.options)
+        require_options(self.loss, self.options, kind.options)
         if kind.compares != FEATURES[self.feature]:
             fitting = ", ".join(losses_of(FEATURES[self.feature]))
             raise ValueError(f"The loss {self.loss} compares {kind.compares}; of {self.feature} there are: {fitting}.")
@@ -72,6 +72,8 @@ class Match:
             raise ValueError(
                 f"projection is {self.projection}; {self.feature} have no width to project. Leave it away."
             )
+        if self.options.get("compat") and self.feature == "attentions":
+            raise ValueError("compat is of scores, as TextBrewer has them: match attention_scores, or leave it away.")
         self._check_numbers()
         for side in ("teacher", "student"):
             self._check_layer(side, getattr(self, side), kind.layers)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.loss_kinds import LOGITS, LOSS_KINDS, losses_of
+from xtremedistil.distillation.loss_options import require_options
 from xtremedistil.distillation.weight_schedules import weight_factor
 from xtremedistil.errors import require_known
 
@@ -40,8 +41,9 @@ class SoftLabels:
 
     def __post_init__(self):
         require_known("loss of logits", self.loss, losses_of(LOGITS))
-        for name in self.options:
-            require_known(f"option of {self.loss}", name, LOSS_KINDS[self.loss].options)
+        if "temperature" in self.options:
+            raise ValueError("temperature is a field of SoftLabels: give it there, not among the options.")
+        require_options(self.loss, self.options, LOSS_KINDS[self.loss].options)
         weight_factor(self.weight_schedule)
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature is {self.temperature}; it must be greater than 0.")
