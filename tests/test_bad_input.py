@@ -529,6 +529,24 @@ def test_checkpoint_with_relative_positions_is_refused(assert_refused_early, wor
     assert_refused_early({flag: checkpoint}, f"{checkpoint}/config.json says position_embedding_type 'relative_key'")
 
 
+@pytest.mark.parametrize(
+    "feature, loss",
+    [("values", "relation_kl,relation_heads=2"), ("attention_scores", "attention_mse"), ("queries", "hidden_mse")],
+)
+def test_family_without_queries_keys_and_values_is_refused_for_them(
+    assert_refused_early, word_piece_folder, tmp_path, feature, loss
+):
+    folder = write_hollow_bert(tmp_path / "xlnet", word_piece_folder, model_type="xlnet")
+    changes = {"pt_teacher": "auto", "pt_teacher_checkpoint": folder}
+    match = f"feature={feature},teacher=1,student=0,loss={loss}"
+    assert_refused_early(
+        changes | {"match": match},
+        f"--match {feature}_",
+        "teacher: TFXLNetModel has no layers of its own for queries, keys and values",
+        "(1 problem)",
+    )
+
+
 def test_damaged_configuration_is_refused(assert_refused_early, tmp_path):
     (tmp_path / "teacher/config.json").write_text('{"model_type": "be')
     assert_refused_early({}, "config.json is not valid JSON")

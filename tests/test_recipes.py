@@ -88,10 +88,29 @@ def test_what_a_sub_layer_gives_may_have_another_width_than_states(tagging, eage
     match = "feature=path,teacher=encoder/layer_._3/intermediate,student=encoder/layer_._0/output"
     outcome = run_command("distil", *tagging.flags(tmp_path / "m", match=match, hidden_size=8))
     assert outcome.code == 0, outcome.err
-    unknown = match.replace("_0/output", "_0/ouput")
-    outcome = run_command("distil", *tagging.flags(tmp_path / "n", match=unknown, hidden_size=8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "teacher", "student", "message"),
+    [
+        ({}, "encoder/layer_._3/output", "encoder/layer_._0/ouput", "Near names: encoder/layer_._0/output"),
+        ({}, "encoder/layer_._4/output", "encoder/layer_._0/output", "--match, teacher: TFBertModel has no sub-layer"),
+        (
+            {"student_kind": "bilstm"},
+            "encoder/layer_._3/output",
+            "encoder/layer_._0/output",
+            "--match, student: Bilstm",
+        ),
+    ],
+)
+def test_sub_layer_that_is_not_there_is_refused_before_the_teacher_is_tuned(
+    tagging, run_command, tmp_path, changes, teacher, student, message
+):
+    match = f"feature=path,teacher={teacher},student={student}"
+    outcome = run_command("distil", *tagging.flags(tmp_path / "m", match=match, **changes))
     assert outcome.code == 2
-    assert "Near names: encoder/layer_._0/output" in outcome.err
+    assert message in outcome.err
+    assert not (tmp_path / "m").exists()
 
 
 def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):

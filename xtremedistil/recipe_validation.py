@@ -1,6 +1,6 @@
 """Contradictions between the flags that say what a student learns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from xtremedistil.config import JOINT, ORIGINAL, DistilConfig
 from xtremedistil.distillation.layer_map import TRANSPORTS, configured_matches
@@ -8,6 +8,9 @@ from xtremedistil.distillation.loss_kinds import LOSS_KINDS, STATES
 from xtremedistil.distillation.match import PATH, Match
 from xtremedistil.distillation.match_widths import width_problem
 from xtremedistil.distillation.soft_labels import configured_soft_labels
+from xtremedistil.models.families import BILSTM, Family
+from xtremedistil.models.feature_names import ATTENTION_SCORES, PROJECTIONS
+from xtremedistil.models.projection_paths import projection_paths
 from xtremedistil.models.shapes import EncoderShape
 
 NEWER = {
@@ -57,8 +60,18 @@ def _match_problems(config: DistilConfig) -> list[str]:
     return problems
 
 
-def layer_problems(config: DistilConfig, teacher: EncoderShape, student_layers: int, student_width: int) -> list[str]:
-    """Of layers, and of the widths that relations are cut into."""
+def layer_problems(
+    config: DistilConfig,
+    teacher: EncoderShape,
+    student_layers: int,
+    student_width: int,
+    families: tuple[Family, Family],
+) -> list[str]:
+    """Of layers, and of the widths that relations are cut into.
+
+    Args:
+        families: of teacher and student.
+    """
     matches: list[Match] = []
 
     def read() -> None:
@@ -67,12 +80,24 @@ def layer_problems(config: DistilConfig, teacher: EncoderShape, student_layers: 
     problems = _refusals(read, "")
     if not problems and not matches and config.recipe == ORIGINAL:
         problems.append("--hidden_weight 0: there is nothing to match in the representation stage; give --recipe joint")
-    return problems + [line for match in matches for line in _pair_problems(config, match, teacher, student_width)]
+    problems += _projection_problems(matches, families)
+    widths = teacher.hidden_size, student_width
+    return problems + [line for match in matches for line in _pair_problems(config, match, widths)]
 
 
-def _pair_problems(config: DistilConfig, match: Match, teacher: EncoderShape, student_width: int) -> list[str]:
-    """Of one match, what only the run and its models make wrong."""
-    problems, widths = [], (teacher.hidden_size, student_width)
+def _projection_problems(matches: Sequence[Match], families: tuple[Family, Family]) -> list[str]:
+    """Of queries, keys, values and scores, which not every family has."""
+    problems = []
+    for side, family in zip(("teacher", "student"), families, strict=True):
+        names = [match.name for match in matches if match.feature in (*PROJECTIONS, ATTENTION_SCORES)]
+        if names and family is not BILSTM:
+            problems += _refusals(lambda family=family: projection_paths(family, 0), f"--match {names[0]}, {side}: ")
+    return problems
+
+
+def _pair_problems(config: DistilConfig, match: Match, widths: tuple[int, int]) -> list[str]:
+    """Of one match, what only the run and its models make wrong; `widths`: of their states."""
+    problems = []
     if match.teacher_number:
         problems.append(f"--match {match.name}: a run has one teacher; leave teacher_number away")
     if match.loss == "layer_transport" and match.options.get("solver", "exact") == "exact":
