@@ -20,6 +20,8 @@ tf_keras = pytest.importorskip("tf_keras")
 transformers = pytest.importorskip("transformers")
 
 from xtremedistil.distillation.distiller import Distiller, kept  # noqa: E402
+from xtremedistil.distillation.losses import LOSSES  # noqa: E402
+from xtremedistil.distillation.losses.masks import EXCLUDED  # noqa: E402
 from xtremedistil.distillation.several_tasks import fit_tasks, share_encoder  # noqa: E402
 from xtremedistil.models.task_model import AdaptedModel, TaskModel  # noqa: E402
 from xtremedistil.training.batches import TrainingBatches  # noqa: E402
@@ -157,11 +159,26 @@ def test_rows_come_out_of_a_dataset_of_batches():
         ([1, 2], "Rows are a list"),
         ({"input_ids": [[1, 2]], "labels": [[0]]}, "Row 0 has 2 input_ids and 1 labels"),
         ({"input_ids": [[1, 2]], "labels": [[0, 1], [1, 1]]}, "2 labels for 1 rows"),
+        ({"input_ids": [[1, 2]], "label": [[0, 1]]}, "a column label; gold labels are read from labels"),
+        ({"input_ids": [[1, 2]], "word_ids": [[0]]}, "Row 0 has 2 input_ids and 1 word_ids"),
     ],
 )
 def test_rows_that_do_not_fit(data, message):
     with pytest.raises(ValueError, match=message):
         features_of(data, by_position=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda dataset: dataset.batch(2).repeat(), "never ends"),
+        (lambda dataset: dataset, "Add .batch"),
+        (lambda dataset: dataset.batch(2).map(lambda row: row["input_ids"]), "holds a ndarray; a mapping"),
+    ],
+)
+def test_datasets_that_give_no_batches_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        features_of(change(tf.data.Dataset.from_tensor_slices(padded(rows(4)))), by_position=False)
 
 
 @pytest.mark.parametrize("labels", [[2.5, 1.0], [[0, 1], [1, 1]]])
@@ -490,10 +507,140 @@ def test_states_of_two_tokenizers_count_where_words_begin():
         distiller.fit(own, own, batch_size=12, **settings)
 
 
-def test_two_tokenizers_without_words_are_refused():
-    teacher, student = pair("TokenClassification")
+def in_two_pieces(words: list) -> tuple[dict, dict]:
+    """Rows of one piece a word behind a class token, and the same words cut in two: (whole, cut)."""
+    count = len(words[0])
+    whole = {"input_ids": [[1, *row] for row in words], "word_ids": [[None, *range(count)]] * len(words)}
+    cut = {
+        "input_ids": [[1, *(piece for word in row for piece in (word, 39))] for row in words],
+        "word_ids": [[None, *np.repeat(range(count), 2).tolist()]] * len(words),
+    }
+    return whole, cut
+
+
+def test_states_of_texts_in_two_tokenizers_meet_at_words():
+    own, theirs = in_two_pieces(np.random.default_rng(0).integers(2, WORDS, (12, 4)).tolist())
+    labels = {"labels": [0, 1, 2] * 4}
+    teacher, student = pair()
+    match = Match("hidden_states", 3, 2)
+    distiller = Distiller(teacher, student, Terms(matches=(match,)))
+    (projection,) = distiller.projections
+    state = student({"input_ids": np.array(own["input_ids"])}, output_hidden_states=True).hidden_states[2]
+    given = {"input_ids": np.array(theirs["input_ids"])}
+    target = teacher(given, output_hidden_states=True).hidden_states[3]
+    expected = np.mean((projection(state).numpy()[:, 1:] - target.numpy()[:, 1::2]) ** 2)
+    settings = {"epochs": 1, "batch_size": 12, "learning_rate": 1e-9, "targets_precision": "float32"}
+    found = distiller.fit(own | labels, teacher_train={0: theirs}, **settings).epochs[0]
+    assert found[match.name] == pytest.approx(expected, rel=1e-4)
+    log_teacher, log_student = (
+        tf.nn.log_softmax(model(batch).logits / 2.0).numpy()
+        for model, batch in ((teacher, given), (student, {"input_ids": np.array(own["input_ids"])}))
+    )
+    kl = 4 * np.mean(np.sum(np.exp(log_teacher) * (log_teacher - log_student), -1))
+    assert found["logits"] == pytest.approx(kl, rel=1e-4)
+    with pytest.raises(ValueError, match="give both sides word_ids"):
+        distiller.fit({"input_ids": own["input_ids"]}, teacher_train={0: theirs}, **settings)
+
+
+def test_first_positions_of_two_tokenizers_are_no_pair():
+    own, theirs = in_two_pieces([[2, 3], [4, 5]])
+    distiller = Distiller(*pair("TokenClassification"), Terms(matches=(Match("hidden_states", 3, 2, "pkd"),)))
+    with pytest.raises(ValueError, match="pkd compares first positions"):
+        distiller.fit(own, teacher_train={0: theirs}, **FIT)
+
+
+@pytest.mark.parametrize("task", TASKS[:2])
+def test_two_tokenizers_without_words_are_refused(task):
+    distiller = Distiller(*pair(task), Terms(matches=(Match("hidden_states", 3, 2),)))
     with pytest.raises(ValueError, match="the teacher 3"):
-        Distiller(teacher, student).fit(rows(4), teacher_train={0: rows(3)}, **FIT)
+        distiller.fit(rows(4), teacher_train={0: rows(3)}, **FIT)
+    with pytest.raises(ValueError, match="give both sides word_ids"):
+        distiller.fit(rows(4), teacher_train={0: rows(4)}, **FIT)
+
+
+# Spans
+
+
+def span_logits(model, batch: dict) -> tuple:
+    outputs = model(batch)
+    return outputs.start_logits.numpy(), outputs.end_logits.numpy()
+
+
+@pytest.mark.parametrize("loss", ["soft_label_kl", "soft_label_ce", "logit_standardized_kl"])
+def test_softmax_of_spans_is_over_the_real_positions_of_a_row(loss):
+    teacher, student = pair("QuestionAnswering")
+    data = rows(6)
+    distiller = Distiller(teacher, student, Terms(SoftLabels(loss, temperature=3.0)))
+    (epoch,) = distiller.fit(data, epochs=1, batch_size=6, learning_rate=1e-9).epochs
+    batch, lengths = padded(data), [len(row) for row in data["input_ids"]]
+    sides = zip(span_logits(teacher, batch), span_logits(student, batch), strict=True)
+    for name, (theirs, ours) in zip(("start_logits", "end_logits"), sides, strict=True):
+        alone = [
+            LOSSES[loss](teacher=theirs[row : row + 1, :length], student=ours[row : row + 1, :length], temperature=3.0)
+            for row, length in enumerate(lengths)
+        ]
+        assert epoch[name] == pytest.approx(float(np.mean(alone)), rel=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["logits_mse", "soft_label_bce"])
+def test_spans_are_compared_position_by_position_by_losses_without_a_softmax(loss):
+    teacher, student = pair("QuestionAnswering")
+    data = rows(6)
+    (epoch,) = (
+        Distiller(teacher, student, Terms(SoftLabels(loss)))
+        .fit(data, epochs=1, batch_size=6, learning_rate=1e-9)
+        .epochs
+    )
+    batch = padded(data)
+    real = batch["attention_mask"] > 0
+    theirs, ours = (span_logits(model, batch)[0][real][:, None] for model in (teacher, student))
+    assert epoch["start_logits"] == pytest.approx(float(LOSSES[loss](teacher=theirs, student=ours)), rel=1e-3)
+
+
+def test_temperatures_of_spans_do_not_see_padding():
+    """One row alone and beside a longer one: its cosine, so its temperature, is the same."""
+    logits = tf.constant([[1.0, 2.0, -1.0]]), tf.constant([[2.0, 0.0, 1.0]])
+    wide = [tf.concat([one, [[EXCLUDED] * 4]], axis=1) for one in logits]
+    rows_of = [tf.concat([one, tf.ones([1, one.shape[1]])], axis=0) for one in logits]
+    wide_rows = [tf.concat([one, tf.concat([tf.ones([1, 3]), [[EXCLUDED] * 4]], 1)], axis=0) for one in wide]
+    found = [
+        parse_temperature_schedule("flsw:1,1")(teacher=teacher, student=student, temperature=4.0).numpy()
+        for teacher, student in (rows_of, wide_rows)
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert found[0][0] < 4 < found[0][1]
+
+
+def test_spans_of_two_tokenizers_compete_where_words_begin():
+    own, theirs = in_two_pieces(np.random.default_rng(0).integers(2, WORDS, (6, 4)).tolist())
+    teacher, student = pair("QuestionAnswering")
+    distiller = Distiller(teacher, student, Terms(SoftLabels("soft_label_kl")))
+    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-9}
+    (epoch,) = distiller.fit(own, teacher_train={0: theirs}, **settings).epochs
+    starts = span_logits(teacher, {"input_ids": np.array(theirs["input_ids"])})[0][:, 1::2]
+    found = span_logits(student, {"input_ids": np.array(own["input_ids"])})[0][:, 1:]
+    expected = LOSSES["soft_label_kl"](teacher=starts, student=found)
+    assert epoch["start_logits"] == pytest.approx(float(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("task", "soft_labels", "message"),
+    [
+        ("QuestionAnswering", SoftLabels("dist"), "dist correlates rows by label"),
+        ("QuestionAnswering", SoftLabels("soft_label_kl", probability_shift=True), "probability_shift: gold labels"),
+        (
+            "QuestionAnswering",
+            SoftLabels("logits_mse", temperature_of=parse_temperature_schedule("flsw:1,1")),
+            "each a number for itself",
+        ),
+        ("scores", SoftLabels("soft_label_kl"), "whose softmax is always 1"),
+    ],
+)
+def test_soft_labels_that_a_task_has_no_use_for(task, soft_labels, message):
+    kind, labels = ("SequenceClassification", 1) if task == "scores" else (task, LABELS)
+    models = [bert(kind, layers=1, width=8, seed=seed, labels=labels) for seed in (1, 2)]
+    with pytest.raises(ValueError, match=message):
+        Distiller(*models, Terms(soft_labels))
 
 
 def test_two_tokenizers_without_a_word_in_common_are_refused():
@@ -607,6 +754,13 @@ def test_unknown_name_in_json_is_refused_with_a_hint(text):
         ({"matches": (Match("hidden_states", 1, 1), Match("hidden_states", 1, 1, weight=2.0))}, "is there twice"),
         ({"combine": "probability"}, "Did you mean probabilities"),
         ({"combine": "probabilities", "soft_labels": SoftLabels("logits_mse")}, "logits_mse is not of these"),
+        (
+            {
+                "combine": "probabilities",
+                "soft_labels": SoftLabels("soft_label_kl", temperature_of=parse_temperature_schedule("cwsm:1")),
+            },
+            "is of distributions at one temperature",
+        ),
         ({"hard_label_weight": float("nan")}, "hard_label_weight is nan"),
         ({"hard_label_weight_schedule": "linear"}, "no weight schedule"),
     ],

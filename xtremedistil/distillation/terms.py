@@ -61,6 +61,11 @@ class Terms:
         if self.combine == "probabilities" and self.soft_labels.loss not in OF_PROBABILITIES:
             fitting = ", ".join(OF_PROBABILITIES)
             raise ValueError(f"combine probabilities: {self.soft_labels.loss} is not of these; there are: {fitting}.")
+        if self.combine == "probabilities" and self.soft_labels.temperature_of is not None:
+            raise ValueError(
+                "combine probabilities is of distributions at one temperature; with temperature_of, combine logits or "
+                "losses."
+            )
         if not (math.isfinite(self.hard_label_weight) and self.hard_label_weight >= 0):
             raise ValueError(f"hard_label_weight is {self.hard_label_weight}; it is a finite number of at least 0.")
         if not (self.soft_labels.weight or self.matches or self.hard_label_weight):
