@@ -224,6 +224,16 @@ def test_teacher_without_states_refuses_flags_about_them(assert_refused_early, o
     )
 
 
+def test_gold_labels_beside_a_file_of_logits_are_refused(assert_refused_early, outside):
+    changes = {"teacher_targets": outside["teacher_targets"], "recipe": "joint", "hard_label_weight": 0.5}
+    assert_refused_early(changes, "has no logits of the labelled rows", "take a teacher that runs here", "(1 problem)")
+
+
+def test_teacher_without_states_has_no_stage_and_no_pairs_on_them(assert_refused_early, outside):
+    changes = {"teacher_onnx": outside["teacher_onnx"], "representation_learning_rate": 0.1, "hidden_weight": 2}
+    assert_refused_early(changes, "--hidden_weight: a teacher that gives logits alone", "give --learning_rate")
+
+
 def test_file_and_graph_exclude_each_other(assert_refused_early, outside):
     assert_refused_early(outside, "--teacher_targets and --teacher_onnx exclude each other", "(1 problem)")
 

@@ -30,6 +30,7 @@ OF_PAIRS = {
     "embedding_weight": 0.0,
     "attention_weight": 3.0,
 }
+WEIGHTS = ("hidden_weight", "embedding_weight", "attention_weight")
 
 
 def recipe_problems(config: DistilConfig) -> list[str]:
@@ -54,9 +55,35 @@ def _match_problems(config: DistilConfig) -> list[str]:
     if config.layer_map in TRANSPORTS and config.distil_attention:
         problems.append(f"--layer_map {config.layer_map} moves hidden states; --distil_attention needs a map of layers")
     if config.logits_only:
-        given = [f"--{name}" for name in ("match", "hard_label_weight") if getattr(config, name)]
-        given += ["--layer_map"] if config.layer_map != OF_PAIRS["layer_map"] else []
+        given = ["--match"] if config.match else []
+        given += [f"--{name}" for name in ("layer_map", *WEIGHTS) if getattr(config, name) != OF_PAIRS[name]]
         problems += [f"{name}: a teacher that gives logits alone has nothing for it; leave it away" for name in given]
+    if config.teacher_targets and config.hard_label_weight:
+        problems.append(
+            f"--hard_label_weight: --teacher_targets {config.teacher_targets} has no logits of the labelled rows; "
+            "leave it away, or take a teacher that runs here"
+        )
+    return problems + _idle_problems(config)
+
+
+def _idle_problems(config: DistilConfig) -> list[str]:
+    """Flags of the representation stage, and weights of pairs, that nothing would read."""
+    problems = []
+    stage = "--recipe joint" if config.recipe == JOINT else "a teacher that gives logits alone"
+    if config.representation_learning_rate != "auto" and (config.recipe == JOINT or config.logits_only):
+        problems.append(
+            f"--representation_learning_rate: there is no representation stage with {stage}; give --learning_rate"
+        )
+    if config.match or config.logits_only or config.legacy:  # refused elsewhere
+        return problems
+    maps = config.distil_attention
+    states = maps or config.distil_multi_hidden_states or config.layer_map != OF_PAIRS["layer_map"]
+    if config.attention_weight != OF_PAIRS["attention_weight"] and not maps:
+        problems.append("--attention_weight weighs attention maps: give --distil_attention too, or leave it away")
+    if config.embedding_weight != OF_PAIRS["embedding_weight"] and not states:
+        problems.append(
+            "--embedding_weight is of the states of all layers: give --distil_multi_hidden_states too, or leave it away"
+        )
     return problems
 
 

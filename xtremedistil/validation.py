@@ -176,6 +176,7 @@ def _legacy_problems(config: DistilConfig) -> list[str]:
     if given := [f"--{name}" for name in rates if getattr(config, name) != "auto"]:
         problems.append(f"--legacy trains at 3e-5 throughout; leave {', '.join(given)} away, or --legacy")
     newer = {"gradient_accumulation_steps": 1, "weight_decay": 0, "class_weight": NONE}
+    newer |= {"embedding_weight": 0.0, "attention_weight": 3.0}
     given = [f"--{name}" for name, off in newer.items() if getattr(config, name) != off]
     if given := [*given, *(["--augment"] if config.augment else [])]:
         problems.append(f"--legacy trains as the original did, without {', '.join(given)}; leave that out, or --legacy")
