@@ -37,7 +37,8 @@ class Match:
         teacher, student: layers, from 0; a sub-layer's path for "path". Losses of two layers (`fsp`, `nst`) take two,
             or one as both; `layer_transport` takes any number.
         loss: a name of `losses.LOSSES`. options: its further arguments.
-        weight: factor of its loss. weight_schedule: how it varies with training, a name of `weight_schedules.WEIGHTS`.
+        weight: factor of its loss. weight_schedule: how it varies with training, a name of `weight_schedules.WEIGHTS`;
+            in a run, over each chunk of the transfer set anew.
         projection: of the student's tensor to the teacher's width: "linear", "relu", "tanh", "none", or "auto": the one
             that the student is deployed with on its top hidden state, a linear one elsewhere, none where the loss takes
             unequal widths or they are equal.
