@@ -26,6 +26,7 @@ from xtremedistil.distillation.several_tasks import fit_tasks, share_encoder  # 
 from xtremedistil.models.task_model import AdaptedModel, TaskModel  # noqa: E402
 from xtremedistil.training.batches import TrainingBatches  # noqa: E402
 from xtremedistil.training.snapshots import Keeper  # noqa: E402
+from xtremedistil.training.strategy import precision  # noqa: E402
 from xtremedistil.training.task_mix import TaskBatches  # noqa: E402
 
 WORDS, LABELS = 40, 3
@@ -95,8 +96,9 @@ def test_models_of_hugging_face_are_distilled_as_they_are(task):
     assert len(distiller.projections) == 3
 
 
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", ["Roberta", "Electra", "DistilBert"])
-def test_other_families_need_no_adaptor_either(name):
+def test_other_families_need_no_adaptor_either(name, task, eagerly):
     config = getattr(transformers, f"{name}Config")(
         vocab_size=WORDS, max_position_embeddings=20, pad_token_id=0, num_labels=2, type_vocab_size=2
     )
@@ -104,10 +106,32 @@ def test_other_families_need_no_adaptor_either(name):
     for key, value in sizes.items():
         setattr(config, key, value)
     config.embedding_size, config.hidden_dim = 8, 8
-    student = getattr(transformers, f"TF{name}ForSequenceClassification")(config)
-    teacher = bert("SequenceClassification", layers=1, width=8, seed=1, labels=2)
-    history = Distiller(teacher, student).fit(rows(16), epochs=1, batch_size=8)
+    student = getattr(transformers, f"TF{name}For{task}")(config)
+    teacher = bert(task, layers=1, width=8, seed=1, labels=2)
+    distiller = Distiller(teacher, student, Terms(matches="last"))
+    before = [variable.numpy() for variable in student.weights]
+    history = distiller.fit(rows(8), epochs=1, batch_size=8)
     assert np.isfinite(history.epochs[0]["loss"])
+    assert any(not np.array_equal(new.numpy(), old) for new, old in zip(student.weights, before, strict=True))
+    span = task == "QuestionAnswering"
+    length = len(rows(8)["input_ids"][0])
+    assert distiller.predict(rows(8))[0].shape == ((length, 2) if span or task == TASKS[1] else (2,))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_half_precision_gives_the_losses_of_float32_up_to_its_rounding(task):
+    found = []
+    for policy in ("float32", "mixed_float16"):
+        with precision(policy):
+            teacher, student = pair(task)
+            distiller = Distiller(teacher, student, Terms(matches="last"))
+            outputs = distiller.matching.output
+            found.append(distiller.fit(rows(16), epochs=2, batch_size=8, learning_rate=1e-3).epochs)
+        assert {tensor.dtype for tensor in [*outputs.values(), *distiller.model.output.values()]} == {tf.float32}
+    names = [name for name in found[0][0] if name == "loss" or "logits" in name or "hidden" in name]
+    assert len(names) >= 5
+    for whole, half in zip(*found, strict=True):
+        assert [half[name] for name in names] == pytest.approx([whole[name] for name in names], rel=1e-2, abs=2e-2)
 
 
 def test_loss_of_a_step_is_the_sum_by_hand():
@@ -540,6 +564,17 @@ def test_states_of_texts_in_two_tokenizers_meet_at_words():
     assert found["logits"] == pytest.approx(kl, rel=1e-4)
     with pytest.raises(ValueError, match="give both sides word_ids"):
         distiller.fit({"input_ids": own["input_ids"]}, teacher_train={0: theirs}, **settings)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_rows_of_two_tokenizers_may_be_of_many_lengths(task):
+    """Another width in nearly every batch, of which a dev set has its own."""
+    sides = [in_two_pieces([row[:7]]) for row in rows(12)["input_ids"]]  # at most 15 pieces; there are 16 positions
+    own, theirs = ({name: [side[n][name][0] for side in sides] for name in sides[0][n]} for n in (0, 1))
+    distiller = Distiller(*pair(task), Terms(matches=(Match("hidden_states", 3, 2),)))
+    settings = {"teacher_train": {0: theirs}, "teacher_dev": {0: theirs}}
+    history = distiller.fit(own, own, **settings, **(FIT | {"batch_size": 2, "epochs": 2}))
+    assert history.epochs[1]["loss"] < history.epochs[0]["loss"]
 
 
 def test_first_positions_of_two_tokenizers_are_no_pair():

@@ -40,7 +40,7 @@ class AlignedTargets:
     def mask(self, rows: np.ndarray, width: int) -> Arrays:
         """Where there are outputs; losses count there alone."""
         found = self._source(rows, width) != NOWHERE
-        return {aligned_name(self.targets.prefix): found.astype(np.float32)}
+        return {aligned_name(self.targets.prefix): found.astype(np.int32)}  # of integers all axes are open
 
     def _source(self, rows: np.ndarray, width: int) -> np.ndarray:
         """int64 [B, S]."""

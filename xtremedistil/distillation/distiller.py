@@ -217,7 +217,9 @@ class Distiller:
 
         def positions_of(batch, number: int):
             mask = loss_mask(batch, REAL)
-            return mask * batch[aligned_name(target_prefix(number))] if number in aligned else mask
+            if number not in aligned:
+                return mask
+            return mask * tf.cast(batch[aligned_name(target_prefix(number))], tf.float32)
 
         def positions(batch):
             return functools.reduce(operator.mul, (positions_of(batch, number) for number in active))
