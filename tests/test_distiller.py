@@ -118,6 +118,31 @@ def test_other_families_need_no_adaptor_either(name, task, eagerly):
     assert distiller.predict(rows(8))[0].shape == ((length, 2) if span or task == TASKS[1] else (2,))
 
 
+def causal(layers: int, width: int, seed: int):
+    tf_keras.utils.set_random_seed(seed)
+    sizes = {"vocab_size": WORDS, "n_embd": width, "n_layer": layers, "n_head": 2, "n_positions": 16}
+    dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+    model = transformers.TFGPT2LMHeadModel(transformers.GPT2Config(**sizes, **dropouts, initializer_range=0.5))
+    model(model.dummy_inputs)
+    return model
+
+
+def test_left_to_right_language_models_learn_from_one_another_and_from_the_next_piece():
+    """Labels are the next pieces, -100 at the last; GPT-2 shifts those that it is given by itself."""
+    teacher, student = causal(2, 16, 1), causal(1, 8, 2)
+    data = rows(8)
+    labels = [[*row[1:], -100] for row in data["input_ids"]]
+    distiller = Distiller(teacher, student, Terms(hard_label_weight=0.5))
+    batch = padded(data)
+    given = np.where(batch["attention_mask"] > 0, batch["input_ids"], -100)
+    expected = float(tf.reduce_mean(student(batch, labels=given).loss))
+    (epoch,) = distiller.fit(data | {"labels": labels}, epochs=1, batch_size=8, learning_rate=1e-9).epochs
+    assert epoch["labels"] == pytest.approx(expected, rel=1e-4)
+    logits = [model(batch).logits.numpy()[batch["attention_mask"] > 0] for model in (teacher, student)]
+    kl = LOSSES["soft_label_kl"](teacher=logits[0], student=logits[1], temperature=2.0)
+    assert epoch["logits"] == pytest.approx(float(kl), rel=1e-4)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_half_precision_gives_the_losses_of_float32_up_to_its_rounding(task):
     found = []
