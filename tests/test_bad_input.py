@@ -224,6 +224,16 @@ def test_teacher_without_states_refuses_flags_about_them(assert_refused_early, o
     )
 
 
+def test_gold_labels_beside_a_file_of_logits_are_refused(assert_refused_early, outside):
+    changes = {"teacher_targets": outside["teacher_targets"], "recipe": "joint", "hard_label_weight": 0.5}
+    assert_refused_early(changes, "has no logits of the labelled rows", "take a teacher that runs here", "(1 problem)")
+
+
+def test_teacher_without_states_has_no_stage_and_no_pairs_on_them(assert_refused_early, outside):
+    changes = {"teacher_onnx": outside["teacher_onnx"], "representation_learning_rate": 0.1, "hidden_weight": 2}
+    assert_refused_early(changes, "--hidden_weight: a teacher that gives logits alone", "give --learning_rate")
+
+
 def test_file_and_graph_exclude_each_other(assert_refused_early, outside):
     assert_refused_early(outside, "--teacher_targets and --teacher_onnx exclude each other", "(1 problem)")
 
@@ -527,6 +537,24 @@ def test_checkpoint_with_relative_positions_is_refused(assert_refused_early, wor
     changes = {"hidden_size": 8, "num_hidden_layers": 2, "position_embedding_type": "relative_key"}
     checkpoint = write_hollow_bert(tmp_path / "relative", word_piece_folder, **changes)
     assert_refused_early({flag: checkpoint}, f"{checkpoint}/config.json says position_embedding_type 'relative_key'")
+
+
+@pytest.mark.parametrize(
+    "feature, loss",
+    [("values", "relation_kl,relation_heads=2"), ("attention_scores", "attention_mse"), ("queries", "hidden_mse")],
+)
+def test_family_without_queries_keys_and_values_is_refused_for_them(
+    assert_refused_early, word_piece_folder, tmp_path, feature, loss
+):
+    folder = write_hollow_bert(tmp_path / "xlnet", word_piece_folder, model_type="xlnet")
+    changes = {"pt_teacher": "auto", "pt_teacher_checkpoint": folder}
+    match = f"feature={feature},teacher=1,student=0,loss={loss}"
+    assert_refused_early(
+        changes | {"match": match},
+        f"--match {feature}_",
+        "teacher: TFXLNetModel has no layers of its own for queries, keys and values",
+        "(1 problem)",
+    )
 
 
 def test_damaged_configuration_is_refused(assert_refused_early, tmp_path):

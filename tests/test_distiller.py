@@ -1,5 +1,6 @@
 """`Distiller` on tiny models of Hugging Face, without an adaptor and with one."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from tests.model_fixtures import toy_features
 from xtremedistil.artefacts import SNAPSHOTS
 from xtremedistil.distillation.encodings import features_of
 from xtremedistil.distillation.match import Match
-from xtremedistil.distillation.soft_labels import SoftLabels
+from xtremedistil.distillation.soft_labels import SoftLabels, parse_temperature_schedule
 from xtremedistil.distillation.terms import Terms
 
 tf = pytest.importorskip("tensorflow")
@@ -19,10 +20,13 @@ tf_keras = pytest.importorskip("tf_keras")
 transformers = pytest.importorskip("transformers")
 
 from xtremedistil.distillation.distiller import Distiller, kept  # noqa: E402
+from xtremedistil.distillation.losses import LOSSES  # noqa: E402
+from xtremedistil.distillation.losses.masks import EXCLUDED  # noqa: E402
 from xtremedistil.distillation.several_tasks import fit_tasks, share_encoder  # noqa: E402
 from xtremedistil.models.task_model import AdaptedModel, TaskModel  # noqa: E402
 from xtremedistil.training.batches import TrainingBatches  # noqa: E402
 from xtremedistil.training.snapshots import Keeper  # noqa: E402
+from xtremedistil.training.strategy import precision  # noqa: E402
 from xtremedistil.training.task_mix import TaskBatches  # noqa: E402
 
 WORDS, LABELS = 40, 3
@@ -92,8 +96,9 @@ def test_models_of_hugging_face_are_distilled_as_they_are(task):
     assert len(distiller.projections) == 3
 
 
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", ["Roberta", "Electra", "DistilBert"])
-def test_other_families_need_no_adaptor_either(name):
+def test_other_families_need_no_adaptor_either(name, task, eagerly):
     config = getattr(transformers, f"{name}Config")(
         vocab_size=WORDS, max_position_embeddings=20, pad_token_id=0, num_labels=2, type_vocab_size=2
     )
@@ -101,10 +106,57 @@ def test_other_families_need_no_adaptor_either(name):
     for key, value in sizes.items():
         setattr(config, key, value)
     config.embedding_size, config.hidden_dim = 8, 8
-    student = getattr(transformers, f"TF{name}ForSequenceClassification")(config)
-    teacher = bert("SequenceClassification", layers=1, width=8, seed=1, labels=2)
-    history = Distiller(teacher, student).fit(rows(16), epochs=1, batch_size=8)
+    student = getattr(transformers, f"TF{name}For{task}")(config)
+    teacher = bert(task, layers=1, width=8, seed=1, labels=2)
+    distiller = Distiller(teacher, student, Terms(matches="last"))
+    before = [variable.numpy() for variable in student.weights]
+    history = distiller.fit(rows(8), epochs=1, batch_size=8)
     assert np.isfinite(history.epochs[0]["loss"])
+    assert any(not np.array_equal(new.numpy(), old) for new, old in zip(student.weights, before, strict=True))
+    span = task == "QuestionAnswering"
+    length = len(rows(8)["input_ids"][0])
+    assert distiller.predict(rows(8))[0].shape == ((length, 2) if span or task == TASKS[1] else (2,))
+
+
+def causal(layers: int, width: int, seed: int):
+    tf_keras.utils.set_random_seed(seed)
+    sizes = {"vocab_size": WORDS, "n_embd": width, "n_layer": layers, "n_head": 2, "n_positions": 16}
+    dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+    model = transformers.TFGPT2LMHeadModel(transformers.GPT2Config(**sizes, **dropouts, initializer_range=0.5))
+    model(model.dummy_inputs)
+    return model
+
+
+def test_left_to_right_language_models_learn_from_one_another_and_from_the_next_piece():
+    """Labels are the next pieces, -100 at the last; GPT-2 shifts those that it is given by itself."""
+    teacher, student = causal(2, 16, 1), causal(1, 8, 2)
+    data = rows(8)
+    labels = [[*row[1:], -100] for row in data["input_ids"]]
+    distiller = Distiller(teacher, student, Terms(hard_label_weight=0.5))
+    batch = padded(data)
+    given = np.where(batch["attention_mask"] > 0, batch["input_ids"], -100)
+    expected = float(tf.reduce_mean(student(batch, labels=given).loss))
+    (epoch,) = distiller.fit(data | {"labels": labels}, epochs=1, batch_size=8, learning_rate=1e-9).epochs
+    assert epoch["labels"] == pytest.approx(expected, rel=1e-4)
+    logits = [model(batch).logits.numpy()[batch["attention_mask"] > 0] for model in (teacher, student)]
+    kl = LOSSES["soft_label_kl"](teacher=logits[0], student=logits[1], temperature=2.0)
+    assert epoch["logits"] == pytest.approx(float(kl), rel=1e-4)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_half_precision_gives_the_losses_of_float32_up_to_its_rounding(task):
+    found = []
+    for policy in ("float32", "mixed_float16"):
+        with precision(policy):
+            teacher, student = pair(task)
+            distiller = Distiller(teacher, student, Terms(matches="last"))
+            outputs = distiller.matching.output
+            found.append(distiller.fit(rows(16), epochs=2, batch_size=8, learning_rate=1e-3).epochs)
+        assert {tensor.dtype for tensor in [*outputs.values(), *distiller.model.output.values()]} == {tf.float32}
+    names = [name for name in found[0][0] if name == "loss" or "logits" in name or "hidden" in name]
+    assert len(names) >= 5
+    for whole, half in zip(*found, strict=True):
+        assert [half[name] for name in names] == pytest.approx([whole[name] for name in names], rel=1e-2, abs=2e-2)
 
 
 def test_loss_of_a_step_is_the_sum_by_hand():
@@ -156,11 +208,26 @@ def test_rows_come_out_of_a_dataset_of_batches():
         ([1, 2], "Rows are a list"),
         ({"input_ids": [[1, 2]], "labels": [[0]]}, "Row 0 has 2 input_ids and 1 labels"),
         ({"input_ids": [[1, 2]], "labels": [[0, 1], [1, 1]]}, "2 labels for 1 rows"),
+        ({"input_ids": [[1, 2]], "label": [[0, 1]]}, "a column label; gold labels are read from labels"),
+        ({"input_ids": [[1, 2]], "word_ids": [[0]]}, "Row 0 has 2 input_ids and 1 word_ids"),
     ],
 )
 def test_rows_that_do_not_fit(data, message):
     with pytest.raises(ValueError, match=message):
         features_of(data, by_position=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda dataset: dataset.batch(2).repeat(), "never ends"),
+        (lambda dataset: dataset, "Add .batch"),
+        (lambda dataset: dataset.batch(2).map(lambda row: row["input_ids"]), "holds a ndarray; a mapping"),
+    ],
+)
+def test_datasets_that_give_no_batches_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        features_of(change(tf.data.Dataset.from_tensor_slices(padded(rows(4)))), by_position=False)
 
 
 @pytest.mark.parametrize("labels", [[2.5, 1.0], [[0, 1], [1, 1]]])
@@ -233,6 +300,24 @@ def test_teacher_of_other_labels_is_refused():
     _, student = pair()
     with pytest.raises(ValueError, match="Teacher 0 has 5 logits a row or position, the student 3"):
         Distiller(bert("SequenceClassification", layers=1, width=8, seed=1, labels=5), student)
+
+
+@pytest.mark.parametrize(
+    ("match", "message"),
+    [
+        (
+            Match("values", 0, 0, "relation_kl", options={"relation_heads": 3}),
+            r"teacher \(16\) and student \(8\), not 3",
+        ),
+        (
+            Match("hidden_states", 1, 1, projection="none"),
+            "takes equal widths; those of teacher and student are 16 and 8",
+        ),
+    ],
+)
+def test_match_of_widths_that_do_not_fit_is_refused_at_once(match, message):
+    with pytest.raises(ValueError, match=message):
+        Distiller(*pair(), Terms(matches=(match,)))
 
 
 @pytest.mark.parametrize(("what", "given"), [("teachers", [1]), ("teacher_train", {1: {}}), ("teacher_dev", {-1: {}})])
@@ -471,10 +556,151 @@ def test_states_of_two_tokenizers_count_where_words_begin():
         distiller.fit(own, own, batch_size=12, **settings)
 
 
-def test_two_tokenizers_without_words_are_refused():
-    teacher, student = pair("TokenClassification")
+def in_two_pieces(words: list) -> tuple[dict, dict]:
+    """Rows of one piece a word behind a class token, and the same words cut in two: (whole, cut)."""
+    count = len(words[0])
+    whole = {"input_ids": [[1, *row] for row in words], "word_ids": [[None, *range(count)]] * len(words)}
+    cut = {
+        "input_ids": [[1, *(piece for word in row for piece in (word, 39))] for row in words],
+        "word_ids": [[None, *np.repeat(range(count), 2).tolist()]] * len(words),
+    }
+    return whole, cut
+
+
+def test_states_of_texts_in_two_tokenizers_meet_at_words():
+    own, theirs = in_two_pieces(np.random.default_rng(0).integers(2, WORDS, (12, 4)).tolist())
+    labels = {"labels": [0, 1, 2] * 4}
+    teacher, student = pair()
+    match = Match("hidden_states", 3, 2)
+    distiller = Distiller(teacher, student, Terms(matches=(match,)))
+    (projection,) = distiller.projections
+    state = student({"input_ids": np.array(own["input_ids"])}, output_hidden_states=True).hidden_states[2]
+    given = {"input_ids": np.array(theirs["input_ids"])}
+    target = teacher(given, output_hidden_states=True).hidden_states[3]
+    expected = np.mean((projection(state).numpy()[:, 1:] - target.numpy()[:, 1::2]) ** 2)
+    settings = {"epochs": 1, "batch_size": 12, "learning_rate": 1e-9, "targets_precision": "float32"}
+    found = distiller.fit(own | labels, teacher_train={0: theirs}, **settings).epochs[0]
+    assert found[match.name] == pytest.approx(expected, rel=1e-4)
+    log_teacher, log_student = (
+        tf.nn.log_softmax(model(batch).logits / 2.0).numpy()
+        for model, batch in ((teacher, given), (student, {"input_ids": np.array(own["input_ids"])}))
+    )
+    kl = 4 * np.mean(np.sum(np.exp(log_teacher) * (log_teacher - log_student), -1))
+    assert found["logits"] == pytest.approx(kl, rel=1e-4)
+    with pytest.raises(ValueError, match="give both sides word_ids"):
+        distiller.fit({"input_ids": own["input_ids"]}, teacher_train={0: theirs}, **settings)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_rows_of_two_tokenizers_may_be_of_many_lengths(task):
+    """Another width in nearly every batch, of which a dev set has its own."""
+    sides = [in_two_pieces([row[:7]]) for row in rows(12)["input_ids"]]  # at most 15 pieces; there are 16 positions
+    own, theirs = ({name: [side[n][name][0] for side in sides] for name in sides[0][n]} for n in (0, 1))
+    distiller = Distiller(*pair(task), Terms(matches=(Match("hidden_states", 3, 2),)))
+    settings = {"teacher_train": {0: theirs}, "teacher_dev": {0: theirs}}
+    history = distiller.fit(own, own, **settings, **(FIT | {"batch_size": 2, "epochs": 2}))
+    assert history.epochs[1]["loss"] < history.epochs[0]["loss"]
+
+
+def test_first_positions_of_two_tokenizers_are_no_pair():
+    own, theirs = in_two_pieces([[2, 3], [4, 5]])
+    distiller = Distiller(*pair("TokenClassification"), Terms(matches=(Match("hidden_states", 3, 2, "pkd"),)))
+    with pytest.raises(ValueError, match="pkd compares first positions"):
+        distiller.fit(own, teacher_train={0: theirs}, **FIT)
+
+
+@pytest.mark.parametrize("task", TASKS[:2])
+def test_two_tokenizers_without_words_are_refused(task):
+    distiller = Distiller(*pair(task), Terms(matches=(Match("hidden_states", 3, 2),)))
     with pytest.raises(ValueError, match="the teacher 3"):
-        Distiller(teacher, student).fit(rows(4), teacher_train={0: rows(3)}, **FIT)
+        distiller.fit(rows(4), teacher_train={0: rows(3)}, **FIT)
+    with pytest.raises(ValueError, match="give both sides word_ids"):
+        distiller.fit(rows(4), teacher_train={0: rows(4)}, **FIT)
+
+
+# Spans
+
+
+def span_logits(model, batch: dict) -> tuple:
+    outputs = model(batch)
+    return outputs.start_logits.numpy(), outputs.end_logits.numpy()
+
+
+@pytest.mark.parametrize("loss", ["soft_label_kl", "soft_label_ce", "logit_standardized_kl"])
+def test_softmax_of_spans_is_over_the_real_positions_of_a_row(loss):
+    teacher, student = pair("QuestionAnswering")
+    data = rows(6)
+    distiller = Distiller(teacher, student, Terms(SoftLabels(loss, temperature=3.0)))
+    (epoch,) = distiller.fit(data, epochs=1, batch_size=6, learning_rate=1e-9).epochs
+    batch, lengths = padded(data), [len(row) for row in data["input_ids"]]
+    sides = zip(span_logits(teacher, batch), span_logits(student, batch), strict=True)
+    for name, (theirs, ours) in zip(("start_logits", "end_logits"), sides, strict=True):
+        alone = [
+            LOSSES[loss](teacher=theirs[row : row + 1, :length], student=ours[row : row + 1, :length], temperature=3.0)
+            for row, length in enumerate(lengths)
+        ]
+        assert epoch[name] == pytest.approx(float(np.mean(alone)), rel=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["logits_mse", "soft_label_bce"])
+def test_spans_are_compared_position_by_position_by_losses_without_a_softmax(loss):
+    teacher, student = pair("QuestionAnswering")
+    data = rows(6)
+    (epoch,) = (
+        Distiller(teacher, student, Terms(SoftLabels(loss)))
+        .fit(data, epochs=1, batch_size=6, learning_rate=1e-9)
+        .epochs
+    )
+    batch = padded(data)
+    real = batch["attention_mask"] > 0
+    theirs, ours = (span_logits(model, batch)[0][real][:, None] for model in (teacher, student))
+    assert epoch["start_logits"] == pytest.approx(float(LOSSES[loss](teacher=theirs, student=ours)), rel=1e-3)
+
+
+def test_temperatures_of_spans_do_not_see_padding():
+    """One row alone and beside a longer one: its cosine, so its temperature, is the same."""
+    logits = tf.constant([[1.0, 2.0, -1.0]]), tf.constant([[2.0, 0.0, 1.0]])
+    wide = [tf.concat([one, [[EXCLUDED] * 4]], axis=1) for one in logits]
+    rows_of = [tf.concat([one, tf.ones([1, one.shape[1]])], axis=0) for one in logits]
+    wide_rows = [tf.concat([one, tf.concat([tf.ones([1, 3]), [[EXCLUDED] * 4]], 1)], axis=0) for one in wide]
+    found = [
+        parse_temperature_schedule("flsw:1,1")(teacher=teacher, student=student, temperature=4.0).numpy()
+        for teacher, student in (rows_of, wide_rows)
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert found[0][0] < 4 < found[0][1]
+
+
+def test_spans_of_two_tokenizers_compete_where_words_begin():
+    own, theirs = in_two_pieces(np.random.default_rng(0).integers(2, WORDS, (6, 4)).tolist())
+    teacher, student = pair("QuestionAnswering")
+    distiller = Distiller(teacher, student, Terms(SoftLabels("soft_label_kl")))
+    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-9}
+    (epoch,) = distiller.fit(own, teacher_train={0: theirs}, **settings).epochs
+    starts = span_logits(teacher, {"input_ids": np.array(theirs["input_ids"])})[0][:, 1::2]
+    found = span_logits(student, {"input_ids": np.array(own["input_ids"])})[0][:, 1:]
+    expected = LOSSES["soft_label_kl"](teacher=starts, student=found)
+    assert epoch["start_logits"] == pytest.approx(float(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("task", "soft_labels", "message"),
+    [
+        ("QuestionAnswering", SoftLabels("dist"), "dist correlates rows by label"),
+        ("QuestionAnswering", SoftLabels("soft_label_kl", probability_shift=True), "probability_shift: gold labels"),
+        (
+            "QuestionAnswering",
+            SoftLabels("logits_mse", temperature_of=parse_temperature_schedule("flsw:1,1")),
+            "each a number for itself",
+        ),
+        ("scores", SoftLabels("soft_label_kl"), "whose softmax is always 1"),
+    ],
+)
+def test_soft_labels_that_a_task_has_no_use_for(task, soft_labels, message):
+    kind, labels = ("SequenceClassification", 1) if task == "scores" else (task, LABELS)
+    models = [bert(kind, layers=1, width=8, seed=seed, labels=labels) for seed in (1, 2)]
+    with pytest.raises(ValueError, match=message):
+        Distiller(*models, Terms(soft_labels))
 
 
 def test_two_tokenizers_without_a_word_in_common_are_refused():
@@ -536,7 +762,47 @@ def test_terms_survive_json():
     assert Terms.from_json(terms.to_json()) == terms
 
 
-@pytest.mark.parametrize("text", ['{"soft_label": {}}', '{"soft_labels": {"temprature": 2}}'])
+@pytest.mark.parametrize("schedule", ["flsw:1,2", "cwsm:0.5"])
+def test_terms_with_temperatures_by_position_survive_json(schedule):
+    temperatures = parse_temperature_schedule(schedule)
+    terms = Terms(SoftLabels("soft_label_kl", temperature_of=dataclasses.replace(temperatures, min_temperature=0.5)))
+    assert Terms.from_json(terms.to_json()) == terms
+    short = Terms.from_json(json.dumps({"soft_labels": {"temperature_of": schedule}}))
+    assert short.soft_labels.temperature_of == temperatures
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        Terms(SoftLabels(temperature_of=lambda **_: 1.0)),
+        Terms(SoftLabels(weight_schedule=lambda progress: progress)),
+        Terms(matches=(Match("hidden_states", 1, 1, weight_schedule=lambda progress: progress),)),
+    ],
+)
+def test_functions_of_ones_own_have_no_json(terms):
+    with pytest.raises(ValueError, match="cannot be written as JSON"):
+        terms.to_json()
+
+
+def test_matches_in_json_may_be_written_as_people_and_textbrewer_do():
+    written = {"feature": "values", "teacher": 3, "student": 1, "loss": "relation_kl", "relation_heads": 2}
+    terms = Terms.from_json(json.dumps({"matches": [hidden([0, 0], [0, 0], "mmd"), written]}))
+    assert terms.matches == (
+        Match("hidden_states", (0, 0), (0, 0), "nst", projection="none"),
+        Match("values", 3, 1, "relation_kl", options={"relation_heads": 2}),
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"soft_label": {}}',
+        '{"soft_labels": {"temprature": 2}}',
+        '{"soft_labels": {"temperature_of": {"name": "flws", "beta": 1}}}',
+        '{"soft_labels": {"temperature_of": {"name": "cwsm", "bets": 1}}}',
+        '{"matches": [{"layer_T": 1, "layer_S": 1, "feature": "hidden", "loss": "hidden_mes", "weight": 1}]}',
+    ],
+)
 def test_unknown_name_in_json_is_refused_with_a_hint(text):
     with pytest.raises(ValueError, match="Did you mean"):
         Terms.from_json(text)
@@ -548,6 +814,13 @@ def test_unknown_name_in_json_is_refused_with_a_hint(text):
         ({"matches": (Match("hidden_states", 1, 1), Match("hidden_states", 1, 1, weight=2.0))}, "is there twice"),
         ({"combine": "probability"}, "Did you mean probabilities"),
         ({"combine": "probabilities", "soft_labels": SoftLabels("logits_mse")}, "logits_mse is not of these"),
+        (
+            {
+                "combine": "probabilities",
+                "soft_labels": SoftLabels("soft_label_kl", temperature_of=parse_temperature_schedule("cwsm:1")),
+            },
+            "is of distributions at one temperature",
+        ),
         ({"hard_label_weight": float("nan")}, "hard_label_weight is nan"),
         ({"hard_label_weight_schedule": "linear"}, "no weight schedule"),
     ],
@@ -572,6 +845,8 @@ def test_textbrewers_configuration_is_read_as_it_stands():
         ],
     }
     terms = Terms.from_textbrewer(json.loads(json.dumps(config)))
+    assert Terms.from_json(json.dumps(config)) == terms
+    assert Terms.from_json(terms.to_json()) == terms
     assert terms.soft_labels.options == {"t_squared": False}
     assert terms.soft_labels.weight_schedule == "linear_decay"
     assert terms.soft_labels.temperature_of.gamma == 2

@@ -17,7 +17,8 @@ tf_keras = pytest.importorskip("tf_keras")
 
 from xtremedistil.models.encoder import model_inputs  # noqa: E402
 from xtremedistil.models.features import TappedEncoder, encoder_features  # noqa: E402
-from xtremedistil.models.sub_layers import PROJECTION_PATHS, find_sub_layer, sub_layers  # noqa: E402
+from xtremedistil.models.projection_paths import PROJECTION_PATHS  # noqa: E402
+from xtremedistil.models.sub_layers import find_sub_layer, sub_layers  # noqa: E402
 from xtremedistil.models.taps import Recording  # noqa: E402
 from xtremedistil.training.strategy import make_strategy  # noqa: E402
 

@@ -132,6 +132,33 @@ def test_option_that_a_loss_has_not():
         Match("hidden_states", 1, 1, options={"relation_heads": 2})
 
 
+@pytest.mark.parametrize(
+    ("feature", "loss", "options", "message"),
+    [
+        ("values", "relation_kl", {}, "relation_kl needs relation_heads .whole number of at least 1"),
+        ("values", "relation_kl", {"relation_heads": 2.0}, "relation_heads of relation_kl is 2.0; give whole number"),
+        ("values", "relation_kl", {"relation_heads": 0}, "of at least 1"),
+        ("values", "relation_kl", {"relation_heads": True}, "is True"),
+        ("hidden_states", "cckd", {"kernel": "gausian"}, "kernel of cckd is 'gausian'; give gaussian or bilinear"),
+        ("hidden_states", "cckd", {"gamma": 0}, "number above 0"),
+        ("hidden_states", "rkd", {"angle_weight": float("nan")}, "angle_weight of rkd is nan"),
+        ("hidden_states", "nst", {"normalize_by": "width"}, "hidden or length"),
+        ("hidden_states", "layer_transport", {"solver": "emd"}, "exact or sinkhorn"),
+        ("attention_scores", "attention_ce", {"compat": "yes"}, "give true or false"),
+        ("attentions", "attention_ce", {"compat": True}, "compat is of scores"),
+    ],
+)
+def test_option_of_a_value_that_a_loss_does_not_take(feature, loss, options, message):
+    with pytest.raises(ValueError, match=message):
+        Match(feature, 1, 1, loss, options=options)
+
+
+def test_option_on_the_command_line_is_refused_with_its_match():
+    text = "feature=hidden_states,teacher=1,student=1,loss=spkd,row_norm=l3"
+    with pytest.raises(InputError, match="--match .*row_norm=l3: row_norm of spkd is 'l3'; give l2 or l1"):
+        read_matches([text])
+
+
 def test_match_written_on_the_command_line():
     text = "feature=values,teacher=5,student=1,loss=relation_kl,relation_heads=12,weight=0.5"
     assert read_matches([text]) == [
@@ -205,6 +232,9 @@ def test_configured_match_of_a_layer_that_is_not_there(text):
         ({"weight": -1.0}, "at least 0"),
         ({"weight_schedule": "linear_grow"}, "Did you mean linear_growth"),
         ({"options": {"t_squared": True}}, "option of logits_mse"),
+        ({"loss": "soft_label_kl", "options": {"t_squared": 1}}, "t_squared of soft_label_kl is 1; give true or false"),
+        ({"loss": "soft_label_kl", "options": {"temperature": -1.0}}, "temperature is a field of SoftLabels"),
+        ({"loss": "dist", "options": {"inter_weight": -1}}, "number of at least 0"),
     ],
 )
 def test_soft_labels_that_make_no_sense(settings, message):

@@ -219,7 +219,8 @@ def test_words_alone_are_learnt_from_a_tagging_teacher(tags, word_piece_folder, 
     """Of "un ##believ ##able john" the first and the fourth piece count, and get the logits of the two words."""
     from xtremedistil.distillation.example_logits import ExampleLogits
     from xtremedistil.distillation.file_source import FileTargets
-    from xtremedistil.distillation.objectives import LABELLED, logits_objective
+    from xtremedistil.distillation.objectives import WORDS, logits_objective
+    from xtremedistil.distillation.word_mask import WordMask
     from xtremedistil.tasks import TokenClassification
     from xtremedistil.tasks.tokenizer import Tokenizer
     from xtremedistil.training.batches import TrainingBatches
@@ -228,11 +229,11 @@ def test_words_alone_are_learnt_from_a_tagging_teacher(tags, word_piece_folder, 
     rows = task.encode([task.example("mary"), task.example("unbelievable john")], tokenizer, 12).take([1])
     values = np.array([[9, 9, 9], [1, 2, 3], [4, 5, 6]], np.float32)
     targets = FileTargets(rows, ExampleLogits("file", values, np.array([0, 1, 3])))
-    batch = TrainingBatches(rows.with_words_labelled(), 1, 0, 0, [targets]).arrays(np.array([0]))
+    batch = TrainingBatches(rows, 1, 0, 0, [targets], masks=[WordMask(rows)]).arrays(np.array([0]))
     expected = np.zeros((1, 6, 3), np.float32)
     expected[0, 1], expected[0, 4] = [1, 2, 3], [4, 5, 6]
     np.testing.assert_array_equal(batch["teacher_logits"], expected)
-    objective = logits_objective(LABELLED)
+    objective = logits_objective(WORDS)
     assert objective.counts(batch)["logits"] == 2
     # The student says 1 everywhere: ((0 + 1 + 4) / 3 + (9 + 16 + 25) / 3) / 2
     value = objective.values({"logits": tf.ones([1, 6, 3])}, batch)["logits"]
@@ -298,6 +299,21 @@ def test_distil_from_a_graph_scores_it_and_learns_from_it(kind, request, eagerly
     assert min(teacher["dev"], teacher["test"]) >= 0.9
     assert teacher["parameters"] == answers(material, labels).size
     assert [entry["objective"] for entry in report["stages"]] == ["logits", "logits", "labels", "labels"]
+
+
+@pytest.mark.parametrize("kind", ["texts", "tags"])
+def test_graph_and_gold_labels_teach_together(kind, request, eagerly, run_command, write_graph, tmp_path):
+    """The gold labels of the labelled rows, and what the graph says of all: at words alone, for tags."""
+    material, tagging = request.getfixturevalue(kind), kind == "tags"
+    graph = write_graph("teacher.onnx", answers(material, TAGS if tagging else CLASSES), tagging)
+    joint = {"teacher_onnx": graph, "recipe": "joint", "loss": "soft_label_kl"}
+    flags = material.flags(tmp_path / "m", **joint, hard_label_weight=0.5, probability_shift=True)
+    outcome = run_command("distil", *flags)
+    assert outcome.code == 0, outcome.err
+    (record,) = (tmp_path / "m").glob("model-stage-1-indx-*-history.json")
+    (epoch,) = json.loads(record.read_text())["history"]
+    assert 0 < epoch["labels"] < 3
+    assert epoch["loss"] == pytest.approx(epoch["logits"] + 0.5 * epoch["labels"], rel=1e-4)
 
 
 def test_labels_that_a_graph_names_are_matched(tags, eagerly, run_command, write_graph, tmp_path):

@@ -70,6 +70,25 @@ def test_joint_stage_in_chunks_ends_alike_with_a_live_teacher_and_after_an_inter
     assert (tmp_path / "stopped/xtremedistil.h5").read_bytes() == student
 
 
+def test_joint_stage_on_two_devices_is_the_one_on_one(tagging, run_command, tmp_path):
+    if len(tf.config.list_logical_devices("CPU")) < 2:
+        pytest.skip("TensorFlow was in use before a second logical CPU could be asked for")
+    joint = {"recipe": "joint", "hard_label_weight": 0.5, "loss": "soft_label_kl", "dropout": 0.0}
+    joint |= {"layer_map": "uniform", "distil_attention": True, "distil_epochs": 2}
+    losses = []
+    for name, rows in (("one_device", 8), ("mirrored", 4)):
+        sizes = dict.fromkeys(("student_distil_batch_size", "student_ft_batch_size"), rows)
+        flags = tagging.flags(tmp_path / name, teacher_model_dir=tmp_path / "teacher", strategy=name, **joint, **sizes)
+        outcome = run_command("distil", *flags)
+        assert outcome.code == 0, outcome.err
+        record = json.loads((tmp_path / name / "model-stage-1-indx-0-history.json").read_text())
+        terms = [{key: epoch[key] for key in epoch if key not in ("seconds", "score")} for epoch in record["history"]]
+        losses.append(terms)
+    for one, two in zip(*losses, strict=True):
+        assert len(one) >= 5
+        assert two == pytest.approx(one, rel=1e-5)
+
+
 def test_given_matches_take_the_place_of_the_layer_map(tagging, eagerly, run_command, tmp_path):
     path = tmp_path / "matches.json"
     entries = [{"feature": "hidden_states", "teacher": 4, "student": 1, "loss": "hidden_cosine", "projection": "relu"}]
@@ -88,10 +107,29 @@ def test_what_a_sub_layer_gives_may_have_another_width_than_states(tagging, eage
     match = "feature=path,teacher=encoder/layer_._3/intermediate,student=encoder/layer_._0/output"
     outcome = run_command("distil", *tagging.flags(tmp_path / "m", match=match, hidden_size=8))
     assert outcome.code == 0, outcome.err
-    unknown = match.replace("_0/output", "_0/ouput")
-    outcome = run_command("distil", *tagging.flags(tmp_path / "n", match=unknown, hidden_size=8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "teacher", "student", "message"),
+    [
+        ({}, "encoder/layer_._3/output", "encoder/layer_._0/ouput", "Near names: encoder/layer_._0/output"),
+        ({}, "encoder/layer_._4/output", "encoder/layer_._0/output", "--match, teacher: TFBertModel has no sub-layer"),
+        (
+            {"student_kind": "bilstm"},
+            "encoder/layer_._3/output",
+            "encoder/layer_._0/output",
+            "--match, student: Bilstm",
+        ),
+    ],
+)
+def test_sub_layer_that_is_not_there_is_refused_before_the_teacher_is_tuned(
+    tagging, run_command, tmp_path, changes, teacher, student, message
+):
+    match = f"feature=path,teacher={teacher},student={student}"
+    outcome = run_command("distil", *tagging.flags(tmp_path / "m", match=match, **changes))
     assert outcome.code == 2
-    assert "Near names: encoder/layer_._0/output" in outcome.err
+    assert message in outcome.err
+    assert not (tmp_path / "m").exists()
 
 
 def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
@@ -122,9 +160,27 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
     ]
 
 
+def test_table_of_terms_has_the_originals_losses_under_legacy(tagging, run_command, tmp_path):
+    flags = {"distil_attention": True, "legacy": True, "learning_rate": None, "teacher_learning_rate": None}
+    outcome = run_command("distil", *tagging.flags(tmp_path / "m", **flags, dry_run=True))
+    assert outcome.code == 0, outcome.err
+    found = [" ".join(row) for row in rows_of(outcome.out, "representation")]
+    assert "representation hidden_states 4 [B, S, 16] 1 [B, S, 16] hidden_mse, padding too 1 none" in found
+    assert "representation attentions 3 [B, 2, S, S] 0 [B, 2, S, S] attention_mse, padding too 1 none" in found
+    (logits,) = (" ".join(row) for row in rows_of(outcome.out, "logits "))
+    assert "logits_mse, padding too" in logits
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"recipe": "joint", "representation_learning_rate": 0.1}, "no representation stage with --recipe joint"),
+        ({"attention_weight": 2}, "--attention_weight weighs attention maps: give --distil_attention too"),
+        ({"embedding_weight": 1}, "--embedding_weight is of the states of all layers"),
+        (
+            {"legacy": True, "learning_rate": None, "teacher_learning_rate": None, "attention_weight": 2},
+            "without --attention_weight",
+        ),
         ({"temperature": 0}, "temperature is 0.0; it must be greater than 0"),
         ({"temperature_schedule": "flsw"}, "is not written as flsw:BETA,GAMMA"),
         ({"layer_map": "unifrom"}, "Did you mean uniform"),
@@ -155,6 +211,10 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         (
             {"match": "feature=values,teacher=3,student=0,loss=relation_kl,relation_heads=5"},
             "give relation_heads that divide the widths",
+        ),
+        (
+            {"match": "feature=values,teacher=3,student=0,loss=relation_kl"},
+            "relation_kl needs relation_heads (whole number of at least 1)",
         ),
     ],
 )

@@ -182,7 +182,8 @@ class DistilConfig:
     match: tuple[str, ...] = flag(
         (),
         "what is matched instead of the layer map's states and maps: entries as in "
-        "feature=values,teacher=5,student=1,loss=relation_kl,relation_heads=12,weight=1, or JSON or YAML files of them",
+        "feature=values,teacher=5,student=1,loss=relation_kl,relation_heads=12,weight=1, or JSON or YAML files of "
+        "them; a weight_schedule runs over each chunk of the transfer set anew",
     )
     unfreeze_order: str = flag("dense,student", "order in which blocks are unfrozen, top first")
     seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")

@@ -1,11 +1,16 @@
 """Contradictions between the flags that say what a student learns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from xtremedistil.config import JOINT, ORIGINAL, DistilConfig
 from xtremedistil.distillation.layer_map import TRANSPORTS, configured_matches
-from xtremedistil.distillation.match import NO_PROJECTION, PATH, Match
+from xtremedistil.distillation.loss_kinds import LOSS_KINDS, STATES
+from xtremedistil.distillation.match import PATH, Match
+from xtremedistil.distillation.match_widths import width_problem
 from xtremedistil.distillation.soft_labels import configured_soft_labels
+from xtremedistil.models.families import BILSTM, Family
+from xtremedistil.models.feature_names import ATTENTION_SCORES, PROJECTIONS
+from xtremedistil.models.projection_paths import projection_paths
 from xtremedistil.models.shapes import EncoderShape
 
 NEWER = {
@@ -25,6 +30,7 @@ OF_PAIRS = {
     "embedding_weight": 0.0,
     "attention_weight": 3.0,
 }
+WEIGHTS = ("hidden_weight", "embedding_weight", "attention_weight")
 
 
 def recipe_problems(config: DistilConfig) -> list[str]:
@@ -49,14 +55,50 @@ def _match_problems(config: DistilConfig) -> list[str]:
     if config.layer_map in TRANSPORTS and config.distil_attention:
         problems.append(f"--layer_map {config.layer_map} moves hidden states; --distil_attention needs a map of layers")
     if config.logits_only:
-        given = [f"--{name}" for name in ("match", "hard_label_weight") if getattr(config, name)]
-        given += ["--layer_map"] if config.layer_map != OF_PAIRS["layer_map"] else []
+        given = ["--match"] if config.match else []
+        given += [f"--{name}" for name in ("layer_map", *WEIGHTS) if getattr(config, name) != OF_PAIRS[name]]
         problems += [f"{name}: a teacher that gives logits alone has nothing for it; leave it away" for name in given]
+    if config.teacher_targets and config.hard_label_weight:
+        problems.append(
+            f"--hard_label_weight: --teacher_targets {config.teacher_targets} has no logits of the labelled rows; "
+            "leave it away, or take a teacher that runs here"
+        )
+    return problems + _idle_problems(config)
+
+
+def _idle_problems(config: DistilConfig) -> list[str]:
+    """Flags of the representation stage, and weights of pairs, that nothing would read."""
+    problems = []
+    stage = "--recipe joint" if config.recipe == JOINT else "a teacher that gives logits alone"
+    if config.representation_learning_rate != "auto" and (config.recipe == JOINT or config.logits_only):
+        problems.append(
+            f"--representation_learning_rate: there is no representation stage with {stage}; give --learning_rate"
+        )
+    if config.match or config.logits_only or config.legacy:  # refused elsewhere
+        return problems
+    maps = config.distil_attention
+    states = maps or config.distil_multi_hidden_states or config.layer_map != OF_PAIRS["layer_map"]
+    if config.attention_weight != OF_PAIRS["attention_weight"] and not maps:
+        problems.append("--attention_weight weighs attention maps: give --distil_attention too, or leave it away")
+    if config.embedding_weight != OF_PAIRS["embedding_weight"] and not states:
+        problems.append(
+            "--embedding_weight is of the states of all layers: give --distil_multi_hidden_states too, or leave it away"
+        )
     return problems
 
 
-def layer_problems(config: DistilConfig, teacher: EncoderShape, student_layers: int, student_width: int) -> list[str]:
-    """Of layers, and of the widths that relations are cut into."""
+def layer_problems(
+    config: DistilConfig,
+    teacher: EncoderShape,
+    student_layers: int,
+    student_width: int,
+    families: tuple[Family, Family],
+) -> list[str]:
+    """Of layers, and of the widths that relations are cut into.
+
+    Args:
+        families: of teacher and student.
+    """
     matches: list[Match] = []
 
     def read() -> None:
@@ -65,37 +107,41 @@ def layer_problems(config: DistilConfig, teacher: EncoderShape, student_layers: 
     problems = _refusals(read, "")
     if not problems and not matches and config.recipe == ORIGINAL:
         problems.append("--hidden_weight 0: there is nothing to match in the representation stage; give --recipe joint")
-    return problems + [line for match in matches for line in _pair_problems(config, match, teacher, student_width)]
+    problems += _projection_problems(matches, families)
+    widths = teacher.hidden_size, student_width
+    return problems + [line for match in matches for line in _pair_problems(config, match, widths)]
 
 
-def _pair_problems(config: DistilConfig, match: Match, teacher: EncoderShape, student_width: int) -> list[str]:
-    """Of one match, what only the run and its models make wrong."""
-    problems, widths = [], (teacher.hidden_size, student_width)
+def _projection_problems(matches: Sequence[Match], families: tuple[Family, Family]) -> list[str]:
+    """Of queries, keys, values and scores, which not every family has."""
+    problems = []
+    for side, family in zip(("teacher", "student"), families, strict=True):
+        names = [match.name for match in matches if match.feature in (*PROJECTIONS, ATTENTION_SCORES)]
+        if names and family is not BILSTM:
+            problems += _refusals(lambda family=family: projection_paths(family, 0), f"--match {names[0]}, {side}: ")
+    return problems
+
+
+def _pair_problems(config: DistilConfig, match: Match, widths: tuple[int, int]) -> list[str]:
+    """Of one match, what only the run and its models make wrong; `widths`: of their states."""
+    problems = []
     if match.teacher_number:
         problems.append(f"--match {match.name}: a run has one teacher; leave teacher_number away")
     if match.loss == "layer_transport" and match.options.get("solver", "exact") == "exact":
         flags = {"--jit_compile": config.jit_compile, "--strategy tpu": config.strategy == "tpu"}
         problems += [f"{flag}: the flow of emd is found on the host; take sinkhorn" for flag, on in flags.items() if on]
-    compared = match.projection == NO_PROJECTION and match.needs_equal_widths and match.feature != PATH
-    if compared and widths[0] != widths[1] and config.student_kind == "transformer":
-        problems.append(
-            f"--match {match.name}: without a projection {match.loss} takes equal widths; those of teacher and student "
-            f"are {widths[0]} and {widths[1]}"
-        )
+    if _has_widths(config, match) and (problem := width_problem(match, *widths)):
+        problems.append(f"--match {problem}")
     if config.student_kind == "bilstm" and match.feature not in ("hidden_states", PATH):
         problems.append(f"--match {match.name}: a BiLSTM has no {match.feature}; match hidden_states")
-    heads = match.options.get("relation_heads")
-    if match.loss == "relation_kl" and not divides(heads, *widths):
-        problems.append(
-            f"--match {match.name}: give relation_heads that divide the widths of teacher ({widths[0]}) and student "
-            f"({widths[1]}), not {heads}"
-        )
     return problems
 
 
-def divides(heads, *widths: int) -> bool:
-    """Whether that many relation heads go into all widths."""
-    return isinstance(heads, int) and heads >= 1 and all(width % heads == 0 for width in widths)
+def _has_widths(config: DistilConfig, match: Match) -> bool:
+    """Whether its tensors are as wide as the models' states: what is inside a layer, or below a BiLSTM, may not be."""
+    layers = match.student if isinstance(match.student, tuple) else (match.student,)
+    below = config.student_kind == "bilstm" and 0 in layers
+    return LOSS_KINDS[match.loss].compares == STATES and match.feature != PATH and not below
 
 
 def _refusals(action: Callable[[], object], flags: str) -> list[str]:

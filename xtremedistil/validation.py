@@ -16,7 +16,7 @@ from xtremedistil.config import (
 )
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import read_config
-from xtremedistil.models.families import AUTO, Family, find_family
+from xtremedistil.models.families import AUTO, BILSTM, FAMILIES, Family, find_family
 from xtremedistil.models.shapes import EncoderShape, encoder_shape
 from xtremedistil.problems import Problems, missing_packages
 from xtremedistil.recipe_validation import layer_problems, recipe_problems
@@ -43,14 +43,14 @@ def add_distil_problems(problems: Problems, config: DistilConfig) -> None:
     problems.add(_augment_problems(config))
     problems.add(_masked_lm_problems(config, problems))
     problems.add(_outside_problems(config))
-    resolved, teacher = resolve(config), None
+    resolved, family, teacher = resolve(config), None, None
     if not config.logits_only or resolved.compress_word_embedding:
         checkpoint = "--pt_teacher_checkpoint", config.pt_teacher_checkpoint, config.pt_teacher
         family, teacher = open_checkpoint(problems, *checkpoint)
     if teacher and not config.logits_only:
         problems.add(length_problems(resolved.seq_len, teacher, resolved.pt_teacher_checkpoint))
     if teacher or config.logits_only:
-        problems.add(_student_problems(resolved, teacher, problems))
+        problems.add(_student_problems(resolved, family, teacher, problems))
 
 
 def check_baseline(config: BaselineConfig) -> None:
@@ -176,6 +176,7 @@ def _legacy_problems(config: DistilConfig) -> list[str]:
     if given := [f"--{name}" for name in rates if getattr(config, name) != "auto"]:
         problems.append(f"--legacy trains at 3e-5 throughout; leave {', '.join(given)} away, or --legacy")
     newer = {"gradient_accumulation_steps": 1, "weight_decay": 0, "class_weight": NONE}
+    newer |= {"embedding_weight": 0.0, "attention_weight": 3.0}
     given = [f"--{name}" for name, off in newer.items() if getattr(config, name) != off]
     if given := [*given, *(["--augment"] if config.augment else [])]:
         problems.append(f"--legacy trains as the original did, without {', '.join(given)}; leave that out, or --legacy")
@@ -256,24 +257,32 @@ def length_problems(seq_len: int, shape: EncoderShape, checkpoint: str) -> list[
     return []
 
 
-def _student_problems(config: DistilConfig, teacher: EncoderShape | None, problems: Problems) -> list[str]:
+def _student_problems(
+    config: DistilConfig, teachers: Family | None, teacher: EncoderShape | None, problems: Problems
+) -> list[str]:
+    """`teachers`: the family of the teacher."""
     if config.pt_student_checkpoint is None or config.student_kind == "bilstm":
         layers, width = config.num_hidden_layers, config.hidden_size
         flags = (f"--num_hidden_layers {layers}", f"--hidden_size {width}")
-        return _size_problems(config, teacher, layers, width, flags) + _embedding_problems(config, teacher, width)
+        own = BILSTM if config.student_kind == "bilstm" else FAMILIES["TFBertModel"]
+        lines = _size_problems(config, teacher, layers, width, flags, (teachers, own))
+        return lines + _embedding_problems(config, teacher, width)
     family, student = open_checkpoint(problems, "--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
     if student is None:
         return []
     if not family.can_be_student:
         return [f"--pt_student_checkpoint {config.pt_student_checkpoint}: a {family.model_type} cannot be a student"]
     name = f"--pt_student_checkpoint {config.pt_student_checkpoint}"
-    lines = _size_problems(config, teacher, student.num_hidden_layers, student.hidden_size, (name, name))
+    sizes = student.num_hidden_layers, student.hidden_size
+    lines = _size_problems(config, teacher, *sizes, (name, name), (teachers, family))
     lines += length_problems(config.seq_len, student, config.pt_student_checkpoint)
     lines += _embedding_problems(config, teacher, student.embedding_size)
     return lines + _vocabulary_problems(config, student)
 
 
-def _size_problems(config: DistilConfig, teacher: EncoderShape | None, layers: int, width: int, flags) -> list[str]:
+def _size_problems(
+    config: DistilConfig, teacher: EncoderShape | None, layers: int, width: int, flags, families
+) -> list[str]:
     lines: list[str] = []
     if config.logits_only:
         return lines
@@ -288,7 +297,7 @@ def _size_problems(config: DistilConfig, teacher: EncoderShape | None, layers: i
             f"({teacher.hidden_size}); use at most {teacher.hidden_size}"
         )
     states = width if config.student_kind == "transformer" else 2 * config.lstm_units
-    return lines or layer_problems(config, teacher, layers, states)
+    return lines or layer_problems(config, teacher, layers, states, families)
 
 
 def _embedding_problems(config: DistilConfig, teacher: EncoderShape | None, width: int) -> list[str]:

@@ -40,7 +40,7 @@ class AlignedTargets:
     def mask(self, rows: np.ndarray, width: int) -> Arrays:
         """Where there are outputs; losses count there alone."""
         found = self._source(rows, width) != NOWHERE
-        return {aligned_name(self.targets.prefix): found.astype(np.float32)}
+        return {aligned_name(self.targets.prefix): found.astype(np.int32)}  # of integers all axes are open
 
     def _source(self, rows: np.ndarray, width: int) -> np.ndarray:
         """int64 [B, S]."""
@@ -48,22 +48,26 @@ class AlignedTargets:
         return np.where(inside, self.source[index], NOWHERE)
 
 
-def aligned_targets(features: Features, targets: Targets) -> AlignedTargets:
+def aligned_targets(
+    features: Features, targets: Targets, words: np.ndarray | None, their_words: np.ndarray | None
+) -> AlignedTargets:
     """Pairs words by their number in a row; of each word, the first pieces of both sides.
+
+    Args:
+        words, their_words: the word of each position of the student's and the teacher's rows, int32 [P], or -1.
 
     Raises:
         ValueError: rows or words do not fit together, none is in both, or an output is not one of positions.
     """
     theirs = targets.features
-    if len(features) != len(theirs):
-        raise ValueError(f"The student has {len(features)} rows, the teacher {len(theirs)}; they must be the same.")
-    if features.word_ids is None or theirs.word_ids is None:
+    require_same_rows(features, theirs)
+    if words is None or their_words is None:
         raise ValueError("Pieces of two tokenizers meet by words: give both sides word_ids, as fast tokenizers do.")
     if maps := [name for name in targets.arrays if name.startswith("attention")]:
         raise ValueError(f"{', '.join(maps)}: maps of other pieces cannot be compared; match states or logits.")
     source = np.full(len(features.input_ids), NOWHERE, np.int64)
     for row in range(len(features)):
-        own, other = _first_pieces(features, row), _first_pieces(theirs, row)
+        own, other = _first_pieces(features, words, row), _first_pieces(theirs, their_words, row)
         for word in own.keys() & other.keys():
             source[own[word]] = other[word]
     if (source == NOWHERE).all():
@@ -73,9 +77,13 @@ def aligned_targets(features: Features, targets: Targets) -> AlignedTargets:
     return AlignedTargets(features, targets, source)
 
 
-def _first_pieces(features: Features, row: int) -> dict[int, int]:
+def require_same_rows(features: Features, theirs: Features) -> None:
+    if len(features) != len(theirs):
+        raise ValueError(f"The student has {len(features)} rows, the teacher {len(theirs)}; they must be the same.")
+
+
+def _first_pieces(features: Features, words: np.ndarray, row: int) -> dict[int, int]:
     """Position of the first piece of each word of a row."""
     start, stop = int(features.offsets[row]), int(features.offsets[row + 1])
-    words = features.word_ids[start:stop]
-    found, places = np.unique(words, return_index=True)
+    found, places = np.unique(words[start:stop], return_index=True)
     return {int(word): start + int(place) for word, place in zip(found, places, strict=True) if word != NO_WORD}

@@ -24,6 +24,7 @@ from xtremedistil.distillation.corpus import data_fingerprint
 from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.frozen_features import FrozenFeatures, frozen_features
 from xtremedistil.distillation.initial_student import InitialStudent, initial_student
+from xtremedistil.distillation.match_paths import require_paths
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.on_labels import fit_on_labels
 from xtremedistil.distillation.onnx_teacher import Graph, OnnxTeacher
@@ -83,6 +84,7 @@ def distil(config: DistilConfig) -> Report:
     """
     check_distil(config)
     config = resolve(config)
+    require_paths(config)
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
     with told_of_lost_workers(workers), in_turn(workers, config.model_dir):

@@ -27,9 +27,10 @@ from xtremedistil.distillation.objectives import (
     matches_objective,
     target_prefix,
 )
-from xtremedistil.distillation.several_teachers import teacher_shares, teachers_objective
+from xtremedistil.distillation.several_teachers import teachers_objective
 from xtremedistil.distillation.targets import Computing
 from xtremedistil.distillation.taught_rows import Taught, TaughtRows
+from xtremedistil.distillation.term_checks import check_other_pieces, check_terms, check_widths, classifies
 from xtremedistil.distillation.terms import Terms
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.matching import projection_rates
@@ -78,44 +79,12 @@ class Distiller:
         self.strategy = self.strategy or tf.distribute.get_strategy()
         depth = self.teachers[0].num_hidden_layers if self.teachers else 0
         self.matches = self.terms.matches_for(depth, self.student.num_hidden_layers) if self.teachers else ()
-        self._check()
+        check_terms(self.terms, self.matches, self.teachers, self.student)
+        width = self._teacher_width()
         with self.strategy.scope():
-            self.matching, self.projections = self.student.matching_model(self.matches, self._teacher_width())
+            self.matching, self.projections = self.student.matching_model(self.matches, width)
+        check_widths(self.matches, self.matching, width)
         self.model = self.student.model
-
-    def _check(self) -> None:
-        for number, teacher in enumerate(self.teachers):
-            if self.terms.soft_labels.weight and set(teacher.logit_names) != set(self.student.logit_names):
-                raise ValueError(
-                    f"Teacher {number} gives {', '.join(teacher.logit_names)}, the student "
-                    f"{', '.join(self.student.logit_names)}: models of different tasks."
-                )
-            self._check_labels(number)
-        if wrong := [match.name for match in self.matches if match.teacher_number >= len(self.teachers)]:
-            raise ValueError(f"{', '.join(wrong)}: there are {len(self.teachers)} teachers, counted from 0.")
-        if self.terms.hard_label_weight and not self._classifies:
-            raise ValueError("hard_label_weight: gold labels are of models with one output, of several logits.")
-        if self.teachers:
-            teacher_shares(len(self.teachers), self.terms.teacher_weights)
-        elif self.terms.soft_labels.weight or self.terms.matches:
-            raise ValueError(
-                "Without a teacher there are gold labels alone: Terms(SoftLabels(weight=0), hard_label_weight=1)."
-            )
-
-    @property
-    def _classifies(self) -> bool:
-        """Whether the student chooses one of several labels: not spans, and not a score."""
-        return self.student.logit_names == ("logits",) and self.student.model.output["logits"].shape[-1] != 1
-
-    def _check_labels(self, number: int) -> None:
-        """A `Teacher` may have more labels than its student: the original release's has, behind the real ones."""
-        teacher = self.teachers[number]
-        if not self.terms.soft_labels.weight or isinstance(teacher, Teacher):
-            return
-        for name in self.student.logit_names:
-            theirs, own = (model.model.output[name].shape[-1] for model in (teacher, self.student))
-            if theirs != own:
-                raise ValueError(f"Teacher {number} has {theirs} {name} a row or position, the student {own}.")
 
     def _teacher_width(self) -> Callable[[Match], int]:
         """Of the tensor of the teacher that a match is of."""
@@ -225,6 +194,7 @@ class Distiller:
         """
         active = range(len(self.teachers)) if teachers is None else teachers
         self._require_teachers(active, teacher_train or {}, teacher_dev or {})
+        check_other_pieces(self.matches, {*(teacher_train or {}), *(teacher_dev or {})})
         taught = {number: Taught(self.teachers[number], self._names(number)) for number in active}
         rows = TaughtRows(self.student.by_position, taught, place, how)
         features, targets, masks = rows.read("train", train, teacher_train or {})
@@ -247,17 +217,20 @@ class Distiller:
 
         def positions_of(batch, number: int):
             mask = loss_mask(batch, REAL)
-            return mask * batch[aligned_name(target_prefix(number))] if number in aligned else mask
+            if number not in aligned:
+                return mask
+            return mask * tf.cast(batch[aligned_name(target_prefix(number))], tf.float32)
+
+        def positions(batch):
+            return functools.reduce(operator.mul, (positions_of(batch, number) for number in active))
 
         def mask_of(batch):
-            if counted == ROWS:
-                return loss_mask(batch, ROWS)
-            return functools.reduce(operator.mul, (positions_of(batch, number) for number in active))
+            return loss_mask(batch, ROWS) if counted == ROWS else positions(batch)
 
         parts = [matches_objective([match for match in self.matches if match.teacher_number in active], positions_of)]
         if terms.soft_labels.weight and len(active):
             weights = terms.teacher_weights and [terms.teacher_weights[number] for number in active]
-            shared = {"teachers": active, "weights": weights, "combine": terms.combine}
+            shared = {"teachers": active, "weights": weights, "combine": terms.combine, "positions_of": positions}
             outputs = self.student.logit_names
             parts += [teachers_objective(mask_of, terms.soft_labels, output=name, **shared) for name in outputs]
         if terms.hard_label_weight:
@@ -295,7 +268,7 @@ class Distiller:
         if dev is None:
             return None
         features = features_of(dev, by_position=self.student.by_position)
-        if metric is None and (features.labels is None or not self._classifies):
+        if metric is None and (features.labels is None or not classifies(self.student)):
             if missing := aligned - set(teacher_dev):
                 raise ValueError(f"teacher_dev has no rows of teacher {min(missing)}, teacher_train has.")
             features, targets, masks = rows.read("dev", dev, teacher_dev)

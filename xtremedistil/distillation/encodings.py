@@ -6,7 +6,9 @@ import numpy as np
 
 from xtremedistil.tasks.features import NO_WORD, NOT_SCORED, Features
 
-KNOWN = ("input_ids", "attention_mask", "token_type_ids", "labels", "word_ids")
+LIKE_LABELS = ("label", "label_ids")  # what data sets call them
+KNOWN = ("input_ids", "attention_mask", "token_type_ids", "labels", "word_ids", *LIKE_LABELS)
+INFINITE = -1  # cardinality of a tf.data.Dataset that never ends
 
 
 def features_of(rows, *, by_position: bool) -> Features:
@@ -22,11 +24,15 @@ def features_of(rows, *, by_position: bool) -> Features:
     Raises:
         ValueError: it is something else, or its columns do not fit together.
     """
+    return encoded_rows(rows, by_position=by_position)[0]
+
+
+def encoded_rows(rows, *, by_position: bool) -> tuple[Features, np.ndarray | None]:
+    """`features_of` the rows; and the word that each position is of, int32 [P], of none: -1. None: nothing says it."""
     if isinstance(rows, Features):
-        return rows
+        return rows, rows.word_ids
     columns = _columns(rows)
-    if "input_ids" not in columns:
-        raise ValueError(f"The rows have {', '.join(columns) or 'no columns'}; input_ids are missing.")
+    _require_names(columns)
     masks = columns.get("attention_mask")
     ids = [np.asarray(row).reshape(-1) for row in columns["input_ids"]]
     masks = [np.ones(len(row), np.int32) for row in ids] if masks is None else [np.asarray(row) for row in masks]
@@ -38,14 +44,25 @@ def features_of(rows, *, by_position: bool) -> Features:
         _require_fit(name, columns[name], ids, by_row=name == "labels" and not by_position)
         return [np.asarray(row)[:length] for row, length in zip(columns[name], lengths, strict=True)]
 
-    labels = columns.get("labels")
-    return Features.from_rows(
+    labels, words = columns.get("labels"), _words(columns, ids, lengths)
+    features = Features.from_rows(
         [row[:length] for row, length in zip(ids, lengths, strict=True)],
         attention_mask=[mask[:length] for mask, length in zip(masks, lengths, strict=True)],
         token_type_ids=cut("token_type_ids"),
         labels=None if labels is None else cut("labels") if by_position else _of_rows(labels),
-        word_ids=_word_ids(columns, ids, lengths) if by_position else None,
+        word_ids=(words or _places(columns, lengths)) if by_position else None,
     )
+    return features, words and np.concatenate([np.zeros(0, np.int32), *words]).astype(np.int32)
+
+
+def _require_names(columns: Mapping) -> None:
+    if "input_ids" not in columns:
+        raise ValueError(f"The rows have {', '.join(columns) or 'no columns'}; input_ids are missing.")
+    if "labels" not in columns and (near := [name for name in LIKE_LABELS if name in columns]):
+        raise ValueError(
+            f"The rows have a column {near[0]}; gold labels are read from labels. Rename it, or leave it out where the "
+            "student shall not see it."
+        )
 
 
 def _of_rows(labels) -> np.ndarray:
@@ -75,13 +92,27 @@ def _columns(rows) -> dict:
 
 
 def _of_batches(dataset) -> dict:
+    if hasattr(dataset, "cardinality") and int(dataset.cardinality()) == INFINITE:
+        raise ValueError(
+            "The tf.data.Dataset never ends; rows are read once, and fit repeats them. Leave repeat() out."
+        )
     columns: dict[str, list] = {}
     for batch in dataset.as_numpy_iterator():
         inputs, *rest = batch if isinstance(batch, tuple) else (batch,)
+        _require_batch(inputs)
         for name, values in (inputs | ({"labels": rest[0]} if rest else {})).items():
             if name in KNOWN:
                 columns.setdefault(name, []).extend(values)
     return columns
+
+
+def _require_batch(inputs) -> None:
+    if not isinstance(inputs, Mapping):
+        raise ValueError(
+            f"A batch of the tf.data.Dataset holds a {type(inputs).__name__}; a mapping with input_ids is expected."
+        )
+    if np.ndim(inputs.get("input_ids", [[]])) < 2:
+        raise ValueError("The tf.data.Dataset gives single rows; batches are expected. Add .batch(32).")
 
 
 def _words_of_tokenizer(rows) -> dict:
@@ -101,11 +132,17 @@ def _require_fit(name: str, values: Sequence, ids: Sequence, *, by_row: bool) ->
             )
 
 
-def _word_ids(columns: dict, ids: Sequence, lengths: Sequence[int]) -> list:
-    """The word that each position answers for: as given; else its own place, where it is scored."""
-    if columns.get("word_ids") is not None:
-        rows = [[NO_WORD if word is None else word for word in row] for row in columns["word_ids"]]
-        return [row[:length] for row, length in zip(rows, lengths, strict=True)]
+def _words(columns: dict, ids: Sequence, lengths: Sequence[int]) -> list | None:
+    """The word of each position, as given."""
+    if columns.get("word_ids") is None:
+        return None
+    _require_fit("word_ids", columns["word_ids"], ids, by_row=False)
+    rows = [[NO_WORD if word is None else word for word in row] for row in columns["word_ids"]]
+    return [row[:length] for row, length in zip(rows, lengths, strict=True)]
+
+
+def _places(columns: dict, lengths: Sequence[int]) -> list:
+    """Where no words are given: each position answers for itself, where it is scored."""
     if columns.get("labels") is None:
         return [np.arange(length) for length in lengths]
     labels = [np.asarray(row)[:length] for row, length in zip(columns["labels"], lengths, strict=True)]

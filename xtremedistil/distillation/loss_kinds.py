@@ -1,6 +1,10 @@
 """What each named loss compares and is a mean over, for plans that are made before any model is loaded."""
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from xtremedistil.distillation.loss_options import COUNT, FLAG, POSITIVE, WEIGHT, Option, one_of
 
 STATES, MAPS, LOGITS = "states", "maps", "logits"
 ROWS, POSITIONS, PAIRS = "rows", "positions", "pairs"
@@ -20,42 +24,48 @@ class LossKind:
             batch see those of one device. An option `mean_over` of a match takes its place.
         equal_widths: whether it wants the student projected to the teacher's width.
         layers: of each model that it takes at once; MANY: any number.
-        options: names of its further arguments.
+        options: its further arguments, by name.
     """
 
     compares: str
     mean_over: str
     equal_widths: bool = False
     layers: int = 1
-    options: tuple[str, ...] = ()
+    options: Mapping[str, Option] = field(default_factory=dict)
 
 
-TEMPERED = ("temperature", "t_squared")
-FORM = ("from_logits", "compat")  # of attention maps
+TEMPERED = {"temperature": POSITIVE, "t_squared": FLAG}
+FORM = {"from_logits": FLAG, "compat": FLAG}  # of attention maps
+MEAN_OVER = {"mean_over": one_of(POSITIONS, ROWS)}
+HEADS = {"relation_heads": dataclasses.replace(COUNT, required=True)} | MEAN_OVER
+KERNEL = {"kernel": one_of("gaussian", "bilinear"), "gamma": POSITIVE, "degree": COUNT, "unit_rows": FLAG}
+SOLVER = {"solver": one_of("exact", "sinkhorn")}
 LOSS_KINDS = {
     "hidden_mse": LossKind(STATES, POSITIONS, equal_widths=True),
     "hidden_cosine": LossKind(STATES, POSITIONS, equal_widths=True),
     "pkd": LossKind(STATES, ROWS, equal_widths=True),
     "fsp": LossKind(STATES, ROWS, equal_widths=True, layers=2),
-    "layer_transport": LossKind(STATES, POSITIONS, equal_widths=True, layers=MANY, options=("solver",)),
-    "nst": LossKind(STATES, PAIRS, layers=2, options=("normalize_by",)),
-    "relation_kl": LossKind(STATES, POSITIONS, options=("relation_heads", "mean_over")),
-    "rkd": LossKind(STATES, ROWS, options=("distance_weight", "angle_weight")),
-    "spkd": LossKind(STATES, ROWS, options=("row_norm",)),
+    "layer_transport": LossKind(STATES, POSITIONS, equal_widths=True, layers=MANY, options=SOLVER),
+    "nst": LossKind(STATES, PAIRS, layers=2, options={"normalize_by": one_of("hidden", "length")}),
+    "relation_kl": LossKind(STATES, POSITIONS, options=HEADS),
+    "rkd": LossKind(STATES, ROWS, options={"distance_weight": WEIGHT, "angle_weight": WEIGHT}),
+    "spkd": LossKind(STATES, ROWS, options={"row_norm": one_of("l2", "l1")}),
     "pkt": LossKind(STATES, ROWS),
-    "cckd": LossKind(STATES, ROWS, options=("kernel", "gamma", "degree", "unit_rows")),
+    "cckd": LossKind(STATES, ROWS, options=KERNEL),
     "attention_mse": LossKind(MAPS, PAIRS, options=FORM),
     "attention_mse_sum": LossKind(MAPS, PAIRS, options=FORM),
     "attention_ce": LossKind(MAPS, POSITIONS, options=FORM),
     "attention_ce_mean": LossKind(MAPS, POSITIONS, options=FORM),
-    "attention_kl": LossKind(MAPS, POSITIONS, options=("from_logits", "mean_over")),
+    "attention_kl": LossKind(MAPS, POSITIONS, options={"from_logits": FLAG} | MEAN_OVER),
     "attention_squared_distance": LossKind(MAPS, POSITIONS),
     "soft_label_ce": LossKind(LOGITS, POSITIONS, options=TEMPERED),
     "soft_label_kl": LossKind(LOGITS, POSITIONS, options=TEMPERED),
     "soft_label_bce": LossKind(LOGITS, POSITIONS, options=TEMPERED),
-    "logits_mse": LossKind(LOGITS, POSITIONS, options=("temperature",)),
+    "logits_mse": LossKind(LOGITS, POSITIONS, options={"temperature": POSITIVE}),
     "logit_standardized_kl": LossKind(LOGITS, POSITIONS, options=TEMPERED),
-    "dist": LossKind(LOGITS, POSITIONS, options=("temperature", "inter_weight", "intra_weight")),
+    "dist": LossKind(
+        LOGITS, POSITIONS, options={"temperature": POSITIVE, "inter_weight": WEIGHT, "intra_weight": WEIGHT}
+    ),
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from xtremedistil.distillation.loss_kinds import LOSS_KINDS, MANY, MAPS, STATES, losses_of
+from xtremedistil.distillation.loss_options import require_options
 from xtremedistil.distillation.weight_schedules import weight_factor
 from xtremedistil.errors import require_known
 
@@ -36,7 +37,8 @@ class Match:
         teacher, student: layers, from 0; a sub-layer's path for "path". Losses of two layers (`fsp`, `nst`) take two,
             or one as both; `layer_transport` takes any number.
         loss: a name of `losses.LOSSES`. options: its further arguments.
-        weight: factor of its loss. weight_schedule: how it varies with training, a name of `weight_schedules.WEIGHTS`.
+        weight: factor of its loss. weight_schedule: how it varies with training, a name of `weight_schedules.WEIGHTS`;
+            in a run, over each chunk of the transfer set anew.
         projection: of the student's tensor to the teacher's width: "linear", "relu", "tanh", "none", or "auto": the one
             that the student is deployed with on its top hidden state, a linear one elsewhere, none where the loss takes
             unequal widths or they are equal.
@@ -63,8 +65,7 @@ class Match:
         require_known("loss", self.loss, LOSS_KINDS)
         require_known("projection", self.projection, PROJECTIONS)
         kind = LOSS_KINDS[self.loss]
-        for name in self.options:
-            require_known(f"option of {self.loss}", name, kind.options)
+        require_options(self.loss, self.options, kind.options)
         if kind.compares != FEATURES[self.feature]:
             fitting = ", ".join(losses_of(FEATURES[self.feature]))
             raise ValueError(f"The loss {self.loss} compares {kind.compares}; of {self.feature} there are: {fitting}.")
@@ -72,6 +73,8 @@ class Match:
             raise ValueError(
                 f"projection is {self.projection}; {self.feature} have no width to project. Leave it away."
             )
+        if self.options.get("compat") and self.feature == "attentions":
+            raise ValueError("compat is of scores, as TextBrewer has them: match attention_scores, or leave it away.")
         self._check_numbers()
         for side in ("teacher", "student"):
             self._check_layer(side, getattr(self, side), kind.layers)

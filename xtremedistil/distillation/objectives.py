@@ -20,6 +20,7 @@ from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.probability_shift import probability_shift
 from xtremedistil.distillation.soft_labels import SoftLabels
 from xtremedistil.distillation.weight_schedules import constant_weight, weight_factor
+from xtremedistil.distillation.word_mask import WORDS_MASK
 from xtremedistil.training.trainer import Objective
 
 PREFIX = "teacher_"  # of targets in a batch
@@ -31,16 +32,16 @@ def target_prefix(teacher_number: int) -> str:
 
 
 ROWS = "rows"  # what a loss counts: rows, or positions of them
-REAL, ALL, FIRST, LABELLED = "real", "all", "first", "labelled"
+REAL, ALL, FIRST, WORDS = "real", "all", "first", "words"
 
 
 def loss_mask(batch, counted: str) -> tf.Tensor:
     """1 where a loss counts: float32 [B] for rows; [B, S] for real positions, all of real rows, their first, or those
-    with a label."""
+    that answer for a word."""
     if counted == ROWS:
         return batch["row_mask"]
-    if counted == LABELLED:
-        return label_weights(batch["labels"])
+    if counted == WORDS:
+        return tf.cast(batch[WORDS_MASK], tf.float32) * batch["row_mask"][:, None]
     attention_mask = batch["attention_mask"]
     if counted == REAL:
         mask = attention_mask

@@ -1,7 +1,8 @@
 """How the temperature of soft labels varies.
 
 Temperatures vary with what the two models say of a position: lower, for sharper labels, where the student is far off
-(dynamic temperature distillation, Wen et al., 2019, arXiv 1911.07471).
+(dynamic temperature distillation, Wen et al., 2019, arXiv 1911.07471). They vary around a mean over the rows, or their
+positions, of one batch of one device: on several devices, or with batches of a step apart, each has its own mean.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from xtremedistil.distillation.losses.masks import masked_mean, real
+from xtremedistil.distillation.losses.masks import competing, masked_mean, real
 
 NORM_FLOOR = 1e-4  # added to the norms of flsw
 CONFIDENCE_FLOOR = 1e-3  # added to the confidences of cwsm
@@ -93,6 +94,7 @@ def _require_positive(min_temperature: float) -> None:
 
 
 def _shortened(logits: tf.Tensor) -> tf.Tensor:
+    logits = tf.where(competing(logits) > 0, logits, 0.0)
     return logits / (tf.norm(logits, axis=-1, keepdims=True) + NORM_FLOOR)
 
 

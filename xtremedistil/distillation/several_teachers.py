@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from xtremedistil.distillation.losses.masks import EXCLUDED
 from xtremedistil.distillation.objectives import SOFT_LABELS, scheduled, soft_label_loss, target_prefix
-from xtremedistil.distillation.soft_labels import COMBINATIONS, SoftLabels
+from xtremedistil.distillation.soft_labels import COMBINATIONS, OF_PROBABILITIES, SoftLabels
 from xtremedistil.errors import require_known
 from xtremedistil.models.task_model import SPANS
 from xtremedistil.training.trainer import Objective
@@ -23,6 +23,7 @@ def teachers_objective(
     weights: Sequence[float] | None = None,
     combine: str = LOGITS,
     output: str = "logits",
+    positions_of: Callable[[dict], tf.Tensor] | None = None,
 ) -> Objective:
     """One term between a student's logits and those of some teachers.
 
@@ -32,7 +33,9 @@ def teachers_objective(
             proportion to each other.
         combine: "logits", the weighted mean of the teachers' logits; "probabilities", of their label distributions at
             the temperature (You et al., 2017, equation 2); "losses", of the losses with each of them.
-        output: name of the logits, where a model has several; those of spans compete over the positions of a row.
+        output: name of the logits, where a model has several; those of spans compete over the positions of a row, or
+            are each compared for itself by losses without a softmax.
+        positions_of: of spans, [B, S], 1 at the positions that take part.
 
     Raises:
         ValueError: weights that cannot be shares, or another `combine`.
@@ -40,26 +43,32 @@ def teachers_objective(
     require_known("way to combine teachers", combine, COMBINATIONS)
     shares = teacher_shares(len(teachers), weights)
     name = SOFT_LABELS if output == "logits" else output
+    compete = output in SPANS and soft_labels.loss in OF_PROBABILITIES
+
+    def counted(batch):
+        if output not in SPANS:
+            return mask_of(batch)
+        return tf.reduce_max(positions_of(batch), axis=-1) if compete else positions_of(batch)
 
     def values(outputs, batch):
-        student, mask = outputs[output], mask_of(batch)
+        student, mask = outputs[output], counted(batch)
         logits = [batch[target_prefix(number) + output][..., : student.shape[-1]] for number in teachers]
-        if output in SPANS:
-            student, *logits = (_over_positions(one, batch) for one in (student, *logits))
+        if compete:
+            student, *logits = (_over_positions(one, positions_of(batch)) for one in (student, *logits))
         targets = logits if combine == LOSSES else [_combined(logits, shares, combine, soft_labels.temperature)]
         losses = [soft_label_loss(soft_labels, target, student, batch, mask) for target in targets]
         factors = shares if combine == LOSSES else [1.0]
         return {name: tf.add_n([factor * loss for factor, loss in zip(factors, losses, strict=True)])}
 
     def counts(batch):
-        return {name: tf.reduce_sum(mask_of(batch))}
+        return {name: tf.reduce_sum(counted(batch))}
 
     return Objective(values, counts, {name: soft_labels.weight}, scheduled({name: soft_labels.weight_schedule}))
 
 
-def _over_positions(logits: tf.Tensor, batch) -> tf.Tensor:
-    """[B, S, 1] of a span's end as [B, S], with nothing for padding."""
-    return tf.where(batch["attention_mask"] > 0, logits[..., 0], EXCLUDED)
+def _over_positions(logits: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """[B, S, 1] of a span's end as [B, S], with nothing for what is no position of it."""
+    return tf.where(positions > 0, logits[..., 0], EXCLUDED)
 
 
 def teacher_shares(count: int, weights: Sequence[float] | None) -> list[float]:

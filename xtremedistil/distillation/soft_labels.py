@@ -1,11 +1,13 @@
 """What a student learns from the teacher's logits, as settings."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.loss_kinds import LOGITS, LOSS_KINDS, losses_of
+from xtremedistil.distillation.loss_options import require_options
 from xtremedistil.distillation.weight_schedules import weight_factor
 from xtremedistil.errors import require_known
 
@@ -39,8 +41,9 @@ class SoftLabels:
 
     def __post_init__(self):
         require_known("loss of logits", self.loss, losses_of(LOGITS))
-        for name in self.options:
-            require_known(f"option of {self.loss}", name, LOSS_KINDS[self.loss].options)
+        if "temperature" in self.options:
+            raise ValueError("temperature is a field of SoftLabels: give it there, not among the options.")
+        require_options(self.loss, self.options, LOSS_KINDS[self.loss].options)
         weight_factor(self.weight_schedule)
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature is {self.temperature}; it must be greater than 0.")
@@ -83,6 +86,44 @@ def parse_temperature_schedule(text: str) -> Callable | None:
     from xtremedistil.distillation.schedules import TEMPERATURES  # TensorFlow comes in with it
 
     return TEMPERATURES[name](*map(float, given))
+
+
+def written_temperatures(schedule: Callable | None) -> dict | None:
+    """A schedule of `schedules.TEMPERATURES` as its name and numbers.
+
+    Raises:
+        ValueError: it is a function of somebody's own.
+    """
+    if schedule is None:
+        return None
+    from xtremedistil.distillation.schedules import TEMPERATURES
+
+    for name, kind in TEMPERATURES.items():
+        if type(schedule) is kind:
+            return {"name": name} | dataclasses.asdict(schedule)
+    raise ValueError("A schedule of temperatures that is a function of your own cannot be written as JSON.")
+
+
+def read_temperatures(found: Mapping | str | None) -> Callable | None:
+    """What `written_temperatures` gave, or a text as `parse_temperature_schedule` reads it.
+
+    Raises:
+        ValueError: the name, or the name of a number, is not known, or a number is missing.
+    """
+    if found is None or isinstance(found, str):
+        return found and parse_temperature_schedule(found)
+    from xtremedistil.distillation.schedules import TEMPERATURES
+
+    numbers = dict(found)
+    name = numbers.pop("name", None)
+    require_known("temperature schedule", name, TEMPERATURES)
+    fields = dataclasses.fields(TEMPERATURES[name])
+    for number in numbers:
+        require_known(f"number of {name}", number, [entry.name for entry in fields])
+    wanted = [entry.name for entry in fields if entry.default is dataclasses.MISSING]
+    if missing := [number for number in wanted if number not in numbers]:
+        raise ValueError(f"The temperature schedule {name} has no {' and no '.join(missing)}.")
+    return TEMPERATURES[name](**numbers)
 
 
 def _is_number(text: str) -> bool:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from xtremedistil.distillation.aligned_rows import aligned_targets
+from xtremedistil.distillation.aligned_rows import aligned_targets, require_same_rows
 from xtremedistil.distillation.corpus import KEY_LETTERS
-from xtremedistil.distillation.encodings import features_of
+from xtremedistil.distillation.encodings import encoded_rows
 from xtremedistil.distillation.objectives import target_prefix
 from xtremedistil.distillation.targets import Computing, Targets, compute_targets
 from xtremedistil.models.task_model import AdaptedModel, TaskModel
@@ -45,15 +45,16 @@ class TaughtRows:
     def read(self, name: str, rows, of_teachers: Mapping[int, object]) -> tuple[Features, list, list]:
         """The student's rows; for each teacher that is asked for something, its outputs; where these are of other
         pieces, the positions that have some."""
-        features = features_of(rows, by_position=self._by_position)
-        self._seen.append(_rows_key(features))
+        features, words = encoded_rows(rows, by_position=self._by_position)
+        self._seen.append(_rows_key(features, words))
         targets: list = []
         masks: list = []
         for number, taught in self._teachers.items():
             if number in of_teachers:
-                theirs = features_of(of_teachers[number], by_position=taught.teacher.by_position)
-                self._seen.append(_rows_key(theirs))
-                readers, aligned = _of_other_pieces(features, self._of(number, name, theirs))
+                theirs, their_words = encoded_rows(of_teachers[number], by_position=taught.teacher.by_position)
+                self._seen.append(_rows_key(theirs, their_words))
+                require_same_rows(features, theirs)
+                readers, aligned = _of_other_pieces(features, self._of(number, name, theirs), words, their_words)
                 targets, masks = targets + readers, masks + aligned
             elif taught.names:
                 targets.append(self._of(number, name, features))
@@ -68,19 +69,21 @@ class TaughtRows:
         return dataclasses.replace(targets, prefix=target_prefix(number))
 
 
-def _of_other_pieces(features: Features, targets: Targets) -> tuple[list, list]:
+def _of_other_pieces(
+    features: Features, targets: Targets, words: np.ndarray | None, their_words: np.ndarray | None
+) -> tuple[list, list]:
     """A teacher's outputs for the student's rows, those of whole rows as they are, all else word by word; and what says
     which positions have some."""
     whole = [name for name in targets.arrays if targets.is_by_row(name)]
     others = [name for name in targets.arrays if name not in whole]
-    aligned = [aligned_targets(features, targets.select(others))] if others else []
+    aligned = [aligned_targets(features, targets.select(others), words, their_words)] if others else []
     return [targets.select(whole)] * bool(whole) + aligned, [one.mask for one in aligned]
 
 
-def _rows_key(features: Features) -> str:
+def _rows_key(features: Features, words: np.ndarray | None) -> str:
     """Of rows, their labels and their words."""
     digest = hashlib.sha256(features.fingerprint().encode())
-    for array in (features.labels, features.word_ids):
+    for array in (features.labels, features.word_ids if words is None else words):
         digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

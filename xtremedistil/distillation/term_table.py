@@ -9,6 +9,7 @@ from xtremedistil.models.shapes import BilstmShape, EncoderShape
 
 HEADER = ["stage", "term", "teacher", "student", "loss", "weight", "projection"]
 BATCH = "B, S"  # rows and positions
+PADDED, FIRST = ", padding too", ", first position"  # where the original's losses count
 
 
 def term_table(
@@ -28,11 +29,21 @@ def term_table(
     joint = config.recipe == JOINT
     states = JOINT if joint else "representation"
     lines = [[states, *_match_cells(match, teacher, student)] for match in matches]
+    if config.legacy:
+        lines = [_original(line, tagging) for line in lines]
     logits = f"[{BATCH}, {labels}]" if tagging else f"[B, {labels}]"
-    lines.append([JOINT if joint else "logits", "logits", logits, logits, _soft_label_cell(config), "1", ""])
+    soft_labels = _soft_label_cell(config) + (PADDED if config.legacy and tagging else "")
+    lines.append([JOINT if joint else "logits", "logits", logits, logits, soft_labels, "1", ""])
     if config.hard_label_weight:
         lines.append([JOINT, "labels", "", logits, "cross-entropy", f"{config.hard_label_weight:g}", ""])
     return [HEADER, *lines, ["labels", "labels", "", logits, "cross-entropy", "1", ""]]
+
+
+def _original(line: list[str], tagging: bool) -> list[str]:
+    """The same with the loss that the original has instead: plain means."""
+    stage, term, teacher, student, _, *rest = line
+    loss = "attention_mse" + PADDED if term == "attentions" else "hidden_mse" + (PADDED if tagging else FIRST)
+    return [stage, term, teacher, student, loss, *rest]
 
 
 def _soft_label_cell(config: DistilConfig) -> str:

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from xtremedistil.distillation.layer_map import LAYER_MAPS, TRANSPORTS, layer_map, mapped_matches, transport_matches
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.match_text import match_of
-from xtremedistil.distillation.soft_labels import COMBINATIONS, OF_PROBABILITIES, SoftLabels
+from xtremedistil.distillation.soft_labels import (
+    COMBINATIONS,
+    OF_PROBABILITIES,
+    SoftLabels,
+    read_temperatures,
+    written_temperatures,
+)
 from xtremedistil.distillation.textbrewer import textbrewer_match, textbrewer_soft_labels
 from xtremedistil.distillation.weight_schedules import weight_factor
 from xtremedistil.errors import require_known
@@ -55,6 +61,11 @@ class Terms:
         if self.combine == "probabilities" and self.soft_labels.loss not in OF_PROBABILITIES:
             fitting = ", ".join(OF_PROBABILITIES)
             raise ValueError(f"combine probabilities: {self.soft_labels.loss} is not of these; there are: {fitting}.")
+        if self.combine == "probabilities" and self.soft_labels.temperature_of is not None:
+            raise ValueError(
+                "combine probabilities is of distributions at one temperature; with temperature_of, combine logits or "
+                "losses."
+            )
         if not (math.isfinite(self.hard_label_weight) and self.hard_label_weight >= 0):
             raise ValueError(f"hard_label_weight is {self.hard_label_weight}; it is a finite number of at least 0.")
         if not (self.soft_labels.weight or self.matches or self.hard_label_weight):
@@ -76,23 +87,31 @@ class Terms:
         return tuple(mapped_matches(layers, multi_hidden_states=True, attention=False))
 
     def to_json(self) -> str:
-        """Raises ValueError for a schedule that is a function: functions have no JSON."""
-        if self.soft_labels.temperature_of is not None or callable(self.soft_labels.weight_schedule):
-            raise ValueError("A schedule of temperatures, or one that is a function, cannot be written as JSON.")
-        return json.dumps(dataclasses.asdict(self), indent=2)
+        """Raises ValueError for a schedule that is a function of somebody's own: functions have no JSON."""
+        matches = () if isinstance(self.matches, str) else self.matches
+        weights = [self.soft_labels.weight_schedule, self.hard_label_weight_schedule]
+        if any(map(callable, [*weights, *(match.weight_schedule for match in matches)])):
+            raise ValueError("A weight schedule that is a function cannot be written as JSON; name one.")
+        temperatures = written_temperatures(self.soft_labels.temperature_of)
+        written = dataclasses.asdict(self)
+        written["soft_labels"]["temperature_of"] = temperatures
+        return json.dumps(written, indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> "Terms":
-        """What `to_json` wrote.
+        """What `to_json` wrote; or a `DistillationConfig` of TextBrewer's as JSON.
+
+        Matches may be written as in a file of `--match`, TextBrewer's among them.
 
         Raises:
             ValueError: a name is not known.
         """
         found = json.loads(text)
+        if _is_textbrewers_alone(found, cls):
+            return cls.from_textbrewer(found)
         _require_fields(found, cls)
         if "soft_labels" in found:
-            _require_fields(found["soft_labels"], SoftLabels)
-            found["soft_labels"] = SoftLabels(**found["soft_labels"])
+            found["soft_labels"] = _soft_labels(found["soft_labels"])
         if not isinstance(found.get("matches", ""), str):
             found["matches"] = tuple(_match(entry) for entry in found["matches"])
         if found.get("teacher_weights"):
@@ -117,11 +136,23 @@ class Terms:
         )
 
 
+def _is_textbrewers_alone(found: Mapping, kind) -> bool:
+    """Whether all keys are a `DistillationConfig`'s, and some not those of `kind`."""
+    own = {entry.name for entry in dataclasses.fields(kind)}
+    return set(found) <= set(TEXTBREWER_KEYS) and not set(found) <= own
+
+
+def _soft_labels(found: Mapping) -> SoftLabels:
+    _require_fields(found, SoftLabels)
+    return SoftLabels(**found | {"temperature_of": read_temperatures(found.get("temperature_of"))})
+
+
 def _match(entry: Mapping) -> Match:
-    """Of the fields as `to_json` has them, options apart."""
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
-    _require_fields(fields, Match)
-    return Match(**fields)
+    """Of the fields as `to_json` has them, options apart; or as people write it."""
+    if "options" not in entry:
+        return match_of(entry)
+    _require_fields(entry, Match)
+    return Match(**{name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()})
 
 
 def _require_fields(found: Mapping, kind) -> None:

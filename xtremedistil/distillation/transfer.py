@@ -15,9 +15,9 @@ from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.objectives import (
     ALL,
     FIRST,
-    LABELLED,
     REAL,
     ROWS,
+    WORDS,
     joined,
     labels_objective,
     logits_objective,
@@ -30,6 +30,7 @@ from xtremedistil.distillation.stages import Stage, checkpoint_name
 from xtremedistil.distillation.target_source import Source
 from xtremedistil.distillation.targets import LiveTargets, Targets
 from xtremedistil.distillation.transfer_rows import chunk_name
+from xtremedistil.distillation.word_mask import WordMask
 from xtremedistil.models.matching import projection_rates
 from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.loop import fit
@@ -101,9 +102,10 @@ class TransferFit:
         per_step = setting.config.gradient_accumulation_steps
         if self._learns_labels:
             targets = joined_targets(targets, self._labelled)
-        features = targets.features.with_words_labelled() if self._by_word else targets.features
+        features = targets.features
+        masks = [WordMask(features)] if self._by_word else []
         read = [targets, self._frozen.of(targets.features, chunk_name(start))] if self._frozen else [targets]
-        batches = TrainingBatches(features, rows, setting.pad_id, seed, read, per_step)
+        batches = TrainingBatches(features, rows, setting.pad_id, seed, read, per_step, masks)
         history = fit(self._trainer, batches, self._score, setting.progress.step, keeper)
         self._student.student.settle()
         return history
@@ -135,7 +137,7 @@ class TransferFit:
 
     def _logits_objective(self) -> Objective:
         config = self._setting.config
-        positions = ALL if config.legacy else LABELLED if self._by_word else REAL
+        positions = ALL if config.legacy else WORDS if self._by_word else REAL
         tagging = self._setting.corpus.task.kind == "token_classification"
         return logits_objective(positions if tagging else ROWS, configured_soft_labels(config))
 

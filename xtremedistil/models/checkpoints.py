@@ -97,6 +97,12 @@ def new_encoder_from_config(config: dict, family: Family, *, name: str):
     return _build(config_class.from_dict(copy.deepcopy(config)), family, name)
 
 
+def encoder_without_weights(config: dict, family: Family):
+    """An encoder that has its layers, but no variables yet: made at once, whatever its size."""
+    config_class = getattr(importlib.import_module(family.module), family.config_class_name)
+    return _without_pooler(_encoder_class(family)(config_class.from_dict(copy.deepcopy(config)), name="encoder"))
+
+
 def changed_config(
     config: dict,
     family: Family,
@@ -183,16 +189,24 @@ def _build(config, family: Family, name: str):
             f"{family.class_name} cannot compute in {precision}: its TensorFlow code needs float32. Leave the "
             "precision policy (--opt_policy) away, or take another model."
         )
-    encoder_class = getattr(importlib.import_module(family.module), family.class_name)
+    encoder_class = _encoder_class(family)
     if precision != "float32":
         from xtremedistil.models.half_precision import softmax_in_float32
 
         softmax_in_float32(encoder_class)
-    encoder = encoder_class(config, name=name)
+    encoder = _without_pooler(encoder_class(config, name=name))
+    encoder.build_in_name_scope()
+    return encoder
+
+
+def _encoder_class(family: Family):
+    return getattr(importlib.import_module(family.module), family.class_name)
+
+
+def _without_pooler(encoder):
     main_layer = getattr(encoder, encoder.base_model_prefix, encoder)
     if getattr(main_layer, "pooler", None) is not None:
         main_layer.pooler = None  # never used: it would be saved untrained, and warn at each step
-    encoder.build_in_name_scope()
     return encoder
 
 

@@ -18,7 +18,8 @@ from xtremedistil.models.feature_names import (
     FeatureName,
     parse_feature_name,
 )
-from xtremedistil.models.sub_layers import find_sub_layer, projection_paths, sub_layers
+from xtremedistil.models.projection_paths import projection_paths
+from xtremedistil.models.sub_layers import find_sub_layer, sub_layers
 from xtremedistil.models.taps import Recording
 
 _POSITIONS_FIRST = ("xlnet",)  # inside, its states are [S, B, H]

@@ -1,4 +1,4 @@
-"""The layers inside an encoder by path, and which of them make queries, keys and values.
+"""The layers inside an encoder by path.
 
 A path is what the encoder's weights are called, without the model and its main layer before it and the weight behind:
 `tf_model/bert/encoder/layer_._1/output/dense/kernel:0` is a weight of `encoder/layer_._1/output/dense`. Layers that
@@ -12,28 +12,13 @@ from collections.abc import Iterator
 import tf_keras
 
 from xtremedistil.errors import InputError
-from xtremedistil.models.families import Family
 
 Layer = tf_keras.layers.Layer
-
-_BERT = tuple(f"encoder/layer_._{{}}/attention/self/{part}" for part in ("query", "key", "value"))
-# What makes the queries, keys and values of layer {}; one path: all three side by side.
-PROJECTION_PATHS = {
-    "bert": _BERT,
-    "electra": _BERT,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
-    "distilbert": tuple(f"transformer/layer_._{{}}/attention/{part}_lin" for part in "qkv"),
-    "xlm": tuple(f"attentions_._{{}}/{part}_lin" for part in "qkv"),
-    "ctrl": tuple(f"h_._{{}}/multi_head_attention/W{part}" for part in "qkv"),
-    "openai-gpt": ("h_._{}/attn/c_attn",),
-    "gpt2": ("h_._{}/attn/c_attn",),
-}
 
 
 def sub_layers(encoder) -> dict[str, Layer]:
     """All layers inside `encoder` by path, from the bottom up."""
-    return dict(_below(getattr(encoder, encoder.base_model_prefix), ""))
+    return dict(_below(getattr(encoder, encoder.base_model_prefix, encoder), ""))
 
 
 def find_sub_layer(encoder, path: str) -> Layer:
@@ -50,20 +35,6 @@ def find_sub_layer(encoder, path: str) -> Layer:
         f"{type(encoder).__name__} has no sub-layer {path!r}. Near names: {', '.join(near)}. "
         "All of them: xtremedistil.models.sub_layers.sub_layers(encoder)."
     )
-
-
-def projection_paths(family: Family, layer: int) -> list[str]:
-    """Paths of the queries, keys and values of a layer; one path where one layer makes all three.
-
-    Raises:
-        InputError: the family has no such layers.
-    """
-    if family.model_type not in PROJECTION_PATHS:
-        raise InputError(
-            f"{family.class_name} has no layers of its own for queries, keys and values, so neither these nor "
-            f"attention_scores can be had. Families that have them: {', '.join(PROJECTION_PATHS)}."
-        )
-    return [path.format(layer) for path in PROJECTION_PATHS[family.model_type]]
 
 
 def _below(layer: Layer, prefix: str) -> Iterator[tuple[str, Layer]]:

@@ -4,13 +4,13 @@ import os
 
 from xtremedistil.config import PretrainConfig
 from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.match_widths import divides
 from xtremedistil.models.families import AUTO, Family
 from xtremedistil.models.shapes import EncoderShape
 from xtremedistil.pretraining.corpus_files import corpus_paths
 from xtremedistil.pretraining.recipes import MINILM, Learning, configured_learning
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.problems import Problems
-from xtremedistil.recipe_validation import divides
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.validation import device_problems, length_problems, number_problems, open_checkpoint
 

@@ -1,6 +1,5 @@
 """Encoded rows in flat arrays: no padding, one slice per row."""
 
-import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -109,10 +108,6 @@ class Features:
             else np.asarray(labels, np.int32),
             word_ids=None if word_ids is None else _flat(word_ids),
         )
-
-    def with_words_labelled(self) -> "Features":
-        """The same rows with label 0 where a position answers for a word: only there a loss may count."""
-        return dataclasses.replace(self, labels=np.where(self.word_ids == NO_WORD, NOT_SCORED, 0).astype(np.int32))
 
     def fingerprint(self) -> str:
         """sha256 over what a model sees of the rows."""

@@ -5,6 +5,11 @@ import tensorflow as tf
 EXCLUDED = -1e9  # score of what a softmax leaves out; its exponential is 0 in float32
 
 
+def competing(logits: tf.Tensor) -> tf.Tensor:
+    """float32, 1 where a softmax does not leave a score out."""
+    return tf.cast(logits > EXCLUDED / 2, tf.float32)
+
+
 def masked_mean(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Mean of `values` where `mask` (same shape) is 1, or weighted by it; float32 scalar."""
     values = tf.cast(values, tf.float32)

@@ -8,7 +8,7 @@ would also be another mix of loss terms (Hinton et al., 2015, section 2).
 import numpy as np
 import tensorflow as tf
 
-from xtremedistil.distillation.losses.masks import masked_mean, pair
+from xtremedistil.distillation.losses.masks import EXCLUDED, competing, masked_mean, pair
 from xtremedistil.distillation.losses.norms import root
 
 
@@ -109,9 +109,15 @@ def logit_standardized_kl(*, teacher, student, mask=None, temperature=1.0, t_squ
 
 
 def _standardized(logits: tf.Tensor) -> tf.Tensor:
-    centred = logits - tf.reduce_mean(logits, axis=-1, keepdims=True)
-    freedom = tf.maximum(tf.cast(tf.shape(logits)[-1], tf.float32) - 1.0, 1.0)
-    return centred / (root(tf.reduce_sum(tf.square(centred), axis=-1, keepdims=True) / freedom) + 1e-7)
+    """What a softmax leaves out stays left out, and has no part in mean and deviation."""
+    counted = competing(logits)
+    count = tf.reduce_sum(counted, axis=-1, keepdims=True)
+    logits = tf.where(counted > 0, logits, 0.0)
+    mean = tf.math.divide_no_nan(tf.reduce_sum(logits, axis=-1, keepdims=True), count)
+    centred = (logits - mean) * counted
+    freedom = tf.maximum(count - 1.0, 1.0)
+    scaled = centred / (root(tf.reduce_sum(tf.square(centred), axis=-1, keepdims=True) / freedom) + 1e-7)
+    return tf.where(counted > 0, scaled, EXCLUDED)
 
 
 def _scale(temperature, mask) -> tf.Tensor:
