@@ -38,6 +38,7 @@ def masked(word_piece_folder, tmp_path) -> dict:
     return {"augment": "masked_lm", "augment_checkpoint": folder}
 
 
+@pytest.mark.slow
 def test_masked_lm_is_asked_once_and_again_says_the_same(tagging, masked, eagerly, run_command, tmp_path, monkeypatch):
     def distil(name: str, targets: str) -> bytes:
         places = {"teacher_model_dir": tmp_path / "teacher", "targets_dir": tmp_path / targets}

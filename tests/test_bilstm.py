@@ -416,6 +416,7 @@ def test_dry_run_says_what_the_student_is(tagging, run_command, tmp_path):
     assert "head+dense+student" in outcome.out
 
 
+@pytest.mark.slow
 def test_classifier_of_texts_trains_as_wide_as_its_teacher(tagging, eagerly, run_command, tmp_path):
     write_text_task(tmp_path / "task")
     write_rows(tmp_path / "transfer.txt", [(" ".join(words),) for words in sentences(12, 6)])

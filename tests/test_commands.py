@@ -296,6 +296,7 @@ def test_checkpoint_of_a_run_with_frozen_embeddings_predicts(distilled, weights)
     assert predictor.probabilities(["john ran"])[0].shape == (2, 3)
 
 
+@pytest.mark.slow
 def test_checkpoints_of_a_run_with_compressed_embeddings_predict_as_they_were_scored(
     distilled, tagging, eagerly, run_command, tmp_path
 ):
@@ -504,6 +505,7 @@ def test_original_folder_predicts_and_continues(original, eagerly, run_command, 
     assert list(old) == list(new)
 
 
+@pytest.mark.slow
 def test_original_fine_tuned_teacher_serves_a_new_run(original, eagerly, run_command, tmp_path):
     run = original / "ner-frozen-embedding-attention"
     task = original / "tasks/ner"
@@ -520,6 +522,7 @@ def test_original_fine_tuned_teacher_serves_a_new_run(original, eagerly, run_com
 # The teacher's outputs
 
 
+@pytest.mark.slow
 def test_another_student_asks_the_teacher_nothing_that_it_has_said(distilled, tagging, eagerly, run_command, tmp_path):
     flags = tagging.flags(tmp_path / "m", teacher_model_dir=distilled / "teacher", num_hidden_layers=2, seed=5)
     outcome = run_command("distil", *flags)
@@ -528,6 +531,7 @@ def test_another_student_asks_the_teacher_nothing_that_it_has_said(distilled, ta
     assert "teacher's outputs (" not in outcome.err
 
 
+@pytest.mark.slow
 def test_live_targets_need_no_disk_and_end_alike(distilled, tagging, eagerly, run_command, tmp_path):
     scores = {}
     for targets in ("cache", "live"):

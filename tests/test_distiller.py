@@ -29,6 +29,7 @@ from xtremedistil.training.snapshots import Keeper  # noqa: E402
 from xtremedistil.training.strategy import precision  # noqa: E402
 from xtremedistil.training.task_mix import TaskBatches  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("eagerly")  # a few steps of tiny models take less time than their graphs
 WORDS, LABELS = 40, 3
 TASKS = ["SequenceClassification", "TokenClassification", "QuestionAnswering"]
 
@@ -483,6 +484,7 @@ def test_projection_has_a_learning_rate_of_its_own():
 def test_devices_together_give_what_one_gives():
     from xtremedistil.training.strategy import make_strategy
 
+    tf.config.run_functions_eagerly(False)
     if len(tf.config.list_logical_devices("CPU")) < 2:
         pytest.skip("TensorFlow was started before it could have two logical CPUs")
     results = []

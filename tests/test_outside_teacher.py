@@ -133,6 +133,7 @@ def test_student_learns_what_the_file_says(texts, eagerly, run_command, tmp_path
         assert json.loads(line)["probabilities"]["animal"] == pytest.approx(1 / (1 + np.exp(-4)), abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["texts", "tags"])
 def test_run_from_a_file_that_was_stopped_ends_with_the_same_bytes(
     kind, request, eagerly, run_command, tmp_path, interrupt_at

@@ -70,6 +70,7 @@ def test_joint_stage_in_chunks_ends_alike_with_a_live_teacher_and_after_an_inter
     assert (tmp_path / "stopped/xtremedistil.h5").read_bytes() == student
 
 
+@pytest.mark.slow
 def test_joint_stage_on_two_devices_is_the_one_on_one(tagging, run_command, tmp_path):
     if len(tf.config.list_logical_devices("CPU")) < 2:
         pytest.skip("TensorFlow was in use before a second logical CPU could be asked for")
