@@ -5,9 +5,8 @@
 
 Naive: rows padded to seq_len, the teacher asked again at every stage, the encoder run in every step also where only
 the layers above it are trained, float32. The measures are added one by one; each line is a whole run of its own in a
-new process, with the same data, epochs and seed. The teacher is tuned once with padding, once without, and once in
-bfloat16; that time is part of every line. CPU seconds count what all threads did: other work on the machine does not
-change them much.
+new process, the teacher's tuning included, with the same data, epochs and seed. CPU seconds count what all threads
+did: other work on the machine does not change them much.
 """
 
 import argparse
@@ -60,14 +59,10 @@ def forget_targets_between_stages() -> None:
     distil._run_stage, target_source.compute_targets = numbered, of_this_stage
 
 
-def run_here(flags: dict, measures: list[str], teacher_only: bool) -> None:
-    """One distillation with some measures in place, or the tuning of its teacher alone."""
-    from xtremedistil.config import DistilConfig, resolve
+def run_here(flags: dict, measures: list[str]) -> None:
+    """One distillation with some measures in place."""
+    from xtremedistil.config import DistilConfig
     from xtremedistil.distillation.distil import distil
-    from xtremedistil.distillation.setting import open_setting
-    from xtremedistil.distillation.tuned_teacher import tuned_teacher
-    from xtremedistil.training.strategy import make_strategy
-    from xtremedistil.training.workers import Workers
 
     if BUCKETS not in measures:
         pad_to_the_end(flags["seq_len"])
@@ -80,19 +75,15 @@ def run_here(flags: dict, measures: list[str], teacher_only: bool) -> None:
         teacher_opt_policy="mixed_bfloat16" if BFLOAT16 in measures else None,
         jit_compile=JIT in measures,
     )
-    if not teacher_only:
-        distil(config)
-        return
-    strategy = make_strategy(config.strategy)
-    tuned_teacher(open_setting(resolve(config), strategy, Workers(strategy)))
+    distil(config)
 
 
 # Around it
 
 
-def timed(flags: dict, measures: list[str], teacher_only: bool) -> tuple[float, float]:
+def timed(flags: dict, measures: list[str]) -> tuple[float, float]:
     """Wall and CPU seconds of a process."""
-    work = json.dumps([flags, measures, teacher_only])
+    work = json.dumps([flags, measures])
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     run = subprocess.run([sys.executable, __file__, "--work", work], stderr=subprocess.PIPE, text=True)
     if run.returncode:
@@ -162,11 +153,11 @@ def training_operations(lengths: np.ndarray, teacher_width: int) -> float:
     return float(np.mean(3 * (lengths * linear + attention) + 2 * lengths * 2 * teacher_width * WIDTH))
 
 
-def over_the_limit(folder: Path, targets: Path) -> str:
+def over_the_limit(folder: Path) -> str:
     """Rows a second of the stages in which the whole student is trained in float32, beside what products allow."""
     from xtremedistil.distillation.transfer_rows import open_transfer_rows
 
-    rows = open_transfer_rows(str(next(targets.glob("*/rows"))))
+    rows = open_transfer_rows(str(next(folder.glob("teacher-targets/*/rows"))))
     lengths = np.concatenate([rows.chunk(start).lengths for start in rows.starts]).astype(float)
     width = json.loads((folder / "xtremedistil-config.json").read_text())["teacher_hidden_size"]
     limit = gemm_rate() / training_operations(lengths, width)
@@ -181,7 +172,7 @@ def over_the_limit(folder: Path, targets: Path) -> str:
 
 
 def ladder(values) -> None:
-    flags, tuning = prepared(values), {}
+    flags = prepared(values)
     runs = [("naive", ())] + [(f"+ {LADDER[n]}", LADDER[: n + 1]) for n in range(len(LADDER))]
     runs += [(f"+ {name}", (*LADDER, name)) for name in ALONE if name in values.also]
     runs = [runs[number] for number in values.rungs or range(len(runs))]
@@ -190,13 +181,8 @@ def ladder(values) -> None:
     )
     first, limit = None, ""
     for number, (name, measures) in enumerate(runs):
-        way = "bfloat16" if BFLOAT16 in measures else "buckets" if BUCKETS in measures else "padded"
-        teacher = values.folder / f"teacher-{way}"
-        if way not in tuning:
-            tuning[way] = timed(flags | places(teacher, teacher), list(measures), True)
-        shutil.rmtree(teacher / "teacher-targets", ignore_errors=True)
         folder = values.folder / f"run-{number}"
-        spent = np.add(timed(flags | places(folder, teacher), list(measures), False), tuning[way])
+        spent = np.array(timed(flags | {"model_dir": str(folder), "teacher_model_dir": str(folder)}, list(measures)))
         first = spent if first is None else first
         report = json.loads((folder / "report.json").read_text())
         row = next(row for row in report["rows"] if row["name"] == "student")
@@ -204,14 +190,8 @@ def ladder(values) -> None:
         scores = f"{100 * row['dev']:.1f} | {100 * row['test']:.1f}"
         print(f"| {name} | {scores} | {spent[0]:,.0f} | {spent[1]:,.0f} | {times} |", flush=True)
         if measures == FLOAT32:
-            limit = over_the_limit(folder, teacher / "teacher-targets")
-    for way, (wall, cpu) in tuning.items():
-        print(f"of which the teacher's tuning, {way}: {wall:,.0f} s, CPU {cpu:,.0f} s")
+            limit = over_the_limit(folder)
     print(limit)
-
-
-def places(folder: Path, teacher: Path) -> dict:
-    return {"model_dir": str(folder), "teacher_model_dir": str(teacher)}
 
 
 def main() -> None:
