@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xtremedistil.config import PretrainConfig
 from xtremedistil.pretraining.pretrain import HEAD_PLACE, Run
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.pretrain_corpus import open_corpus
 from xtremedistil.pretraining.recipes import configured_learning
 from xtremedistil.pretraining.student_shape import student_shape

@@ -7,8 +7,8 @@ import pytest
 
 from tests.command_fixtures import TEACHER_LAYERS, TEACHER_WIDTH, sentences, write_hollow_bert
 from tests.test_bad_input import assert_refused, no_tensorflow  # noqa: F401 - a fixture
-from xtremedistil.config import PretrainConfig
 from xtremedistil.errors import InputError
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.pretrain_validation import check_pretrain
 
 

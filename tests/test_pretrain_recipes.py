@@ -2,8 +2,8 @@
 
 import pytest
 
-from xtremedistil.config import PretrainConfig
 from xtremedistil.models.shapes import EncoderShape, resized
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.recipes import configured_learning
 
 TEACHER = EncoderShape(768, 12, 12, 30522, 512, 3072, 768)

@@ -299,7 +299,7 @@ def test_faulty_line_of_the_target_is_refused_before_anything_is_trained(tagging
 
 
 def test_train_file_of_the_source_serves_where_no_transfer_file_is_given():
-    from xtremedistil.config import TransferConfig
+    from xtremedistil.pretraining.transfer_config import TransferConfig
     from xtremedistil.pretraining.transfer_steps import source_config
 
     config = source_config(TransferConfig(source_task="news", target_task="mail", model_dir="m", seq_len=12))

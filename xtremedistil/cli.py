@@ -10,27 +10,26 @@ import sys
 import types
 import typing
 
-from xtremedistil import config as settings
+from xtremedistil.config import (
+    REQUIRED,
+    BaselineConfig,
+    ContinueConfig,
+    DistilConfig,
+    ExportConfig,
+    OnnxPredictConfig,
+    PredictConfig,
+    rate_or_auto,
+)
 from xtremedistil.errors import InputError
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
+from xtremedistil.pretraining.transfer_config import TransferConfig
 from xtremedistil.quiet import import_tensorflow, without_native_noise
 from xtremedistil.sigterm import TERMINATED, on_sigterm
-
-VERBS = {
-    "distil": (settings.DistilConfig, "distil a teacher into a student"),
-    "pretrain": (settings.PretrainConfig, "make a small general model out of a big one and plain text"),
-    "predict": (settings.PredictConfig, "label a file or score the test file with a student"),
-    "predict-onnx": (settings.OnnxPredictConfig, "the same through ONNX Runtime"),
-    "export": (settings.ExportConfig, "write a student as ONNX, int8, SavedModel or Hugging Face folder"),
-    "ft": (settings.ContinueConfig, "train a distilled student further on the labels"),
-    "model-ft": (settings.BaselineConfig, "fine-tune a pre-trained model, without distillation"),
-    "transfer": (settings.TransferConfig, "distil on one task and reuse the student on another with few labels"),
-}
-TRAINING = ("distil", "pretrain", "ft", "model-ft", "transfer")  # these save where they are
 
 
 def _rate(text: str):
     try:
-        return settings.rate_or_auto(text)
+        return rate_or_auto(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text}: give a number above 0, or auto") from error
 
@@ -62,7 +61,7 @@ def _add_flag(parser: argparse.ArgumentParser, entry: dataclasses.Field) -> None
     if entry.type is bool:
         parser.add_argument(*names, dest=entry.name, action="store_true", help=help_text)
         return
-    required = entry.default is settings.REQUIRED
+    required = entry.default is REQUIRED
     if entry.type == tuple[str, ...]:
         several = {"nargs": "+", "choices": entry.metadata["choices"], "required": required}
         parser.add_argument(
@@ -91,86 +90,113 @@ def add_flags(parser: argparse.ArgumentParser, kind) -> None:
         _add_flag(parser, entry)
 
 
+# One function for each verb. They import what the verb needs, only then: TensorFlow takes seconds. Each prints a table.
+
+
+def _distil(config: DistilConfig) -> None:
+    from xtremedistil.validation import check_distil
+
+    check_distil(config)
+    if config.dry_run:
+        from xtremedistil.distillation.dry_run import dry_run
+
+        print(dry_run(config))
+        return
+    import_tensorflow(config.verbose)
+    from xtremedistil.distillation.distil import distil
+
+    print(distil(config).table())
+
+
+def _pretrain(config: PretrainConfig) -> None:
+    from xtremedistil.pretraining.pretrain_validation import check_pretrain
+
+    check_pretrain(config)
+    import_tensorflow(config.verbose)
+    from xtremedistil.pretraining.pretrain import pretrain
+
+    print(pretrain(config).table())
+
+
+def _predict(config: PredictConfig) -> None:
+    from xtremedistil.use_validation import check_predict
+
+    check_predict(config)
+    import_tensorflow(config.verbose)
+    from xtremedistil.predict_command import predict_with_keras
+
+    predict_with_keras(config)
+
+
+def _predict_onnx(config: OnnxPredictConfig) -> None:
+    from xtremedistil.use_validation import check_predict_onnx
+
+    check_predict_onnx(config)
+    from xtremedistil.predict_command import predict_with_onnx
+
+    predict_with_onnx(config)
+
+
+def _export(config: ExportConfig) -> None:
+    from xtremedistil.use_validation import check_export
+
+    check_export(config)
+    import_tensorflow(config.verbose)
+    from xtremedistil.export.command import export, table
+
+    print(table(export(config)))
+
+
+def _continue(config: ContinueConfig) -> None:
+    from xtremedistil.validation import check_continue
+
+    check_continue(config)
+    import_tensorflow(config.verbose)
+    from xtremedistil.fine_tuning import continue_training
+
+    print(continue_training(config).table())
+
+
+def _fine_tune(config: BaselineConfig) -> None:
+    from xtremedistil.validation import check_baseline
+
+    check_baseline(config)
+    import_tensorflow(config.verbose)
+    from xtremedistil.fine_tuning import fine_tune
+
+    print(fine_tune(config).table())
+
+
+def _transfer(config: TransferConfig) -> None:
+    from xtremedistil.transfer_validation import check_transfer
+
+    check_transfer(config)
+    import_tensorflow(config.verbose)
+    from xtremedistil.pretraining.task_transfer import transfer
+    from xtremedistil.reporting.transfer_table import transfer_table
+
+    print(transfer_table(transfer(config)))
+
+
+VERBS = {
+    "distil": (_distil, DistilConfig, "distil a teacher into a student"),
+    "pretrain": (_pretrain, PretrainConfig, "make a small general model out of a big one and plain text"),
+    "predict": (_predict, PredictConfig, "label a file or score the test file with a student"),
+    "predict-onnx": (_predict_onnx, OnnxPredictConfig, "the same through ONNX Runtime"),
+    "export": (_export, ExportConfig, "write a student as ONNX, int8, SavedModel or Hugging Face folder"),
+    "ft": (_continue, ContinueConfig, "train a distilled student further on the labels"),
+    "model-ft": (_fine_tune, BaselineConfig, "fine-tune a pre-trained model, without distillation"),
+    "transfer": (_transfer, TransferConfig, "distil on one task and reuse the student on another with few labels"),
+}
+TRAINING = ("distil", "pretrain", "ft", "model-ft", "transfer")  # these save where they are
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="xtremedistil", description="Small, fast students of big transformers.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb, (kind, summary) in VERBS.items():
+    for verb, (_, kind, summary) in VERBS.items():
         add_flags(verbs.add_parser(verb, help=summary, description=kind.__doc__, formatter_class=_HelpFormatter), kind)
     return parser
-
-
-def _run(verb: str, config) -> int:
-    """Imports what the verb needs, only now: TensorFlow takes seconds."""
-    if verb == "distil":
-        from xtremedistil.validation import check_distil
-
-        check_distil(config)
-        if config.dry_run:
-            from xtremedistil.distillation.dry_run import dry_run
-
-            print(dry_run(config))
-            return 0
-        import_tensorflow(config.verbose)
-        from xtremedistil.distillation.distil import distil
-
-        print(distil(config).table())
-    elif verb == "pretrain":
-        from xtremedistil.pretraining.pretrain_validation import check_pretrain
-
-        check_pretrain(config)
-        import_tensorflow(config.verbose)
-        from xtremedistil.pretraining.pretrain import pretrain
-
-        print(pretrain(config).table())
-    elif verb == "predict":
-        from xtremedistil.use_validation import check_predict
-
-        check_predict(config)
-        import_tensorflow(config.verbose)
-        from xtremedistil.predict_command import predict_with_keras
-
-        predict_with_keras(config)
-    elif verb == "predict-onnx":
-        from xtremedistil.use_validation import check_predict_onnx
-
-        check_predict_onnx(config)
-        from xtremedistil.predict_command import predict_with_onnx
-
-        predict_with_onnx(config)
-    elif verb == "export":
-        from xtremedistil.use_validation import check_export
-
-        check_export(config)
-        import_tensorflow(config.verbose)
-        from xtremedistil.export.command import export, table
-
-        print(table(export(config)))
-    elif verb == "ft":
-        from xtremedistil.validation import check_continue
-
-        check_continue(config)
-        import_tensorflow(config.verbose)
-        from xtremedistil.fine_tuning import continue_training
-
-        print(continue_training(config).table())
-    elif verb == "transfer":
-        from xtremedistil.transfer_validation import check_transfer
-
-        check_transfer(config)
-        import_tensorflow(config.verbose)
-        from xtremedistil.pretraining.task_transfer import transfer
-        from xtremedistil.reporting.transfer_table import transfer_table
-
-        print(transfer_table(transfer(config)))
-    else:
-        from xtremedistil.validation import check_baseline
-
-        check_baseline(config)
-        import_tensorflow(config.verbose)
-        from xtremedistil.fine_tuning import fine_tune
-
-        print(fine_tune(config).table())
-    return 0
 
 
 def _end() -> None:
@@ -182,9 +208,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
     values = vars(build_parser().parse_args(arguments))
     verb = values.pop("verb")
+    run, kind, _ = VERBS[verb]
     try:
         with on_sigterm(_end), without_native_noise(values["verbose"]):
-            return _run(verb, VERBS[verb][0](**values))
+            run(kind(**values))
+            return 0
     except InputError as error:
         print(f"xtremedistil: {error}", file=sys.stderr)
         return 2

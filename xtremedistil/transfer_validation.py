@@ -1,6 +1,6 @@
 """Contradictions between the flags, files and checkpoints of `xtremedistil transfer`."""
 
-from xtremedistil.config import TransferConfig
+from xtremedistil.pretraining.transfer_config import TransferConfig
 from xtremedistil.pretraining.transfer_steps import source_config
 from xtremedistil.problems import Problems
 from xtremedistil.tasks import folder_problems

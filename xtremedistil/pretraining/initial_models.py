@@ -5,7 +5,6 @@ import copy
 import numpy as np
 import transformers
 
-from xtremedistil.config import PretrainConfig
 from xtremedistil.models.checkpoints import changed_config, load_encoder, new_encoder_from_config, read_config
 from xtremedistil.models.embeddings import word_embedding_variable
 from xtremedistil.models.families import AUTO, Family, find_family
@@ -13,6 +12,7 @@ from xtremedistil.models.language_head import LanguageHead, head_state
 from xtremedistil.models.language_model import LanguageModel
 from xtremedistil.models.layer_picking import pick_layers
 from xtremedistil.models.shapes import encoder_shape, resized
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.student_shape import picked_layers, student_shape
 from xtremedistil.pretraining.vocabulary import trimmed_config
 

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil import artefacts
-from xtremedistil.config import PretrainConfig, resolve_seed
+from xtremedistil.config import resolve_seed
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.models.language_model import LanguageModel
 from xtremedistil.models.matching import projection_rates
@@ -26,6 +26,7 @@ from xtremedistil.pretraining.language_objective import language_objective, lear
 from xtremedistil.pretraining.language_score import LanguageScore
 from xtremedistil.pretraining.live_teacher import taught_model
 from xtremedistil.pretraining.pretrain_card import pretrain_card
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.pretrain_corpus import PretrainCorpus, open_corpus
 from xtremedistil.pretraining.pretrain_report import PretrainReport
 from xtremedistil.pretraining.pretrain_validation import check_pretrain

@@ -2,8 +2,8 @@
 
 import os
 
-from xtremedistil.config import PretrainConfig
 from xtremedistil.models.language_model import LanguageModel
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.pretrain_report import PretrainReport
 from xtremedistil.pretraining.recipes import Learning
 

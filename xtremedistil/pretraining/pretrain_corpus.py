@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xtremedistil.config import PretrainConfig, resolve_seed
+from xtremedistil.config import resolve_seed
 from xtremedistil.pretraining.corpus_batches import CorpusBatches
 from xtremedistil.pretraining.corpus_files import corpus_paths
 from xtremedistil.pretraining.corpus_reader import CorpusReader
 from xtremedistil.pretraining.corpus_rows import CorpusRows, line_rows, packed_rows, require_rows
 from xtremedistil.pretraining.masking import Hiding, hiding_of
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.token_store import TokenStore, open_token_store, write_token_store
 from xtremedistil.pretraining.trimmed_tokenizer import trimmed_tokenizer
 from xtremedistil.pretraining.vocabulary import kept_pieces, piece_map, pieces_from_file

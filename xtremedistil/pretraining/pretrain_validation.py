@@ -2,12 +2,12 @@
 
 import os
 
-from xtremedistil.config import PretrainConfig
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.match_widths import divides
 from xtremedistil.models.families import AUTO, Family
 from xtremedistil.models.shapes import EncoderShape
 from xtremedistil.pretraining.corpus_files import corpus_paths
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.recipes import MINILM, Learning, configured_learning
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.problems import Problems

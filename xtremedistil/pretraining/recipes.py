@@ -8,11 +8,11 @@
 
 from dataclasses import dataclass
 
-from xtremedistil.config import PretrainConfig
 from xtremedistil.distillation.layer_map import checked_layers
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.models.shapes import EncoderShape
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
 
 DISTILBERT, MINILM, MINILM_V2, WORDS = "distilbert", "minilm", "minilmv2", "words"
 # As in DistilBERT's README: soft labels 5, masked words 2, cosine 1.

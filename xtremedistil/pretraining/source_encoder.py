@@ -3,12 +3,12 @@
 import os
 
 from xtremedistil import artefacts
-from xtremedistil.config import TransferConfig
 from xtremedistil.models.checkpoints import new_encoder_from_config
 from xtremedistil.models.families import student_family
 from xtremedistil.models.restored import restore_student
 from xtremedistil.models.student import ENCODER_NAME
 from xtremedistil.pretraining.checkpoint_folder import write_checkpoint
+from xtremedistil.pretraining.transfer_config import TransferConfig
 from xtremedistil.pretraining.transfer_steps import CHECKPOINT, SOURCE, UNTRAINED
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.strategy import seed_everything, stage_seed

@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from xtremedistil.config import PretrainConfig
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.layer_picking import parse_layers
 from xtremedistil.models.shapes import EncoderShape, encoder_shape
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
 
 
 def student_shape(config: PretrainConfig, teacher: EncoderShape) -> EncoderShape:

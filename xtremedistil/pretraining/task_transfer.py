@@ -11,7 +11,7 @@ import os
 import shutil
 
 from xtremedistil import artefacts
-from xtremedistil.config import TransferConfig, resolve_seed
+from xtremedistil.config import resolve_seed
 from xtremedistil.distillation.corpus import task_fingerprint
 from xtremedistil.distillation.distil import STUDENT as STUDENT_ROW
 from xtremedistil.distillation.distil import TEACHER as TEACHER_ROW
@@ -20,6 +20,7 @@ from xtremedistil.fine_tuning import fine_tune
 from xtremedistil.folders import locked
 from xtremedistil.pretraining.checkpoint_folder import remove_checkpoint
 from xtremedistil.pretraining.source_encoder import write_source_encoder, write_untrained_encoder
+from xtremedistil.pretraining.transfer_config import TransferConfig
 from xtremedistil.pretraining.transfer_steps import (
     BASELINE,
     CHECKPOINT,

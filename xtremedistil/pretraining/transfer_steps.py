@@ -2,7 +2,8 @@
 
 import os
 
-from xtremedistil.config import LABELS_RATE_SHARE, SCRATCH_LEARNING_RATE, BaselineConfig, DistilConfig, TransferConfig
+from xtremedistil.config import LABELS_RATE_SHARE, SCRATCH_LEARNING_RATE, BaselineConfig, DistilConfig
+from xtremedistil.pretraining.transfer_config import TransferConfig
 
 TEACHER = "teacher"  # tuned on the source task
 SOURCE = "source"  # the student that was distilled on it
