@@ -9,7 +9,7 @@ from xtremedistil.tasks.features import Features
 from xtremedistil.tasks.padding import INPUT_NAMES
 from xtremedistil.training.batches import TargetReader, TrainingBatches
 from xtremedistil.training.loop import batch_signature
-from xtremedistil.training.trainer import Loss, Objective
+from xtremedistil.training.trainer import Objective
 
 HELD_OUT_BATCH = 64
 
@@ -29,7 +29,7 @@ class HeldOutLoss:
 
         def sums(batch):
             outputs = model({name: batch[name] for name in INPUT_NAMES}, training=False)
-            return {name: _weighted(term) for name, term in objective(outputs, batch).items()}
+            return {name: term.total_and_count() for name, term in objective(outputs, batch).items()}
 
         self._sums = tf.function(sums, input_signature=[batch_signature(self._batches)])
 
@@ -39,7 +39,3 @@ class HeldOutLoss:
             for name, value in self._sums(batch).items():
                 totals[name] = totals.get(name, 0.0) + value.numpy()
         return float(sum(weighted / max(count, 1.0) for weighted, count in totals.values()))
-
-
-def _weighted(term: Loss) -> tf.Tensor:
-    return tf.stack([term.weight * term.value * term.count, term.count])

@@ -8,7 +8,7 @@ import tf_keras
 
 from xtremedistil.tasks.features import NOT_SCORED
 from xtremedistil.tasks.padding import Arrays
-from xtremedistil.training.trainer import Loss, Objective
+from xtremedistil.training.trainer import Objective
 
 
 class LanguageScore:
@@ -26,9 +26,7 @@ class LanguageScore:
         def sums(batch):
             outputs = model({name: batch[name] for name in model.input}, training=False)
             terms = objective(outputs, batch)
-            found = {
-                name: tf.stack([term.weight * term.value * term.count, term.count]) for name, term in terms.items()
-            }
+            found = {name: term.total_and_count() for name, term in terms.items()}
             return found, _right(outputs["logits"], batch["labels"]) if "logits" in outputs else tf.zeros([2])
 
         self._sums = tf.function(sums, reduce_retracing=True)
@@ -44,10 +42,6 @@ class LanguageScore:
                 totals[name] = totals.get(name, 0.0) + value.numpy()
         loss = sum(weighted / max(count, 1.0) for weighted, count in totals.values())
         return {"loss": float(loss), "accuracy": float(right[0] / max(right[1], 1.0))}
-
-
-def _weighted(term: Loss) -> tf.Tensor:
-    return tf.stack([term.weight * term.value * term.count, term.count])
 
 
 def _right(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -33,6 +33,10 @@ class Loss:
     count: tf.Tensor
     weight: float | tf.Tensor = 1.0
 
+    def total_and_count(self) -> tf.Tensor:
+        """[2]: the weighted sum over the items, and their number; both can be added over batches."""
+        return tf.stack([self.weight * self.value * self.count, self.count])
+
 
 @dataclass(frozen=True)
 class Objective:
