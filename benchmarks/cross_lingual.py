@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 LANGUAGES = ("en", "de", "fr", "es", "ru")
 SMALL = ["--num_hidden_layers", "2", "--hidden_size", "96", "--num_attention_heads", "6"]
 WORDS = ["--recipe", "words"]
+NOT_TRAINED = ["--steps", "1", "--learning_rate", "1e-30", "--weight_decay", "0"]
 STUDENTS = {
-    "random weights": [*WORDS, "--steps", "1", "--learning_rate", "1e-30", "--weight_decay", "0"],
+    "random weights": ["--recipe", "minilmv2", "--relation_heads", "12", *NOT_TRAINED],
     "MiniLMv2": ["--recipe", "minilmv2", "--relation_heads", "12"],
     "DistilBERT's loss": ["--recipe", "distilbert"],
 }
@@ -112,7 +113,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=42)
     values = parser.parse_args()
     values.folder.mkdir(parents=True, exist_ok=True)
-    write_corpus(values.data, values.folder / "corpus.txt")
+    if not (values.folder / "corpus.txt").is_file():
+        write_corpus(values.data, values.folder / "corpus.txt")
     beginning = values.folder / "beginning"
     if not beginning.is_dir():
         write_beginning(values.data, beginning)

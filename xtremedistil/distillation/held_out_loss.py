@@ -31,7 +31,7 @@ class HeldOutLoss:
             outputs = model({name: batch[name] for name in INPUT_NAMES}, training=False)
             return {name: term.total_and_count() for name, term in objective(outputs, batch).items()}
 
-        self._sums = tf.function(sums, input_signature=[batch_signature(self._batches)])
+        self._sums = tf.function(sums, input_signature=[batch_signature(self._batches.sample())])
 
     def __call__(self) -> float:
         totals: dict[str, np.ndarray] = {}

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.errors import InputError
+from xtremedistil.tasks.padding import Arrays
 from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.place import History, Place
 from xtremedistil.training.snapshots import Keeper
@@ -32,7 +33,7 @@ def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.
         full: fill the last batch up, and let few widths occur.
     """
     replicas, first_epoch, first_step = strategy.num_replicas_in_sync, place.epoch, place.step
-    signature = batch_signature(batches)
+    signature = batch_signature(batches.sample())
     # TensorFlow never lets go of a generator's function; the rows of a chunk should go when its fit is done.
     held = weakref.ref(batches)
 
@@ -54,9 +55,9 @@ def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.
     return iter(strategy.distribute_datasets_from_function(of_worker))
 
 
-def batch_signature(batches: TrainingBatches) -> dict[str, tf.TensorSpec]:
-    """What every batch looks like, with open shapes."""
-    return {name: tf.TensorSpec(_open_shape(array), array.dtype) for name, array in batches.sample().items()}
+def batch_signature(sample: Arrays) -> dict[str, tf.TensorSpec]:
+    """What every batch like this one looks like, with open shapes."""
+    return {name: tf.TensorSpec(_open_shape(array), array.dtype) for name, array in sample.items()}
 
 
 def _open_shape(array: np.ndarray) -> list[int | None]:
