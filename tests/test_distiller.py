@@ -152,7 +152,8 @@ def test_half_precision_gives_the_losses_of_float32_up_to_its_rounding(task):
             teacher, student = pair(task)
             distiller = Distiller(teacher, student, Terms(matches="last"))
             outputs = distiller.matching.output
-            found.append(distiller.fit(rows(16), epochs=2, batch_size=8, learning_rate=1e-3).epochs)
+        # The policy may be gone by now: what counts is how the models were built.
+        found.append(distiller.fit(rows(16), epochs=2, batch_size=8, learning_rate=1e-3).epochs)
         assert {tensor.dtype for tensor in [*outputs.values(), *distiller.model.output.values()]} == {tf.float32}
     names = [name for name in found[0][0] if name == "loss" or "logits" in name or "hidden" in name]
     assert len(names) >= 5

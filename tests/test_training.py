@@ -336,9 +336,9 @@ def test_half_precision_scales_the_loss_and_keeps_losses_and_variables_in_float3
     set_precision("mixed_float16")
     try:
         model = toy_model(rate=0.1)
-        trainer = toy_trainer(toy_recipe(epochs=4), model)
     finally:
         set_precision(None)
+    trainer = toy_trainer(toy_recipe(epochs=4), model)  # what counts is how the model was built
     assert isinstance(trainer.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
     assert float(trainer.optimizer.loss_scale) > 1
     assert model.get_layer("table").compute_dtype == "float16"

@@ -12,7 +12,7 @@ from xtremedistil.distillation.targets import Computing
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.loop import fit
-from xtremedistil.training.optimizer import make_optimizer
+from xtremedistil.training.optimizer import computes_in_float16, make_optimizer
 from xtremedistil.training.place import History
 from xtremedistil.training.strategy import seed_everything, stage_seed
 from xtremedistil.training.task_mix import TaskBatches, TaskTrainers, union
@@ -123,10 +123,11 @@ def _trainers(distillers: Mapping[str, Distiller], lessons: Mapping, recipe: Rec
     factors = {
         id(variable): factor for own, given in trained.values() for variable, factor in zip(own, given, strict=True)
     }
+    rates = [factors[id(variable)] for variable in variables]
+    half = any(computes_in_float16(one.matching) for one in distillers.values())
     with strategy.scope():
-        optimizer = make_optimizer(
-            recipe.learning_rate.peak, recipe.weight_decay, variables, [factors[id(variable)] for variable in variables]
-        )
+        peak = recipe.learning_rate.peak
+        optimizer = make_optimizer(peak, recipe.weight_decay, variables, rates, scale_losses=half)
     return {
         name: Trainer(one.matching, trained[name][0], lessons[name].objective, strategy, recipe, optimizer=optimizer)
         for name, one in distillers.items()

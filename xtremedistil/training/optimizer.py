@@ -36,24 +36,35 @@ class FusedAdam(tf_keras.optimizers.Adam):
 
 
 def make_optimizer(
-    peak: float, weight_decay: float, variables: Sequence[tf.Variable], rate_factors: Sequence[float] = ()
+    peak: float,
+    weight_decay: float,
+    variables: Sequence[tf.Variable],
+    rate_factors: Sequence[float] = (),
+    *,
+    scale_losses: bool,
 ):
     """Adam for `variables`; with a weight decay above 0 it is AdamW (Loshchilov and Hutter, 2019).
 
     Decay is decoupled from the gradient and from its clipping: at each step, weights first lose rate x decay of
-    themselves. Under a float16 policy the optimizer scales losses.
+    themselves.
 
     Args:
         rate_factors: what multiplies the rate of each variable (but not its decay); empty: 1 for all.
+        scale_losses: gradients of a model that computes in float16 would fall to 0.
     """
     # The step's graph is compiled as a whole or not at all; Adam compiling itself apart only costs time.
     optimizer = FusedAdam(peak, epsilon=1e-8, jit_compile=False, weight_decay=weight_decay or None)
     optimizer.rate_factors = tuple(rate_factors)
     optimizer.exclude_from_weight_decay([variable for variable in variables if not decays(variable)])
-    if tf_keras.mixed_precision.global_policy().compute_dtype == "float16":
+    if scale_losses:
         optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
     optimizer.build(variables)
     return optimizer
+
+
+def computes_in_float16(model: tf_keras.Model) -> bool:
+    """Whether any layer does, whatever the policy is by now."""
+    return any(getattr(module, "compute_dtype", None) == "float16" for module in model.submodules)
 
 
 def optimizer_variables(optimizer) -> list[tf.Variable]:

@@ -13,7 +13,7 @@ from xtremedistil.tasks.padding import Arrays
 from xtremedistil.training.dropout import seed_dropout
 from xtremedistil.training.gradient_sums import GradientSums
 from xtremedistil.training.learning_rate import LearningRate
-from xtremedistil.training.optimizer import make_optimizer
+from xtremedistil.training.optimizer import computes_in_float16, make_optimizer
 from xtremedistil.training.place import Place, go_on_from, take_snapshot
 from xtremedistil.training.snapshots import Snapshot
 from xtremedistil.training.strategy import wants_static_shapes
@@ -123,7 +123,9 @@ class Trainer:
             self._dropout_seed = tf.Variable([recipe.seed, 0], dtype=tf.int32, trainable=False)
             self._progress = tf.Variable(0.0, trainable=False)
             peak = recipe.learning_rate.peak
-            self.optimizer = optimizer or make_optimizer(peak, recipe.weight_decay, self.variables, rate_factors)
+            self.optimizer = optimizer or make_optimizer(
+                peak, recipe.weight_decay, self.variables, rate_factors, scale_losses=computes_in_float16(model)
+            )
         self._sums: GradientSums | None = None
         seed_dropout(model, self._dropout_seed)
         self._spec = self._add = None
