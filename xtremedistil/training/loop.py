@@ -50,9 +50,22 @@ def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.
                 for step in rows.epoch(epoch, replicas, start, mine, full=full):
                     yield from step
 
-        return tf.data.Dataset.from_generator(shares, output_signature=signature).prefetch(2 * per_worker)
+        return untuned(tf.data.Dataset.from_generator(shares, output_signature=signature).prefetch(2 * per_worker))
 
+    if replicas == 1:
+        return iter(of_worker(tf.distribute.InputContext()))
     return iter(strategy.distribute_datasets_from_function(of_worker))
+
+
+def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The same without the thread that tunes buffers, of which there is none to tune.
+
+    To take down an iterator that has one means to wait until it wakes, once in up to a minute. The iterators that
+    several devices read from always have one.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def batch_signature(sample: Arrays) -> dict[str, tf.TensorSpec]:
