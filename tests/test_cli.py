@@ -13,15 +13,15 @@ DISTIL = (*RUN, "--transfer_file", "u", "--teacher_model_dir", "d")
 def interrupted(run_command, monkeypatch, tmp_path):
     """What a verb that is interrupted says on stderr."""
 
-    def interrupt(verb, config):
+    def interrupt(config):
         raise KeyboardInterrupt
 
     def run(verb: str, *flags) -> str:
+        monkeypatch.setitem(cli.VERBS, verb, (interrupt, *cli.VERBS[verb][1:]))
         outcome = run_command(verb, "--model_dir", tmp_path, *flags)
         assert outcome.code == 130
         return outcome.err
 
-    monkeypatch.setattr(cli, "_run", interrupt)
     return run
 
 
