@@ -173,6 +173,19 @@ def test_teacher_without_a_head_gets_one_that_a_later_run_takes(run, eagerly, ta
     assert weights(tmp_path / "second") == weights(tmp_path / "first")
 
 
+def test_run_with_a_trained_head_goes_on_with_the_student_where_it_was_stopped(
+    run, eagerly, interrupt_at, tagging, tmp_path
+):
+    """The head's snapshots are 1 and 2, then the student's begin at 1: it writes no other 1 when it goes on."""
+    flags = {"pt_teacher_checkpoint": tagging.teacher, "teacher_head_steps": 4, "save_steps": 2}
+    with interrupt_at("/3.json"):
+        assert run("m", **flags).code == 130
+    assert (tmp_path / "m/language-head.h5").is_file()
+    with interrupt_at("/1.json"):
+        assert run("m", **flags).code == 0
+    assert metrics(tmp_path / "m")["steps"] == 6
+
+
 def test_gpt2_learns_the_next_word(run, eagerly, gpt2_folder, tmp_path):
     from tests.command_fixtures import write_random_checkpoint
     from xtremedistil.tasks.tokenizer import Tokenizer

@@ -149,16 +149,19 @@ class Run:
     def _give_head(self, teacher: LanguageModel) -> None:
         """A head that was trained before, or is now, for a teacher that came without its own."""
         own, given = head_path(self.config.model_dir), self.config.teacher_head
-        source = own if os.path.isfile(own) else given
+        if self.workers.agree(os.path.isfile(own)):
+            load_weights(own, head_parts(teacher))
+            return  # the snapshots that are there now are the student's
         keeper = self._keeper("teacher's head")
-        if self.workers.agree(source is not None):
-            load_weights(source or own, head_parts(teacher))
+        if given:
+            load_weights(given, head_parts(teacher))
         else:
             self._train_head(teacher, keeper)
 
         def save() -> None:
             save_weights(own, head_parts(teacher))
-            keeper.clear()
+            if not given:
+                keeper.clear()
 
         self.workers.on_chief(save)
 
