@@ -30,7 +30,7 @@ from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.pretrain_corpus import PretrainCorpus, open_corpus
 from xtremedistil.pretraining.pretrain_report import PretrainReport
 from xtremedistil.pretraining.pretrain_validation import check_pretrain
-from xtremedistil.pretraining.recipes import Learning, configured_learning
+from xtremedistil.pretraining.recipes import Learning, configured_learning, language_terms
 from xtremedistil.pretraining.store_writer import store_key
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.pretraining.teacher_head import WORDS_ALONE, head_parts, head_path, train_head
@@ -136,10 +136,11 @@ class Run:
         return report
 
     def teacher(self) -> tuple[LanguageModel, bool]:
-        """The teacher with a head, and whether that is its own."""
+        """The teacher, with a head where words are asked for, and whether that is its own."""
         seed_everything(stage_seed(self.seed, HEAD_PLACE))
         with self.strategy.scope():
-            return open_teacher(self.config.pt_teacher_checkpoint, self.corpus.kept)
+            asked = language_terms(self.config).predicts_words
+            return open_teacher(self.config.pt_teacher_checkpoint, self.corpus.kept, with_head=asked)
 
     def student(self, teacher: LanguageModel, learning: Learning) -> LanguageModel:
         seed_everything(stage_seed(self.seed, STUDENT_PLACE))

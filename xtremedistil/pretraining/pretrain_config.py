@@ -20,7 +20,8 @@ class PretrainConfig:
     recipe: str = flag(
         "distilbert",
         "what is learnt: distilbert, soft labels, masked words and the last states' direction; minilm, attention maps "
-        "and relations of values; minilmv2, relations of queries, keys and values; words, masked words alone",
+        "and relations of values; minilmv2, relations of queries, keys and values (both of rows as they are, where no "
+        "weight asks for words); words, masked words alone",
         choices=("distilbert", "minilm", "minilmv2", "words"),
     )
     objective: str = flag(

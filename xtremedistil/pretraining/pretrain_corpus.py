@@ -13,6 +13,7 @@ from xtremedistil.pretraining.corpus_reader import CorpusReader
 from xtremedistil.pretraining.corpus_rows import CorpusRows, line_rows, packed_rows, require_rows
 from xtremedistil.pretraining.masking import Hiding, hiding_of
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
+from xtremedistil.pretraining.recipes import language_terms
 from xtremedistil.pretraining.token_store import TokenStore, open_token_store, write_token_store
 from xtremedistil.pretraining.trimmed_tokenizer import trimmed_tokenizer
 from xtremedistil.pretraining.vocabulary import kept_pieces, piece_map, pieces_from_file
@@ -31,10 +32,10 @@ class PretrainCorpus:
 
     Fields:
         tokenizer: the student's. kept: the teacher's pieces that it has, int64 [K]; None: all.
-        train, held_out: rows. hiding: how pieces are hidden; None: the next piece is asked for.
+        train, held_out: rows. hiding: how pieces are hidden; None: the next piece is asked for, or none.
         key: says of which text and tokenizer they are.
         batch_size: rows of a batch, over all devices. per_step: batches of an update.
-        everywhere: whether predictions are asked for at all positions.
+        everywhere: whether predictions are asked for at all positions. intact: whether at none, and nothing is hidden.
     """
 
     tokenizer: Tokenizer
@@ -46,6 +47,7 @@ class PretrainCorpus:
     batch_size: int
     per_step: int
     everywhere: bool
+    intact: bool
 
     @property
     def pieces(self) -> int:
@@ -59,7 +61,7 @@ class PretrainCorpus:
     def batches(self, steps: int, seed: int) -> CorpusBatches:
         """To learn from; `steps` between two scores."""
         return CorpusBatches(
-            self.train, self.batch_size, steps, seed, self.hiding, self.per_step, everywhere=self.everywhere
+            self.train, self.batch_size, steps, seed, self.hiding, self.per_step, self.everywhere, self.intact
         )
 
     def word_batches(self, steps: int, seed: int) -> CorpusBatches:
@@ -69,7 +71,7 @@ class PretrainCorpus:
     def held_out_batches(self) -> list[Arrays]:
         """Always the same pieces are hidden in them."""
         batches = CorpusBatches(
-            self.held_out, self.batch_size, 1, HELD_OUT_SEED, self.hiding, everywhere=self.everywhere
+            self.held_out, self.batch_size, 1, HELD_OUT_SEED, self.hiding, 1, self.everywhere, self.intact
         )
         return batches.evaluation_batches()
 
@@ -93,16 +95,18 @@ def open_corpus(
     require_rows(train, batch_size)
     around = tuple(tokenizer.start_ids), tuple(tokenizer.end_ids), tokenizer.pad_id, pieces
     counts = store.counts if kept is None else store.counts[kept]
+    intact = not language_terms(config).predicts_words
     return PretrainCorpus(
         tokenizer,
         kept,
         CorpusReader(store, train, *around),
         CorpusReader(store, apart, *around),
-        _hiding(config, tokenizer, counts) if config.objective == "mlm" else None,
+        _hiding(config, tokenizer, counts) if config.objective == "mlm" and not intact else None,
         store.key,
         batch_size,
         config.gradient_accumulation_steps,
         config.predict_all,
+        intact,
     )
 
 

@@ -8,7 +8,7 @@ from xtremedistil.models.families import AUTO, Family
 from xtremedistil.models.shapes import EncoderShape
 from xtremedistil.pretraining.corpus_files import corpus_paths
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
-from xtremedistil.pretraining.recipes import MINILM, Learning, configured_learning
+from xtremedistil.pretraining.recipes import MINILM, Learning, configured_learning, language_terms
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.problems import Problems
 from xtremedistil.tasks.tokenizer import Tokenizer
@@ -90,7 +90,7 @@ def _tokenizer_problems(config: PretrainConfig, problems: Problems) -> list[str]
     if tokenizer is None:
         return []
     lines = []
-    if config.objective == "mlm" and tokenizer.mask_id is None:
+    if config.objective == "mlm" and tokenizer.mask_id is None and language_terms(config).predicts_words:
         lines.append(f"The tokenizer of {config.pt_teacher_checkpoint} has no mask piece, so no word can be hidden")
     if config.pt_student_checkpoint:
         students = problems.attempt(Tokenizer.load, config.pt_student_checkpoint)
