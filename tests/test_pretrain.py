@@ -15,6 +15,7 @@ from xtremedistil.models.checkpoints import load_encoder, read_config
 from xtremedistil.models.families import FAMILIES
 from xtremedistil.models.state_files import read_state
 from xtremedistil.pretraining import corpus_batches
+from xtremedistil.pretraining.store_writer import StoreWriter
 
 tf = pytest.importorskip("tensorflow")
 
@@ -105,6 +106,17 @@ def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_a
     assert run("stopped", save_steps=2).code == 0
     assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
     assert not (tmp_path / "stopped/snapshots").exists()
+
+
+def test_runs_that_share_a_corpus_dir_tokenise_once(run, eagerly, monkeypatch, tmp_path):
+    shared = {"corpus_dir": tmp_path / "shared", "recipe": "words", "steps": 1}
+    assert run("first", **shared).code == 0
+    before = contents(tmp_path / "shared")
+    assert len(list((tmp_path / "shared").iterdir())) == 1 and not (tmp_path / "first/corpus").exists()
+    monkeypatch.setattr(StoreWriter, "_tokenised", None)
+    assert run("second", **shared).code == 0
+    assert contents(tmp_path / "shared") == before
+    assert weights(tmp_path / "second") == weights(tmp_path / "first")
 
 
 def test_student_learns_which_words_there_are(run, eagerly, tmp_path):

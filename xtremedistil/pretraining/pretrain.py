@@ -47,7 +47,7 @@ from xtremedistil.weights import load_weights, save_weights
 
 CHECKPOINT = "checkpoint"  # the student's folder
 CORPUS = "corpus"
-NOT_SETTINGS = ("model_dir", "save_steps", "save_minutes", "overwrite", "verbose")
+NOT_SETTINGS = ("model_dir", "corpus_dir", "save_steps", "save_minutes", "overwrite", "verbose")
 HEAD_PLACE, STUDENT_PLACE, FIT_PLACE = 1, 2, 3  # in the run, for seeds
 SCORES = 10  # of a run, by default
 FROZEN = {"freeze_pos_embs": ("position_embeddings", "wpe"), "freeze_token_type_embds": ("token_type_embeddings",)}

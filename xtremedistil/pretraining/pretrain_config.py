@@ -16,6 +16,9 @@ class PretrainConfig:
     model_dir: str = flag(
         REQUIRED, "folder for the student and all checkpoints; the same command again continues there"
     )
+    corpus_dir: str | None = flag(
+        None, "folder for the tokenised corpus, shared by runs with the same tokenizer; by default corpus in model_dir"
+    )
     seq_len: int = flag(128, "longest row in word pieces, special tokens counted")
     recipe: str = flag(
         "distilbert",

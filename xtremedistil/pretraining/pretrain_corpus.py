@@ -14,6 +14,7 @@ from xtremedistil.pretraining.corpus_rows import CorpusRows, line_rows, packed_r
 from xtremedistil.pretraining.masking import Hiding, hiding_of
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.recipes import language_terms
+from xtremedistil.pretraining.store_writer import store_key
 from xtremedistil.pretraining.token_store import TokenStore, open_token_store, write_token_store
 from xtremedistil.pretraining.trimmed_tokenizer import trimmed_tokenizer
 from xtremedistil.pretraining.vocabulary import kept_pieces, piece_map, pieces_from_file
@@ -24,6 +25,7 @@ from xtremedistil.training.workers import Workers
 
 ALL_OF_THE_CORPUS = "corpus"  # --student_vocab
 HELD_OUT_SEED = 0
+KEY_CHARACTERS = 16  # of a store, in the name of its folder
 
 
 @dataclass(frozen=True)
@@ -81,13 +83,14 @@ def open_corpus(
 ) -> PretrainCorpus:
     """Tokenises the corpus into `folder`, as far as that was not done before, and makes rows of it.
 
+    Args:
+        folder: with `config.corpus_dir`, one below that takes its place.
+
     Raises:
         InputError: a file cannot be used, or there is less text than a batch takes.
     """
     teachers = Tokenizer.load(config.pt_teacher_checkpoint)
-    paths = corpus_paths(config.corpus)
-    workers.on_chief(lambda: write_token_store(folder, teachers, paths, progress.count("reading the corpus")))
-    store = open_token_store(folder)
+    store = _store(config, folder, teachers, workers, progress)
     kept = _kept(config, teachers, store)
     tokenizer, pieces = _students(teachers, store, kept)
     train, apart = _rows(config, teachers, store).split(resolve_seed(config.seed))
@@ -108,6 +111,17 @@ def open_corpus(
         config.predict_all,
         intact,
     )
+
+
+def _store(
+    config: PretrainConfig, folder: str, tokenizer: Tokenizer, workers: Workers, progress: Progress
+) -> TokenStore:
+    """The corpus as pieces, made as far as it is not there; runs that share `corpus_dir` may be of other texts."""
+    paths = corpus_paths(config.corpus)
+    if config.corpus_dir:
+        folder = os.path.join(config.corpus_dir, store_key(tokenizer, paths)[:KEY_CHARACTERS])
+    workers.on_chief(lambda: write_token_store(folder, tokenizer, paths, progress.count("reading the corpus")))
+    return open_token_store(folder)
 
 
 def _kept(config: PretrainConfig, teachers: Tokenizer, store: TokenStore) -> np.ndarray | None:
