@@ -63,6 +63,8 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
         ({"student_vocab": "none.txt"}, ("--student_vocab none.txt: there is no such file",)),
         ({"epochs": 0.0}, ("--epochs 0.0: must be greater than 0",)),
         ({"temperature": 0.0}, ("--temperature 0.0",)),
+        ({"learning_rate": 0.0}, ("--learning_rate 0.0: must be greater than 0",)),
+        ({"teacher_head_learning_rate": -1.0}, ("--teacher_head_learning_rate -1.0: must be",)),
         ({"batch_size": 0, "learning_rate": float("nan")}, ("2 problems", "--batch_size 0", "--learning_rate nan")),
     ],
 )

@@ -52,8 +52,9 @@ def _share_problems(config: PretrainConfig) -> list[str]:
     for name in ("soft_label_weight", "word_weight", "logits_mse_weight"):
         if (getattr(config, name) or 0) < 0:
             problems.append(f"--{name} {getattr(config, name)}: must not be negative")
-    if not config.temperature > 0:
-        problems.append(f"--temperature {config.temperature}: must be greater than 0")
+    for name in ("temperature", "learning_rate", "teacher_head_learning_rate"):
+        if getattr(config, name) <= 0:
+            problems.append(f"--{name} {getattr(config, name)}: must be greater than 0")
     if not config.steps and not config.epochs > 0:
         problems.append(f"--epochs {config.epochs}: must be greater than 0")
     return problems
