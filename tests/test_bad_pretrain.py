@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.command_fixtures import TEACHER_LAYERS, TEACHER_WIDTH, sentences, write_hollow_bert
+from tests.command_fixtures import PIECES, TEACHER_LAYERS, TEACHER_WIDTH, sentences, write_hollow_bert
 from tests.test_bad_input import assert_refused, no_tensorflow  # noqa: F401 - a fixture
 from xtremedistil.errors import InputError
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
@@ -25,24 +25,21 @@ def corpus(tmp_path) -> str:
     return str(path)
 
 
+def config_of(teacher: str, corpus, tmp_path, **flags) -> PretrainConfig:
+    files = (corpus,) if isinstance(corpus, str) else corpus
+    places = {"pt_teacher_checkpoint": teacher, "corpus": files, "model_dir": str(tmp_path / "m")}
+    return PretrainConfig(**places | {"seq_len": 16} | flags)
+
+
 def refused(teacher: str, corpus, tmp_path, **flags) -> str:
     """What is said of a run with these flags."""
-    files = (corpus,) if isinstance(corpus, str) else corpus
-    config = PretrainConfig(
-        pt_teacher_checkpoint=teacher,
-        corpus=files,
-        model_dir=str(tmp_path / "m"),
-        **{"seq_len": 16, "relation_heads": 4} | flags,
-    )
     with pytest.raises(InputError) as caught:
-        check_pretrain(config)
+        check_pretrain(config_of(teacher, corpus, tmp_path, **flags))
     return str(caught.value)
 
 
 def test_sound_flags_pass(teacher, corpus, tmp_path):
-    check_pretrain(
-        PretrainConfig(pt_teacher_checkpoint=teacher, corpus=(corpus,), model_dir=str(tmp_path / "m"), seq_len=16)
-    )
+    check_pretrain(config_of(teacher, corpus, tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +49,10 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
         ({"init_layers": "0,9"}, (f"--init_layers 0,9: the teacher has layers 0 to {TEACHER_LAYERS - 1}, not 9",)),
         ({"init_layers": "uniform", "hidden_size": 8}, ("--hidden_size is 8", f"the teacher's {TEACHER_WIDTH}")),
         ({"recipe": "minilmv2", "relation_heads": 3}, ("--relation_heads 3", "these do: 1, 2, 4, 8, 16")),
-        ({"recipe": "minilmv2", "relation_teacher_layer": 4}, ("the teacher has no queries 4", "0 to 3")),
+        (
+            {"recipe": "minilmv2", "relation_heads": 4, "relation_teacher_layer": 4},
+            ("the teacher has no queries 4", "0 to 3"),
+        ),
         ({"recipe": "minilm", "num_attention_heads": 4}, ("2 heads, the student 4", "--num_attention_heads 2")),
         ({"hidden_size": 9}, ("--hidden_size 9 is not a multiple of 2 attention heads",)),
         ({"objective": "clm"}, ("--objective clm", "sees the words to come")),
@@ -78,6 +78,17 @@ def test_student_with_another_vocabulary_is_refused(teacher, corpus, byte_level_
     message = refused(teacher, corpus, tmp_path, pt_student_checkpoint=student, num_hidden_layers=2)
     assert "what the teacher says of pieces would be of no use to it" in message
     assert "leave --num_hidden_layers away" in message
+
+
+def test_word_tables_of_other_sizes_are_refused(teacher, corpus, word_piece_folder, tmp_path):
+    larger = write_hollow_bert(tmp_path / "larger", word_piece_folder, vocab_size=PIECES + 8)
+    message = refused(teacher, corpus, tmp_path, pt_student_checkpoint=larger)
+    assert f"{larger} has vocab_size {PIECES + 8}, the teacher {PIECES}" in message
+    for flags in ({"student_vocab": "corpus"}, {"recipe": "minilmv2", "relation_heads": 4}, {"recipe": "words"}):
+        check_pretrain(config_of(teacher, corpus, tmp_path, pt_student_checkpoint=larger, **flags))
+    smaller = write_hollow_bert(tmp_path / "smaller", word_piece_folder, vocab_size=PIECES - 8)
+    message = refused(teacher, corpus, tmp_path, pt_student_checkpoint=smaller)
+    assert f"{smaller}: its config.json says vocab_size {PIECES - 8}, but there are" in message
 
 
 def test_pattern_without_files_is_refused(teacher, tmp_path):

@@ -30,8 +30,13 @@ def check_pretrain(config: PretrainConfig) -> None:
     if teacher:
         problems.add(_family_problems(config, family))
         problems.add(length_problems(config.seq_len, teacher, config.pt_teacher_checkpoint))
-        problems.add(_tokenizer_problems(config, problems))
-        problems.add(_student_problems(config, teacher, problems))
+        student = _open_student(config, teacher, problems)
+        tokenizer = problems.attempt(Tokenizer.load, config.pt_teacher_checkpoint)
+        if tokenizer:
+            problems.add(_tokenizer_problems(config, tokenizer, problems))
+            problems.add(_table_problems(config, tokenizer.size, teacher, student))
+        if student:
+            problems.add(_student_problems(config, teacher, student))
     problems.refuse("Cannot pre-train with these settings")
 
 
@@ -86,10 +91,7 @@ def _family_problems(config: PretrainConfig, family: Family) -> list[str]:
     return []
 
 
-def _tokenizer_problems(config: PretrainConfig, problems: Problems) -> list[str]:
-    tokenizer = problems.attempt(Tokenizer.load, config.pt_teacher_checkpoint)
-    if tokenizer is None:
-        return []
+def _tokenizer_problems(config: PretrainConfig, tokenizer: Tokenizer, problems: Problems) -> list[str]:
     lines = []
     if config.objective == "mlm" and tokenizer.mask_id is None and language_terms(config).predicts_words:
         lines.append(f"The tokenizer of {config.pt_teacher_checkpoint} has no mask piece, so no word can be hidden")
@@ -99,17 +101,40 @@ def _tokenizer_problems(config: PretrainConfig, problems: Problems) -> list[str]
             lines.append(
                 f"--pt_student_checkpoint {config.pt_student_checkpoint} has {students.size} pieces, or other ones "
                 f"than the teacher's {tokenizer.size}: what the teacher says of pieces would be of no use to it. Take "
-                "a student with the teacher's vocabulary; --student_vocab makes both smaller"
+                "a student with the teacher's vocabulary"
             )
     return lines
 
 
-def _student_problems(config: PretrainConfig, teacher: EncoderShape, problems: Problems) -> list[str]:
+def _table_problems(
+    config: PretrainConfig, pieces: int, teacher: EncoderShape, student: EncoderShape | None
+) -> list[str]:
+    """Of the rows of word tables: some may stand for no piece, but each piece has one."""
+    rows = {config.pt_teacher_checkpoint: teacher.vocab_size}
+    if config.pt_student_checkpoint and student:
+        rows[config.pt_student_checkpoint] = student.vocab_size
+    lines = [
+        f"{name}: its config.json says vocab_size {count}, but there are {pieces} pieces in the tokenizer. The two "
+        "belong to different models"
+        for name, count in rows.items()
+        if count < pieces
+    ]
+    if lines or len(set(rows.values())) == 1 or config.student_vocab or not language_terms(config).teaches_words:
+        return lines
+    return [
+        f"--pt_student_checkpoint {config.pt_student_checkpoint} has vocab_size {student.vocab_size}, the teacher "
+        f"{teacher.vocab_size}, so that the teacher's word on pieces cannot be compared. Give --student_vocab corpus "
+        "(both then have the corpus's pieces), or --soft_label_weight 0"
+    ]
+
+
+def _open_student(config: PretrainConfig, teacher: EncoderShape, problems: Problems) -> EncoderShape | None:
     if config.pt_student_checkpoint:
-        open_checkpoint(problems, "--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
-    shape = problems.attempt(student_shape, config, teacher)
-    if shape is None:
-        return []
+        return open_checkpoint(problems, "--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)[1]
+    return problems.attempt(student_shape, config, teacher)
+
+
+def _student_problems(config: PretrainConfig, teacher: EncoderShape, shape: EncoderShape) -> list[str]:
     lines = length_problems(config.seq_len, shape, str(config.pt_student_checkpoint))
     if shape.hidden_size % shape.num_attention_heads:
         lines.append(
