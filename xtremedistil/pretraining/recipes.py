@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from xtremedistil.distillation.layer_map import checked_layers
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.match_text import read_matches
+from xtremedistil.errors import InputError
 from xtremedistil.models.shapes import EncoderShape
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 
@@ -76,7 +77,8 @@ def configured_learning(config: PretrainConfig, teacher: EncoderShape, student: 
     """The recipe's terms, with the weights that flags give in place of its own.
 
     Raises:
-        ValueError: a match cannot be. InputError: it cannot be read, or names a layer that a model has not.
+        ValueError: a match cannot be. InputError: it cannot be read, names a layer that a model has not, or is the
+            recipe's, too.
     """
     weights = configured_weights(config)
     last = {"teacher": teacher.num_hidden_layers, "student": student.num_hidden_layers}
@@ -85,7 +87,13 @@ def configured_learning(config: PretrainConfig, teacher: EncoderShape, student: 
         matches.append(Match("hidden_states", **last, loss="hidden_cosine", weight=weights["cosine"]))
     if weights["relation"]:
         matches += _relations(config, teacher, student, weights["relation"])
+    own = [match.name for match in matches]
     matches += read_matches(config.match)
+    if twice := [match.name for match in matches[len(own) :] if match.name in own]:
+        raise InputError(
+            f"--match: {', '.join(twice)} is a term of --recipe {config.recipe} already. Leave it away, or switch the "
+            "recipe's off: --cosine_weight 0, --relation_weight 0."
+        )
     checked_layers(matches, teacher.num_hidden_layers, student.num_hidden_layers)
     return dataclasses.replace(language_terms(config), matches=tuple(matches))
 
