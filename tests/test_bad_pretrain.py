@@ -11,6 +11,8 @@ from xtremedistil.errors import InputError
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.pretrain_validation import check_pretrain
 
+STATES = "feature=hidden_states,teacher=1,student=1"
+
 
 @pytest.fixture
 def teacher(word_piece_folder, tmp_path) -> str:
@@ -40,20 +42,32 @@ def refused(teacher: str, corpus, tmp_path, **flags) -> str:
 
 def test_sound_flags_pass(teacher, corpus, tmp_path):
     check_pretrain(config_of(teacher, corpus, tmp_path))
+    inside = "feature=path,teacher=encoder/layer_._0/intermediate,student=encoder/layer_._0/intermediate"
+    match = f"{inside},loss=relation_kl,relation_heads=32"  # divides 4 x 8, not the 16 of states
+    check_pretrain(config_of(teacher, corpus, tmp_path, hidden_size=8, match=(match,)))
 
 
 @pytest.mark.parametrize(
     "flags, words",
     [
-        ({"seq_len": 33}, ("--seq_len 33", "positions for 32 pieces")),
+        ({"seq_len": 33}, ("1 problem", "--seq_len 33", "positions for 32 pieces")),
         ({"init_layers": "0,9"}, (f"--init_layers 0,9: the teacher has layers 0 to {TEACHER_LAYERS - 1}, not 9",)),
         ({"init_layers": "uniform", "hidden_size": 8}, ("--hidden_size is 8", f"the teacher's {TEACHER_WIDTH}")),
         ({"recipe": "minilmv2", "relation_heads": 3}, ("--relation_heads 3", "these do: 1, 2, 4, 8, 16")),
         (
-            {"recipe": "minilmv2", "relation_heads": 4, "relation_teacher_layer": 4},
-            ("the teacher has no queries 4", "0 to 3"),
+            {"recipe": "minilm", "relation_teacher_layer": 4},
+            ("--relation_teacher_layer 4: the teacher has layers 0 to 3",),
         ),
-        ({"recipe": "minilm", "num_attention_heads": 4}, ("2 heads, the student 4", "--num_attention_heads 2")),
+        ({"recipe": "minilm", "relation_teacher_layer": -1}, ("--relation_teacher_layer -1: the teacher has",)),
+        (
+            {"recipe": "minilm", "num_attention_heads": 4},
+            ("1 problem", "2 heads, the student 4", "--num_attention_heads 2"),
+        ),
+        ({"match": (f"{STATES},teacher_number=1",)}, ("--match teacher1_hidden_states", "a run has one teacher")),
+        (
+            {"match": (f"{STATES},projection=none",), "hidden_size": 8},
+            ("--match hidden_states_hidden_mse_1_1: without a projection", "are 16 and 8"),
+        ),
         ({"hidden_size": 9}, ("--hidden_size 9 is not a multiple of 2 attention heads",)),
         ({"objective": "clm"}, ("--objective clm", "sees the words to come")),
         ({"mlm_hide": 0.8, "mlm_random": 0.3}, ("more than 1 together",)),

@@ -2,15 +2,16 @@
 
 import os
 
-from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.match_widths import divides
 from xtremedistil.models.families import AUTO, Family
 from xtremedistil.models.shapes import EncoderShape
 from xtremedistil.pretraining.corpus_files import corpus_paths
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
-from xtremedistil.pretraining.recipes import MINILM, Learning, configured_learning, language_terms
+from xtremedistil.pretraining.recipes import MINILM, configured_learning, configured_weights, language_terms
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.problems import Problems
+from xtremedistil.recipe_validation import pair_problems
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.validation import device_problems, length_problems, number_problems, open_checkpoint
 
@@ -134,41 +135,52 @@ def _open_student(config: PretrainConfig, teacher: EncoderShape, problems: Probl
     return problems.attempt(student_shape, config, teacher)
 
 
-def _student_problems(config: PretrainConfig, teacher: EncoderShape, shape: EncoderShape) -> list[str]:
-    lines = length_problems(config.seq_len, shape, str(config.pt_student_checkpoint))
-    if shape.hidden_size % shape.num_attention_heads:
+def _student_problems(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> list[str]:
+    lines = []
+    if config.pt_student_checkpoint:
+        lines += length_problems(config.seq_len, student, config.pt_student_checkpoint)
+    if student.hidden_size % student.num_attention_heads:
         lines.append(
-            f"--hidden_size {shape.hidden_size} is not a multiple of {shape.num_attention_heads} attention heads; give "
-            "--num_attention_heads"
+            f"--hidden_size {student.hidden_size} is not a multiple of {student.num_attention_heads} attention heads; "
+            "give --num_attention_heads"
         )
-    try:
-        learning = configured_learning(config, teacher, shape)
-    except ValueError as error:  # InputError too
-        return [*lines, str(error)]
-    if not learning.predicts_words and not learning.matches:
-        lines.append("All weights are 0: there is nothing to learn. Give one of them, such as --word_weight 1")
-    return lines + _relation_problems(config, learning, teacher, shape)
+    return lines + (_relation_problems(config, teacher, student) or _term_problems(config, teacher, student))
 
 
-def _relation_problems(
-    config: PretrainConfig, learning: Learning, teacher: EncoderShape, student: EncoderShape
-) -> list[str]:
-    lines = [line for match in learning.matches for line in _width_problems(match, teacher, student)]
+def _relation_problems(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> list[str]:
+    """Of the flags that say what MiniLM's terms compare."""
+    if not configured_weights(config)["relation"]:
+        return []
+    lines, layer, layers = [], config.relation_teacher_layer, teacher.num_hidden_layers
+    if layer is not None and not 0 <= layer < layers:
+        lines.append(f"--relation_teacher_layer {layer}: the teacher has layers 0 to {layers - 1}")
+    if config.recipe != MINILM:
+        return lines + _division_problems(config.relation_heads, teacher.hidden_size, student.hidden_size)
     heads = teacher.num_attention_heads, student.num_attention_heads
-    if config.recipe == MINILM and heads[0] != heads[1]:
+    if heads[0] != heads[1]:
         lines.append(
             f"--recipe minilm compares maps head by head; the teacher has {heads[0]} heads, the student {heads[1]}. "
             f"Give --num_attention_heads {heads[0]}, or --recipe minilmv2"
         )
-    return list(dict.fromkeys(lines))
+    return lines
 
 
-def _width_problems(match: Match, teacher: EncoderShape, student: EncoderShape) -> list[str]:
-    heads, widths = match.options.get("relation_heads"), (teacher.hidden_size, student.hidden_size)
-    if match.loss != "relation_kl" or divides(heads, *widths):
+def _division_problems(heads: int, *widths: int) -> list[str]:
+    if divides(heads, *widths):
         return []
     fitting = [str(number) for number in range(1, min(widths) + 1) if divides(number, *widths)]
     return [
         f"--relation_heads {heads} do not divide the widths of teacher ({widths[0]}) and student ({widths[1]}); these "
         f"do: {', '.join(fitting)}"
     ]
+
+
+def _term_problems(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> list[str]:
+    try:
+        learning = configured_learning(config, teacher, student)
+    except ValueError as error:  # InputError too
+        return [str(error)]
+    if not learning.predicts_words and not learning.matches:
+        return ["All weights are 0: there is nothing to learn. Give one of them, such as --word_weight 1"]
+    widths = teacher.hidden_size, student.hidden_size
+    return [line for match in read_matches(config.match) for line in pair_problems(config, match, widths)]
