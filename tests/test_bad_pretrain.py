@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from tests.command_fixtures import PIECES, TEACHER_LAYERS, TEACHER_WIDTH, sentences, write_hollow_bert
+from tests.model_fixtures import tiny_config
 from tests.test_bad_input import assert_refused, no_tensorflow  # noqa: F401 - a fixture
 from xtremedistil.errors import InputError
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
@@ -103,6 +104,18 @@ def test_word_tables_of_other_sizes_are_refused(teacher, corpus, word_piece_fold
     smaller = write_hollow_bert(tmp_path / "smaller", word_piece_folder, vocab_size=PIECES - 8)
     message = refused(teacher, corpus, tmp_path, pt_student_checkpoint=smaller)
     assert f"{smaller}: its config.json says vocab_size {PIECES - 8}, but there are" in message
+
+
+def test_scores_of_words_to_come_are_refused(gpt2_folder, corpus, tmp_path):
+    sizes = tiny_config("TFGPT2Model") | {"vocab_size": 500}
+    teacher = write_hollow_bert(tmp_path / "gpt2", gpt2_folder, **sizes)
+    scores = "feature=attention_scores,teacher=1,student=0,loss=attention_kl"
+    for flags in ({"recipe": "minilm"}, {"match": (scores,)}):
+        message = refused(teacher, corpus, tmp_path, objective="clm", **flags)
+        assert "(1 problem)" in message and "scores of the words to come, too" in message
+    maps = {"match": (scores.replace("attention_scores", "attentions"),)}
+    for flags in ({"recipe": "minilmv2", "relation_heads": 4}, maps):
+        check_pretrain(config_of(teacher, corpus, tmp_path, objective="clm", **flags))
 
 
 def test_pattern_without_files_is_refused(teacher, tmp_path):

@@ -5,6 +5,7 @@ import os
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.match_widths import divides
 from xtremedistil.models.families import AUTO, Family
+from xtremedistil.models.feature_names import ATTENTION_SCORES
 from xtremedistil.models.shapes import EncoderShape
 from xtremedistil.pretraining.corpus_files import corpus_paths
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
@@ -37,7 +38,7 @@ def check_pretrain(config: PretrainConfig) -> None:
             problems.add(_tokenizer_problems(config, tokenizer, problems))
             problems.add(_table_problems(config, tokenizer.size, teacher, student))
         if student:
-            problems.add(_student_problems(config, teacher, student))
+            problems.add(_student_problems(config, family, teacher, student))
     problems.refuse("Cannot pre-train with these settings")
 
 
@@ -135,7 +136,10 @@ def _open_student(config: PretrainConfig, teacher: EncoderShape, problems: Probl
     return problems.attempt(student_shape, config, teacher)
 
 
-def _student_problems(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> list[str]:
+def _student_problems(
+    config: PretrainConfig, family: Family, teacher: EncoderShape, student: EncoderShape
+) -> list[str]:
+    """`family`: of the teacher."""
     lines = []
     if config.pt_student_checkpoint:
         lines += length_problems(config.seq_len, student, config.pt_student_checkpoint)
@@ -144,7 +148,7 @@ def _student_problems(config: PretrainConfig, teacher: EncoderShape, student: En
             f"--hidden_size {student.hidden_size} is not a multiple of {student.num_attention_heads} attention heads; "
             "give --num_attention_heads"
         )
-    return lines + (_relation_problems(config, teacher, student) or _term_problems(config, teacher, student))
+    return lines + (_relation_problems(config, teacher, student) or _term_problems(config, family, teacher, student))
 
 
 def _relation_problems(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> list[str]:
@@ -175,7 +179,7 @@ def _division_problems(heads: int, *widths: int) -> list[str]:
     ]
 
 
-def _term_problems(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> list[str]:
+def _term_problems(config: PretrainConfig, family: Family, teacher: EncoderShape, student: EncoderShape) -> list[str]:
     try:
         learning = configured_learning(config, teacher, student)
     except ValueError as error:  # InputError too
@@ -183,4 +187,10 @@ def _term_problems(config: PretrainConfig, teacher: EncoderShape, student: Encod
     if not learning.predicts_words and not learning.matches:
         return ["All weights are 0: there is nothing to learn. Give one of them, such as --word_weight 1"]
     widths = teacher.hidden_size, student.hidden_size
-    return [line for match in read_matches(config.match) for line in pair_problems(config, match, widths)]
+    lines = [line for match in read_matches(config.match) for line in pair_problems(config, match, widths)]
+    if family.model_type in CAUSAL and any(match.feature == ATTENTION_SCORES for match in learning.matches):
+        lines.append(
+            f"--recipe minilm, attention_scores: before the softmax, a {family.model_type} has scores of the words to "
+            "come, too, which it does not attend to; give --recipe minilmv2, or match attentions"
+        )
+    return lines
