@@ -41,6 +41,12 @@ def refused(teacher: str, corpus, tmp_path, **flags) -> str:
     return str(caught.value)
 
 
+def command_of(teacher: str, corpus, folder) -> list:
+    """Of a run that reads its corpus before any weight: no head is looked for."""
+    places = ["--pt_teacher_checkpoint", teacher, "--corpus", corpus, "--model_dir", folder]
+    return ["pretrain", *places, "--seq_len", 16, "--recipe", "minilm"]
+
+
 def test_sound_flags_pass(teacher, corpus, tmp_path):
     check_pretrain(config_of(teacher, corpus, tmp_path))
     inside = "feature=path,teacher=encoder/layer_._0/intermediate,student=encoder/layer_._0/intermediate"
@@ -75,6 +81,21 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
         ({"mlm_share": 0.0}, ("--mlm_share 0", "nothing would be asked for")),
         ({"recipe": "words", "word_weight": 0.0}, ("All weights are 0",)),
         ({"teacher_head": "none.h5"}, ("--teacher_head none.h5: there is no such file",)),
+        (
+            {"recipe": "words", "teacher_head": __file__, "predict_all": True, "student_vocab_min_count": 2},
+            (
+                "3 problems",
+                "--teacher_head: no",
+                "--predict_all: no",
+                "--student_vocab_min_count: --student_vocab corpus",
+            ),
+        ),
+        ({"recipe": "minilm", "relation_heads": 4}, ("--relation_heads: the relations of minilmv2",)),
+        (
+            {"recipe": "minilm", "mlm_hide": 0.7, "whole_words": True},
+            ("--mlm_hide: no weight", "--whole_words: no weight"),
+        ),
+        ({"relation_teacher_layer": 1}, ("--relation_teacher_layer: no weight asks for relations",)),
         ({"student_vocab": "none.txt"}, ("--student_vocab none.txt: there is no such file",)),
         ({"epochs": 0.0}, ("--epochs 0.0: must be greater than 0",)),
         ({"temperature": 0.0}, ("--temperature 0.0",)),
@@ -106,7 +127,7 @@ def test_word_tables_of_other_sizes_are_refused(teacher, corpus, word_piece_fold
     assert f"{smaller}: its config.json says vocab_size {PIECES - 8}, but there are" in message
 
 
-def test_scores_of_words_to_come_are_refused(gpt2_folder, corpus, tmp_path):
+def test_what_causal_models_have_not_is_refused(gpt2_folder, corpus, tmp_path):
     sizes = tiny_config("TFGPT2Model") | {"vocab_size": 500}
     teacher = write_hollow_bert(tmp_path / "gpt2", gpt2_folder, **sizes)
     scores = "feature=attention_scores,teacher=1,student=0,loss=attention_kl"
@@ -116,6 +137,10 @@ def test_scores_of_words_to_come_are_refused(gpt2_folder, corpus, tmp_path):
     maps = {"match": (scores.replace("attention_scores", "attentions"),)}
     for flags in ({"recipe": "minilmv2", "relation_heads": 4}, maps):
         check_pretrain(config_of(teacher, corpus, tmp_path, objective="clm", **flags))
+    idle = {"mlm_random": 0.2, "freeze_token_type_embds": True}
+    message = refused(teacher, corpus, tmp_path, objective="clm", **idle)
+    assert "--mlm_random: --objective clm hides no words" in message
+    assert "--freeze_token_type_embds: a gpt2 has no type embeddings" in message
 
 
 def test_pattern_without_files_is_refused(teacher, tmp_path):
@@ -137,10 +162,9 @@ def test_corpus_that_cannot_be_used_is_refused(teacher, run_command, tmp_path, c
     path = tmp_path / "corpus.txt"
     path.write_bytes(content)
     folder = tmp_path / "m"
-    flags = ["--pt_teacher_checkpoint", teacher, "--corpus", path, "--model_dir", folder, "--seq_len", 16]
-    assert_refused(run_command("pretrain", *flags), *words)
+    assert_refused(run_command(*command_of(teacher, path, folder)), *words)
     shutil.rmtree(folder, ignore_errors=True)
     compressed = tmp_path / "corpus.txt.gz"
     compressed.write_bytes(gzip.compress(content))
-    flags[3] = compressed
-    assert_refused(run_command("pretrain", *flags), *(word.replace("corpus.txt", "corpus.txt.gz") for word in words))
+    words = (word.replace("corpus.txt", "corpus.txt.gz") for word in words)
+    assert_refused(run_command(*command_of(teacher, compressed, folder)), *words)

@@ -10,6 +10,7 @@ import pytest
 import xtremedistil  # noqa: F401 - chooses legacy Keras
 from tests.command_fixtures import PIECES, contents, sentences
 from tests.model_fixtures import masked_lm_state, shaken_masked_lm, tiny_config, write_checkpoint
+from tests.test_bad_input import assert_refused
 from tests.test_language_models import opened
 from xtremedistil.models.checkpoints import load_encoder, read_config
 from xtremedistil.models.families import FAMILIES
@@ -186,6 +187,8 @@ def test_teacher_without_a_head_gets_one_that_a_later_run_takes(run, eagerly, ta
     assert outcome.code == 0 and "comes without" not in outcome.err
     assert (tmp_path / "second/language-head.h5").read_bytes() == head.read_bytes()
     assert weights(tmp_path / "second") == weights(tmp_path / "first")
+    own = {"pt_teacher_checkpoint": tmp_path / "first/checkpoint"}
+    assert_refused(run("third", **own, teacher_head=head), f"--teacher_head {head}", "has a head of its own")
 
 
 def test_run_with_a_trained_head_goes_on_with_the_student_where_it_was_stopped(

@@ -33,7 +33,7 @@ from xtremedistil.pretraining.pretrain_validation import check_pretrain
 from xtremedistil.pretraining.recipes import Learning, configured_learning, language_terms
 from xtremedistil.pretraining.store_writer import store_key
 from xtremedistil.pretraining.student_shape import student_shape
-from xtremedistil.pretraining.teacher_head import WORDS_ALONE, head_parts, head_path, train_head
+from xtremedistil.pretraining.teacher_head import WORDS_ALONE, check_head, head_parts, head_path, train_head
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.learning_rate import LearningRate
@@ -60,6 +60,7 @@ def pretrain(config: PretrainConfig) -> PretrainReport:
         InputError: something in the settings or files cannot be used; nothing half-written stays behind.
     """
     check_pretrain(config)
+    check_head(config)
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
     with told_of_lost_workers(workers), in_turn(workers, config.model_dir):

@@ -1,5 +1,6 @@
 """Contradictions between the flags, files and checkpoints of a pre-training run, reported together."""
 
+import dataclasses
 import os
 
 from xtremedistil.distillation.match_text import read_matches
@@ -17,6 +18,8 @@ from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.validation import device_problems, length_problems, number_problems, open_checkpoint
 
 CAUSAL = ("gpt2",)
+WITHOUT_TYPES = ("distilbert", "gpt2")  # families whose only embeddings are those of words and positions
+OF_HIDDEN_WORDS = ("mlm_share", "mlm_smoothing", "mlm_hide", "mlm_random", "whole_words")
 OF_ITS_OWN = "num_hidden_layers hidden_size num_attention_heads intermediate_size init_layers".split()
 
 
@@ -30,9 +33,9 @@ def check_pretrain(config: PretrainConfig) -> None:
     problems.attempt(corpus_paths, config.corpus)
     family, teacher = open_checkpoint(problems, "--pt_teacher_checkpoint", config.pt_teacher_checkpoint, AUTO)
     if teacher:
-        problems.add(_family_problems(config, family))
+        problems.add(_family_problems(config, config.pt_teacher_checkpoint, family))
         problems.add(length_problems(config.seq_len, teacher, config.pt_teacher_checkpoint))
-        student = _open_student(config, teacher, problems)
+        student = _open_student(config, family, teacher, problems)
         tokenizer = problems.attempt(Tokenizer.load, config.pt_teacher_checkpoint)
         if tokenizer:
             problems.add(_tokenizer_problems(config, tokenizer, problems))
@@ -72,23 +75,40 @@ def _flag_problems(config: PretrainConfig) -> list[str]:
     given = [f"--{name}" for name in OF_ITS_OWN if getattr(config, name) is not None]
     if config.pt_student_checkpoint and given:
         problems.append(f"--pt_student_checkpoint says what the student is; leave {', '.join(given)} away")
-    if config.objective == "clm" and config.whole_words:
-        problems.append("--whole_words is of --objective mlm: the next piece hides nothing")
-    for name in ("teacher_head",):
-        if getattr(config, name) and not os.path.isfile(getattr(config, name)):
-            problems.append(f"--{name} {getattr(config, name)}: there is no such file")
+    if config.teacher_head and not os.path.isfile(config.teacher_head):
+        problems.append(f"--teacher_head {config.teacher_head}: there is no such file")
     vocabulary = config.student_vocab
     if vocabulary and vocabulary != "corpus" and not os.path.isfile(vocabulary):
         problems.append(f"--student_vocab {vocabulary}: there is no such file; give one, or the word corpus")
-    return problems
+    return problems + _idle_problems(config)
 
 
-def _family_problems(config: PretrainConfig, family: Family) -> list[str]:
-    name, kind = config.pt_teacher_checkpoint, family.model_type
+def _idle_problems(config: PretrainConfig) -> list[str]:
+    """Flags that nothing would read."""
+    terms, relations = language_terms(config), configured_weights(config)["relation"]
+    idle = [
+        (config.objective == "clm", (*OF_HIDDEN_WORDS, "predict_all"), "--objective clm hides no words"),
+        (not terms.predicts_words, OF_HIDDEN_WORDS, "no weight asks for words, so that none are hidden"),
+        (not terms.teaches_words, ("teacher_head", "predict_all"), "no weight asks for the teacher's word on pieces"),
+        (not relations, ("relation_teacher_layer",), "no weight asks for relations"),
+        (not relations or config.recipe == MINILM, ("relation_heads",), "the relations of minilmv2 alone are cut anew"),
+        (config.student_vocab != "corpus", ("student_vocab_min_count",), "--student_vocab corpus alone counts pieces"),
+    ]
+    defaults = {entry.name: entry.default for entry in dataclasses.fields(config)}
+    return [
+        f"--{name}: {reason}; leave it away"
+        for is_idle, names, reason in idle
+        for name in names
+        if is_idle and getattr(config, name) != defaults[name]
+    ]
+
+
+def _family_problems(config: PretrainConfig, name: str, family: Family) -> list[str]:
+    kind = family.model_type
     if config.objective == "clm" and kind not in CAUSAL:
         return [f"--objective clm: {name} is a {kind}, which sees the words to come; give --objective mlm"]
     if config.objective == "mlm" and not family.can_be_student:
-        hint = "give --objective clm" if kind in CAUSAL else "take a BERT-like teacher, or GPT-2"
+        hint = "give --objective clm" if kind in CAUSAL else "take a BERT-like model, or GPT-2"
         return [f"--objective mlm: {name} is a {kind}, which predicts no masked words; {hint}"]
     return []
 
@@ -130,10 +150,19 @@ def _table_problems(
     ]
 
 
-def _open_student(config: PretrainConfig, teacher: EncoderShape, problems: Problems) -> EncoderShape | None:
-    if config.pt_student_checkpoint:
-        return open_checkpoint(problems, "--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)[1]
-    return problems.attempt(student_shape, config, teacher)
+def _open_student(
+    config: PretrainConfig, family: Family, teacher: EncoderShape, problems: Problems
+) -> EncoderShape | None:
+    """`family`: of the teacher, and of a student that is no checkpoint."""
+    name = config.pt_student_checkpoint
+    if name is None:
+        shape = problems.attempt(student_shape, config, teacher)
+    else:
+        family, shape = open_checkpoint(problems, "--pt_student_checkpoint", name, AUTO)
+        problems.add(_family_problems(config, name, family) if family else [])
+    if family and config.freeze_token_type_embds and family.model_type in WITHOUT_TYPES:
+        problems.add([f"--freeze_token_type_embds: a {family.model_type} has no type embeddings; leave the flag away"])
+    return shape
 
 
 def _student_problems(
