@@ -2,7 +2,10 @@
 
 import gzip
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tests.command_fixtures import PIECES, TEACHER_LAYERS, TEACHER_WIDTH, sentences, write_hollow_bert
@@ -11,6 +14,7 @@ from tests.test_bad_input import assert_refused, no_tensorflow  # noqa: F401 - a
 from xtremedistil.errors import InputError
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.pretrain_validation import check_pretrain
+from xtremedistil.weights import save_weights
 
 STATES = "feature=hidden_states,teacher=1,student=1"
 
@@ -141,6 +145,36 @@ def test_what_causal_models_have_not_is_refused(gpt2_folder, corpus, tmp_path):
     message = refused(teacher, corpus, tmp_path, objective="clm", **idle)
     assert "--mlm_random: --objective clm hides no words" in message
     assert "--freeze_token_type_embds: a gpt2 has no type embeddings" in message
+
+
+def test_file_that_is_no_text_is_refused_wherever_it_stands_in_the_corpus(teacher, corpus, tmp_path):
+    wide = tmp_path / "z.txt"
+    wide.write_bytes("the cat\n".encode("utf-16"))
+    message = refused(teacher, (corpus, str(wide)), tmp_path)
+    assert "z.txt, line 1: not UTF-8" in message and "save it as UTF-8" in message
+
+
+def test_pieces_that_the_tokenizer_has_not_are_refused(teacher, corpus, write_file, tmp_path):
+    message = refused(teacher, corpus, tmp_path, student_vocab=write_file("pieces.txt", "cat\nlondom\n"))
+    assert "pieces.txt, line 2: the tokenizer of" in message and 'Did you mean "london"?' in message
+
+
+def test_whole_words_of_pieces_that_tell_their_ends_are_refused(word_piece_folder, corpus, tmp_path):
+    teacher = Path(write_hollow_bert(tmp_path / "teacher", word_piece_folder))
+    pieces = (teacher / "vocab.txt").read_text().splitlines()
+    (teacher / "vocab.txt").write_text("\n".join(pieces[:5] + [f"{piece}</w>" for piece in pieces[5:]]) + "\n")
+    assert "do not tell where a word begins" in refused(str(teacher), corpus, tmp_path, whole_words=True)
+
+
+def test_head_of_another_teacher_is_refused(teacher, corpus, tmp_path):
+    head = str(tmp_path / "language-head.h5")
+    shapes = [("language_head/dense/kernel:0", (8, 8)), ("language_head/bias:0", (PIECES,))]
+    variables = [
+        SimpleNamespace(name=f"language_head/{name}", numpy=lambda s=s: np.zeros(s)) for name, s in shapes.items()
+    ]
+    save_weights(head, {"language_head": variables})
+    for flags in ({}, {"student_vocab": "corpus"}):
+        assert "the shapes [(8," in refused(teacher, corpus, tmp_path, teacher_head=head, **flags)
 
 
 def test_pattern_without_files_is_refused(teacher, tmp_path):

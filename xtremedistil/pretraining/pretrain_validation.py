@@ -5,17 +5,23 @@ import os
 
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.match_widths import divides
+from xtremedistil.errors import InputError
+from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.families import AUTO, Family
 from xtremedistil.models.feature_names import ATTENTION_SCORES
 from xtremedistil.models.shapes import EncoderShape
-from xtremedistil.pretraining.corpus_files import corpus_paths
+from xtremedistil.pretraining.corpus_files import check_beginnings, corpus_paths
+from xtremedistil.pretraining.masking import continues_word
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.recipes import MINILM, configured_learning, configured_weights, language_terms
 from xtremedistil.pretraining.student_shape import student_shape
+from xtremedistil.pretraining.tokenizer_definition import read_definition
+from xtremedistil.pretraining.vocabulary import pieces_from_file, trimmed_config
 from xtremedistil.problems import Problems
 from xtremedistil.recipe_validation import pair_problems
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.validation import device_problems, length_problems, number_problems, open_checkpoint
+from xtremedistil.weights import read_weights
 
 CAUSAL = ("gpt2",)
 WITHOUT_TYPES = ("distilbert", "gpt2")  # families whose only embeddings are those of words and positions
@@ -30,7 +36,7 @@ def check_pretrain(config: PretrainConfig) -> None:
     problems.add(device_problems(config))
     problems.add(_share_problems(config))
     problems.add(_flag_problems(config))
-    problems.attempt(corpus_paths, config.corpus)
+    problems.attempt(check_beginnings, problems.attempt(corpus_paths, config.corpus) or ())
     family, teacher = open_checkpoint(problems, "--pt_teacher_checkpoint", config.pt_teacher_checkpoint, AUTO)
     if teacher:
         problems.add(_family_problems(config, config.pt_teacher_checkpoint, family))
@@ -40,6 +46,8 @@ def check_pretrain(config: PretrainConfig) -> None:
         if tokenizer:
             problems.add(_tokenizer_problems(config, tokenizer, problems))
             problems.add(_table_problems(config, tokenizer.size, teacher, student))
+        if config.teacher_head and os.path.isfile(config.teacher_head) and language_terms(config).teaches_words:
+            problems.attempt(_check_head_file, config, teacher)
         if student:
             problems.add(_student_problems(config, family, teacher, student))
     problems.refuse("Cannot pre-train with these settings")
@@ -115,6 +123,7 @@ def _family_problems(config: PretrainConfig, name: str, family: Family) -> list[
 
 def _tokenizer_problems(config: PretrainConfig, tokenizer: Tokenizer, problems: Problems) -> list[str]:
     lines = []
+    problems.attempt(_check_pieces, config, tokenizer)
     if config.objective == "mlm" and tokenizer.mask_id is None and language_terms(config).predicts_words:
         lines.append(f"The tokenizer of {config.pt_teacher_checkpoint} has no mask piece, so no word can be hidden")
     if config.pt_student_checkpoint:
@@ -126,6 +135,31 @@ def _tokenizer_problems(config: PretrainConfig, tokenizer: Tokenizer, problems: 
                 "a student with the teacher's vocabulary"
             )
     return lines
+
+
+def _check_pieces(config: PretrainConfig, tokenizer: Tokenizer) -> None:
+    """Raises InputError where the pieces do not allow what the flags ask of them."""
+    if config.student_vocab == "corpus":
+        read_definition(tokenizer)
+    elif config.student_vocab and os.path.isfile(config.student_vocab):
+        kept = pieces_from_file(config.student_vocab, tokenizer)
+        trimmed_config(read_config(config.pt_teacher_checkpoint), kept)
+    if config.whole_words:
+        continues_word(tokenizer)
+
+
+def _check_head_file(config: PretrainConfig, teacher: EncoderShape) -> None:
+    """Raises InputError where `--teacher_head` is of another teacher, as far as shapes tell."""
+    found = {array.shape for held in read_weights(config.teacher_head).values() for array in held.values()}
+    width = teacher.embedding_size
+    expected = {(teacher.hidden_size, width), (width,), (teacher.vocab_size,)}
+    if config.student_vocab:  # how many pieces there are is not known yet
+        found, expected = ({shape for shape in shapes if len(shape) > 1} for shapes in (found, expected))
+    if found != expected:
+        raise InputError(
+            f"--teacher_head {config.teacher_head} has weights of the shapes {sorted(found)}, a head of "
+            f"{config.pt_teacher_checkpoint} {sorted(expected)}. Give one that was trained on this teacher."
+        )
 
 
 def _table_problems(
