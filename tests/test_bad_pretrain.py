@@ -177,6 +177,16 @@ def test_head_of_another_teacher_is_refused(teacher, corpus, tmp_path):
         assert "the shapes [(8," in refused(teacher, corpus, tmp_path, teacher_head=head, **flags)
 
 
+def test_checkpoint_that_is_not_ours_is_refused_at_the_beginning(teacher, corpus, run_command, tmp_path):
+    notes = tmp_path / "m/checkpoint/notes.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("mine")
+    for more in ([], ["--overwrite"]):
+        outcome = run_command(*command_of(teacher, corpus, tmp_path / "m"), *more)
+        assert_refused(outcome, "holds notes.txt, which is not an earlier export")
+    assert notes.read_text() == "mine" and not (tmp_path / "m/corpus").exists()
+
+
 def test_pattern_without_files_is_refused(teacher, tmp_path):
     assert "nothing-*.txt" in refused(teacher, str(tmp_path / "nothing-*.txt"), tmp_path)
 

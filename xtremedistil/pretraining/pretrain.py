@@ -19,7 +19,7 @@ from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.models.language_model import LanguageModel
 from xtremedistil.models.matching import projection_rates
 from xtremedistil.models.shapes import encoder_shape
-from xtremedistil.pretraining.checkpoint_folder import remove_checkpoint, write_checkpoint
+from xtremedistil.pretraining.checkpoint_folder import check_place, remove_checkpoint, write_checkpoint
 from xtremedistil.pretraining.corpus_files import corpus_paths
 from xtremedistil.pretraining.initial_models import initial_student, open_teacher
 from xtremedistil.pretraining.language_objective import language_objective, learning_objective
@@ -69,6 +69,7 @@ def pretrain(config: PretrainConfig) -> PretrainReport:
             artefacts.check_claim(config.model_dir, settings)
             if report := _finished(config, workers):
                 return report
+        check_place(os.path.join(config.model_dir, CHECKPOINT))
         progress, replicas = Progress(), strategy.num_replicas_in_sync
         # All text is read before anything is removed.
         corpus = open_corpus(config, os.path.join(config.model_dir, CORPUS), workers, replicas, progress)
