@@ -47,7 +47,9 @@ class PretrainConfig:
     num_hidden_layers: int | None = flag(None, "layers of the student; by default half of the teacher's")
     hidden_size: int | None = flag(None, "width of the student; by default the teacher's")
     num_attention_heads: int | None = flag(None, "attention heads of the student; by default the teacher's")
-    intermediate_size: int | None = flag(None, "feed-forward width of the student; by default 4 x hidden_size")
+    intermediate_size: int | None = flag(
+        None, "feed-forward width of the student; by default the teacher's at its hidden_size, else 4 x hidden_size"
+    )
     init_layers: str | None = flag(
         None, "begin with the teacher's embeddings and these of its layers: 0,2,4,7,9,11 or uniform (equal widths)"
     )
