@@ -3,12 +3,14 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
 from tests.command_fixtures import PIECES, contents, sentences
+from tests.conftest import TEXT
 from tests.model_fixtures import masked_lm_state, shaken_masked_lm, tiny_config, write_checkpoint
 from tests.test_bad_input import assert_refused
 from tests.test_language_models import opened
@@ -16,7 +18,9 @@ from xtremedistil.models.checkpoints import load_encoder, read_config
 from xtremedistil.models.families import FAMILIES
 from xtremedistil.models.state_files import read_state
 from xtremedistil.pretraining import corpus_batches
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.store_writer import StoreWriter
+from xtremedistil.reporting.progress import Progress
 
 tf = pytest.importorskip("tensorflow")
 
@@ -225,3 +229,22 @@ def test_two_devices_come_to_what_one_comes_to(run, tmp_path):
         assert outcome.code == 0, outcome.err
         losses.append([entry["loss"] for entry in metrics(tmp_path / strategy)["history"]])
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("flags", [{}, {"student_vocab_min_count": 3}, {"student_vocab": "Ġthe\n"}])
+def test_rows_are_cut_as_the_students_tokenizer_cuts_them(byte_level_folder, write_file, flags, tmp_path):
+    from xtremedistil.pretraining.pretrain_corpus import open_corpus
+
+    if pieces := flags.get("student_vocab"):
+        flags = {"student_vocab": write_file("pieces.txt", pieces)}
+    places = {"pt_teacher_checkpoint": byte_level_folder, "corpus": (write_file("text.txt", "\n".join(TEXT)),)}
+    config = PretrainConfig(**places | {"model_dir": "m", "student_vocab": "corpus", "batch_size": 1} | flags)
+    workers = SimpleNamespace(on_chief=lambda work: work())
+    corpus = open_corpus(config, str(tmp_path / "corpus"), workers, 1, Progress())
+    assert (tmp_path / "corpus-trimmed").exists() == bool(flags)
+    found = []
+    for reader in (corpus.train, corpus.held_out):
+        ids, inside = reader.read(np.arange(len(reader)))
+        found += [row[own].tolist() for row, own in zip(ids, inside, strict=True)]
+    assert sorted(found) == sorted(ids for ids, _ in corpus.tokenizer.encode_texts(TEXT, None, 128))
+    assert corpus.tokenizer.size == len(corpus.kept) == len(corpus.hiding.weights) > max(map(max, found))

@@ -2,7 +2,9 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -26,6 +28,7 @@ from xtremedistil.training.workers import Workers
 ALL_OF_THE_CORPUS = "corpus"  # --student_vocab
 HELD_OUT_SEED = 0
 KEY_CHARACTERS = 16  # of a store, in the name of its folder
+TRIMMED = "-trimmed"  # behind the name of the folder of a corpus that the student's tokenizer cut
 
 
 @dataclass(frozen=True)
@@ -89,15 +92,13 @@ def open_corpus(
     Raises:
         InputError: a file cannot be used, or there is less text than a batch takes.
     """
-    teachers = Tokenizer.load(config.pt_teacher_checkpoint)
-    store = _store(config, folder, teachers, workers, progress)
-    kept = _kept(config, teachers, store)
-    tokenizer, pieces = _students(teachers, store, kept)
-    train, apart = _rows(config, teachers, store).split(resolve_seed(config.seed))
+    tokenizer, kept, cut_by, store = _tokenised(config, partial(_store, config, folder, workers, progress))
+    pieces = None if cut_by is tokenizer else piece_map(kept, cut_by.size, tokenizer.pad_id)  # no others occur
+    train, apart = _rows(config, cut_by, store).split(resolve_seed(config.seed))
     batch_size = config.batch_size * replicas
     require_rows(train, batch_size)
     around = tuple(tokenizer.start_ids), tuple(tokenizer.end_ids), tokenizer.pad_id, pieces
-    counts = store.counts if kept is None else store.counts[kept]
+    counts = store.counts if pieces is None else store.counts[kept]
     intact = not language_terms(config).predicts_words
     return PretrainCorpus(
         tokenizer,
@@ -114,32 +115,41 @@ def open_corpus(
 
 
 def _store(
-    config: PretrainConfig, folder: str, tokenizer: Tokenizer, workers: Workers, progress: Progress
+    config: PretrainConfig, folder: str, workers: Workers, progress: Progress, tokenizer: Tokenizer, name: str = ""
 ) -> TokenStore:
-    """The corpus as pieces, made as far as it is not there; runs that share `corpus_dir` may be of other texts."""
-    paths = corpus_paths(config.corpus)
+    """The corpus as pieces, made as far as it is not there; runs that share `corpus_dir` may be of other texts.
+
+    Args:
+        name: behind that of the folder.
+    """
+    paths, folder = corpus_paths(config.corpus), folder + name
     if config.corpus_dir:
         folder = os.path.join(config.corpus_dir, store_key(tokenizer, paths)[:KEY_CHARACTERS])
     workers.on_chief(lambda: write_token_store(folder, tokenizer, paths, progress.count("reading the corpus")))
     return open_token_store(folder)
 
 
-def _kept(config: PretrainConfig, teachers: Tokenizer, store: TokenStore) -> np.ndarray | None:
-    """The pieces that stay in the vocabulary; None: all."""
+def _tokenised(
+    config: PretrainConfig, store_of: Callable[..., TokenStore]
+) -> tuple[Tokenizer, np.ndarray | None, Tokenizer, TokenStore]:
+    """The student's tokenizer and what it has of the teacher's pieces (None: all); the corpus, and what cut it.
+
+    The teacher's tokenizer finds out which pieces occur. Where some that do are left out, their words become shorter
+    ones, as when the student is used: its own tokenizer cuts the corpus then.
+    """
+    teachers = Tokenizer.load(config.pt_teacher_checkpoint)
     if config.student_vocab is None:
-        return None
+        return teachers, None, teachers, store_of(teachers)
     if config.student_vocab == ALL_OF_THE_CORPUS and not os.path.isfile(config.student_vocab):
-        return kept_pieces(teachers, store.counts, config.student_vocab_min_count)
-    return pieces_from_file(config.student_vocab, teachers)
-
-
-def _students(teachers: Tokenizer, store: TokenStore, kept: np.ndarray | None) -> tuple[Tokenizer, np.ndarray | None]:
-    """The student's tokenizer, and what it calls the pieces of the store."""
-    if kept is None:
-        return teachers, None
-    tokenizer = trimmed_tokenizer(teachers, kept)
-    unknown = tokenizer.pad_id if tokenizer.unk_id is None else tokenizer.unk_id
-    return tokenizer, piece_map(kept, len(store.counts), unknown)
+        store = store_of(teachers)
+        kept = kept_pieces(teachers, store.counts, config.student_vocab_min_count)
+        tokenizer = trimmed_tokenizer(teachers, kept)
+        if store.counts[kept].sum() == store.counts.sum():
+            return tokenizer, kept, teachers, store
+    else:
+        kept = pieces_from_file(config.student_vocab, teachers)
+        tokenizer = trimmed_tokenizer(teachers, kept)
+    return tokenizer, kept, tokenizer, store_of(tokenizer, TRIMMED)
 
 
 def _rows(config: PretrainConfig, tokenizer: Tokenizer, store: TokenStore) -> CorpusRows:
