@@ -66,6 +66,27 @@ def run(run_command, teacher, corpus, tmp_path):
     return pretrain
 
 
+@pytest.fixture
+def recorded(monkeypatch) -> dict[str, list]:
+    """What corpus and model of each run were."""
+    from xtremedistil.pretraining import pretrain
+
+    found = {"open_corpus": [], "taught_model": []}
+
+    def recording(name: str):
+        made = getattr(pretrain, name)
+
+        def record(*arguments, **options):
+            found[name].append(made(*arguments, **options))
+            return found[name][-1]
+
+        return record
+
+    for name in found:
+        monkeypatch.setattr(pretrain, name, recording(name))
+    return found
+
+
 def student(folder: Path):
     return load_encoder(str(folder / "checkpoint"), BERT, name="student")
 
@@ -103,14 +124,47 @@ def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, 
     assert contents(folder) == before
 
 
-def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_at, tmp_path):
-    assert run("whole", save_steps=2).code == 0
+def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_at, recorded, tmp_path):
+    """With all that changes rows and steps, and a student that is narrower, so that its states are projected."""
+    match = "feature=values,teacher=0,student=0,loss=hidden_mse"
+    flags = {"hidden_size": 6, "match": match, "gradient_accumulation_steps": 2, "save_steps": 2}
+    switches = ("--packed", "--whole_words", "--predict_all")
+    assert run("whole", *switches, **flags).code == 0
+    (corpus,), ((_, projections),) = recorded["open_corpus"], recorded["taught_model"]
+    assert corpus.everywhere and corpus.per_step == 2 and corpus.hiding.continues.any()
+    assert set(corpus.train.rows.lengths[:-1]) == {10}
+    assert {tuple(layer.kernel.shape) for layer in projections} == {(6, 12)} and len(projections) == 2
+    assert all(layer.bias.numpy().all() for layer in projections), "they begin at 0, and are trained"
+    first, last = metrics(tmp_path / "whole")["history"]
+    assert {"soft_labels", "words", "values_hidden_mse_0_0", "hidden_states_hidden_cosine_2_1"} < last.keys()
+    assert last["loss"] < first["loss"]
     with interrupt_at("/2.json"):
-        assert run("stopped", save_steps=2).code == 130
+        assert run("stopped", *switches, **flags).code == 130
     assert not (tmp_path / "stopped/checkpoint").exists()
-    assert run("stopped", save_steps=2).code == 0
+    assert run("stopped", *switches, **flags).code == 0
     assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
     assert not (tmp_path / "stopped/snapshots").exists()
+
+
+def test_batches_of_a_step_are_one_batch_of_their_rows(run, eagerly, tmp_path):
+    shared = {"recipe": "minilmv2", "relation_heads": 6, "dropout": 0.0}
+    for name, rows, batches in (("two", 8, 2), ("one", 16, 1)):
+        assert run(name, **shared, batch_size=rows, gradient_accumulation_steps=batches).code == 0
+    two, one = ([entry["loss"] for entry in metrics(tmp_path / name)["history"]] for name in ("two", "one"))
+    assert two == pytest.approx(one, rel=1e-4)
+
+
+def test_assistant_is_the_teacher_of_a_student_from_a_checkpoint(run, eagerly, teacher, tmp_path):
+    assert run("assistant", steps=2, opt_policy="mixed_bfloat16").code == 0
+    rates = {"learning_rate": 1e-30, "weight_decay": 0}
+    assistant = tmp_path / "assistant/checkpoint"
+    outcome = run("m", pt_teacher_checkpoint=assistant, pt_student_checkpoint=teacher, steps=2, **rates)
+    assert outcome.code == 0, outcome.err
+    found = metrics(tmp_path / "m")
+    assert found["teacher_accuracy"] is not None
+    assert found["parameters"]["student"] > found["parameters"]["teacher"]
+    state, written = (read_state(f"{folder}/model.safetensors") for folder in (teacher, tmp_path / "m/checkpoint"))
+    assert {name for name in written if not np.array_equal(written[name], state[name])} == set()
 
 
 def test_runs_that_share_a_corpus_dir_tokenise_once(run, eagerly, monkeypatch, tmp_path):
