@@ -169,9 +169,7 @@ def test_whole_words_of_pieces_that_tell_their_ends_are_refused(word_piece_folde
 def test_head_of_another_teacher_is_refused(teacher, corpus, tmp_path):
     head = str(tmp_path / "language-head.h5")
     shapes = [("language_head/dense/kernel:0", (8, 8)), ("language_head/bias:0", (PIECES,))]
-    variables = [
-        SimpleNamespace(name=f"language_head/{name}", numpy=lambda s=s: np.zeros(s)) for name, s in shapes.items()
-    ]
+    variables = [SimpleNamespace(name=f"language_head/{name}", numpy=lambda s=s: np.zeros(s)) for name, s in shapes]
     save_weights(head, {"language_head": variables})
     for flags in ({}, {"student_vocab": "corpus"}):
         assert "the shapes [(8," in refused(teacher, corpus, tmp_path, teacher_head=head, **flags)
