@@ -69,6 +69,16 @@ def test_predictions_everywhere_are_scored_only_where_pieces_are_hidden():
     assert everywhere["labels"][scored].tolist() == hidden_only["labels"].tolist()
 
 
+@pytest.mark.parametrize("hiding", [HIDING, None])
+def test_intact_rows_are_shown_as_they_are_and_asked_nothing(hiding):
+    batches = make_batches(hiding=hiding, intact=True)
+    for full in (False, True):
+        for (share,), (batch,) in zip(batches.epoch(0, 1, full=full), batches.groups(0), strict=True):
+            ids, _ = batches.reader.read(batch.rows, full=full)
+            assert (share["input_ids"][: len(ids)] == ids).all()
+            assert share["labels"].tolist() == [-100] and share["predicted_mask"].tolist() == [0]
+
+
 def test_causal_batch_predicts_the_next_piece_wherever_there_is_one():
     batches = make_batches(hiding=None)
     rows = np.array([0, 1])  # 3 and 4 pieces, 5 and 6 positions

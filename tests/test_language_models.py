@@ -95,6 +95,23 @@ def test_checkpoint_without_a_head_has_none_and_half_a_head_is_refused(tmp_path)
         head_state(half, family)
 
 
+@pytest.mark.parametrize(
+    "class_name, table, decoder",
+    [
+        ("TFBertModel", "bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"),
+        ("TFGPT2Model", "wte.weight", "lm_head.weight"),
+    ],
+)
+def test_head_with_a_word_table_of_its_own_is_refused(class_name, table, decoder, tmp_path):
+    causal = class_name == "TFGPT2Model"
+    state = pytorch_state(shaken_encoder(class_name)) if causal else masked_lm_state(shaken_masked_lm(class_name))
+    folder = write_checkpoint(tmp_path, tiny_config(class_name), state | {decoder: state[table].copy()})
+    assert head_state(folder, FAMILIES[class_name]) is not None
+    write_checkpoint(tmp_path, tiny_config(class_name), state | {decoder: state[table] + 1})
+    with pytest.raises(InputError, match=f"{decoder} differs from the word embeddings"):
+        head_state(folder, FAMILIES[class_name])
+
+
 @pytest.mark.parametrize("class_name", [*STUDENTS, "TFGPT2Model"])
 def test_picked_layers_are_the_teachers_bit_by_bit(class_name):
     family = FAMILIES[class_name]

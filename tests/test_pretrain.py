@@ -3,17 +3,24 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
 from tests.command_fixtures import PIECES, contents, sentences
+from tests.conftest import TEXT
 from tests.model_fixtures import masked_lm_state, shaken_masked_lm, tiny_config, write_checkpoint
+from tests.test_bad_input import assert_refused
 from tests.test_language_models import opened
 from xtremedistil.models.checkpoints import load_encoder, read_config
 from xtremedistil.models.families import FAMILIES
 from xtremedistil.models.state_files import read_state
+from xtremedistil.pretraining import corpus_batches
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
+from xtremedistil.pretraining.store_writer import StoreWriter
+from xtremedistil.reporting.progress import Progress
 
 tf = pytest.importorskip("tensorflow")
 
@@ -59,6 +66,27 @@ def run(run_command, teacher, corpus, tmp_path):
     return pretrain
 
 
+@pytest.fixture
+def recorded(monkeypatch) -> dict[str, list]:
+    """What corpus and model of each run were."""
+    from xtremedistil.pretraining import pretrain
+
+    found = {"open_corpus": [], "taught_model": []}
+
+    def recording(name: str):
+        made = getattr(pretrain, name)
+
+        def record(*arguments, **options):
+            found[name].append(made(*arguments, **options))
+            return found[name][-1]
+
+        return record
+
+    for name in found:
+        monkeypatch.setattr(pretrain, name, recording(name))
+    return found
+
+
 def student(folder: Path):
     return load_encoder(str(folder / "checkpoint"), BERT, name="student")
 
@@ -96,14 +124,58 @@ def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, 
     assert contents(folder) == before
 
 
-def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_at, tmp_path):
-    assert run("whole", save_steps=2).code == 0
+def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_at, recorded, tmp_path):
+    """With all that changes rows and steps, and a student that is narrower, so that its states are projected."""
+    match = "feature=values,teacher=0,student=0,loss=hidden_mse"
+    flags = {"hidden_size": 6, "match": match, "gradient_accumulation_steps": 2, "save_steps": 2}
+    switches = ("--packed", "--whole_words", "--predict_all")
+    assert run("whole", *switches, **flags).code == 0
+    (corpus,), ((_, projections),) = recorded["open_corpus"], recorded["taught_model"]
+    assert corpus.everywhere and corpus.per_step == 2 and corpus.hiding.continues.any()
+    assert set(corpus.train.rows.lengths[:-1]) == {10}
+    assert {tuple(layer.kernel.shape) for layer in projections} == {(6, 12)} and len(projections) == 2
+    assert all(layer.bias.numpy().all() for layer in projections), "they begin at 0, and are trained"
+    first, last = metrics(tmp_path / "whole")["history"]
+    assert {"soft_labels", "words", "values_hidden_mse_0_0", "hidden_states_hidden_cosine_2_1"} < last.keys()
+    assert last["loss"] < first["loss"]
     with interrupt_at("/2.json"):
-        assert run("stopped", save_steps=2).code == 130
+        assert run("stopped", *switches, **flags).code == 130
     assert not (tmp_path / "stopped/checkpoint").exists()
-    assert run("stopped", save_steps=2).code == 0
+    assert run("stopped", *switches, **flags).code == 0
     assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
     assert not (tmp_path / "stopped/snapshots").exists()
+
+
+def test_batches_of_a_step_are_one_batch_of_their_rows(run, eagerly, tmp_path):
+    shared = {"recipe": "minilmv2", "relation_heads": 6, "dropout": 0.0}
+    for name, rows, batches in (("two", 8, 2), ("one", 16, 1)):
+        assert run(name, **shared, batch_size=rows, gradient_accumulation_steps=batches).code == 0
+    two, one = ([entry["loss"] for entry in metrics(tmp_path / name)["history"]] for name in ("two", "one"))
+    assert two == pytest.approx(one, rel=1e-4)
+
+
+def test_assistant_is_the_teacher_of_a_student_from_a_checkpoint(run, eagerly, teacher, tmp_path):
+    assert run("assistant", steps=2, opt_policy="mixed_bfloat16").code == 0
+    rates = {"learning_rate": 1e-30, "weight_decay": 0}
+    assistant = tmp_path / "assistant/checkpoint"
+    outcome = run("m", pt_teacher_checkpoint=assistant, pt_student_checkpoint=teacher, steps=2, **rates)
+    assert outcome.code == 0, outcome.err
+    found = metrics(tmp_path / "m")
+    assert found["teacher_accuracy"] is not None
+    assert found["parameters"]["student"] > found["parameters"]["teacher"]
+    state, written = (read_state(f"{folder}/model.safetensors") for folder in (teacher, tmp_path / "m/checkpoint"))
+    assert {name for name in written if not np.array_equal(written[name], state[name])} == set()
+
+
+def test_runs_that_share_a_corpus_dir_tokenise_once(run, eagerly, monkeypatch, tmp_path):
+    shared = {"corpus_dir": tmp_path / "shared", "recipe": "words", "steps": 1}
+    assert run("first", **shared).code == 0
+    before = contents(tmp_path / "shared")
+    assert len(list((tmp_path / "shared").iterdir())) == 1 and not (tmp_path / "first/corpus").exists()
+    monkeypatch.setattr(StoreWriter, "_tokenised", None)
+    assert run("second", **shared).code == 0
+    assert contents(tmp_path / "shared") == before
+    assert weights(tmp_path / "second") == weights(tmp_path / "first")
 
 
 def test_student_learns_which_words_there_are(run, eagerly, tmp_path):
@@ -118,13 +190,15 @@ def test_student_learns_which_words_there_are(run, eagerly, tmp_path):
     "recipe, changes",
     [("minilm", {"hidden_size": 6}), ("minilmv2", {"hidden_size": 6, "num_attention_heads": 2, "relation_heads": 6})],
 )
-def test_relations_make_an_encoder_without_a_head(run, eagerly, recipe, changes, tmp_path):
+def test_relations_make_an_encoder_without_a_head(run, eagerly, monkeypatch, recipe, changes, tmp_path):
+    monkeypatch.setattr(corpus_batches, "hide", None)  # no word is asked for
     outcome = run("m", recipe=recipe, **changes)
     assert outcome.code == 0, outcome.err
     config = read_config(str(tmp_path / "m/checkpoint"))
     assert config["architectures"] == ["BertModel"] and config["hidden_size"] == 6
     assert student(tmp_path / "m").config.intermediate_size == 24
-    assert metrics(tmp_path / "m")["student_accuracy"] is None
+    found = metrics(tmp_path / "m")
+    assert found["student_accuracy"] is found["teacher_accuracy"] is None
 
 
 def test_picked_layers_begin_as_the_teachers(run, eagerly, teacher, tmp_path):
@@ -171,6 +245,21 @@ def test_teacher_without_a_head_gets_one_that_a_later_run_takes(run, eagerly, ta
     assert outcome.code == 0 and "comes without" not in outcome.err
     assert (tmp_path / "second/language-head.h5").read_bytes() == head.read_bytes()
     assert weights(tmp_path / "second") == weights(tmp_path / "first")
+    own = {"pt_teacher_checkpoint": tmp_path / "first/checkpoint"}
+    assert_refused(run("third", **own, teacher_head=head), f"--teacher_head {head}", "has a head of its own")
+
+
+def test_run_with_a_trained_head_goes_on_with_the_student_where_it_was_stopped(
+    run, eagerly, interrupt_at, tagging, tmp_path
+):
+    """The head's snapshots are 1 and 2, then the student's begin at 1: it writes no other 1 when it goes on."""
+    flags = {"pt_teacher_checkpoint": tagging.teacher, "teacher_head_steps": 4, "save_steps": 2}
+    with interrupt_at("/3.json"):
+        assert run("m", **flags).code == 130
+    assert (tmp_path / "m/language-head.h5").is_file()
+    with interrupt_at("/1.json"):
+        assert run("m", **flags).code == 0
+    assert metrics(tmp_path / "m")["steps"] == 6
 
 
 def test_gpt2_learns_the_next_word(run, eagerly, gpt2_folder, tmp_path):
@@ -194,3 +283,22 @@ def test_two_devices_come_to_what_one_comes_to(run, tmp_path):
         assert outcome.code == 0, outcome.err
         losses.append([entry["loss"] for entry in metrics(tmp_path / strategy)["history"]])
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("flags", [{}, {"student_vocab_min_count": 3}, {"student_vocab": "Ġthe\n"}])
+def test_rows_are_cut_as_the_students_tokenizer_cuts_them(byte_level_folder, write_file, flags, tmp_path):
+    from xtremedistil.pretraining.pretrain_corpus import open_corpus
+
+    if pieces := flags.get("student_vocab"):
+        flags = {"student_vocab": write_file("pieces.txt", pieces)}
+    places = {"pt_teacher_checkpoint": byte_level_folder, "corpus": (write_file("text.txt", "\n".join(TEXT)),)}
+    config = PretrainConfig(**places | {"model_dir": "m", "student_vocab": "corpus", "batch_size": 1} | flags)
+    workers = SimpleNamespace(on_chief=lambda work: work())
+    corpus = open_corpus(config, str(tmp_path / "corpus"), workers, 1, Progress())
+    assert (tmp_path / "corpus-trimmed").exists() == bool(flags)
+    found = []
+    for reader in (corpus.train, corpus.held_out):
+        ids, inside = reader.read(np.arange(len(reader)))
+        found += [row[own].tolist() for row, own in zip(ids, inside, strict=True)]
+    assert sorted(found) == sorted(ids for ids, _ in corpus.tokenizer.encode_texts(TEXT, None, 128))
+    assert corpus.tokenizer.size == len(corpus.kept) == len(corpus.hiding.weights) > max(map(max, found))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from xtremedistil.errors import InputError
 from xtremedistil.models.shapes import EncoderShape, resized
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.recipes import configured_learning
@@ -58,6 +59,14 @@ def test_flags_take_the_place_of_the_recipes_weights_and_matches_are_added():
     assert (found.soft_label_weight, found.word_weight) == (0.0, 2.0)
     assert [(match.teacher, match.student, match.weight) for match in found.matches] == [(6, 3, 0.5)]
     assert not found.teaches_words
+
+
+def test_match_that_the_recipe_has_already_is_refused():
+    """Terms are told by name, which leaves options out: the recipe's would be gone in silence."""
+    entry = "feature=hidden_states,teacher=12,student=6,loss=hidden_cosine,weight=0.5"
+    with pytest.raises(InputError, match="hidden_states_hidden_cosine_12_6 is a term of --recipe distilbert already"):
+        learning(match=(entry,))
+    assert [match.weight for match in learning(match=(entry,), cosine_weight=0.0).matches] == [0.5]
 
 
 def test_layer_that_the_teacher_has_not_is_refused():

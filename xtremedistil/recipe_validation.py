@@ -109,7 +109,11 @@ def layer_problems(
         problems.append("--hidden_weight 0: there is nothing to match in the representation stage; give --recipe joint")
     problems += _projection_problems(matches, families)
     widths = teacher.hidden_size, student_width
-    return problems + [line for match in matches for line in _pair_problems(config, match, widths)]
+    for match in matches:
+        problems += pair_problems(config, match, None if _is_below(config, match) else widths)
+        if config.student_kind == "bilstm" and match.feature not in ("hidden_states", PATH):
+            problems.append(f"--match {match.name}: a BiLSTM has no {match.feature}; match hidden_states")
+    return problems
 
 
 def _projection_problems(matches: Sequence[Match], families: tuple[Family, Family]) -> list[str]:
@@ -122,26 +126,28 @@ def _projection_problems(matches: Sequence[Match], families: tuple[Family, Famil
     return problems
 
 
-def _pair_problems(config: DistilConfig, match: Match, widths: tuple[int, int]) -> list[str]:
-    """Of one match, what only the run and its models make wrong; `widths`: of their states."""
+def pair_problems(config, match: Match, widths: tuple[int, int] | None) -> list[str]:
+    """Of one match, what only the run and its models make wrong.
+
+    Args:
+        config: of a distillation, or of pre-training. widths: of the models' states; None: its tensors have others.
+    """
     problems = []
     if match.teacher_number:
         problems.append(f"--match {match.name}: a run has one teacher; leave teacher_number away")
     if match.loss == "layer_transport" and match.options.get("solver", "exact") == "exact":
         flags = {"--jit_compile": config.jit_compile, "--strategy tpu": config.strategy == "tpu"}
         problems += [f"{flag}: the flow of emd is found on the host; take sinkhorn" for flag, on in flags.items() if on]
-    if _has_widths(config, match) and (problem := width_problem(match, *widths)):
+    as_wide = LOSS_KINDS[match.loss].compares == STATES and match.feature != PATH  # as states: not inside a layer
+    if widths and as_wide and (problem := width_problem(match, *widths)):
         problems.append(f"--match {problem}")
-    if config.student_kind == "bilstm" and match.feature not in ("hidden_states", PATH):
-        problems.append(f"--match {match.name}: a BiLSTM has no {match.feature}; match hidden_states")
     return problems
 
 
-def _has_widths(config: DistilConfig, match: Match) -> bool:
-    """Whether its tensors are as wide as the models' states: what is inside a layer, or below a BiLSTM, may not be."""
+def _is_below(config: DistilConfig, match: Match) -> bool:
+    """Whether it is of what goes into a BiLSTM, which has a width of its own."""
     layers = match.student if isinstance(match.student, tuple) else (match.student,)
-    below = config.student_kind == "bilstm" and 0 in layers
-    return LOSS_KINDS[match.loss].compares == STATES and match.feature != PATH and not below
+    return config.student_kind == "bilstm" and 0 in layers
 
 
 def _refusals(action: Callable[[], object], flags: str) -> list[str]:

@@ -53,6 +53,15 @@ HEADS = {
     ),
     "gpt2": HeadNames("GPT2LMHeadModel"),
 }
+# What checkpoints call the table that states are multiplied with, and the word table, which it should be.
+DECODERS = (
+    "cls.predictions.decoder.weight",
+    "lm_head.decoder.weight",
+    "lm_head.weight",
+    "vocab_projector.weight",
+    "generator_lm_head.weight",
+)
+WORD_TABLES = ("word_embeddings.weight", "wte.weight")
 
 
 class LanguageHead(tf_keras.layers.Layer):
@@ -133,19 +142,30 @@ def head_state(checkpoint: str, family: Family) -> State | None:
     is the word table alone.
 
     Raises:
-        InputError: parts of the head are missing.
+        InputError: parts of the head are missing, or it has a word table of its own.
     """
     names = HEADS[family.model_type]
-    if not names.dense:
-        return {}
     source, state = read_checkpoint(checkpoint)
     known = _in_pytorch(state)
+    _refuse_untied(source, known)
+    if not names.dense:
+        return {}
     wanted = [f"{part}.{kind}" for part in (names.dense, names.norm) for kind in ("weight", "bias")] + [names.bias]
     found = {name: known[name] for name in wanted if name in known}
     if found and len(found) < len(wanted):
         missing = ", ".join(name for name in wanted if name not in found)
         raise InputError(f"{source} has half a head for masked words: {missing} is missing. Copy the file again.")
     return found or None
+
+
+def _refuse_untied(source: str, state: State) -> None:
+    table = next((array for name, array in state.items() if name.endswith(WORD_TABLES)), None)
+    own = [name for name in DECODERS if name in state and table is not None and not np.array_equal(state[name], table)]
+    if own:
+        raise InputError(
+            f"{source}: {own[0]} differs from the word embeddings, and heads here have these as their table. Take a "
+            "checkpoint whose two tables are tied (tie_word_embeddings)."
+        )
 
 
 def _in_pytorch(state: State) -> State:

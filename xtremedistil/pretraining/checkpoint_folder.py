@@ -58,7 +58,7 @@ def write_checkpoint(
     if head and not with_head:
         raise InputError(f"{architecture} has no head, but weights of one were given: {_first(head)}.")
     _refuse_unknown(architecture)
-    refuse_foreign(out, FILES, is_made_here)
+    check_place(out)
     state = state_in_pytorch(encoder) | (head or {})
     prefix = "" if with_head else f"{encoder.base_model_prefix}."
     with new_folder(out) as folder:
@@ -72,13 +72,18 @@ def write_checkpoint(
             model.save_weights(os.path.join(folder, TENSORFLOW_WEIGHTS))
 
 
+def check_place(out: str) -> None:
+    """Raises InputError where `out` holds anything but an earlier folder of `write_checkpoint`."""
+    refuse_foreign(os.path.abspath(out), FILES, is_made_here)
+
+
 def remove_checkpoint(out: str) -> None:
     """Removes an earlier folder of `write_checkpoint`, if there is one.
 
     Raises:
         InputError: it holds something else.
     """
-    refuse_foreign(out, FILES, is_made_here)
+    check_place(out)
     shutil.rmtree(out, ignore_errors=True)
 
 

@@ -46,6 +46,7 @@ class CorpusBatches:
         hiding: how pieces are hidden; None: a causal model predicts the next piece at every position that has one.
         everywhere: predictions are asked for at all positions that are not padding, with labels only where pieces are
             hidden: a teacher may be asked there, too.
+        intact: nothing is hidden nor asked for: the rows are for what goes on inside models.
     """
 
     reader: CorpusReader
@@ -55,6 +56,7 @@ class CorpusBatches:
     hiding: Hiding | None
     per_step: int = 1
     everywhere: bool = False
+    intact: bool = False
     _orders: dict[int, list[np.ndarray]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -131,6 +133,8 @@ class CorpusBatches:
 
     def _lesson(self, ids: np.ndarray, inside: np.ndarray, generator: np.random.Generator):
         """What is shown, the labels, and where predictions are asked for: each [B, S]."""
+        if self.intact:
+            return ids, np.full(ids.shape, NOT_SCORED, np.int32), np.zeros(ids.shape, bool)
         if self.hiding is None:
             labels = next_pieces(ids, inside)
             return ids, labels, labels != NOT_SCORED
@@ -139,7 +143,7 @@ class CorpusBatches:
 
     def _room(self, asked: int, positions: int, full: bool) -> int:
         """Predictions of each share: as many as the largest has; at least one, and of few sizes if `full`."""
-        if not full:
+        if not full or self.intact:
             return max(asked, 1)
         if self.hiding is None or self.everywhere:
             return positions

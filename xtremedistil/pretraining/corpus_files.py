@@ -6,12 +6,14 @@ Reading can go on behind any line, so that work on a long corpus need not begin 
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from xtremedistil.errors import InputError
 from xtremedistil.tasks.files import find_file, read_lines_after
 
 LONGEST_LINE = 1_000_000  # bytes
+BEGINNING = 20  # lines
 
 
 class Place(NamedTuple):
@@ -51,6 +53,13 @@ def _matching(pattern: str) -> list[str]:
     if not files:
         raise InputError(f"{pattern}: no file of a corpus has such a name. Correct the pattern.")
     return files
+
+
+def check_beginnings(paths: Sequence[str]) -> None:
+    """Raises InputError where a file is not text by its first lines; the last file's turn may come after hours."""
+    for path in paths:
+        for _ in islice(read_lines_after(path, longest=LONGEST_LINE), BEGINNING):
+            pass
 
 
 def read_corpus(paths: Sequence[str]) -> Iterator[tuple[str, int, str]]:

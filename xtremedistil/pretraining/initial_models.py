@@ -26,13 +26,13 @@ def whole_config(checkpoint: str) -> tuple[Family, dict]:
     return family, getattr(transformers, family.config_class_name).from_dict(copy.deepcopy(saved)).to_dict()
 
 
-def open_teacher(checkpoint: str, kept: np.ndarray | None) -> tuple[LanguageModel, bool]:
-    """The model of a checkpoint with a head, and whether that is the checkpoint's own: if not, it is a new one.
+def open_teacher(checkpoint: str, kept: np.ndarray | None, *, with_head: bool) -> tuple[LanguageModel, bool]:
+    """The model of a checkpoint, and whether it has a head of its own; one that is wanted and missing is a new one.
 
     Args:
         kept: the pieces that stay in its vocabulary, int64 [K]; None: all.
     """
-    return _opened(checkpoint, kept, name="teacher_model", with_head=True)
+    return _opened(checkpoint, kept, name="teacher_model", with_head=with_head)
 
 
 def _opened(

@@ -19,7 +19,7 @@ from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.models.language_model import LanguageModel
 from xtremedistil.models.matching import projection_rates
 from xtremedistil.models.shapes import encoder_shape
-from xtremedistil.pretraining.checkpoint_folder import remove_checkpoint, write_checkpoint
+from xtremedistil.pretraining.checkpoint_folder import check_place, remove_checkpoint, write_checkpoint
 from xtremedistil.pretraining.corpus_files import corpus_paths
 from xtremedistil.pretraining.initial_models import initial_student, open_teacher
 from xtremedistil.pretraining.language_objective import language_objective, learning_objective
@@ -30,10 +30,10 @@ from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.pretrain_corpus import PretrainCorpus, open_corpus
 from xtremedistil.pretraining.pretrain_report import PretrainReport
 from xtremedistil.pretraining.pretrain_validation import check_pretrain
-from xtremedistil.pretraining.recipes import Learning, configured_learning
+from xtremedistil.pretraining.recipes import Learning, configured_learning, language_terms
 from xtremedistil.pretraining.store_writer import store_key
 from xtremedistil.pretraining.student_shape import student_shape
-from xtremedistil.pretraining.teacher_head import WORDS_ALONE, head_parts, head_path, train_head
+from xtremedistil.pretraining.teacher_head import WORDS_ALONE, check_head, head_parts, head_path, train_head
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.learning_rate import LearningRate
@@ -47,7 +47,7 @@ from xtremedistil.weights import load_weights, save_weights
 
 CHECKPOINT = "checkpoint"  # the student's folder
 CORPUS = "corpus"
-NOT_SETTINGS = ("model_dir", "save_steps", "save_minutes", "overwrite", "verbose")
+NOT_SETTINGS = ("model_dir", "corpus_dir", "save_steps", "save_minutes", "overwrite", "verbose")
 HEAD_PLACE, STUDENT_PLACE, FIT_PLACE = 1, 2, 3  # in the run, for seeds
 SCORES = 10  # of a run, by default
 FROZEN = {"freeze_pos_embs": ("position_embeddings", "wpe"), "freeze_token_type_embds": ("token_type_embeddings",)}
@@ -60,6 +60,7 @@ def pretrain(config: PretrainConfig) -> PretrainReport:
         InputError: something in the settings or files cannot be used; nothing half-written stays behind.
     """
     check_pretrain(config)
+    check_head(config)
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
     with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
@@ -68,6 +69,7 @@ def pretrain(config: PretrainConfig) -> PretrainReport:
             artefacts.check_claim(config.model_dir, settings)
             if report := _finished(config, workers):
                 return report
+        check_place(os.path.join(config.model_dir, CHECKPOINT))
         progress, replicas = Progress(), strategy.num_replicas_in_sync
         # All text is read before anything is removed.
         corpus = open_corpus(config, os.path.join(config.model_dir, CORPUS), workers, replicas, progress)
@@ -136,10 +138,11 @@ class Run:
         return report
 
     def teacher(self) -> tuple[LanguageModel, bool]:
-        """The teacher with a head, and whether that is its own."""
+        """The teacher, with a head where words are asked for, and whether that is its own."""
         seed_everything(stage_seed(self.seed, HEAD_PLACE))
         with self.strategy.scope():
-            return open_teacher(self.config.pt_teacher_checkpoint, self.corpus.kept)
+            asked = language_terms(self.config).predicts_words
+            return open_teacher(self.config.pt_teacher_checkpoint, self.corpus.kept, with_head=asked)
 
     def student(self, teacher: LanguageModel, learning: Learning) -> LanguageModel:
         seed_everything(stage_seed(self.seed, STUDENT_PLACE))
@@ -149,16 +152,19 @@ class Run:
     def _give_head(self, teacher: LanguageModel) -> None:
         """A head that was trained before, or is now, for a teacher that came without its own."""
         own, given = head_path(self.config.model_dir), self.config.teacher_head
-        source = own if os.path.isfile(own) else given
+        if self.workers.agree(os.path.isfile(own)):
+            load_weights(own, head_parts(teacher))
+            return  # the snapshots that are there now are the student's
         keeper = self._keeper("teacher's head")
-        if self.workers.agree(source is not None):
-            load_weights(source or own, head_parts(teacher))
+        if given:
+            load_weights(given, head_parts(teacher))
         else:
             self._train_head(teacher, keeper)
 
         def save() -> None:
             save_weights(own, head_parts(teacher))
-            keeper.clear()
+            if not given:
+                keeper.clear()
 
         self.workers.on_chief(save)
 

@@ -16,11 +16,15 @@ class PretrainConfig:
     model_dir: str = flag(
         REQUIRED, "folder for the student and all checkpoints; the same command again continues there"
     )
+    corpus_dir: str | None = flag(
+        None, "folder for the tokenised corpus, shared by runs with the same tokenizer; by default corpus in model_dir"
+    )
     seq_len: int = flag(128, "longest row in word pieces, special tokens counted")
     recipe: str = flag(
         "distilbert",
         "what is learnt: distilbert, soft labels, masked words and the last states' direction; minilm, attention maps "
-        "and relations of values; minilmv2, relations of queries, keys and values; words, masked words alone",
+        "and relations of values; minilmv2, relations of queries, keys and values (both of rows as they are, where no "
+        "weight asks for words); words, masked words alone",
         choices=("distilbert", "minilm", "minilmv2", "words"),
     )
     objective: str = flag(
@@ -43,7 +47,9 @@ class PretrainConfig:
     num_hidden_layers: int | None = flag(None, "layers of the student; by default half of the teacher's")
     hidden_size: int | None = flag(None, "width of the student; by default the teacher's")
     num_attention_heads: int | None = flag(None, "attention heads of the student; by default the teacher's")
-    intermediate_size: int | None = flag(None, "feed-forward width of the student; by default 4 x hidden_size")
+    intermediate_size: int | None = flag(
+        None, "feed-forward width of the student; by default the teacher's at its hidden_size, else 4 x hidden_size"
+    )
     init_layers: str | None = flag(
         None, "begin with the teacher's embeddings and these of its layers: 0,2,4,7,9,11 or uniform (equal widths)"
     )

@@ -1,20 +1,31 @@
 """Contradictions between the flags, files and checkpoints of a pre-training run, reported together."""
 
+import dataclasses
 import os
 
-from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.match_widths import divides
+from xtremedistil.errors import InputError
+from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.families import AUTO, Family
+from xtremedistil.models.feature_names import ATTENTION_SCORES
 from xtremedistil.models.shapes import EncoderShape
-from xtremedistil.pretraining.corpus_files import corpus_paths
+from xtremedistil.pretraining.corpus_files import check_beginnings, corpus_paths
+from xtremedistil.pretraining.masking import continues_word
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
-from xtremedistil.pretraining.recipes import MINILM, Learning, configured_learning
+from xtremedistil.pretraining.recipes import MINILM, configured_learning, configured_weights, language_terms
 from xtremedistil.pretraining.student_shape import student_shape
+from xtremedistil.pretraining.tokenizer_definition import read_definition
+from xtremedistil.pretraining.vocabulary import pieces_from_file, trimmed_config
 from xtremedistil.problems import Problems
+from xtremedistil.recipe_validation import pair_problems
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.validation import device_problems, length_problems, number_problems, open_checkpoint
+from xtremedistil.weights import read_weights
 
 CAUSAL = ("gpt2",)
+WITHOUT_TYPES = ("distilbert", "gpt2")  # families whose only embeddings are those of words and positions
+OF_HIDDEN_WORDS = ("mlm_share", "mlm_smoothing", "mlm_hide", "mlm_random", "whole_words")
 OF_ITS_OWN = "num_hidden_layers hidden_size num_attention_heads intermediate_size init_layers".split()
 
 
@@ -25,13 +36,20 @@ def check_pretrain(config: PretrainConfig) -> None:
     problems.add(device_problems(config))
     problems.add(_share_problems(config))
     problems.add(_flag_problems(config))
-    problems.attempt(corpus_paths, config.corpus)
+    problems.attempt(check_beginnings, problems.attempt(corpus_paths, config.corpus) or ())
     family, teacher = open_checkpoint(problems, "--pt_teacher_checkpoint", config.pt_teacher_checkpoint, AUTO)
     if teacher:
-        problems.add(_family_problems(config, family))
+        problems.add(_family_problems(config, config.pt_teacher_checkpoint, family))
         problems.add(length_problems(config.seq_len, teacher, config.pt_teacher_checkpoint))
-        problems.add(_tokenizer_problems(config, problems))
-        problems.add(_student_problems(config, teacher, problems))
+        student = _open_student(config, family, teacher, problems)
+        tokenizer = problems.attempt(Tokenizer.load, config.pt_teacher_checkpoint)
+        if tokenizer:
+            problems.add(_tokenizer_problems(config, tokenizer, problems))
+            problems.add(_table_problems(config, tokenizer.size, teacher, student))
+        if config.teacher_head and os.path.isfile(config.teacher_head) and language_terms(config).teaches_words:
+            problems.attempt(_check_head_file, config, teacher)
+        if student:
+            problems.add(_student_problems(config, family, teacher, student))
     problems.refuse("Cannot pre-train with these settings")
 
 
@@ -52,8 +70,9 @@ def _share_problems(config: PretrainConfig) -> list[str]:
     for name in ("soft_label_weight", "word_weight", "logits_mse_weight"):
         if (getattr(config, name) or 0) < 0:
             problems.append(f"--{name} {getattr(config, name)}: must not be negative")
-    if not config.temperature > 0:
-        problems.append(f"--temperature {config.temperature}: must be greater than 0")
+    for name in ("temperature", "learning_rate", "teacher_head_learning_rate"):
+        if getattr(config, name) <= 0:
+            problems.append(f"--{name} {getattr(config, name)}: must be greater than 0")
     if not config.steps and not config.epochs > 0:
         problems.append(f"--epochs {config.epochs}: must be greater than 0")
     return problems
@@ -64,33 +83,48 @@ def _flag_problems(config: PretrainConfig) -> list[str]:
     given = [f"--{name}" for name in OF_ITS_OWN if getattr(config, name) is not None]
     if config.pt_student_checkpoint and given:
         problems.append(f"--pt_student_checkpoint says what the student is; leave {', '.join(given)} away")
-    if config.objective == "clm" and config.whole_words:
-        problems.append("--whole_words is of --objective mlm: the next piece hides nothing")
-    for name in ("teacher_head",):
-        if getattr(config, name) and not os.path.isfile(getattr(config, name)):
-            problems.append(f"--{name} {getattr(config, name)}: there is no such file")
+    if config.teacher_head and not os.path.isfile(config.teacher_head):
+        problems.append(f"--teacher_head {config.teacher_head}: there is no such file")
     vocabulary = config.student_vocab
     if vocabulary and vocabulary != "corpus" and not os.path.isfile(vocabulary):
         problems.append(f"--student_vocab {vocabulary}: there is no such file; give one, or the word corpus")
-    return problems
+    return problems + _idle_problems(config)
 
 
-def _family_problems(config: PretrainConfig, family: Family) -> list[str]:
-    name, kind = config.pt_teacher_checkpoint, family.model_type
+def _idle_problems(config: PretrainConfig) -> list[str]:
+    """Flags that nothing would read."""
+    terms, relations = language_terms(config), configured_weights(config)["relation"]
+    idle = [
+        (config.objective == "clm", (*OF_HIDDEN_WORDS, "predict_all"), "--objective clm hides no words"),
+        (not terms.predicts_words, OF_HIDDEN_WORDS, "no weight asks for words, so that none are hidden"),
+        (not terms.teaches_words, ("teacher_head", "predict_all"), "no weight asks for the teacher's word on pieces"),
+        (not relations, ("relation_teacher_layer",), "no weight asks for relations"),
+        (not relations or config.recipe == MINILM, ("relation_heads",), "the relations of minilmv2 alone are cut anew"),
+        (config.student_vocab != "corpus", ("student_vocab_min_count",), "--student_vocab corpus alone counts pieces"),
+    ]
+    defaults = {entry.name: entry.default for entry in dataclasses.fields(config)}
+    return [
+        f"--{name}: {reason}; leave it away"
+        for is_idle, names, reason in idle
+        for name in names
+        if is_idle and getattr(config, name) != defaults[name]
+    ]
+
+
+def _family_problems(config: PretrainConfig, name: str, family: Family) -> list[str]:
+    kind = family.model_type
     if config.objective == "clm" and kind not in CAUSAL:
         return [f"--objective clm: {name} is a {kind}, which sees the words to come; give --objective mlm"]
     if config.objective == "mlm" and not family.can_be_student:
-        hint = "give --objective clm" if kind in CAUSAL else "take a BERT-like teacher, or GPT-2"
+        hint = "give --objective clm" if kind in CAUSAL else "take a BERT-like model, or GPT-2"
         return [f"--objective mlm: {name} is a {kind}, which predicts no masked words; {hint}"]
     return []
 
 
-def _tokenizer_problems(config: PretrainConfig, problems: Problems) -> list[str]:
-    tokenizer = problems.attempt(Tokenizer.load, config.pt_teacher_checkpoint)
-    if tokenizer is None:
-        return []
+def _tokenizer_problems(config: PretrainConfig, tokenizer: Tokenizer, problems: Problems) -> list[str]:
     lines = []
-    if config.objective == "mlm" and tokenizer.mask_id is None:
+    problems.attempt(_check_pieces, config, tokenizer)
+    if config.objective == "mlm" and tokenizer.mask_id is None and language_terms(config).predicts_words:
         lines.append(f"The tokenizer of {config.pt_teacher_checkpoint} has no mask piece, so no word can be hidden")
     if config.pt_student_checkpoint:
         students = problems.attempt(Tokenizer.load, config.pt_student_checkpoint)
@@ -98,51 +132,128 @@ def _tokenizer_problems(config: PretrainConfig, problems: Problems) -> list[str]
             lines.append(
                 f"--pt_student_checkpoint {config.pt_student_checkpoint} has {students.size} pieces, or other ones "
                 f"than the teacher's {tokenizer.size}: what the teacher says of pieces would be of no use to it. Take "
-                "a student with the teacher's vocabulary; --student_vocab makes both smaller"
+                "a student with the teacher's vocabulary"
             )
     return lines
 
 
-def _student_problems(config: PretrainConfig, teacher: EncoderShape, problems: Problems) -> list[str]:
-    if config.pt_student_checkpoint:
-        open_checkpoint(problems, "--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
-    shape = problems.attempt(student_shape, config, teacher)
-    if shape is None:
-        return []
-    lines = length_problems(config.seq_len, shape, str(config.pt_student_checkpoint))
-    if shape.hidden_size % shape.num_attention_heads:
-        lines.append(
-            f"--hidden_size {shape.hidden_size} is not a multiple of {shape.num_attention_heads} attention heads; give "
-            "--num_attention_heads"
+def _check_pieces(config: PretrainConfig, tokenizer: Tokenizer) -> None:
+    """Raises InputError where the pieces do not allow what the flags ask of them."""
+    if config.student_vocab == "corpus":
+        read_definition(tokenizer)
+    elif config.student_vocab and os.path.isfile(config.student_vocab):
+        kept = pieces_from_file(config.student_vocab, tokenizer)
+        trimmed_config(read_config(config.pt_teacher_checkpoint), kept)
+    if config.whole_words:
+        continues_word(tokenizer)
+
+
+def _check_head_file(config: PretrainConfig, teacher: EncoderShape) -> None:
+    """Raises InputError where `--teacher_head` is of another teacher, as far as shapes tell."""
+    found = {array.shape for held in read_weights(config.teacher_head).values() for array in held.values()}
+    width = teacher.embedding_size
+    expected = {(teacher.hidden_size, width), (width,), (teacher.vocab_size,)}
+    if config.student_vocab:  # how many pieces there are is not known yet
+        found, expected = ({shape for shape in shapes if len(shape) > 1} for shapes in (found, expected))
+    if found != expected:
+        raise InputError(
+            f"--teacher_head {config.teacher_head} has weights of the shapes {sorted(found)}, a head of "
+            f"{config.pt_teacher_checkpoint} {sorted(expected)}. Give one that was trained on this teacher."
         )
-    try:
-        learning = configured_learning(config, teacher, shape)
-    except ValueError as error:  # InputError too
-        return [*lines, str(error)]
-    if not learning.predicts_words and not learning.matches:
-        lines.append("All weights are 0: there is nothing to learn. Give one of them, such as --word_weight 1")
-    return lines + _relation_problems(config, learning, teacher, shape)
 
 
-def _relation_problems(
-    config: PretrainConfig, learning: Learning, teacher: EncoderShape, student: EncoderShape
+def _table_problems(
+    config: PretrainConfig, pieces: int, teacher: EncoderShape, student: EncoderShape | None
 ) -> list[str]:
-    lines = [line for match in learning.matches for line in _width_problems(match, teacher, student)]
+    """Of the rows of word tables: some may stand for no piece, but each piece has one."""
+    rows = {config.pt_teacher_checkpoint: teacher.vocab_size}
+    if config.pt_student_checkpoint and student:
+        rows[config.pt_student_checkpoint] = student.vocab_size
+    lines = [
+        f"{name}: its config.json says vocab_size {count}, but there are {pieces} pieces in the tokenizer. The two "
+        "belong to different models"
+        for name, count in rows.items()
+        if count < pieces
+    ]
+    if lines or len(set(rows.values())) == 1 or config.student_vocab or not language_terms(config).teaches_words:
+        return lines
+    return [
+        f"--pt_student_checkpoint {config.pt_student_checkpoint} has vocab_size {student.vocab_size}, the teacher "
+        f"{teacher.vocab_size}, so that the teacher's word on pieces cannot be compared. Give --student_vocab corpus "
+        "(both then have the corpus's pieces), or --soft_label_weight 0"
+    ]
+
+
+def _open_student(
+    config: PretrainConfig, family: Family, teacher: EncoderShape, problems: Problems
+) -> EncoderShape | None:
+    """`family`: of the teacher, and of a student that is no checkpoint."""
+    name = config.pt_student_checkpoint
+    if name is None:
+        shape = problems.attempt(student_shape, config, teacher)
+    else:
+        family, shape = open_checkpoint(problems, "--pt_student_checkpoint", name, AUTO)
+        problems.add(_family_problems(config, name, family) if family else [])
+    if family and config.freeze_token_type_embds and family.model_type in WITHOUT_TYPES:
+        problems.add([f"--freeze_token_type_embds: a {family.model_type} has no type embeddings; leave the flag away"])
+    return shape
+
+
+def _student_problems(
+    config: PretrainConfig, family: Family, teacher: EncoderShape, student: EncoderShape
+) -> list[str]:
+    """`family`: of the teacher."""
+    lines = []
+    if config.pt_student_checkpoint:
+        lines += length_problems(config.seq_len, student, config.pt_student_checkpoint)
+    if student.hidden_size % student.num_attention_heads:
+        lines.append(
+            f"--hidden_size {student.hidden_size} is not a multiple of {student.num_attention_heads} attention heads; "
+            "give --num_attention_heads"
+        )
+    return lines + (_relation_problems(config, teacher, student) or _term_problems(config, family, teacher, student))
+
+
+def _relation_problems(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> list[str]:
+    """Of the flags that say what MiniLM's terms compare."""
+    if not configured_weights(config)["relation"]:
+        return []
+    lines, layer, layers = [], config.relation_teacher_layer, teacher.num_hidden_layers
+    if layer is not None and not 0 <= layer < layers:
+        lines.append(f"--relation_teacher_layer {layer}: the teacher has layers 0 to {layers - 1}")
+    if config.recipe != MINILM:
+        return lines + _division_problems(config.relation_heads, teacher.hidden_size, student.hidden_size)
     heads = teacher.num_attention_heads, student.num_attention_heads
-    if config.recipe == MINILM and heads[0] != heads[1]:
+    if heads[0] != heads[1]:
         lines.append(
             f"--recipe minilm compares maps head by head; the teacher has {heads[0]} heads, the student {heads[1]}. "
             f"Give --num_attention_heads {heads[0]}, or --recipe minilmv2"
         )
-    return list(dict.fromkeys(lines))
+    return lines
 
 
-def _width_problems(match: Match, teacher: EncoderShape, student: EncoderShape) -> list[str]:
-    heads, widths = match.options.get("relation_heads"), (teacher.hidden_size, student.hidden_size)
-    if match.loss != "relation_kl" or divides(heads, *widths):
+def _division_problems(heads: int, *widths: int) -> list[str]:
+    if divides(heads, *widths):
         return []
     fitting = [str(number) for number in range(1, min(widths) + 1) if divides(number, *widths)]
     return [
         f"--relation_heads {heads} do not divide the widths of teacher ({widths[0]}) and student ({widths[1]}); these "
         f"do: {', '.join(fitting)}"
     ]
+
+
+def _term_problems(config: PretrainConfig, family: Family, teacher: EncoderShape, student: EncoderShape) -> list[str]:
+    try:
+        learning = configured_learning(config, teacher, student)
+    except ValueError as error:  # InputError too
+        return [str(error)]
+    if not learning.predicts_words and not learning.matches:
+        return ["All weights are 0: there is nothing to learn. Give one of them, such as --word_weight 1"]
+    widths = teacher.hidden_size, student.hidden_size
+    lines = [line for match in read_matches(config.match) for line in pair_problems(config, match, widths)]
+    if family.model_type in CAUSAL and any(match.feature == ATTENTION_SCORES for match in learning.matches):
+        lines.append(
+            f"--recipe minilm, attention_scores: before the softmax, a {family.model_type} has scores of the words to "
+            "come, too, which it does not attend to; give --recipe minilmv2, or match attentions"
+        )
+    return lines

@@ -6,11 +6,13 @@
 - words: masked words alone, without a teacher's word on them.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 from xtremedistil.distillation.layer_map import checked_layers
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.match_text import read_matches
+from xtremedistil.errors import InputError
 from xtremedistil.models.shapes import EncoderShape
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 
@@ -57,25 +59,43 @@ class Learning:
         return self.teaches_words or bool(self.matches)
 
 
+def configured_weights(config: PretrainConfig) -> dict[str, float]:
+    """Of all terms, by what their flags begin with: the recipe's, or what flags give in their place."""
+    return {
+        name: weight if (given := getattr(config, f"{name}_weight")) is None else given
+        for name, weight in WEIGHTS[config.recipe].items()
+    }
+
+
+def language_terms(config: PretrainConfig) -> Learning:
+    """The terms on words alone: which pairs of tensors there are depends on the models."""
+    weights = configured_weights(config)
+    return Learning(weights["soft_label"], weights["word"], weights["logits_mse"], config.temperature, ())
+
+
 def configured_learning(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> Learning:
     """The recipe's terms, with the weights that flags give in place of its own.
 
     Raises:
-        ValueError: a match cannot be. InputError: it cannot be read, or names a layer that a model has not.
+        ValueError: a match cannot be. InputError: it cannot be read, names a layer that a model has not, or is the
+            recipe's, too.
     """
-    weights = {
-        name: weight if (given := getattr(config, f"{name}_weight")) is None else given
-        for name, weight in WEIGHTS[config.recipe].items()
-    }
+    weights = configured_weights(config)
     last = {"teacher": teacher.num_hidden_layers, "student": student.num_hidden_layers}
     matches = []
     if weights["cosine"]:
         matches.append(Match("hidden_states", **last, loss="hidden_cosine", weight=weights["cosine"]))
     if weights["relation"]:
         matches += _relations(config, teacher, student, weights["relation"])
+    own = [match.name for match in matches]
     matches += read_matches(config.match)
+    if twice := [match.name for match in matches[len(own) :] if match.name in own]:
+        raise InputError(
+            f"--match: {', '.join(twice)} is a term of --recipe {config.recipe} already. Leave it away, or switch the "
+            "recipe's off: --cosine_weight 0, --relation_weight 0."
+        )
     checked_layers(matches, teacher.num_hidden_layers, student.num_hidden_layers)
-    return Learning(weights["soft_label"], weights["word"], weights["logits_mse"], config.temperature, tuple(matches))
+    return dataclasses.replace(language_terms(config), matches=tuple(matches))
 
 
 def _relations(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape, weight: float) -> list[Match]:

@@ -18,7 +18,7 @@ from xtremedistil.distillation.distil import TEACHER as TEACHER_ROW
 from xtremedistil.distillation.distil import distil
 from xtremedistil.fine_tuning import fine_tune
 from xtremedistil.folders import locked
-from xtremedistil.pretraining.checkpoint_folder import remove_checkpoint
+from xtremedistil.pretraining.checkpoint_folder import check_place, remove_checkpoint
 from xtremedistil.pretraining.source_encoder import write_source_encoder, write_untrained_encoder
 from xtremedistil.pretraining.transfer_config import TransferConfig
 from xtremedistil.pretraining.transfer_steps import (
@@ -63,6 +63,8 @@ def transfer(config: TransferConfig) -> Report:
             artefacts.check_claim(config.model_dir, settings)
             if report := _finished_report(config):
                 return report
+        for name in (CHECKPOINT, UNTRAINED):
+            check_place(_path(config, name))
         rows = _read_target(config)
         if config.overwrite:
             _remove_steps(config)

@@ -5,7 +5,11 @@ import os
 import tensorflow as tf
 import tf_keras
 
+from xtremedistil.errors import InputError
+from xtremedistil.models.checkpoints import read_config
+from xtremedistil.models.families import AUTO, find_family
 from xtremedistil.models.features import top_state
+from xtremedistil.models.language_head import head_state
 from xtremedistil.models.language_model import (
     PREDICTED,
     AsConstant,
@@ -15,7 +19,8 @@ from xtremedistil.models.language_model import (
 )
 from xtremedistil.pretraining.corpus_batches import CorpusBatches
 from xtremedistil.pretraining.language_objective import language_objective
-from xtremedistil.pretraining.recipes import Learning
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
+from xtremedistil.pretraining.recipes import Learning, language_terms
 from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
@@ -32,6 +37,18 @@ def head_parts(model: LanguageModel) -> dict:
 
 def head_path(model_dir: str) -> str:
     return os.path.join(model_dir, HEAD_WEIGHTS)
+
+
+def check_head(config: PretrainConfig) -> None:
+    """Raises InputError where the checkpoint's own head cannot be read, or another one is given."""
+    if not language_terms(config).predicts_words:
+        return
+    name = config.pt_teacher_checkpoint
+    own = head_state(name, find_family(AUTO, read_config(name)["model_type"]))
+    if own is not None and config.teacher_head:
+        raise InputError(
+            f"--teacher_head {config.teacher_head}: {name} has a head of its own, which is taken. Leave the flag away."
+        )
 
 
 def head_model(model: LanguageModel) -> tf_keras.Model:

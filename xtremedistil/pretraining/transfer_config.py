@@ -35,7 +35,7 @@ class TransferConfig:
         False, "start from the teacher's word embeddings, reduced to the student's width"
     )
     target_labels: int = flag(
-        0, "rows of the target's train.tsv that are used, drawn by the seed, each label once at least; 0: all"
+        0, "rows of the target's train.tsv that are used, drawn by the seed; of texts, each label once at least; 0: all"
     )
     target_learning_rate: float | str = flag("auto", "peak rate on the target task; auto: 3e-4")
     teacher_epochs: int | None = flag(None, "most epochs of the teacher's tuning; by default ft_epochs")
