@@ -124,7 +124,7 @@ def prepared(values) -> dict:
         "teacher_epochs": values.epochs,
         "distil_epochs": values.epochs,
         "ft_epochs": values.epochs,
-        "seed": SEED,
+        "seed": values.seed,
     }
 
 
@@ -204,6 +204,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="of the teacher and of each stage")
     parser.add_argument("--also", nargs="*", default=ALONE, choices=ALONE, help="measures tried on top, one by one")
     parser.add_argument("--rungs", type=int, nargs="*", help="rows of the table, from 0; the first is compared with")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the runs; the lines are always the same ones")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     values = parser.parse_args()
     if values.work:
