@@ -6,7 +6,8 @@ from xtremedistil import artefacts
 from xtremedistil.export.pytorch_state import WEIGHTS
 from xtremedistil.models.families import Family
 from xtremedistil.tasks.fast_tokenizer import ALL_FILES, SETTINGS_FILE
-from xtremedistil.tasks.tokenizer import VOCABULARY_FILES, Tokenizer
+from xtremedistil.tasks.tokenizer import Tokenizer
+from xtremedistil.tasks.tokenizer_source import VOCABULARY_FILES
 
 CONFIG = "config.json"
 CARD = "README.md"

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 import logging
 import os
@@ -13,19 +12,11 @@ from itertools import chain, islice
 
 import numpy as np
 
-from xtremedistil.errors import InputError, MissingFileError
+from xtremedistil.errors import InputError
 from xtremedistil.tasks.fast_tokenizer import FastTokenizer
 from xtremedistil.tasks.features import offsets_of, slice_index
+from xtremedistil.tasks.tokenizer_source import check_source, first_line, refuse_transfo_xl, why_not_loaded
 
-VOCABULARY_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "spm.model",
-)
-OPTIONAL_PACKAGES = ("sentencepiece", "sacremoses")
 TEXTS_PER_CALL = 20_000
 TEXTS_PER_SEQUENCE = 1_000
 MOST_THREADS = 64
@@ -78,7 +69,7 @@ class Tokenizer:
             MissingFileError: the folder does not exist. InputError: it holds no tokenizer, or one that cannot be used.
         """
         source = os.fspath(source)
-        _check_source(source)
+        check_source(source)
         # "Token indices sequence length is longer than ...": rows are cut or windowed by us.
         logging.getLogger("transformers.tokenization_utils_base").setLevel(logging.ERROR)
         from transformers import AutoTokenizer
@@ -86,8 +77,8 @@ class Tokenizer:
         try:
             loaded = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False, verbose=False)
         except Exception as error:  # the tokenizers package raises bare Exception for damaged files
-            raise InputError(_why_not_loaded(source, error)) from error
-        _refuse_transfo_xl(source, type(loaded).__name__)
+            raise InputError(why_not_loaded(source, error)) from error
+        refuse_transfo_xl(source, type(loaded).__name__)
         return cls(source, loaded)
 
     @classmethod
@@ -271,7 +262,7 @@ class Tokenizer:
         try:
             self._hf.save_pretrained(os.fspath(folder))
         except Exception as error:  # the tokenizers package raises bare Exception
-            raise InputError(f"The tokenizer cannot be written to {folder} ({_first_line(error)}).") from error
+            raise InputError(f"The tokenizer cannot be written to {folder} ({first_line(error)}).") from error
 
     def fingerprint(self) -> str:
         """sha256 over vocabulary, special pieces and what a few telling texts become.
@@ -356,49 +347,3 @@ def _corrected(words: Words, run: range, ids: list[list[int]]) -> dict[int, list
 
 def _blocks(items: Sequence) -> Iterator[Sequence]:
     return (items[start : start + TEXTS_PER_CALL] for start in range(0, len(items), TEXTS_PER_CALL))
-
-
-def _check_source(source: str) -> None:
-    if not os.path.isdir(source):
-        if os.path.exists(source):
-            raise InputError(f"{source} is a file; the folder of a tokenizer, or a hub name, is expected.")
-        if source.count("/") > 1 or source.startswith((".", "/", "~")):
-            raise MissingFileError(f"There is no folder {source} to load a tokenizer from.")
-        return
-    if not any(os.path.isfile(os.path.join(source, name)) for name in VOCABULARY_FILES):
-        raise InputError(f"{source} holds no tokenizer. One of these is looked for: {', '.join(VOCABULARY_FILES)}.")
-    for name in ("config.json", "tokenizer_config.json"):
-        saved = _read_json(os.path.join(source, name))
-        _refuse_transfo_xl(source, f"{saved.get('tokenizer_class')} {saved.get('model_type')}")
-
-
-def _read_json(path: str) -> dict:
-    if not os.path.isfile(path):
-        return {}
-    try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}).") from error
-    return value if isinstance(value, dict) else {}
-
-
-def _refuse_transfo_xl(source: str, kind: str) -> None:
-    if "transfoxl" in kind.lower().replace("-", ""):
-        raise InputError(f"{source}: the vocabulary of Transformer-XL is a pickle, which is not loaded. Take another.")
-
-
-def _why_not_loaded(source: str, error: Exception) -> str:
-    for package in OPTIONAL_PACKAGES:
-        if package in str(error).lower() and importlib.util.find_spec(package) is None:
-            return f"The tokenizer of {source} needs the package {package}: pip install {package}"
-    if not os.path.isdir(source):
-        return f"{source} is neither a folder here nor a model that can be fetched from the hub ({_first_line(error)})"
-    return (
-        f"The tokenizer in {source} cannot be loaded ({_first_line(error)})\n"
-        'Its kind is read from tokenizer_config.json ("tokenizer_class") or config.json ("model_type").'
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
