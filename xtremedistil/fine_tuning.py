@@ -157,7 +157,7 @@ class _LabelRun:
             class_weights=self.class_weights,
         )
         history = fit_on_labels(model, variables, setting)
-        row, metrics = scored_row(name, make_predict_function(model), parts, scorer, dev, test)
+        row, metrics = scored_row(name, make_predict_function(model), parts, scorer, history.best_score, test)
         return Report([row], {name: metrics}, [_stage_entry(name, history)])
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from xtremedistil.tasks.features import Features
-from xtremedistil.tasks.padding import Arrays, length_order, longest, pad_rows
+from xtremedistil.tasks.padding import Arrays, full_length_order, length_order, longest, pad_rows
 
 # Named int32 [B, S] inputs in, named float32 outputs out.
 PredictFunction = Callable[[Arrays], Arrays]
@@ -17,16 +17,23 @@ def predict_batches(
     *,
     batch_size: int,
     pad_id: int,
+    fill: bool = False,
 ) -> Iterator[tuple[np.ndarray, Arrays]]:
-    """Batches by length: row numbers and the named outputs, [B, S, ...] as long as the longest row, or [B, ...]."""
-    for rows in length_order(features.lengths, batch_size):
+    """Batches by length: row numbers and the named outputs, [B, S, ...] as long as the longest row, or [B, ...].
+
+    Args:
+        fill: take more rows than `batch_size` where they are short, so that all batches have as many positions.
+    """
+    for rows in (full_length_order if fill else length_order)(features.lengths, batch_size):
         yield rows, predict(pad_rows(features, rows, longest(features, rows), pad_id))
 
 
-def predict_logits(predict: PredictFunction, features: Features, *, batch_size: int, pad_id: int) -> list[np.ndarray]:
+def predict_logits(
+    predict: PredictFunction, features: Features, *, batch_size: int, pad_id: int, fill: bool = False
+) -> list[np.ndarray]:
     """Logits of each row without padding, in row order: float32 [S, L] for tagging, [L] for classification."""
     logits: list[np.ndarray] = [np.empty(0)] * len(features)
-    for rows, outputs in predict_batches(predict, features, batch_size=batch_size, pad_id=pad_id):
+    for rows, outputs in predict_batches(predict, features, batch_size=batch_size, pad_id=pad_id, fill=fill):
         for row, values in zip(rows, outputs["logits"], strict=True):
             logits[row] = values[: features.lengths[row]] if values.ndim == 2 else values
     return logits

@@ -20,7 +20,8 @@ class Scorer:
     """Scores logits against gold labels.
 
     Fields:
-        batch_size: rows at a time. legacy: the original's chunk F1 over word pieces.
+        batch_size: rows at a time, if they are long; more where they are short.
+        legacy: the original's chunk F1 over word pieces.
     """
 
     task: Task
@@ -30,7 +31,7 @@ class Scorer:
 
     def metrics(self, predict: PredictFunction, labelled: LabelledSet) -> dict:
         """All metrics of the task, 0 to 1, and under "primary" the name of the one that decides."""
-        logits = predict_logits(predict, labelled.features, batch_size=self.batch_size, pad_id=self.pad_id)
+        logits = predict_logits(predict, labelled.features, batch_size=self.batch_size, pad_id=self.pad_id, fill=True)
         return self.metrics_of(logits, labelled)
 
     def metrics_of(self, logits: Sequence[np.ndarray], labelled: LabelledSet) -> dict:
@@ -55,17 +56,18 @@ class Scorer:
 
 
 def scored_row(
-    name: str, predict: PredictFunction, parts: dict, scorer: Scorer, dev: LabelledSet, test: LabelledSet
+    name: str, predict: PredictFunction, parts: dict, scorer: Scorer, dev: LabelledSet | float, test: LabelledSet
 ) -> tuple[ReportRow, dict]:
     """A model's row of the report, and all its metrics on test, which is scored here and nowhere else.
 
     Args:
         parts: its variables by layer, for their number.
+        dev: the dev set, or the score on it where that is known already.
     """
     metrics = scorer.metrics(predict, test)
     primary = metrics["primary"]
     speed = milliseconds_per_row(predict, test.features, scorer.pad_id)
-    dev_score = scorer.primary(predict, dev)
+    dev_score = dev if isinstance(dev, float) else scorer.primary(predict, dev)
     return ReportRow(name, parameter_count(parts), primary, dev_score, metrics[primary], speed), metrics
 
 

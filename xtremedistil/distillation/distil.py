@@ -145,8 +145,8 @@ def _run(setting: Setting, outside: ExampleLogits | OnnxTeacher | None) -> Repor
     if config.baseline:
         _baseline(setting, encoder, report)
     student = initial_student(setting, encoder)
-    report.best_stage = _run_stages(setting, teacher, student, report)
-    _add_row(setting, report, STUDENT, student.student.model, student.student.parts)
+    report.best_stage, dev = _run_stages(setting, teacher, student, report)
+    _add_row(setting, report, STUDENT, student.student.model, student.student.parts, dev)
     setting.workers.on_chief(lambda: _save(setting, student, report))
     return report
 
@@ -157,7 +157,7 @@ def _teacher(setting: Setting, report: Report) -> TunedTeacher:
     with contextlib.nullcontext() if same else in_turn(setting.workers, folder):
         tuned = tuned_teacher(setting)
     setting.workers.on_chief(lambda: artefacts.bind_teacher(setting.config.model_dir, tuned.key))
-    dev = _add_row(setting, report, TEACHER, tuned.teacher.model, tuned.teacher.parts)
+    dev = _add_row(setting, report, TEACHER, tuned.teacher.model, tuned.teacher.parts, tuned.dev)
     if tuned.epochs:
         _note(setting, report, Stage(0, "labels", (TEACHER,), 0, 0.0, 0), dev, tuned.epochs, tuned.seconds)
     return tuned
@@ -189,14 +189,15 @@ def _baseline(setting: Setting, teacher_encoder, report: Report) -> None:
         setting.workers,
         lambda: _fit_on_labels(setting, initial, list(initial.trainable_blocks), recipe, keeper),
     )
-    dev = _add_row(setting, report, BASELINE, initial.student.model, initial.student.parts)
+    dev = record["score"]
+    _add_row(setting, report, BASELINE, initial.student.model, initial.student.parts, dev)
     _note(setting, report, Stage(0, "labels", (BASELINE,), 0, 0.0, 0), dev, record["epochs"], record["seconds"])
 
 
 def _run_stages(
     setting: Setting, teacher: TunedTeacher | ExampleLogits, student: InitialStudent, report: Report
-) -> int:
-    """Runs the plan; returns the number of the best stage, whose weights are in place."""
+) -> tuple[int, float | None]:
+    """Runs the plan; returns the number of the best stage, whose weights are in place, and its score, if of dev."""
     source, workers = source_of(setting, teacher), setting.workers
     stages = plan_stages(setting.config, list(student.trainable_blocks))
     weights = [variable for variables in student.saved_parts.values() for variable in variables]
@@ -214,7 +215,7 @@ def _run_stages(
             best = [variable.numpy() for variable in weights]
     for variable, value in zip(weights, best, strict=True):
         variable.assign(value)
-    return best_stage
+    return best_stage, None if setting.config.legacy else float(best_score)
 
 
 def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: Source) -> dict:
@@ -272,10 +273,12 @@ def _note(
     report.stages.append(entry | {"epochs": epochs, "dev": dev, "score": score, "seconds": seconds})
 
 
-def _add_row(setting: Setting, report: Report, name: str, model: tf.keras.Model, parts: dict) -> float:
-    """Scores a model on dev and, once, on test; returns the dev score."""
-    corpus = setting.corpus
-    row, metrics = scored_row(name, make_predict_function(model), parts, setting.scorer, corpus.dev, corpus.test)
+def _add_row(
+    setting: Setting, report: Report, name: str, model: tf.keras.Model, parts: dict, dev: float | None = None
+) -> float:
+    """Scores a model once on test and, where that is not known yet, on dev; returns the dev score."""
+    corpus, predict = setting.corpus, make_predict_function(model)
+    row, metrics = scored_row(name, predict, parts, setting.scorer, corpus.dev if dev is None else dev, corpus.test)
     report.rows.append(row)
     report.metrics[name] = metrics
     return row.dev

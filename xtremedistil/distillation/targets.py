@@ -103,7 +103,8 @@ class Computing:
     """How a model's outputs are computed and kept.
 
     Fields:
-        batch_size: rows at a time. workers: each runs the model over its share of the rows.
+        batch_size: rows at a time, if they are long; more where they are short.
+        workers: each runs the model over its share of the rows.
         progress: called with (rows done, rows in all).
         precision: of states and maps on disk, "float16" or "float32".
     """
@@ -219,7 +220,7 @@ def _write(model: tf.keras.Model, features: Features, names: Sequence[str], fold
     """This worker's part of the outputs."""
     os.makedirs(folder, exist_ok=True)
     predict, pairs, files, done = make_predict_function(model), _pair_offsets(features), {}, 0
-    for rows, outputs in predict_batches(predict, features, batch_size=how.batch_size, pad_id=how.pad_id):
+    for rows, outputs in predict_batches(predict, features, batch_size=how.batch_size, pad_id=how.pad_id, fill=True):
         for name in names:
             if name not in files:
                 kind, shape = _kind_and_shape(name, outputs[name], features, int(pairs[-1]), how.precision)

@@ -30,12 +30,18 @@ STAGE = 0  # the teacher's place in the plan, for seeds
 
 @dataclass(frozen=True)
 class TunedTeacher:
-    """Knows the task. `key`: fingerprint of its weights; its tuning took `seconds` and `epochs`, 0 if read."""
+    """Knows the task.
+
+    Fields:
+        key: fingerprint of its weights. seconds, epochs: what its tuning took, 0 if it was read.
+        dev: its score on dev, where its tuning has found that.
+    """
 
     teacher: Teacher | OnnxTeacher
     key: str
     seconds: float
     epochs: int
+    dev: float | None = None
 
 
 def tuned_teacher(setting: Setting) -> TunedTeacher:
@@ -75,7 +81,7 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
 
     setting.workers.on_chief(save)
     keeper.stop_if_asked()
-    return TunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs))
+    return TunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs), history.best_score)
 
 
 def _refuse_early(config: DistilConfig, corpus: Corpus) -> None:
