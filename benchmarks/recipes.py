@@ -4,9 +4,8 @@
         --checkpoint teachers/minilm-l6-h384 --folder runs/recipes --lines 8000 --epochs 6 --seeds 42
 
 One teacher, tuned once; its outputs are computed once and shared by all runs (a row apart has a second one). Each row
-is a run of the command line.
-The budget is epochs over the transfer set (of all stages on it together) and over the labelled rows. Scores: the best
-stage on dev; test is scored once.
+is a run of the command line. The budget is epochs over the transfer set (of all stages on it together) and over the
+labelled rows. Scores: the best stage on dev; test is scored once. Rows that are there are not run again.
 """
 
 import argparse
@@ -35,7 +34,8 @@ ATTENTION = [
     f"feature=attentions,teacher={teacher},student={student},loss=attention_squared_distance,weight=3"
     for teacher, student in ((5, 1), (4, 0))
 ]
-TWO = "two teachers, mean of logits"
+ONE, TWO = "one teacher, logits from a file", "two teachers, mean of logits from a file"
+FROM_FILES = {ONE: 1, TWO: 2}  # such runs have no outputs within words, and so their own line to compare with
 ROWS = {
     "logits MSE": [*JOINT, *BARE],
     "soft labels": [*JOINT, *SOFT, *BARE],
@@ -47,6 +47,7 @@ ROWS = {
     "logits MSE + hidden + relations": [*JOINT, "--match", TOP, LOW, *RELATIONS],
     "progressive stages": [*MAPS],
     "logits MSE + hidden + attention, augmented": [*JOINT, *MAPS, "--augment", "masking", "short_disorder"],
+    ONE: [*JOINT, *BARE],
     TWO: [*JOINT, *BARE],
     "BiLSTM, logits MSE + hidden": [*JOINT, *STATES, "--student_kind", "bilstm", "--lstm_units", str(WIDTH)],
 }
@@ -75,16 +76,16 @@ def run(values, name: str, flags: list[str], seed: int) -> dict:
     command += ["--teacher_epochs", str(values.teacher_epochs), "--student_distil_batch_size", "32"]
     command += ["--student_ft_batch_size", "32", "--distil_epochs", str(epochs), "--ft_epochs", str(values.ft_epochs)]
     command += ["--seed", str(seed)] + (["--baseline"] if name == "logits MSE" else [])
-    command += ["--teacher_targets", str(two_teachers(values))] if name == TWO else []
+    command += ["--teacher_targets", str(logit_file(values, FROM_FILES[name]))] if name in FROM_FILES else []
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(f"{name} ended with exit code {done.returncode}:\n{done.stderr[-3000:]}")
     return json.loads((folder / "report.json").read_text())
 
 
-def two_teachers(values) -> Path:
-    """The mean of what the teacher and one of another seed say of the transfer file."""
-    path = values.folder / "two-teachers.npz"
+def logit_file(values, teachers: int) -> Path:
+    """The mean of what the teacher and, of two, one of another seed say of the transfer file."""
+    path = values.folder / f"teachers-{teachers}.npz"
     flags = {
         "task": str(values.task),
         "transfer_file": str(values.folder / "transfer.txt"),
@@ -96,10 +97,10 @@ def two_teachers(values) -> Path:
         "teacher_learning_rate": 1e-4,
         "teacher_epochs": values.teacher_epochs,
     }
-    folders = [str(values.folder / name) for name in ("teacher", f"teacher-{SEED + 1}")]
-    work = json.dumps([flags, folders, [SEED, SEED + 1], str(path)])
+    folders = [str(values.folder / name) for name in ("teacher", f"teacher-{SEED + 1}")][:teachers]
+    work = json.dumps([flags, folders, [SEED, SEED + 1][:teachers], str(path)])
     if not path.is_file():
-        subprocess.run([sys.executable, str(ROOT / "benchmarks/two_teachers.py"), "--work", work], check=True, cwd=ROOT)
+        subprocess.run([sys.executable, str(ROOT / "benchmarks/mean_logits.py"), "--work", work], check=True, cwd=ROOT)
     return path
 
 
@@ -119,25 +120,22 @@ def main() -> None:
     values = parser.parse_args()
     values.folder.mkdir(parents=True, exist_ok=True)
     draw(values.task / "unlabeled.txt", values.folder / "transfer.txt", values.lines)
-    print("| what is learnt | dev | test | parameters | seconds of the student |\n" + "| --- " * 5 + "|", flush=True)
+    print("| what is learnt | dev | test | parameters |\n" + "| --- " * 4 + "|", flush=True)
     for name in values.only:
         reports = [run(values, name, ROWS[name], seed) for seed in values.seeds]
         for row in ("teacher", "student, labels only", "student"):
             found = [entry for report in reports for entry in report["rows"] if entry["name"] == row]
             if found and (row == "student" or name == "logits MSE"):
-                seconds = [sum(e["seconds"] for e in report["stages"] if e["stage"]) for report in reports]
-                title = name if row == "student" else row
-                print(line(title, found, seconds if row == "student" else []), flush=True)
+                print(line(name if row == "student" else row, found), flush=True)
 
 
-def line(title: str, found: list[dict], seconds: list[float]) -> str:
+def line(title: str, found: list[dict]) -> str:
     def scores(name: str) -> str:
         numbers = [100 * entry[name] for entry in found]
         spread = f" ± {np.std(numbers, ddof=1):.1f}" if len(numbers) > 1 else ""
         return f"{np.mean(numbers):.1f}{spread}"
 
-    took = f"{np.mean(seconds):,.0f}" if seconds else ""
-    return f"| {title} | {scores('dev')} | {scores('test')} | {found[0]['parameters']:,} | {took} |"
+    return f"| {title} | {scores('dev')} | {scores('test')} | {found[0]['parameters']:,} |"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The mean of what two teachers say of a transfer file, as a file for `--teacher_targets`.
+"""The mean of what one or more teachers say of a transfer file, as a file for `--teacher_targets`.
 
-    PYTHONPATH=. python benchmarks/two_teachers.py --work '[{...flags}, [folder, folder], [42, 43], "mean.npz"]'
+    PYTHONPATH=. python benchmarks/mean_logits.py --work '[{...flags}, [folder, folder], [42, 43], "mean.npz"]'
 
 Called by `recipes.py`. The teachers are of one checkpoint, tuned with different seeds; each is tuned where its folder
 holds none yet.
