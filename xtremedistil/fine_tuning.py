@@ -145,8 +145,7 @@ class _LabelRun:
         progress.begin(name, later=[])
         setting = LabelFit(
             train=train.features,
-            selection=dev,
-            scorer=scorer,
+            pad_id=scorer.pad_id,
             batch_size=self.config.batch_size,
             recipe=_recipe(self.config),
             strategy=self.strategy,
@@ -156,8 +155,9 @@ class _LabelRun:
             batches_per_step=self.config.gradient_accumulation_steps,
             class_weights=self.class_weights,
         )
-        history = fit_on_labels(model, variables, setting)
-        row, metrics = scored_row(name, make_predict_function(model), parts, scorer, history.best_score, test)
+        predict = make_predict_function(model)
+        history = fit_on_labels(model, variables, setting, lambda: scorer.primary(predict, dev))
+        row, metrics = scored_row(name, predict, parts, scorer, history.best_score, test)
         return Report([row], {name: metrics}, [_stage_entry(name, history)])
 
 

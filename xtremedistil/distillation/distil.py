@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from xtremedistil import artefacts
 from xtremedistil.config import DistilConfig, resolve
@@ -39,7 +38,7 @@ from xtremedistil.distillation.stages import Stage, checkpoint_name, plan_stages
 from xtremedistil.distillation.target_source import Source, source_of
 from xtremedistil.distillation.transfer import TransferFit
 from xtremedistil.distillation.tuned_teacher import TunedTeacher, tuned_teacher
-from xtremedistil.models.forward import make_predict_function
+from xtremedistil.prediction import PredictFunction
 from xtremedistil.reporting.progress import Progress, clock
 from xtremedistil.reporting.report import Report, read_report
 from xtremedistil.scoring import scored_row
@@ -146,7 +145,7 @@ def _run(setting: Setting, outside: ExampleLogits | OnnxTeacher | None) -> Repor
         _baseline(setting, encoder, report)
     student = initial_student(setting, encoder)
     report.best_stage, dev = _run_stages(setting, teacher, student, report)
-    _add_row(setting, report, STUDENT, student.student.model, student.student.parts, dev)
+    _add_row(setting, report, STUDENT, student.student.predict_function, student.student.parts, dev)
     setting.workers.on_chief(lambda: _save(setting, student, report))
     return report
 
@@ -157,7 +156,7 @@ def _teacher(setting: Setting, report: Report) -> TunedTeacher:
     with contextlib.nullcontext() if same else in_turn(setting.workers, folder):
         tuned = tuned_teacher(setting)
     setting.workers.on_chief(lambda: artefacts.bind_teacher(setting.config.model_dir, tuned.key))
-    dev = _add_row(setting, report, TEACHER, tuned.teacher.model, tuned.teacher.parts, tuned.dev)
+    dev = _add_row(setting, report, TEACHER, tuned.teacher.predict_function, tuned.teacher.parts, tuned.dev)
     if tuned.epochs:
         _note(setting, report, Stage(0, "labels", (TEACHER,), 0, 0.0, 0), dev, tuned.epochs, tuned.seconds)
     return tuned
@@ -190,7 +189,7 @@ def _baseline(setting: Setting, teacher_encoder, report: Report) -> None:
         lambda: _fit_on_labels(setting, initial, list(initial.trainable_blocks), recipe, keeper),
     )
     dev = record["score"]
-    _add_row(setting, report, BASELINE, initial.student.model, initial.student.parts, dev)
+    _add_row(setting, report, BASELINE, initial.student.predict_function, initial.student.parts, dev)
     _note(setting, report, Stage(0, "labels", (BASELINE,), 0, 0.0, 0), dev, record["epochs"], record["seconds"])
 
 
@@ -274,10 +273,10 @@ def _note(
 
 
 def _add_row(
-    setting: Setting, report: Report, name: str, model: tf.keras.Model, parts: dict, dev: float | None = None
+    setting: Setting, report: Report, name: str, predict: PredictFunction, parts: dict, dev: float | None = None
 ) -> float:
     """Scores a model once on test and, where that is not known yet, on dev; returns the dev score."""
-    corpus, predict = setting.corpus, make_predict_function(model)
+    corpus = setting.corpus
     row, metrics = scored_row(name, predict, parts, setting.scorer, corpus.dev if dev is None else dev, corpus.test)
     report.rows.append(row)
     report.metrics[name] = metrics

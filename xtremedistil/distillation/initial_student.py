@@ -16,7 +16,6 @@ from xtremedistil.models.checkpoints import (
 )
 from xtremedistil.models.embeddings import factorize, word_embedding_variable
 from xtremedistil.models.families import AUTO, BILSTM, FAMILIES, find_family
-from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.mapped_embedding import MappedEmbedding
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.scoring import Scorer
@@ -43,7 +42,6 @@ class InitialStudent:
     def __init__(self, student: Student, first_table: np.ndarray | None, *, frozen: bool):
         self.student = student
         self._first_table = first_table
-        self._predict = make_predict_function(student.model)
         table, word_map = word_embedding_variable(student.encoder), student.word_map
         self.trainable_blocks = _without(table if frozen or word_map else None, student.blocks)
         self.saved_parts = _without(table if frozen else None, student.parts)
@@ -55,7 +53,7 @@ class InitialStudent:
     def score(self, scorer: Scorer, labelled: LabelledSet) -> float:
         """The task's metric, 0 to 1, of the weights as they stand."""
         self.student.settle()
-        return scorer.primary(self._predict, labelled)
+        return scorer.primary(self.student.predict_function, labelled)
 
     def word_embedding_to_save(self) -> np.ndarray:
         """float32 [V, H]: the teacher's embeddings as they were reduced; without reduction, the student's own."""

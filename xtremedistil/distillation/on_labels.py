@@ -7,10 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.distillation.objectives import labels_objective
-from xtremedistil.models.forward import make_predict_function
 from xtremedistil.reporting.progress import Progress
-from xtremedistil.scoring import Scorer
-from xtremedistil.tasks.features import Features, LabelledSet
+from xtremedistil.tasks.features import Features
 from xtremedistil.training.batches import TargetReader, TrainingBatches
 from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
@@ -24,15 +22,14 @@ class LabelFit:
     """What a fit on labels needs besides the model.
 
     Fields:
-        train: rows with labels. selection: the LabelledSet whose score decides (dev).
+        train: rows with labels. pad_id: what fills them up.
         workers: of the strategy. keeper: of where the fit is.
         batch_size: rows per batch and replica. batches_per_step: batches of one update.
         class_weights: float32 [L], factor of each gold label in the loss; None: all weigh the same.
     """
 
     train: Features
-    selection: LabelledSet
-    scorer: Scorer
+    pad_id: int
     batch_size: int
     recipe: Recipe
     strategy: tf.distribute.Strategy
@@ -47,22 +44,21 @@ def fit_on_labels(
     model: tf.keras.Model,
     variables: Sequence[tf.Variable],
     setting: LabelFit,
-    score: Callable[[], float] | None = None,
+    score: Callable[[], float],
     states: Sequence[TargetReader] = (),
 ) -> History:
     """Trains `variables` of `model` (outputs "logits") and leaves the weights of the best epoch in place.
 
     Args:
-        score: of the weights as they stand, higher is better; by default `setting.scorer` on `setting.selection`.
+        score: of the weights as they stand, on dev; higher is better.
         states: what the model reads besides the encoded rows.
     """
     objective = labels_objective(setting.class_weights)
     trainer = Trainer(model, variables, objective, setting.strategy, setting.recipe)
     rows = setting.batch_size * setting.strategy.num_replicas_in_sync
-    pad_id, seed = setting.scorer.pad_id, setting.recipe.seed
-    batches = TrainingBatches(setting.train, rows, pad_id, seed, states, setting.batches_per_step)
-    predict = make_predict_function(model)
-    score = score or (lambda: setting.scorer.primary(predict, setting.selection))
+    batches = TrainingBatches(
+        setting.train, rows, setting.pad_id, setting.recipe.seed, states, setting.batches_per_step
+    )
     return fit(
         trainer,
         batches,

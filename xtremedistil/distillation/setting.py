@@ -68,8 +68,7 @@ class Setting:
         corpus = self.corpus
         return LabelFit(
             train=corpus.train.features,
-            selection=corpus.dev,
-            scorer=self.scorer,
+            pad_id=self.pad_id,
             batch_size=batch_size,
             recipe=recipe,
             strategy=self.strategy,

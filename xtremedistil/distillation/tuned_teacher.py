@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 
 from xtremedistil.artefacts import (
     TEACHER_RECORD,
@@ -72,7 +73,8 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
     progress.begin("teacher", later=[])
     keeper = setting.keeper("teacher")
     label_fit = setting.label_fit(recipe, config.teacher_batch_size, keeper)
-    history = fit_on_labels(teacher.model, _trainable(teacher), label_fit)
+    score = partial(setting.scorer.primary, teacher.predict_function, corpus.dev)
+    history = fit_on_labels(teacher.model, _trainable(teacher), label_fit, score)
 
     def save() -> None:
         write_json(record_path, record)  # first: weights without a record would never be checked again

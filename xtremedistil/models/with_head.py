@@ -1,8 +1,18 @@
 """What teachers and students of this package say of themselves alike."""
 
+import functools
+
+from xtremedistil.models.forward import make_predict_function
+from xtremedistil.prediction import PredictFunction
+
 
 class WithHead:
-    """An encoder with a classifier: has the fields `encoder` and `kind`."""
+    """An encoder with a classifier: has the fields `model`, `encoder` and `kind`."""
+
+    @functools.cached_property
+    def predict_function(self) -> PredictFunction:
+        """`model` without dropout, with the weights as they stand; traced once."""
+        return make_predict_function(self.model)
 
     @property
     def logit_names(self) -> tuple[str, ...]:
