@@ -3,7 +3,13 @@ import json
 import pytest
 
 from xtremedistil.config import DistilConfig
-from xtremedistil.distillation.layer_map import configured_matches, layer_map, mapped_matches, transport_matches
+from xtremedistil.distillation.layer_map import (
+    configured_matches,
+    layer_map,
+    mapped_matches,
+    read_maps,
+    transport_matches,
+)
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.soft_labels import SoftLabels, parse_temperature_schedule
@@ -219,6 +225,15 @@ def test_configured_matches_are_those_given():
 def test_configured_match_of_a_layer_that_is_not_there(text):
     with pytest.raises(InputError, match="the teacher has no"):
         configured_matches(config(match=(text,)), 6, 2)
+
+
+def test_maps_are_read_by_matches_of_maps_alone(tmp_path):
+    states = "feature=hidden_states,teacher=6,student=2"
+    scores = "feature=attention_scores,teacher=5,student=1,loss=attention_kl"
+    path = tmp_path / "matches.json"
+    path.write_text('[{"feature": "attentions", "teacher": 5, "student": 1, "loss": "attention_kl"}]')
+    assert not read_maps([]) and not read_maps([states, scores])
+    assert read_maps([states, str(path)])
 
 
 # Soft labels

@@ -95,13 +95,17 @@ def test_given_matches_take_the_place_of_the_layer_map(tagging, eagerly, run_com
     entries = [{"feature": "hidden_states", "teacher": 4, "student": 1, "loss": "hidden_cosine", "projection": "relu"}]
     path.write_text(json.dumps(entries))
     match = "feature=hidden_states,teacher=2+4,student=0+1,loss=nst,weight=2"
+    maps = "feature=attentions,teacher=3,student=0,loss=attention_kl"
     flags = tagging.flags(tmp_path / "m", match=None)
-    assert run_command("distil", *flags, "--match", match, str(path)).code == 0
-    names = {name for name in contents(tmp_path / "m") if "hidden_states" in name}
+    assert run_command("distil", *flags, "--match", match, str(path), maps).code == 0
+    names = {name for name in contents(tmp_path / "m") if "hidden_states" in name or "attentions" in name}
     assert {name.rsplit("/")[-1] for name in names if "chunk" in name or "rows" in name or name.endswith(".npy")} == {
+        "attentions_3.npy",
         "hidden_states_2.npy",
         "hidden_states_4.npy",
     }
+    encoder = json.loads((tmp_path / "m/xtremedistil-config.json").read_text())["student_config"]
+    assert encoder["attention_probs_dropout_prob"] == 0.0, "maps are compared with the dropout of a step"
 
 
 def test_what_a_sub_layer_gives_may_have_another_width_than_states(tagging, eagerly, run_command, tmp_path):

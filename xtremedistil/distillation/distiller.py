@@ -58,7 +58,8 @@ class Distiller:
     Args:
         teacher: a Hugging Face TensorFlow model with a head, an `AdaptedModel` or a `Teacher`; or several in a list;
             None: the student learns from gold labels alone, as a teacher is tuned.
-        student: one of the first two, or a `Student`, as `restore_student` gives it.
+        student: one of the first two, or a `Student`, as `restore_student` gives it. Models return attention maps after
+            dropout: build one whose maps are matched with an attention dropout of 0.
         terms: what is learnt.
         strategy: where the student was built; by default the strategy of its variables.
 

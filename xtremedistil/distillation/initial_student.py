@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus
+from xtremedistil.distillation.layer_map import read_maps
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.models.checkpoints import (
     changed_config,
@@ -111,7 +112,8 @@ def _encoder(config: DistilConfig, corpus: Corpus):
     if config.student_kind == "bilstm":
         return _bilstm(config, corpus), BILSTM
     # Maps come back after dropout: with it, a student would be pulled towards the teacher's maps plus noise.
-    attention_dropout = 0.0 if config.distil_attention and not config.legacy else None
+    matches_maps = config.distil_attention or read_maps(config.match)
+    attention_dropout = 0.0 if matches_maps and not config.legacy else None
     if config.pt_student_checkpoint is None:
         family = FAMILIES["TFBertModel"]
         encoder = new_encoder(

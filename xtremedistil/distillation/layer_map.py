@@ -145,6 +145,11 @@ def configured_matches(config: DistilConfig, teacher_layers: int, student_layers
     )
 
 
+def read_maps(entries: Sequence[str]) -> bool:
+    """Whether a match of `--match` reads attention maps, which a model returns after dropout."""
+    return any(match.feature == "attentions" for match in read_matches(entries))
+
+
 def checked_layers(matches: list[Match], teacher_layers: int, student_layers: int) -> list[Match]:
     """The same matches.
 

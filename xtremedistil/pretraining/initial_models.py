@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import transformers
 
+from xtremedistil.distillation.layer_map import read_maps
 from xtremedistil.models.checkpoints import changed_config, load_encoder, new_encoder_from_config, read_config
 from xtremedistil.models.embeddings import word_embedding_variable
 from xtremedistil.models.families import AUTO, Family, find_family
@@ -36,10 +37,16 @@ def open_teacher(checkpoint: str, kept: np.ndarray | None, *, with_head: bool) -
 
 
 def _opened(
-    checkpoint: str, kept: np.ndarray | None, *, name: str, with_head: bool, dropout: float | None = None
+    checkpoint: str,
+    kept: np.ndarray | None,
+    *,
+    name: str,
+    with_head: bool,
+    dropout: float | None = None,
+    attention_dropout: float | None = None,
 ) -> tuple[LanguageModel, bool]:
     family, config = whole_config(checkpoint)
-    config = changed_config(config, family, dropout=dropout)
+    config = changed_config(config, family, dropout=dropout, attention_dropout=attention_dropout)
     encoder = load_encoder(checkpoint, family, name=name, config=config)
     if kept is not None:
         encoder = _with_vocabulary(encoder, family, config, kept, name)
@@ -70,13 +77,15 @@ def initial_student(config: PretrainConfig, teacher: LanguageModel, kept: np.nda
     Returns:
         LanguageModel, of the teacher's family where it is no checkpoint; a head it has from where its layers are.
     """
+    # Maps come back after dropout: with it, a student would be pulled towards the teacher's maps plus noise.
+    dropouts = {"dropout": config.dropout, "attention_dropout": 0.0 if read_maps(config.match) else None}
     if config.pt_student_checkpoint:
         source = config.pt_student_checkpoint
-        return _opened(source, kept, name=STUDENT_NAME, with_head=with_head, dropout=config.dropout)[0]
+        return _opened(source, kept, name=STUDENT_NAME, with_head=with_head, **dropouts)[0]
     shape = encoder_shape(teacher.encoder.config.to_dict(), config.pt_teacher_checkpoint)
     sizes = resized(teacher.encoder.config.to_dict(), student_shape(config, shape))
     family = teacher.family
-    encoder = new_encoder_from_config(changed_config(sizes, family, dropout=config.dropout), family, name=STUDENT_NAME)
+    encoder = new_encoder_from_config(changed_config(sizes, family, **dropouts), family, name=STUDENT_NAME)
     if config.init_layers:
         pick_layers(teacher.encoder, encoder, picked_layers(config, shape))
     if not with_head:
