@@ -227,6 +227,14 @@ def test_configured_match_of_a_layer_that_is_not_there(text):
         configured_matches(config(match=(text,)), 6, 2)
 
 
+def test_top_attention_of_textbrewers_own_matches_is_refused_with_what_to_do(tmp_path):
+    entry = {"layer_T": 6, "layer_S": 1, "feature": "attention", "loss": "attention_mse", "weight": 1}
+    path = tmp_path / "matches.json"
+    path.write_text(json.dumps([entry]))
+    with pytest.raises(InputError, match="no attention_scores 6; .* 0 to 5. Those .* count from 1, behind a dummy"):
+        configured_matches(config(match=(str(path),)), 6, 2)
+
+
 def test_maps_are_read_by_matches_of_maps_alone(tmp_path):
     states = "feature=hidden_states,teacher=6,student=2"
     scores = "feature=attention_scores,teacher=5,student=1,loss=attention_kl"
