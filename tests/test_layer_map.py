@@ -152,6 +152,7 @@ def test_option_that_a_loss_has_not():
         ("hidden_states", "layer_transport", {"solver": "emd"}, "exact or sinkhorn"),
         ("attention_scores", "attention_ce", {"compat": "yes"}, "give true or false"),
         ("attentions", "attention_ce", {"compat": True}, "compat is of scores"),
+        ("attention_scores", "attention_squared_distance", {}, "attention_squared_distance is of probabilities"),
     ],
 )
 def test_option_of_a_value_that_a_loss_does_not_take(feature, loss, options, message):

@@ -167,6 +167,19 @@ def test_projection_serves_both_layers_of_a_pair_and_is_made_as_asked():
     assert 0 < np.abs(layer.kernel.numpy()).max() < 0.1  # deviation 0.02
 
 
+@pytest.mark.parametrize("projection", ["auto", "linear", "relu"])
+def test_projections_begin_as_new_weights_of_bert_do_unless_they_shall_be_keras_own(projection):
+    match, features = Match("hidden_states", 1, 1, projection=projection), states(64, 64)
+    spreads = [{}, {"spread": None}]
+    deviations = []
+    for spread in spreads:
+        _, (layer,) = matched_tensors([match], features, teacher_width=lambda match: 96, **spread)
+        assert not layer.bias.numpy().any()
+        deviations.append(float(np.std(layer.kernel.numpy())))
+    glorot = (2 / (64 + 96)) ** 0.5
+    assert deviations == pytest.approx([0.02, glorot], rel=0.05)
+
+
 @pytest.mark.parametrize("loss", ["nst", "spkd", "rkd", "pkt", "cckd"])
 def test_losses_that_take_unequal_widths_get_no_projection(loss):
     match = Match("hidden_states", 1, 1, loss)

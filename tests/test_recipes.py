@@ -120,6 +120,12 @@ def test_what_a_sub_layer_gives_may_have_another_width_than_states(tagging, eage
         ({}, "encoder/layer_._3/output", "encoder/layer_._0/ouput", "Near names: encoder/layer_._0/output"),
         ({}, "encoder/layer_._4/output", "encoder/layer_._0/output", "--match, teacher: TFBertModel has no sub-layer"),
         (
+            {"dry_run": True},
+            "encoder/layer_._4/output",
+            "encoder/layer_._0/output",
+            "--match, teacher: TFBertModel has no",
+        ),
+        (
             {"student_kind": "bilstm"},
             "encoder/layer_._3/output",
             "encoder/layer_._0/output",
@@ -163,6 +169,31 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         "joint logits [B, S, 3] [B, S, 3] soft_label_kl, temperature 4, flsw:1,1, probability shift 1",
         "joint labels [B, S, 3] cross-entropy 0.5",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "teacher", "student", "cells"),
+    [
+        (
+            {"hidden_size": 8},
+            "encoder/layer_._3/intermediate",
+            "encoder/layer_._0/output",
+            "encoder/layer_._3/intermediate [B, S, 32] encoder/layer_._0/output [B, S, 8] hidden_mse 1 linear",
+        ),
+        (
+            {"student_kind": "bilstm", "hidden_size": 10, "lstm_units": 8},
+            "encoder/layer_._1",
+            "layer_0",
+            "encoder/layer_._1 [B, S, 16] layer_0 [B, S, 16] hidden_mse 1 none",  # both as wide
+        ),
+    ],
+)
+def test_dry_run_shows_what_sub_layers_give(tagging, run_command, tmp_path, changes, teacher, student, cells):
+    match = f"feature=path,teacher={teacher},student={student}"
+    outcome = run_command("distil", *tagging.flags(tmp_path / "m", match=match, dry_run=True, **changes))
+    assert outcome.code == 0, outcome.err
+    (line,) = [" ".join(row) for row in rows_of(outcome.out, "representation") if row[1] == "path"]
+    assert line.removesuffix(" of its own") == f"representation path {cells}"
 
 
 def test_table_of_terms_has_the_originals_losses_under_legacy(tagging, run_command, tmp_path):

@@ -73,6 +73,8 @@ class Match:
             raise ValueError(
                 f"projection is {self.projection}; {self.feature} have no width to project. Leave it away."
             )
+        if self.loss == "attention_squared_distance" and self.feature == "attention_scores":
+            raise ValueError("attention_squared_distance is of probabilities: match attentions, or take attention_mse.")
         if self.options.get("compat") and self.feature == "attentions":
             raise ValueError("compat is of scores, as TextBrewer has them: match attention_scores, or leave it away.")
         self._check_numbers()

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from xtremedistil.config import JOINT, DistilConfig
 
-HEAD, ENCODER = "head", "student"
+HEAD, PROJECTION, ENCODER = "head", "dense", "student"
+REPRESENTATION, LOGITS, LABELS = "representation", "logits", "labels"
+OBJECTIVES = (REPRESENTATION, LOGITS, JOINT, LABELS)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from xtremedistil.distillation.target_source import Source
 from xtremedistil.distillation.targets import LiveTargets, Targets
 from xtremedistil.distillation.transfer_rows import chunk_name
 from xtremedistil.distillation.word_mask import WordMask
-from xtremedistil.models.matching import projection_rates
+from xtremedistil.models.matching import PROJECTION_SPREAD, projection_rates
 from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
@@ -156,9 +156,9 @@ class TransferFit:
 
     def _matching_model(self, matches: Sequence[Match]):
         """The student with all tensors of the matches, and the variables that only this model has, by layer."""
-        width = self._teacher_width(matches)
+        width, spread = self._teacher_width(matches), None if self._setting.config.legacy else PROJECTION_SPREAD
         with self._setting.strategy.scope():
-            model, projections = self._student.student.matching_model(matches, width)
+            model, projections = self._student.student.matching_model(matches, width, spread)
         self._rates = projection_rates(matches, self._stage.learning_rate)
         return model, {layer.name: list(layer.variables) for layer in projections}
 
