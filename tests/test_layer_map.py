@@ -12,7 +12,7 @@ from xtremedistil.distillation.layer_map import (
 )
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.match_text import read_matches
-from xtremedistil.distillation.soft_labels import SoftLabels, parse_temperature_schedule
+from xtremedistil.distillation.soft_labels import SoftLabels, configured_soft_labels, parse_temperature_schedule
 from xtremedistil.errors import InputError
 
 
@@ -246,6 +246,13 @@ def test_maps_are_read_by_matches_of_maps_alone(tmp_path):
 
 
 # Soft labels
+
+
+def test_flags_of_the_soft_labels_are_the_term_of_a_run():
+    flags = {"loss": "soft_label_ce", "temperature": 4.0, "soft_label_weight": 0.5, "t_squared": False}
+    expected = SoftLabels("soft_label_ce", temperature=4.0, weight=0.5, options={"t_squared": False})
+    assert configured_soft_labels(config(**flags)) == expected
+    assert configured_soft_labels(config()) == SoftLabels()
 
 
 @pytest.mark.parametrize(

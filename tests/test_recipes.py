@@ -20,14 +20,20 @@ def test_joint_recipe_learns_states_logits_and_labels_at_once(tagging, eagerly, 
         recipe="joint",
         hard_label_weight=0.5,
         probability_shift=True,
+        soft_label_weight=0.25,
         loss="soft_label_kl",
         temperature=2,
         temperature_schedule="flsw:1,1",
+        no_t_squared=True,
         layer_map="uniform",
         distil_attention=True,
     )
     outcome = run_command("distil", *flags)
     assert outcome.code == 0
+    (epoch,) = json.loads((tmp_path / "m/model-stage-1-indx-0-history.json").read_text())["history"]
+    matched = {name: value for name, value in epoch.items() if "hidden_states" in name or "attentions" in name}
+    weights = {name: 3 if "attentions" in name else 1 for name in matched} | {"logits": 0.25, "labels": 0.5}
+    assert epoch["loss"] == pytest.approx(sum(weight * epoch[name] for name, weight in weights.items()), rel=1e-4)
     report = json.loads((tmp_path / "m/report.json").read_text())
     assert [entry["objective"] for entry in report["stages"]] == ["labels", "joint", "labels", "labels"]
     assert report["stages"][1]["dev"] is not None
@@ -153,6 +159,8 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         loss="soft_label_kl",
         temperature=4,
         temperature_schedule="flsw:1,1",
+        no_t_squared=True,
+        soft_label_weight=0.25,
         probability_shift=True,
         layer_map="skip",
         distil_attention=True,
@@ -166,7 +174,7 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         "joint hidden_states 2 [B, S, 16] 1 [B, S, 8] hidden_mse 1 linear of its own",
         "joint attentions 3 [B, 2, S, S] 1 [B, 2, S, S] attention_squared_distance 3 none",
         "joint attentions 1 [B, 2, S, S] 0 [B, 2, S, S] attention_squared_distance 3 none",
-        "joint logits [B, S, 3] [B, S, 3] soft_label_kl, temperature 4, flsw:1,1, probability shift 1",
+        "joint logits [B, S, 3] [B, S, 3] soft_label_kl, temperature 4, flsw:1,1, without T^2, probability shift 0.25",
         "joint labels [B, S, 3] cross-entropy 0.5",
     ]
 
@@ -218,6 +226,10 @@ def test_table_of_terms_has_the_originals_losses_under_legacy(tagging, run_comma
             "without --attention_weight",
         ),
         ({"temperature": 0}, "temperature is 0.0; it must be greater than 0"),
+        ({"soft_label_weight": 0.5}, "--soft_label_weight is of the joint stage: give --recipe joint"),
+        ({"recipe": "joint", "soft_label_weight": 0}, "nothing trains the classifier then; give a --hard_label_weight"),
+        ({"recipe": "joint", "soft_label_weight": -1}, "--soft_label_weight -1.0: must not be negative"),
+        ({"no_t_squared": True}, "--no_t_squared: logits_mse is without a choice there"),
         ({"temperature_schedule": "flsw"}, "is not written as flsw:BETA,GAMMA"),
         ({"layer_map": "unifrom"}, "Did you mean uniform"),
         ({"layer_map": "0:0,1:9"}, "layer 9 of the teacher, which has 4"),

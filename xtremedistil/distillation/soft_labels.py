@@ -55,13 +55,15 @@ def configured_soft_labels(config: DistilConfig) -> SoftLabels:
     """As a run's flags say.
 
     Raises:
-        ValueError: the schedule of temperatures cannot be read, or does not go with the loss.
+        ValueError: the schedule of temperatures cannot be read, or something does not go with the loss.
     """
     return SoftLabels(
         loss=config.loss,
         temperature=config.temperature,
         temperature_of=parse_temperature_schedule(config.temperature_schedule),
+        weight=config.soft_label_weight,
         probability_shift=config.probability_shift,
+        options={} if config.t_squared else {"t_squared": False},
     )
 
 

@@ -35,7 +35,8 @@ def term_table(
         lines = [_original(line, tagging) for line in lines]
     logits = f"[{BATCH}, {labels}]" if tagging else f"[B, {labels}]"
     soft_labels = _soft_label_cell(config) + (PADDED if config.legacy and tagging else "")
-    lines.append([JOINT if joint else "logits", "logits", logits, logits, soft_labels, "1", ""])
+    weight = f"{config.soft_label_weight:g}"
+    lines.append([JOINT if joint else "logits", "logits", logits, logits, soft_labels, weight, ""])
     if config.hard_label_weight:
         lines.append([JOINT, "labels", "", logits, "cross-entropy", f"{config.hard_label_weight:g}", ""])
     return [HEADER, *lines, ["labels", "labels", "", logits, "cross-entropy", "1", ""]]
@@ -52,6 +53,7 @@ def _soft_label_cell(config: DistilConfig) -> str:
     parts = {
         f"temperature {config.temperature:g}": config.temperature != 1,
         config.temperature_schedule: config.temperature_schedule != "constant",
+        "without T^2": not config.t_squared,
         "probability shift": config.probability_shift,
     }
     return ", ".join([config.loss, *(part for part, said in parts.items() if said)])
