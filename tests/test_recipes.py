@@ -2,10 +2,16 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
 from tests.command_fixtures import contents
+from xtremedistil import cli
+from xtremedistil.config import DistilConfig
+from xtremedistil.distillation.stages import Stage
+from xtremedistil.errors import InputError
+from xtremedistil.weights import read_weights
 
 tf = pytest.importorskip("tensorflow")
 
@@ -74,6 +80,43 @@ def test_joint_stage_in_chunks_ends_alike_with_a_live_teacher_and_after_an_inter
     assert run("stopped") == 0
     student = (tmp_path / "whole/xtremedistil.h5").read_bytes()
     assert (tmp_path / "stopped/xtremedistil.h5").read_bytes() == student
+
+
+def parsed(flags: list[str]) -> DistilConfig:
+    values = vars(cli.build_parser().parse_args(["distil", *flags]))
+    return DistilConfig(**{name: value for name, value in values.items() if name != "verb"})
+
+
+def test_stages_of_ones_own_train_what_they_list_and_labels_of_the_test_file_change_its_score_alone(
+    tagging, eagerly, tmp_path
+):
+    from xtremedistil.distillation.distil import distil
+
+    how = {"epochs": 1, "learning_rate": 0.01, "batch_size": 8}
+    stages = [Stage(1, "logits", ("head",), **how), Stage(2, "labels", ("student",), **how)]
+
+    def settings(name: str, **changes) -> DistilConfig:
+        return parsed(tagging.flags(tmp_path / name, teacher_model_dir=tmp_path / "teacher", **changes))
+
+    first = distil(settings("first"), stages)
+    found = [(entry["stage"], entry["objective"], entry["unfrozen"]) for entry in first.stages if entry["stage"]]
+    assert found == [(1, "logits", ["head"]), (2, "labels", ["student"])]
+    names = ("model-stage-1-indx-0.h5", "model-stage-2.h5")
+    one, two = (read_weights(str(tmp_path / "first" / name)) for name in names)
+    changed = {layer for layer in one if any((one[layer][name] != two[layer][name]).any() for name in one[layer])}
+    assert changed == {"student_2"}, "stage 2 trains the encoder alone"
+    with pytest.raises(InputError, match="(?s)belongs to a run with other settings.*stages: .*Stage"):
+        distil(settings("first"))
+
+    task = tmp_path / "task"
+    shutil.copytree(tagging.task, task)
+    lines = [line.split("\t")[0] for line in (task / "test.tsv").read_text().splitlines()]
+    (task / "test.tsv").write_text("".join(f"{words}\t{' '.join(['B-LOC'] * len(words.split()))}\n" for words in lines))
+    second = distil(settings("second", task=task), stages)
+    weights = [(tmp_path / name / "xtremedistil.h5").read_bytes() for name in ("first", "second")]
+    assert weights[0] == weights[1]
+    assert [row.dev for row in first.rows] == [row.dev for row in second.rows]
+    assert [row.test for row in first.rows] != [row.test for row in second.rows]
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ class TransferFit:
 
     def __init__(self, setting: Setting, student: InitialStudent, stage: Stage, source: Source):
         self._setting, self._student, self._stage, self._source = setting, student, stage, source
-        self._frozen = frozen_features(setting, student, stage)
+        self._frozen = frozen_features(setting, student, stage) if stage.objective == "logits" else None
         build = {"representation": self._representation, "logits": self._logits, "joint": self._joint}[stage.objective]
         self._rates: dict[str, float] = {}
         self._model, self._objective, self._names, extra = build()
