@@ -493,6 +493,29 @@ def test_projection_has_a_learning_rate_of_its_own():
     assert np.median(np.abs(layer.kernel.numpy() - before)) == pytest.approx(0.05, rel=0.01)
 
 
+def test_projections_are_clipped_with_the_student_and_follow_the_schedule_at_their_own_rate(monkeypatch):
+    match = Match("hidden_states", 3, 2, weight=1e3, projection="linear", projection_learning_rate=0.05)
+    distiller = Distiller(*pair(), Terms(matches=(match,)))
+    own_handles = [id(variable.handle) for variable in distiller.projections[0].weights]
+    applied, adam = [], tf.raw_ops.ResourceApplyAdam
+
+    def noted(**arguments):
+        squares = float(tf.reduce_sum(tf.square(arguments["grad"])))
+        applied.append((id(arguments["var"]) in own_handles, float(arguments["lr"]), squares))
+        return adam(**arguments)
+
+    monkeypatch.setattr(tf.raw_ops, "ResourceApplyAdam", noted)
+    rates = {"learning_rate": 0.01, "warmup_ratio": 0.0, "lr_schedule": "linear"}
+    distiller.fit(rows(8), epochs=4, batch_size=8, max_grad_norm=0.5, **rates)
+    own, rate, squares = np.moveaxis(np.array(applied, np.float64).reshape(4, -1, 3), -1, 0)
+    np.testing.assert_allclose(squares.sum(axis=1), 0.5**2, rtol=1e-4)
+    own = own[0] > 0
+    assert own.sum() == 2 and (squares[:, own].sum(axis=1) > 0).all()
+    student_rate = rate[:, ~own][:, :1]
+    np.testing.assert_allclose(rate[:, own], 5 * student_rate * np.ones(2), rtol=1e-5)
+    assert student_rate[0, 0] == pytest.approx(0.01) and (np.diff(student_rate[:, 0]) < 0).all()
+
+
 def test_devices_together_give_what_one_gives():
     from xtremedistil.training.strategy import make_strategy
 

@@ -165,8 +165,8 @@ class DistilConfig:
     attention_weight: float = flag(3.0, "weight of the attention loss in the representation stage")
     recipe: str = flag(
         "original",
-        "stages: original, representation, then logits, then labels, layer by layer; joint, states, logits and (with "
-        "--hard_label_weight) labels at once, then labels",
+        "stages: original, representation, then logits, then labels, these two with more of head, projection and "
+        "encoder from stage to stage; joint, states, logits and (with --hard_label_weight) labels at once, then labels",
         choices=RECIPES,
     )
     loss: str = flag("logits_mse", "loss between the logits of teacher and student", choices=tuple(losses_of(LOGITS)))
