@@ -93,18 +93,25 @@ def test_stages_of_ones_own_train_what_they_list_and_labels_of_the_test_file_cha
     from xtremedistil.distillation.distil import distil
 
     how = {"epochs": 1, "learning_rate": 0.01, "batch_size": 8}
-    stages = [Stage(1, "logits", ("head",), **how), Stage(2, "labels", ("student",), **how)]
+    layer = "encoder/layer_._0/output"
+    stages = [Stage(1, "logits", ("head",), **how), Stage(2, "labels", (layer,), **how)]
 
     def settings(name: str, **changes) -> DistilConfig:
         return parsed(tagging.flags(tmp_path / name, teacher_model_dir=tmp_path / "teacher", **changes))
 
     first = distil(settings("first"), stages)
     found = [(entry["stage"], entry["objective"], entry["unfrozen"]) for entry in first.stages if entry["stage"]]
-    assert found == [(1, "logits", ["head"]), (2, "labels", ["student"])]
+    assert found == [(1, "logits", ["head"]), (2, "labels", [layer])]
     names = ("model-stage-1-indx-0.h5", "model-stage-2.h5")
     one, two = (read_weights(str(tmp_path / "first" / name)) for name in names)
-    changed = {layer for layer in one if any((one[layer][name] != two[layer][name]).any() for name in one[layer])}
-    assert changed == {"student_2"}, "stage 2 trains the encoder alone"
+    arrays = {(part, name): array for part, weights in one.items() for name, array in weights.items()}
+    changed = {part_name for part_name in arrays if (arrays[part_name] != two[part_name[0]][part_name[1]]).any()}
+    assert len(changed) == 4, "kernel and bias, gamma and beta"
+    assert all(part == "student_2" and layer in name and "attention" not in name for part, name in changed)
+    for name, message in (("dense", "Near names: "), ("encoder/layer_._1", "has no sub-layer 'encoder/layer_._1'")):
+        with pytest.raises(InputError, match=f"stages: stage 1: {name} is no block .student, head., and .*{message}"):
+            distil(settings("third"), [Stage(1, "labels", (name,), **how)])
+    assert not (tmp_path / "third").exists()
     with pytest.raises(InputError, match="(?s)belongs to a run with other settings.*stages: .*Stage"):
         distil(settings("first"))
 

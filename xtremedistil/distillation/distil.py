@@ -24,7 +24,7 @@ from xtremedistil.distillation.corpus import data_fingerprint
 from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.frozen_features import FrozenFeatures, frozen_features
 from xtremedistil.distillation.initial_student import InitialStudent, initial_student
-from xtremedistil.distillation.match_paths import require_paths
+from xtremedistil.distillation.match_paths import require_paths, require_unfrozen
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.on_labels import fit_on_labels
 from xtremedistil.distillation.onnx_teacher import Graph, OnnxTeacher
@@ -34,7 +34,6 @@ from xtremedistil.distillation.outside_teacher import (
     outside_fingerprints,
     outside_graph,
 )
-from xtremedistil.distillation.run_shapes import student_blocks
 from xtremedistil.distillation.setting import Setting, open_setting
 from xtremedistil.distillation.stages import Stage, check_stages, checkpoint_name, plan_stages
 from xtremedistil.distillation.target_source import Source, source_of
@@ -91,7 +90,8 @@ def distil(config: DistilConfig, stages: Sequence[Stage] | None = None) -> Repor
     check_distil(config)
     config = resolve(config)
     if stages is not None:
-        check_stages(stages, student_blocks(config), logits_only=config.logits_only)
+        check_stages(stages, logits_only=config.logits_only)
+        require_unfrozen(config, stages)
     require_paths(config)
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
@@ -257,7 +257,7 @@ def _fit_on_labels(
     keeper: Keeper,
     frozen: FrozenFeatures | None = None,
 ) -> History:
-    variables = [variable for name in unfrozen for variable in student.trainable_blocks[name]]
+    variables = [variable for block in student.unfrozen(unfrozen).values() for variable in block]
     label_fit = setting.label_fit(recipe, setting.config.student_ft_batch_size, keeper)
     if frozen:
         states = [frozen.of(setting.corpus.train.features, "train")]

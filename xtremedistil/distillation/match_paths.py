@@ -1,4 +1,4 @@
-"""Paths of sub-layers in matches, looked up before any model is loaded or tuned."""
+"""Paths of sub-layers in matches and stages, looked up before any model is loaded or tuned."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,6 +7,8 @@ import tensorflow as tf
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.match import PATH, Match
 from xtremedistil.distillation.match_text import read_matches
+from xtremedistil.distillation.run_shapes import student_blocks
+from xtremedistil.distillation.stages import Stage
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import encoder_without_weights, read_config
 from xtremedistil.models.families import AUTO, BILSTM, FAMILIES, Family, find_family
@@ -35,6 +37,22 @@ def require_paths(config: DistilConfig) -> None:
                 find_sub_layer(encoder, path)
             except InputError as error:
                 raise InputError(f"--match, {side}: {error}") from error
+
+
+def require_unfrozen(config: DistilConfig, stages: Sequence[Stage]) -> None:
+    """Looks for what stages train: blocks that the student has, and sub-layers of its encoder.
+
+    Raises:
+        InputError: it has no such block or sub-layer.
+    """
+    blocks, (encoder, _) = student_blocks(config), _student(config)
+    paths = [(stage.number, name) for stage in stages for name in stage.unfrozen if name not in blocks]
+    for number, path in paths:
+        try:
+            find_sub_layer(encoder, path)
+        except InputError as error:
+            known = ", ".join(blocks)
+            raise InputError(f"stages: stage {number}: {path} is no block ({known}), and {error}") from error
 
 
 def path_widths(config: DistilConfig, matches: Sequence[Match]) -> dict[str, tuple[int, int]]:

@@ -25,7 +25,8 @@ class Stage:
     Fields:
         number: from 1, as in the file names.
         objective: "representation", "logits", "joint" (both and, by choice, labels) or "labels".
-        unfrozen: blocks that are trained: of "student", "dense" and "head".
+        unfrozen: blocks that are trained: of "student", "dense" and "head"; or paths of sub-layers of the student's
+            encoder, such as "encoder/layer_._0".
         epochs: most epochs (of each chunk, on the transfer set).
         learning_rate: peak.
         batch_size: rows per batch and device.
@@ -40,7 +41,8 @@ class Stage:
 
     @property
     def trains_encoder(self) -> bool:
-        return ENCODER in self.unfrozen
+        """Or some of its layers."""
+        return any(name not in (HEAD, PROJECTION) for name in self.unfrozen)
 
     @property
     def on_transfer_set(self) -> bool:
@@ -82,11 +84,11 @@ def _stage(config: DistilConfig, number: int, objective: str, unfrozen: tuple[st
     return Stage(number, objective, unfrozen, config.distil_epochs, rate, config.student_distil_batch_size)
 
 
-def check_stages(stages: Sequence[Stage], blocks: Sequence[str], *, logits_only: bool) -> None:
-    """Looks through a list of stages that takes the place of the plan.
+def check_stages(stages: Sequence[Stage], *, logits_only: bool) -> None:
+    """Looks through a list of stages that takes the place of the plan; what their names stand for is not known here.
 
     Args:
-        blocks: names of the student's blocks. logits_only: whether the teacher has no states.
+        logits_only: whether the teacher has no states.
 
     Raises:
         InputError: a stage cannot be, or nothing could be chosen by its score.
@@ -95,25 +97,35 @@ def check_stages(stages: Sequence[Stage], blocks: Sequence[str], *, logits_only:
         numbers = ", ".join(str(stage.number) for stage in stages)
         raise InputError(f"stages: their numbers are {numbers}; count them from 1 in the order in which they run.")
     for stage in stages:
-        if problem := _stage_problem(stage, blocks, logits_only):
+        if problem := _stage_problem(stage, logits_only):
             raise InputError(f"stages: stage {stage.number}: {problem}")
     if all(stage.objective == REPRESENTATION for stage in stages):
         raise InputError("stages: none trains the head; add one whose objective is logits, joint or labels.")
 
 
-def _stage_problem(stage: Stage, blocks: Sequence[str], logits_only: bool) -> str | None:
+def _stage_problem(stage: Stage, logits_only: bool) -> str | None:
     if stage.objective not in OBJECTIVES:
         return f'the objective is "{stage.objective}"; there are: {", ".join(OBJECTIVES)}.'
     if logits_only and stage.objective == REPRESENTATION:
         return "a teacher that gives logits alone has no states; take another objective."
-    named = () if isinstance(stage.unfrozen, str) else stage.unfrozen
-    if not named or not set(named) <= set(blocks) or len(set(named)) < len(named):
-        return f"unfrozen is {stage.unfrozen!r}; list one or several of this student's blocks: {', '.join(blocks)}."
+    if not stage.unfrozen or isinstance(stage.unfrozen, str):
+        return f"unfrozen is {stage.unfrozen!r}; list one or several blocks, or paths of sub-layers."
+    if twice := _named_twice(stage.unfrozen):
+        return f"unfrozen is {stage.unfrozen!r}, where {twice} is in another of these too. Leave it away."
     if stage.objective == REPRESENTATION and not stage.trains_encoder:
         return f"unfrozen is {stage.unfrozen!r}; states are the encoder's. Add {ENCODER}."
     if stage.epochs < 1 or stage.batch_size < 1 or not 0 < stage.learning_rate < math.inf:
         return "epochs and batch_size are at least 1, learning_rate is a number above 0."
     return None
+
+
+def _named_twice(names: Sequence[str]) -> str | None:
+    """One that another stands for too."""
+    paths = [name for name in names if name not in (HEAD, PROJECTION, ENCODER)]
+    if ENCODER in names and paths:
+        return paths[0]
+    inside = [path for path in paths for other in paths if path.startswith(f"{other}/")]
+    return next((name for name in names if list(names).count(name) > 1), next(iter(inside), None))
 
 
 def checkpoint_name(stage: Stage, chunk_start: int | None) -> str:

@@ -56,7 +56,7 @@ class TransferFit:
         self._rates: dict[str, float] = {}
         self._model, self._objective, self._names, extra = build()
         self.parts = student.checkpoint_parts | extra
-        blocks = {name: student.trainable_blocks[name] for name in stage.unfrozen} | extra
+        blocks = student.unfrozen(stage.unfrozen) | extra
         self.variables = [variable for block in blocks.values() for variable in block]
         factors = [self._rates.get(name, 1.0) for name, block in blocks.items() for _ in block]
         recipe = setting.recipe(stage.learning_rate, stage.epochs, stage.number)
