@@ -27,6 +27,11 @@ def test_flags_with_dashes_are_the_same():
     assert parse("--distil-epochs", "3", "--dry-run").distil_epochs == 3
 
 
+def test_flag_that_is_on_by_default_is_switched_off_by_its_no():
+    assert parse().t_squared
+    assert not parse("--no_t_squared").t_squared and not parse("--no-t-squared").t_squared
+
+
 def test_augment_takes_one_or_several_names():
     assert not parse().augment
     assert parse("--augment", "masking", "deleting", "--dry_run").augment == ["masking", "deleting"]

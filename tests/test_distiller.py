@@ -161,6 +161,17 @@ def test_half_precision_gives_the_losses_of_float32_up_to_its_rounding(task):
         assert [half[name] for name in names] == pytest.approx([whole[name] for name in names], rel=1e-2, abs=2e-2)
 
 
+def test_layers_may_be_mapped_one_by_one():
+    terms = Terms(matches="0:0,2:3")
+    assert Terms.from_json(terms.to_json()) == terms
+    models = pair()
+    distiller = Distiller(*models, terms)
+    assert [(match.teacher, match.student) for match in distiller.matches] == [(3, 2), (0, 0)]
+    assert set(distiller.matching.output) == {"logits", *(match.name for match in distiller.matches)}
+    with pytest.raises(ValueError, match="names layer 4 of the teacher, which has 3"):
+        Distiller(*models, Terms(matches="0:0,2:4"))
+
+
 def test_loss_of_a_step_is_the_sum_by_hand():
     """w_soft KL + w_match hidden MSE + w_hard cross-entropy, of one batch, before any update."""
     teacher, student = pair()
@@ -480,6 +491,29 @@ def test_projection_has_a_learning_rate_of_its_own():
     before = layer.kernel.numpy()
     distiller.fit(rows(8), epochs=1, batch_size=8, learning_rate=1e-4, warmup_ratio=0.0, lr_schedule="constant")
     assert np.median(np.abs(layer.kernel.numpy() - before)) == pytest.approx(0.05, rel=0.01)
+
+
+def test_projections_are_clipped_with_the_student_and_follow_the_schedule_at_their_own_rate(monkeypatch):
+    match = Match("hidden_states", 3, 2, weight=1e3, projection="linear", projection_learning_rate=0.05)
+    distiller = Distiller(*pair(), Terms(matches=(match,)))
+    own_handles = [id(variable.handle) for variable in distiller.projections[0].weights]
+    applied, adam = [], tf.raw_ops.ResourceApplyAdam
+
+    def noted(**arguments):
+        squares = float(tf.reduce_sum(tf.square(arguments["grad"])))
+        applied.append((id(arguments["var"]) in own_handles, float(arguments["lr"]), squares))
+        return adam(**arguments)
+
+    monkeypatch.setattr(tf.raw_ops, "ResourceApplyAdam", noted)
+    rates = {"learning_rate": 0.01, "warmup_ratio": 0.0, "lr_schedule": "linear"}
+    distiller.fit(rows(8), epochs=4, batch_size=8, max_grad_norm=0.5, **rates)
+    own, rate, squares = np.moveaxis(np.array(applied, np.float64).reshape(4, -1, 3), -1, 0)
+    np.testing.assert_allclose(squares.sum(axis=1), 0.5**2, rtol=1e-4)
+    own = own[0] > 0
+    assert own.sum() == 2 and (squares[:, own].sum(axis=1) > 0).all()
+    student_rate = rate[:, ~own][:, :1]
+    np.testing.assert_allclose(rate[:, own], 5 * student_rate * np.ones(2), rtol=1e-5)
+    assert student_rate[0, 0] == pytest.approx(0.01) and (np.diff(student_rate[:, 0]) < 0).all()
 
 
 def test_devices_together_give_what_one_gives():
@@ -826,6 +860,9 @@ def test_unknown_name_in_json_is_refused_with_a_hint(text):
         ),
         ({"hard_label_weight": float("nan")}, "hard_label_weight is nan"),
         ({"hard_label_weight_schedule": "linear"}, "no weight schedule"),
+        ({"matches": "unifrom"}, "Did you mean uniform"),
+        ({"matches": "0:0,1:x"}, "is not written as student:teacher"),
+        ({"matches": "0:0,0:1"}, "names a layer of the student twice"),
     ],
 )
 def test_terms_that_make_no_sense(settings, message):
@@ -861,17 +898,65 @@ def test_textbrewers_configuration_is_read_as_it_stands():
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "message"),
     [
-        {"temperture": 2},
-        {"kd_loss_type": "kl"},
-        {"intermediate_matches": [hidden(1, 1, "hidden_mes")]},
-        {"temperature_scheduler": "flsw"},
+        ({"temperture": 2}, "Did you mean temperature"),
+        ({"kd_loss_type": "kl"}, 'no kd_loss_type "kl"'),
+        ({"intermediate_matches": [hidden(1, 1, "hidden_mes")]}, "Did you mean hidden_mse"),
+        ({"temperature_scheduler": "flsw"}, "is not written as flsw:BETA,GAMMA"),
+        ({"temperature_scheduler": ["flws", 1, 1]}, "Did you mean flsw"),
+        ({"temperature_scheduler": ["flsw", {"beta": 1, "gama": 2}]}, "Did you mean gamma"),
+        ({"temperature_scheduler": ["flsw", {"beta": 1}]}, "flsw has no gamma"),
+        ({"hard_label_weight_scheduler": "linear_grow"}, "Did you mean linear_growth"),
+        ({"intermediate_matches": [hidden(1, 1, "cos") | {"proj": ["linear", 3, 7, {"weight_decay": 1}]}]}, "are: lr"),
+        ({"intermediate_matches": [hidden(1, 1, "cos") | {"proj": ["linaer", 3, 7]}]}, "Did you mean linear"),
+        ({"intermediate_matches": [hidden(1, 1, "cos") | {"proj": ["linear", {"lr": 1}]}]}, "it is written as .kind,"),
+        ({"intermediate_matches": [hidden(1, 1, "cos") | {"proj": "linear"}]}, "it is written as .kind,"),
     ],
 )
-def test_textbrewers_configuration_with_a_typo(config):
-    with pytest.raises(ValueError):
+def test_textbrewers_configuration_with_a_typo(config, message):
+    with pytest.raises(ValueError, match=message):
         Terms.from_textbrewer(config)
+
+
+def test_numbers_of_textbrewers_temperatures_are_read_by_name_in_any_order():
+    expected = Terms.from_textbrewer({"temperature_scheduler": ["flsw", 1, 2]})
+    named = Terms.from_textbrewer({"temperature_scheduler": ["flsw", {"gamma": 2, "beta": 1}]})
+    assert named == expected and named.soft_labels.temperature_of.gamma == 2
+
+
+def test_attention_of_textbrewers_own_matches_counts_from_one():
+    entries = [
+        {"layer_T": teacher, "layer_S": student, "feature": "attention", "loss": "attention_mse", "weight": 1}
+        for teacher, student in ((4, 1), (8, 2), (12, 3))
+    ]
+    config = {"intermediate_matches": [*entries, hidden(12, 3, "hidden_mse")]}
+    matches = Terms.from_textbrewer(config, first_attention=1).matches
+    assert [(match.teacher, match.student) for match in matches] == [(3, 0), (7, 1), (11, 2), (12, 3)]
+    entries[0]["layer_S"] = 0
+    with pytest.raises(ValueError, match="Attention 0 is the dummy"):
+        Terms.from_textbrewer(config, first_attention=1)
+
+
+@pytest.mark.parametrize(
+    ("base", "schedule", "expected"),
+    [
+        (0, "linear_growth", [0, 0.25, 0.5, 0.75]),
+        (5, "linear_decay", [5, 0.75, 0.5, 0.25]),
+        (1, "linear_decay", [1, 0.75, 0.5, 0.25]),
+        (0.3, "none", [0.3, 0.3, 0.3, 0.3]),
+    ],
+)
+def test_textbrewers_schedules_take_the_place_of_their_weights(base, schedule, expected):
+    """The first of four updates sees what is given, update k + 1 the schedule at k / 4."""
+    config = {"hard_label_weight": base, "hard_label_weight_scheduler": schedule, "kd_loss_weight": 2}
+    terms = Terms.from_textbrewer(config)
+    assert Terms.from_json(terms.to_json()) == terms
+    data = rows(8, labels=[0, 1, 2, 0, 1, 2, 0, 1])
+    still = {"learning_rate": 1e-9, "warmup_ratio": 0.0, "lr_schedule": "constant"}
+    epochs = Distiller(*pair(), terms).fit(data, epochs=4, batch_size=8, **still).epochs
+    found = [(epoch["loss"] - 2 * epoch["logits"]) / epoch["labels"] for epoch in epochs]
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 def test_public_names_are_there():

@@ -12,7 +12,7 @@ from xtremedistil.distillation.layer_map import (
 )
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.match_text import read_matches
-from xtremedistil.distillation.soft_labels import SoftLabels, parse_temperature_schedule
+from xtremedistil.distillation.soft_labels import SoftLabels, configured_soft_labels, parse_temperature_schedule
 from xtremedistil.errors import InputError
 
 
@@ -152,6 +152,7 @@ def test_option_that_a_loss_has_not():
         ("hidden_states", "layer_transport", {"solver": "emd"}, "exact or sinkhorn"),
         ("attention_scores", "attention_ce", {"compat": "yes"}, "give true or false"),
         ("attentions", "attention_ce", {"compat": True}, "compat is of scores"),
+        ("attention_scores", "attention_squared_distance", {}, "attention_squared_distance is of probabilities"),
     ],
 )
 def test_option_of_a_value_that_a_loss_does_not_take(feature, loss, options, message):
@@ -227,6 +228,14 @@ def test_configured_match_of_a_layer_that_is_not_there(text):
         configured_matches(config(match=(text,)), 6, 2)
 
 
+def test_top_attention_of_textbrewers_own_matches_is_refused_with_what_to_do(tmp_path):
+    entry = {"layer_T": 6, "layer_S": 1, "feature": "attention", "loss": "attention_mse", "weight": 1}
+    path = tmp_path / "matches.json"
+    path.write_text(json.dumps([entry]))
+    with pytest.raises(InputError, match="no attention_scores 6; .* 0 to 5. Those .* count from 1, behind a dummy"):
+        configured_matches(config(match=(str(path),)), 6, 2)
+
+
 def test_maps_are_read_by_matches_of_maps_alone(tmp_path):
     states = "feature=hidden_states,teacher=6,student=2"
     scores = "feature=attention_scores,teacher=5,student=1,loss=attention_kl"
@@ -237,6 +246,13 @@ def test_maps_are_read_by_matches_of_maps_alone(tmp_path):
 
 
 # Soft labels
+
+
+def test_flags_of_the_soft_labels_are_the_term_of_a_run():
+    flags = {"loss": "soft_label_ce", "temperature": 4.0, "soft_label_weight": 0.5, "t_squared": False}
+    expected = SoftLabels("soft_label_ce", temperature=4.0, weight=0.5, options={"t_squared": False})
+    assert configured_soft_labels(config(**flags)) == expected
+    assert configured_soft_labels(config()) == SoftLabels()
 
 
 @pytest.mark.parametrize(

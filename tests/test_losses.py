@@ -102,6 +102,19 @@ def test_label_cross_entropy_of_tokens_is_weighted_over_scored_positions_only():
     assert float(value) == pytest.approx((np.log(2) + 3 * np.log(4 / 3)) / 4)
 
 
+@pytest.mark.parametrize("shape", [(9,), (4, 5)])
+def test_label_cross_entropy_is_its_formula_in_float64(shape):
+    generator = np.random.default_rng(1)
+    logits = (3 * generator.normal(size=(*shape, 4))).astype("float32")
+    labels, weights = generator.integers(-1, 4, shape), np.array([0.5, 1.0, 0.0, 3.0])
+    scored = [(row, label) for row, label in zip(logits.reshape(-1, 4), labels.reshape(-1), strict=True) if label >= 0]
+    nats = [np.log(np.exp(row.astype("float64")).sum()) - float(row[label]) for row, label in scored]
+    shares = [weights[label] for _, label in scored]
+    plain, weighted = (label_cross_entropy(labels=labels, logits=logits, class_weights=w) for w in (None, weights))
+    assert float(plain) == pytest.approx(np.mean(nats), rel=1e-5)
+    assert float(weighted) == pytest.approx(np.average(nats, weights=shares), rel=1e-5)
+
+
 def test_equal_class_weights_change_nothing():
     generator = np.random.default_rng(0)
     logits, labels = generator.normal(size=(4, 5, 3)).astype("float32"), generator.integers(-1, 3, (4, 5))

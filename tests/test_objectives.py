@@ -22,6 +22,7 @@ from xtremedistil.distillation.objectives import (  # noqa: E402
     logits_objective,
     matches_objective,
 )
+from xtremedistil.distillation.several_teachers import teachers_objective  # noqa: E402
 from xtremedistil.models.matching import matched_tensors  # noqa: E402
 from xtremedistil.training.learning_rate import LearningRate  # noqa: E402
 from xtremedistil.training.trainer import Objective, Recipe, Trainer  # noqa: E402
@@ -151,6 +152,26 @@ def test_trainer_weighs_terms_by_the_share_of_updates_done():
         assert float(losses["term"]) == pytest.approx(value)
 
 
+@pytest.mark.parametrize("combine", ["logits", "probabilities", "losses"])
+def test_teachers_of_unequal_weight_are_the_formula_in_float64(combine):
+    """Weights 3 and 1: shares 0.75 and 0.25."""
+    teachers, student = [normal(2, 4, seed=seed) for seed in (1, 2)], normal(2, 4, seed=3)
+    batch = {"teacher_logits": teachers[0], "teacher1_logits": teachers[1], "row_mask": tf.ones([2])}
+    soft_labels = SoftLabels("soft_label_ce", temperature=3.0)
+    objective = teachers_objective(
+        lambda batch: batch["row_mask"], soft_labels, teachers=(0, 1), weights=(3, 1), combine=combine
+    )
+    shares = [np.exp(logits.numpy().astype("float64") / 3) for logits in (*teachers, student)]
+    one, other, own = (share / share.sum(-1, keepdims=True) for share in shares)
+    if combine == "logits":
+        mean = np.exp((0.75 * teachers[0].numpy() + 0.25 * teachers[1].numpy()).astype("float64") / 3)
+        target = mean / mean.sum(-1, keepdims=True)
+    else:  # cross-entropy is linear in its target
+        target = 0.75 * one + 0.25 * other
+    expected = 9 * np.mean(-(target * np.log(own)).sum(-1))
+    assert float(objective({"logits": student}, batch)["logits"].value) == pytest.approx(expected, rel=1e-5)
+
+
 # The student's side
 
 
@@ -165,6 +186,19 @@ def test_projection_serves_both_layers_of_a_pair_and_is_made_as_asked():
     assert layer.activation is tf_keras.activations.tanh
     assert not layer.bias.numpy().any()
     assert 0 < np.abs(layer.kernel.numpy()).max() < 0.1  # deviation 0.02
+
+
+@pytest.mark.parametrize("projection", ["auto", "linear", "relu"])
+def test_projections_begin_as_new_weights_of_bert_do_unless_they_shall_be_keras_own(projection):
+    match, features = Match("hidden_states", 1, 1, projection=projection), states(64, 64)
+    spreads = [{}, {"spread": None}]
+    deviations = []
+    for spread in spreads:
+        _, (layer,) = matched_tensors([match], features, teacher_width=lambda match: 96, **spread)
+        assert not layer.bias.numpy().any()
+        deviations.append(float(np.std(layer.kernel.numpy())))
+    glorot = (2 / (64 + 96)) ** 0.5
+    assert deviations == pytest.approx([0.02, glorot], rel=0.05)
 
 
 @pytest.mark.parametrize("loss", ["nst", "spkd", "rkd", "pkt", "cckd"])

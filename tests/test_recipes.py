@@ -2,10 +2,16 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
 from tests.command_fixtures import contents
+from xtremedistil import cli
+from xtremedistil.config import DistilConfig
+from xtremedistil.distillation.stages import Stage
+from xtremedistil.errors import InputError
+from xtremedistil.weights import read_weights
 
 tf = pytest.importorskip("tensorflow")
 
@@ -20,14 +26,20 @@ def test_joint_recipe_learns_states_logits_and_labels_at_once(tagging, eagerly, 
         recipe="joint",
         hard_label_weight=0.5,
         probability_shift=True,
+        soft_label_weight=0.25,
         loss="soft_label_kl",
         temperature=2,
         temperature_schedule="flsw:1,1",
+        no_t_squared=True,
         layer_map="uniform",
         distil_attention=True,
     )
     outcome = run_command("distil", *flags)
     assert outcome.code == 0
+    (epoch,) = json.loads((tmp_path / "m/model-stage-1-indx-0-history.json").read_text())["history"]
+    matched = {name: value for name, value in epoch.items() if "hidden_states" in name or "attentions" in name}
+    weights = {name: 3 if "attentions" in name else 1 for name in matched} | {"logits": 0.25, "labels": 0.5}
+    assert epoch["loss"] == pytest.approx(sum(weight * epoch[name] for name, weight in weights.items()), rel=1e-4)
     report = json.loads((tmp_path / "m/report.json").read_text())
     assert [entry["objective"] for entry in report["stages"]] == ["labels", "joint", "labels", "labels"]
     assert report["stages"][1]["dev"] is not None
@@ -68,6 +80,50 @@ def test_joint_stage_in_chunks_ends_alike_with_a_live_teacher_and_after_an_inter
     assert run("stopped") == 0
     student = (tmp_path / "whole/xtremedistil.h5").read_bytes()
     assert (tmp_path / "stopped/xtremedistil.h5").read_bytes() == student
+
+
+def parsed(flags: list[str]) -> DistilConfig:
+    values = vars(cli.build_parser().parse_args(["distil", *flags]))
+    return DistilConfig(**{name: value for name, value in values.items() if name != "verb"})
+
+
+def test_stages_of_ones_own_train_what_they_list_and_labels_of_the_test_file_change_its_score_alone(
+    tagging, eagerly, tmp_path
+):
+    from xtremedistil.distillation.distil import distil
+
+    how = {"epochs": 1, "learning_rate": 0.01, "batch_size": 8}
+    layer = "encoder/layer_._0/output"
+    stages = [Stage(1, "logits", ("head",), **how), Stage(2, "labels", (layer,), **how)]
+
+    def settings(name: str, **changes) -> DistilConfig:
+        return parsed(tagging.flags(tmp_path / name, teacher_model_dir=tmp_path / "teacher", **changes))
+
+    first = distil(settings("first"), stages)
+    found = [(entry["stage"], entry["objective"], entry["unfrozen"]) for entry in first.stages if entry["stage"]]
+    assert found == [(1, "logits", ["head"]), (2, "labels", [layer])]
+    names = ("model-stage-1-indx-0.h5", "model-stage-2.h5")
+    one, two = (read_weights(str(tmp_path / "first" / name)) for name in names)
+    arrays = {(part, name): array for part, weights in one.items() for name, array in weights.items()}
+    changed = {part_name for part_name in arrays if (arrays[part_name] != two[part_name[0]][part_name[1]]).any()}
+    assert len(changed) == 4, "kernel and bias, gamma and beta"
+    assert all(part == "student_2" and layer in name and "attention" not in name for part, name in changed)
+    for name, message in (("dense", "Near names: "), ("encoder/layer_._1", "has no sub-layer 'encoder/layer_._1'")):
+        with pytest.raises(InputError, match=f"stages: stage 1: {name} is no block .student, head., and .*{message}"):
+            distil(settings("third"), [Stage(1, "labels", (name,), **how)])
+    assert not (tmp_path / "third").exists()
+    with pytest.raises(InputError, match="(?s)belongs to a run with other settings.*stages: .*Stage"):
+        distil(settings("first"))
+
+    task = tmp_path / "task"
+    shutil.copytree(tagging.task, task)
+    lines = [line.split("\t")[0] for line in (task / "test.tsv").read_text().splitlines()]
+    (task / "test.tsv").write_text("".join(f"{words}\t{' '.join(['B-LOC'] * len(words.split()))}\n" for words in lines))
+    second = distil(settings("second", task=task), stages)
+    weights = [(tmp_path / name / "xtremedistil.h5").read_bytes() for name in ("first", "second")]
+    assert weights[0] == weights[1]
+    assert [row.dev for row in first.rows] == [row.dev for row in second.rows]
+    assert [row.test for row in first.rows] != [row.test for row in second.rows]
 
 
 @pytest.mark.slow
@@ -120,6 +176,12 @@ def test_what_a_sub_layer_gives_may_have_another_width_than_states(tagging, eage
         ({}, "encoder/layer_._3/output", "encoder/layer_._0/ouput", "Near names: encoder/layer_._0/output"),
         ({}, "encoder/layer_._4/output", "encoder/layer_._0/output", "--match, teacher: TFBertModel has no sub-layer"),
         (
+            {"dry_run": True},
+            "encoder/layer_._4/output",
+            "encoder/layer_._0/output",
+            "--match, teacher: TFBertModel has no",
+        ),
+        (
             {"student_kind": "bilstm"},
             "encoder/layer_._3/output",
             "encoder/layer_._0/output",
@@ -147,6 +209,8 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         loss="soft_label_kl",
         temperature=4,
         temperature_schedule="flsw:1,1",
+        no_t_squared=True,
+        soft_label_weight=0.25,
         probability_shift=True,
         layer_map="skip",
         distil_attention=True,
@@ -160,9 +224,34 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         "joint hidden_states 2 [B, S, 16] 1 [B, S, 8] hidden_mse 1 linear of its own",
         "joint attentions 3 [B, 2, S, S] 1 [B, 2, S, S] attention_squared_distance 3 none",
         "joint attentions 1 [B, 2, S, S] 0 [B, 2, S, S] attention_squared_distance 3 none",
-        "joint logits [B, S, 3] [B, S, 3] soft_label_kl, temperature 4, flsw:1,1, probability shift 1",
+        "joint logits [B, S, 3] [B, S, 3] soft_label_kl, temperature 4, flsw:1,1, without T^2, probability shift 0.25",
         "joint labels [B, S, 3] cross-entropy 0.5",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "teacher", "student", "cells"),
+    [
+        (
+            {"hidden_size": 8},
+            "encoder/layer_._3/intermediate",
+            "encoder/layer_._0/output",
+            "encoder/layer_._3/intermediate [B, S, 32] encoder/layer_._0/output [B, S, 8] hidden_mse 1 linear",
+        ),
+        (
+            {"student_kind": "bilstm", "hidden_size": 10, "lstm_units": 8},
+            "encoder/layer_._1",
+            "layer_0",
+            "encoder/layer_._1 [B, S, 16] layer_0 [B, S, 16] hidden_mse 1 none",  # both as wide
+        ),
+    ],
+)
+def test_dry_run_shows_what_sub_layers_give(tagging, run_command, tmp_path, changes, teacher, student, cells):
+    match = f"feature=path,teacher={teacher},student={student}"
+    outcome = run_command("distil", *tagging.flags(tmp_path / "m", match=match, dry_run=True, **changes))
+    assert outcome.code == 0, outcome.err
+    (line,) = [" ".join(row) for row in rows_of(outcome.out, "representation") if row[1] == "path"]
+    assert line.removesuffix(" of its own") == f"representation path {cells}"
 
 
 def test_table_of_terms_has_the_originals_losses_under_legacy(tagging, run_command, tmp_path):
@@ -187,6 +276,10 @@ def test_table_of_terms_has_the_originals_losses_under_legacy(tagging, run_comma
             "without --attention_weight",
         ),
         ({"temperature": 0}, "temperature is 0.0; it must be greater than 0"),
+        ({"soft_label_weight": 0.5}, "--soft_label_weight is of the joint stage: give --recipe joint"),
+        ({"recipe": "joint", "soft_label_weight": 0}, "nothing trains the classifier then; give a --hard_label_weight"),
+        ({"recipe": "joint", "soft_label_weight": -1}, "--soft_label_weight -1.0: must not be negative"),
+        ({"no_t_squared": True}, "--no_t_squared: logits_mse is without a choice there"),
         ({"temperature_schedule": "flsw"}, "is not written as flsw:BETA,GAMMA"),
         ({"layer_map": "unifrom"}, "Did you mean uniform"),
         ({"layer_map": "0:0,1:9"}, "layer 9 of the teacher, which has 4"),

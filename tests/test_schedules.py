@@ -5,8 +5,11 @@ import pytest
 import tensorflow as tf
 
 from xtremedistil.distillation.losses import soft_label_kl
+from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.objectives import scheduled
 from xtremedistil.distillation.schedules import TEMPERATURES, ConstantTemperature, Cwsm, Flsw
+from xtremedistil.distillation.soft_labels import SoftLabels
+from xtremedistil.distillation.terms import Terms
 from xtremedistil.distillation.weight_schedules import WEIGHTS
 from xtremedistil.training.trainer import Objective
 
@@ -139,6 +142,8 @@ def weight_at(progress, *, weight: float, schedule="constant"):
         ("constant", [5, 5, 5, 5, 5]),
         ("linear_growth", [0, 1.25, 2.5, 3.75, 5]),
         ("linear_decay", [5, 3.75, 2.5, 1.25, 0]),
+        ("linear_growth:0.4", [2, 1.25, 2.5, 3.75, 5]),
+        ("linear_decay:3", [15, 3.75, 2.5, 1.25, 0]),
     ],
 )
 def test_weights_are_the_base_times_the_schedule(schedule, expected):
@@ -153,10 +158,12 @@ def test_weight_without_a_schedule_is_the_base():
     assert weight_at(0.7, weight=3.0) == 3.0
 
 
-@pytest.mark.parametrize("schedule", WEIGHTS)
+@pytest.mark.parametrize("schedule", [*WEIGHTS, "linear_growth:0.4"])
 def test_weights_in_a_graph_are_the_same(schedule):
     graph = tf.function(lambda progress: tf.constant(1.0) * weight_at(progress, weight=5.0, schedule=schedule))
-    assert float(graph(tf.constant(0.2))) == pytest.approx(weight_at(0.2, weight=5.0, schedule=schedule))
+    for progress in (0.0, 0.2):
+        expected = weight_at(progress, weight=5.0, schedule=schedule)
+        assert float(graph(tf.constant(progress))) == pytest.approx(expected)
 
 
 def test_unknown_weight_schedule_is_refused_by_name():
@@ -164,3 +171,23 @@ def test_unknown_weight_schedule_is_refused_by_name():
         ValueError, match='no weight schedule "linear"; there are: constant, linear_growth, linear_decay'
     ):
         weight_at(0.0, weight=1.0, schedule="linear")
+
+
+@pytest.mark.parametrize("schedule", ["linear_growth:", "linear_growth:much", "linear_decay:-1", "linear_decay:nan"])
+def test_first_factor_that_is_none_is_refused(schedule):
+    with pytest.raises(ValueError, match="is not written as NAME or NAME:FIRST"):
+        weight_at(0.0, weight=1.0, schedule=schedule)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda schedule: SoftLabels(weight=0.0, weight_schedule=schedule),
+        lambda schedule: Match("hidden_states", 1, 1, weight=0.0, weight_schedule=schedule),
+        lambda schedule: Terms(hard_label_weight=0.0, hard_label_weight_schedule=schedule),
+    ],
+)
+def test_schedule_of_a_weight_of_zero_is_refused_not_dropped(make):
+    assert make("constant")
+    with pytest.raises(ValueError, match="is 0, and linear_growth multiplies it"):
+        make("linear_growth")

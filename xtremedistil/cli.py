@@ -41,7 +41,7 @@ class _HelpFormatter(argparse.HelpFormatter):
     """Prints each default that says something."""
 
     def _get_help_string(self, action):
-        silent = any(action.default is value for value in (None, False, (), argparse.SUPPRESS)) or action.required
+        silent = any(action.default is value for value in (None, False, True, (), argparse.SUPPRESS)) or action.required
         return action.help if silent else f"{action.help} (default: {action.default})"
 
 
@@ -55,11 +55,12 @@ def _reader(entry: dataclasses.Field):
 
 def _add_flag(parser: argparse.ArgumentParser, entry: dataclasses.Field) -> None:
     help_text = entry.metadata["help"]
-    names = [f"--{entry.name}"]
-    if "_" in entry.name:
-        names.append("--" + entry.name.replace("_", "-"))
+    on = entry.type is bool and entry.default is True
+    name = f"no_{entry.name}" if on else entry.name
+    names = list(dict.fromkeys([f"--{name}", "--" + name.replace("_", "-")]))
     if entry.type is bool:
-        parser.add_argument(*names, dest=entry.name, action="store_true", help=help_text)
+        action = "store_false" if on else "store_true"
+        parser.add_argument(*names, dest=entry.name, action=action, help=help_text)
         return
     required = entry.default is REQUIRED
     if entry.type == tuple[str, ...]:

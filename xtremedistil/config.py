@@ -22,7 +22,10 @@ LAST_WITH_LAST = "last"  # the original's layer map
 
 
 def flag(default, help: str, *, choices: tuple[str, ...] | None = None):
-    """A field with its sentence for `--help`; `dataclasses.MISSING` makes it required."""
+    """A field with its sentence for `--help`; `dataclasses.MISSING` makes it required.
+
+    A bool that is True by default is switched off by `--no_` and its name, which is what its sentence is of.
+    """
     return field(default=default, metadata={"help": help, "choices": choices})
 
 
@@ -162,12 +165,21 @@ class DistilConfig:
     attention_weight: float = flag(3.0, "weight of the attention loss in the representation stage")
     recipe: str = flag(
         "original",
-        "stages: original, representation, then logits, then labels, layer by layer; joint, states, logits and (with "
-        "--hard_label_weight) labels at once, then labels",
+        "stages: original, representation, then logits, then labels, these two with more of head, projection and "
+        "encoder from stage to stage; joint, states, logits and (with --hard_label_weight) labels at once, then labels",
         choices=RECIPES,
     )
     loss: str = flag("logits_mse", "loss between the logits of teacher and student", choices=tuple(losses_of(LOGITS)))
     temperature: float = flag(1.0, "divides both logits in that loss")
+    t_squared: bool = flag(
+        True,
+        "leave out the factor temperature^2, which makes up for the smaller gradients of softened labels, from the "
+        "losses soft_label_kl, _ce and _bce and logit_standardized_kl, as TextBrewer does (logits_mse never has it, "
+        "dist always)",
+    )
+    soft_label_weight: float = flag(
+        1.0, "weight, in the joint stage, of the loss between logits, beside those of states and gold labels"
+    )
     temperature_schedule: str = flag(
         "constant", "a temperature for each position: constant, flsw:BETA,GAMMA or cwsm:BETA (see README)"
     )

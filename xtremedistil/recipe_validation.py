@@ -18,6 +18,7 @@ NEWER = {
     "loss": "logits_mse",
     "temperature": 1.0,
     "temperature_schedule": "constant",
+    "soft_label_weight": 1.0,
     "layer_map": "last",
     "match": (),
 }
@@ -35,7 +36,7 @@ WEIGHTS = ("hidden_weight", "embedding_weight", "attention_weight")
 
 def recipe_problems(config: DistilConfig) -> list[str]:
     """Of the flags alone."""
-    problems = _refusals(lambda: configured_soft_labels(config), "--loss, --temperature, --temperature_schedule: ")
+    problems = _soft_label_problems(config)
     if config.legacy and (given := [f"--{name}" for name, off in NEWER.items() if getattr(config, name) != off]):
         problems.append(f"--legacy learns as the original did; leave {', '.join(given)} away, or --legacy")
     if config.hard_label_weight < 0:
@@ -45,6 +46,21 @@ def recipe_problems(config: DistilConfig) -> list[str]:
     if config.probability_shift and not config.hard_label_weight:
         problems.append("--probability_shift needs gold labels: give --recipe joint and a --hard_label_weight too")
     return problems + _match_problems(config)
+
+
+def _soft_label_problems(config: DistilConfig) -> list[str]:
+    """Of the term between logits."""
+    if config.soft_label_weight < 0:
+        return [f"--soft_label_weight {config.soft_label_weight}: must not be negative"]
+    kind = LOSS_KINDS.get(config.loss)
+    if kind and not config.t_squared and "t_squared" not in kind.options:
+        return [f"--no_t_squared: {config.loss} is without a choice there; leave it away, or give --loss soft_label_kl"]
+    problems = _refusals(lambda: configured_soft_labels(config), "--loss, --temperature, --temperature_schedule: ")
+    if config.soft_label_weight != 1 and config.recipe != JOINT:
+        problems.append("--soft_label_weight is of the joint stage: give --recipe joint, or leave it away")
+    elif not config.soft_label_weight and not config.hard_label_weight:
+        problems.append("--soft_label_weight 0: nothing trains the classifier then; give a --hard_label_weight too")
+    return problems
 
 
 def _match_problems(config: DistilConfig) -> list[str]:

@@ -37,6 +37,13 @@ def test_rkd_of_moved_rows_is_the_same():
     assert float(rkd(teacher=teacher + 3, student=student - 2)) == pytest.approx(expected, rel=1e-4)
 
 
+def test_rkd_leaves_equal_rows_out_of_the_mean_distance():
+    # Teacher at 0, 0, 3: the distances that are not 0 are all 3, so relative ones are 0 and 1. Student at 0, 1, 3:
+    # distances 1, 2, 3, mean 2, relative 0.5, 1, 1.5; differences 0.5, 0, 0.5, each twice among 9 pairs.
+    found = rkd(teacher=[[0.0], [0.0], [3.0]], student=[[0.0], [1.0], [3.0]], angle_weight=0.0)
+    assert float(found) == pytest.approx(2 * (0.5 * 0.5**2 * 2) / 9)
+
+
 def test_rkd_of_three_rows_on_a_line():
     # Teacher at 0, 1, 2: distances 1, 1, 2, mean 4/3; student at 0, 1, 3: 1, 2, 3, mean 2.
     # Relative: 0.75, 0.75, 1.5 against 0.5, 1, 1.5; each twice among 9 pairs. The angles are the same.

@@ -23,7 +23,7 @@ from xtremedistil.distillation.corpus import data_fingerprint
 from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.frozen_features import FrozenFeatures, frozen_features
 from xtremedistil.distillation.initial_student import InitialStudent, initial_student
-from xtremedistil.distillation.match_paths import require_paths
+from xtremedistil.distillation.match_paths import require_paths, require_unfrozen
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.on_labels import fit_on_labels
 from xtremedistil.distillation.onnx_teacher import Graph, OnnxTeacher
@@ -34,7 +34,7 @@ from xtremedistil.distillation.outside_teacher import (
     outside_graph,
 )
 from xtremedistil.distillation.setting import Setting, open_setting
-from xtremedistil.distillation.stages import Stage, checkpoint_name, plan_stages
+from xtremedistil.distillation.stages import Stage, check_stages, checkpoint_name, plan_stages
 from xtremedistil.distillation.target_source import Source, source_of
 from xtremedistil.distillation.transfer import TransferFit
 from xtremedistil.distillation.tuned_teacher import TunedTeacher, tuned_teacher
@@ -75,20 +75,28 @@ PATHS = (
 BASELINE_PLACE = 99  # in the plan, for seeds: behind every stage
 
 
-def distil(config: DistilConfig) -> Report:
+def distil(config: DistilConfig, stages: Sequence[Stage] | None = None) -> Report:
     """Distils as `config` says; writes the student into `config.model_dir`.
 
+    Args:
+        stages: what runs in place of the stages of `config.recipe`, in this order; numbered from 1, as the files of
+            their checkpoints are. `plan_stages` gives those of a recipe, to begin with. All else is as `config` says;
+            the weight of gold labels in a joint stage, for one, goes with the recipe "joint".
+
     Raises:
-        InputError: something in the settings or files cannot be used; nothing half-written stays behind.
+        InputError: something in the settings, stages or files cannot be used; nothing half-written stays behind.
     """
     check_distil(config)
     config = resolve(config)
+    if stages is not None:
+        check_stages(stages, logits_only=config.logits_only)
+        require_unfrozen(config, stages)
     require_paths(config)
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
     with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
         graph = outside_graph(config)
-        settings = run_settings(config, graph)
+        settings = run_settings(config, graph, stages)
         if not config.overwrite:
             artefacts.check_claim(config.model_dir, settings)
             if report := _finished_report(config, workers):
@@ -98,17 +106,19 @@ def distil(config: DistilConfig) -> Report:
         outside = open_outside_teacher(config, setting.corpus, graph, workers.on_chief)
         workers.on_chief(lambda: artefacts.claim(config.model_dir, settings, config.overwrite))
         with precision(config.teacher_opt_policy):  # --opt_policy is for students, as in the original
-            return _run(setting, outside)
+            return _run(setting, outside, stages)
 
 
-def run_settings(config: DistilConfig, graph: Graph | None) -> dict:
-    """What decides the result: flags, and the bytes of data and checkpoints in place of their paths."""
+def run_settings(config: DistilConfig, graph: Graph | None, stages: Sequence[Stage] | None = None) -> dict:
+    """What decides the result: flags, stages that were given, bytes of data and checkpoints in place of their paths."""
     flags = dataclasses.asdict(config).items()
     settings = {name: value for name, value in flags if name not in (*NOT_SETTINGS, *PATHS)}
     settings["pt_teacher_checkpoint"] = artefacts.fingerprint_checkpoint(config.pt_teacher_checkpoint)
     if config.pt_student_checkpoint:
         settings["pt_student_checkpoint"] = artefacts.fingerprint_checkpoint(config.pt_student_checkpoint)
     settings["match"] = [repr(match) for match in read_matches(config.match)]  # files may change
+    if stages is not None:
+        settings["stages"] = [repr(stage) for stage in stages]
     return settings | data_fingerprint(config) | outside_fingerprints(config, graph)
 
 
@@ -134,7 +144,9 @@ def _report_there(folder: str) -> Report | None:
 TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # rows of the report
 
 
-def _run(setting: Setting, outside: ExampleLogits | OnnxTeacher | None) -> Report:
+def _run(
+    setting: Setting, outside: ExampleLogits | OnnxTeacher | None, stages: Sequence[Stage] | None = None
+) -> Report:
     config, report = setting.config, Report()
     if config.legacy:
         setting.progress.say("--legacy: the TEST file chooses the best weights, so the test score will be too good.")
@@ -144,7 +156,8 @@ def _run(setting: Setting, outside: ExampleLogits | OnnxTeacher | None) -> Repor
     if config.baseline:
         _baseline(setting, encoder, report)
     student = initial_student(setting, encoder)
-    report.best_stage, dev = _run_stages(setting, teacher, student, report)
+    stages = stages or plan_stages(config, list(student.trainable_blocks))
+    report.best_stage, dev = _run_stages(setting, teacher, student, stages, report)
     _add_row(setting, report, STUDENT, student.student.predict_function, student.student.parts, dev)
     setting.workers.on_chief(lambda: _save(setting, student, report))
     return report
@@ -194,11 +207,14 @@ def _baseline(setting: Setting, teacher_encoder, report: Report) -> None:
 
 
 def _run_stages(
-    setting: Setting, teacher: TunedTeacher | ExampleLogits, student: InitialStudent, report: Report
+    setting: Setting,
+    teacher: TunedTeacher | ExampleLogits,
+    student: InitialStudent,
+    stages: Sequence[Stage],
+    report: Report,
 ) -> tuple[int, float | None]:
     """Runs the plan; returns the number of the best stage, whose weights are in place, and its score, if of dev."""
     source, workers = source_of(setting, teacher), setting.workers
-    stages = plan_stages(setting.config, list(student.trainable_blocks))
     weights = [variable for variables in student.saved_parts.values() for variable in variables]
     best_score, best_stage, best = -np.inf, 0, []
     for place, stage in enumerate(stages):
@@ -240,7 +256,7 @@ def _fit_on_labels(
     keeper: Keeper,
     frozen: FrozenFeatures | None = None,
 ) -> History:
-    variables = [variable for name in unfrozen for variable in student.trainable_blocks[name]]
+    variables = [variable for block in student.unfrozen(unfrozen).values() for variable in block]
     label_fit = setting.label_fit(recipe, setting.config.student_ft_batch_size, keeper)
     if frozen:
         states = [frozen.of(setting.corpus.train.features, "train")]

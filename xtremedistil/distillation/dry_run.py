@@ -1,4 +1,4 @@
-"""`--dry-run`: the plan, the sizes, and what it will take, without TensorFlow."""
+"""`--dry-run`: the plan, the sizes, and what it will take; without TensorFlow, unless a match names sub-layers."""
 
 import os
 import tempfile
@@ -9,15 +9,16 @@ from xtremedistil.distillation.augmented_transfer import no_model
 from xtremedistil.distillation.corpus import Corpus, read_corpus
 from xtremedistil.distillation.example_logits import ExampleLogits
 from xtremedistil.distillation.layer_map import configured_matches
-from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.match import PATH, Match
 from xtremedistil.distillation.onnx_teacher import OnnxTeacher
 from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher, outside_graph
-from xtremedistil.distillation.run_shapes import student_shape, teacher_shape
+from xtremedistil.distillation.run_shapes import student_blocks, student_shape, teacher_shape
 from xtremedistil.distillation.stages import Stage, plan_stages
 from xtremedistil.distillation.target_size import TargetSize, frozen_size, megabytes, run_outputs
 from xtremedistil.distillation.term_table import term_table
 from xtremedistil.folders import size_of
 from xtremedistil.models.shapes import BilstmShape, EncoderShape
+from xtremedistil.quiet import import_tensorflow
 from xtremedistil.reporting.report import aligned
 from xtremedistil.tasks.tokenizer import Tokenizer
 
@@ -28,6 +29,7 @@ class DryRun:
 
     Fields:
         teacher: None if it gives logits alone; it is `outside` then.
+        path_widths: as `term_table` reads them.
         steps: at most, of each stage.
         rows_size: bytes of the encoded transfer set.
     """
@@ -40,6 +42,7 @@ class DryRun:
     matches: list[Match]
     outside: ExampleLogits | OnnxTeacher | None
     rows_size: int
+    path_widths: dict[str, tuple[int, int]]
 
     @property
     def steps(self) -> list[int]:
@@ -91,6 +94,7 @@ class DryRun:
             tagging=task.kind == "token_classification",
             teacher=self.teacher,
             student=self.student,
+            path_widths=self.path_widths,
         )
 
     def _teacher(self) -> str:
@@ -138,12 +142,21 @@ def dry_run(config: DistilConfig) -> DryRun:
         rows_size = size_of(corpus.transfer.folder)
         outside = open_outside_teacher(config, corpus, outside_graph(config))
     student, teacher = student_shape(config, corpus.tokenizer.size), teacher_shape(config)
-    blocks = ["student", "head"]
+    blocks = student_blocks(config)
     if outside:
-        return DryRun(config, corpus, None, student, plan_stages(config, blocks), [], outside, rows_size)
-    blocks += ["dense"] if student.hidden_size != teacher.hidden_size else []
+        return DryRun(config, corpus, None, student, plan_stages(config, blocks), [], outside, rows_size, {})
     matches = configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers)
-    return DryRun(config, corpus, teacher, student, plan_stages(config, blocks), matches, None, rows_size)
+    widths = _path_widths(config, matches)
+    return DryRun(config, corpus, teacher, student, plan_stages(config, blocks), matches, None, rows_size, widths)
+
+
+def _path_widths(config: DistilConfig, matches: list[Match]) -> dict[str, tuple[int, int]]:
+    if all(match.feature != PATH for match in matches):
+        return {}
+    import_tensorflow(config.verbose)
+    from xtremedistil.distillation.match_paths import path_widths
+
+    return path_widths(config, matches)
 
 
 def _describe(shape: EncoderShape | BilstmShape) -> str:

@@ -1,5 +1,7 @@
 """The student that a run starts from: a checkpoint or random weights, with the teacher's word embeddings reduced."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -7,6 +9,8 @@ from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus
 from xtremedistil.distillation.layer_map import read_maps
 from xtremedistil.distillation.setting import Setting
+from xtremedistil.distillation.stages import ENCODER
+from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import (
     changed_config,
     load_encoder,
@@ -18,6 +22,7 @@ from xtremedistil.models.embeddings import factorize, word_embedding_variable
 from xtremedistil.models.families import AUTO, BILSTM, FAMILIES, find_family
 from xtremedistil.models.mapped_embedding import MappedEmbedding
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
+from xtremedistil.models.sub_layers import find_sub_layer
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks.features import LabelledSet
 from xtremedistil.training.strategy import seed_everything, stage_seed
@@ -49,6 +54,23 @@ class InitialStudent:
         if word_map:
             self.trainable_blocks["student"].append(word_map.kernel)
             self.checkpoint_parts[word_map.name] = [word_map.kernel]
+
+    def unfrozen(self, names: Sequence[str]) -> dict[str, list[tf.Variable]]:
+        """What a stage trains, by its names: blocks, or sub-layers of the encoder.
+
+        The matrix that makes compressed word embeddings goes with the whole encoder alone.
+
+        Raises:
+            InputError: nothing in a sub-layer is trained.
+        """
+        found = {name: self.trainable_blocks.get(name) or self._inside(name) for name in names}
+        if nothing := [name for name, variables in found.items() if not variables]:
+            raise InputError(f"stages: there is nothing to train in {', '.join(nothing)}; leave it away.")
+        return found
+
+    def _inside(self, path: str) -> list[tf.Variable]:
+        there = {id(variable) for variable in find_sub_layer(self.student.encoder, path).weights}
+        return [variable for variable in self.trainable_blocks[ENCODER] if id(variable) in there]
 
     def score(self, scorer: Scorer, labelled: LabelledSet) -> float:
         """The task's metric, 0 to 1, of the weights as they stand."""

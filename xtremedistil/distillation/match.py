@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from xtremedistil.distillation.loss_kinds import LOSS_KINDS, MANY, MAPS, STATES, losses_of
 from xtremedistil.distillation.loss_options import require_options
-from xtremedistil.distillation.weight_schedules import weight_factor
+from xtremedistil.distillation.weight_schedules import require_weight
 from xtremedistil.errors import require_known
 
 PATH = "path"  # the feature whose teacher and student are paths of sub-layers
@@ -37,7 +37,7 @@ class Match:
         teacher, student: layers, from 0; a sub-layer's path for "path". Losses of two layers (`fsp`, `nst`) take two,
             or one as both; `layer_transport` takes any number.
         loss: a name of `losses.LOSSES`. options: its further arguments.
-        weight: factor of its loss. weight_schedule: how it varies with training, a name of `weight_schedules.WEIGHTS`;
+        weight: factor of its loss. weight_schedule: how it varies with training, as `weight_factor` reads it;
             in a run, over each chunk of the transfer set anew.
         projection: of the student's tensor to the teacher's width: "linear", "relu", "tanh", "none", or "auto": the one
             that the student is deployed with on its top hidden state, a linear one elsewhere, none where the loss takes
@@ -73,6 +73,8 @@ class Match:
             raise ValueError(
                 f"projection is {self.projection}; {self.feature} have no width to project. Leave it away."
             )
+        if self.loss == "attention_squared_distance" and self.feature == "attention_scores":
+            raise ValueError("attention_squared_distance is of probabilities: match attentions, or take attention_mse.")
         if self.options.get("compat") and self.feature == "attentions":
             raise ValueError("compat is of scores, as TextBrewer has them: match attention_scores, or leave it away.")
         self._check_numbers()
@@ -80,9 +82,7 @@ class Match:
             self._check_layer(side, getattr(self, side), kind.layers)
 
     def _check_numbers(self) -> None:
-        weight_factor(self.weight_schedule)
-        if not (math.isfinite(self.weight) and self.weight >= 0):
-            raise ValueError(f"The weight of {self.name} is {self.weight}; it is a finite number of at least 0.")
+        require_weight(f"The weight of {self.name}", self.weight, self.weight_schedule)
         rate = self.projection_learning_rate
         if rate is not None and not (math.isfinite(rate) and rate >= 0):
             raise ValueError(

@@ -3,6 +3,7 @@
 import dataclasses
 
 from xtremedistil.config import DistilConfig
+from xtremedistil.distillation.stages import ENCODER, HEAD, PROJECTION
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.shapes import BilstmShape, EncoderShape, encoder_shape
 
@@ -30,3 +31,10 @@ def student_shape(config: DistilConfig, words: int) -> EncoderShape | BilstmShap
         config.intermediate_size,
         config.hidden_size,
     )
+
+
+def student_blocks(config: DistilConfig) -> list[str]:
+    """What of the run's student is unfrozen together, by name."""
+    teacher, student = teacher_shape(config), student_shape(config, 0)
+    projected = teacher is not None and student.hidden_size != teacher.hidden_size
+    return [ENCODER, HEAD, *([PROJECTION] if projected else [])]

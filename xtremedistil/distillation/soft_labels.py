@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.loss_kinds import LOGITS, LOSS_KINDS, losses_of
 from xtremedistil.distillation.loss_options import require_options
-from xtremedistil.distillation.weight_schedules import weight_factor
+from xtremedistil.distillation.weight_schedules import require_weight
 from xtremedistil.errors import require_known
 
 COMBINATIONS = ("logits", "probabilities", "losses")  # what of several teachers is averaged
@@ -24,7 +24,7 @@ class SoftLabels:
             "logit_standardized_kl" or "dist". options: its further arguments, such as `t_squared`.
         temperature: divides both logits.
         temperature_of: a temperature for each position, as those of `schedules.TEMPERATURES`; None: the same for all.
-        weight: factor of the loss. weight_schedule: how it varies with training, a name of `weight_schedules.WEIGHTS`.
+        weight: factor of the loss. weight_schedule: how it varies with training, as `weight_factor` reads it.
         probability_shift: the teacher's wrong first choices are put right where there is a gold label.
 
     Raises:
@@ -44,11 +44,9 @@ class SoftLabels:
         if "temperature" in self.options:
             raise ValueError("temperature is a field of SoftLabels: give it there, not among the options.")
         require_options(self.loss, self.options, LOSS_KINDS[self.loss].options)
-        weight_factor(self.weight_schedule)
+        require_weight(f"The weight of {self.loss}", self.weight, self.weight_schedule)
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature is {self.temperature}; it must be greater than 0.")
-        if not (math.isfinite(self.weight) and self.weight >= 0):
-            raise ValueError(f"The weight of {self.loss} is {self.weight}; it is a finite number of at least 0.")
         if self.temperature_of is not None and self.loss == "dist":
             raise ValueError("The loss dist takes one temperature; a schedule of temperatures goes with soft labels.")
 
@@ -57,13 +55,15 @@ def configured_soft_labels(config: DistilConfig) -> SoftLabels:
     """As a run's flags say.
 
     Raises:
-        ValueError: the schedule of temperatures cannot be read, or does not go with the loss.
+        ValueError: the schedule of temperatures cannot be read, or something does not go with the loss.
     """
     return SoftLabels(
         loss=config.loss,
         temperature=config.temperature,
         temperature_of=parse_temperature_schedule(config.temperature_schedule),
+        weight=config.soft_label_weight,
         probability_shift=config.probability_shift,
+        options={} if config.t_squared else {"t_squared": False},
     )
 
 

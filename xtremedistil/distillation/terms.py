@@ -2,11 +2,17 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from xtremedistil.distillation.layer_map import LAYER_MAPS, TRANSPORTS, layer_map, mapped_matches, transport_matches
+from xtremedistil.distillation.layer_map import (
+    LAYER_MAPS,
+    TRANSPORTS,
+    layer_map,
+    mapped_matches,
+    parse_layer_map,
+    transport_matches,
+)
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.match_text import match_of
 from xtremedistil.distillation.soft_labels import (
@@ -16,8 +22,8 @@ from xtremedistil.distillation.soft_labels import (
     read_temperatures,
     written_temperatures,
 )
-from xtremedistil.distillation.textbrewer import textbrewer_match, textbrewer_soft_labels
-from xtremedistil.distillation.weight_schedules import weight_factor
+from xtremedistil.distillation.textbrewer import textbrewer_match, textbrewer_soft_labels, textbrewer_weight
+from xtremedistil.distillation.weight_schedules import require_weight
 from xtremedistil.errors import require_known
 
 TEXTBREWER_KEYS = (
@@ -32,10 +38,10 @@ class Terms:
 
     Fields:
         soft_labels: the term between logits; its weight may be 0.
-        matches: between states or maps; "last", "uniform" or "skip" pairs hidden states of all layers, "emd" or
-            "sinkhorn" brings all layers against all.
+        matches: between states or maps; "last", "uniform", "skip" or student:teacher as in "0:0,1:3,2:6" pairs hidden
+            states of layers, "emd" or "sinkhorn" brings all layers against all.
         hard_label_weight: of the cross-entropy with gold labels.
-        hard_label_weight_schedule: how it varies with training, a name of `weight_schedules.WEIGHTS`.
+        hard_label_weight_schedule: how it varies with training, as `weight_schedules.weight_factor` reads it.
         teacher_weights: of several teachers; by default they are equal.
         combine: "logits", "probabilities" or "losses", see `several_teachers`.
     """
@@ -49,14 +55,14 @@ class Terms:
 
     def __post_init__(self):
         if isinstance(self.matches, str):
-            require_known("layer map", self.matches, (*LAYER_MAPS, *TRANSPORTS))
+            _require_layer_map(self.matches)
         else:
             entries = [entry if isinstance(entry, Match) else match_of(entry) for entry in self.matches]
             object.__setattr__(self, "matches", tuple(entries))
             names = [match.name for match in entries]
             if twice := {name for name in names if names.count(name) > 1}:
                 raise ValueError(f"{', '.join(sorted(twice))} is there twice. Add up the weights in one.")
-        weight_factor(self.hard_label_weight_schedule)
+        require_weight("hard_label_weight", self.hard_label_weight, self.hard_label_weight_schedule)
         require_known("way to combine teachers", self.combine, COMBINATIONS)
         if self.combine == "probabilities" and self.soft_labels.loss not in OF_PROBABILITIES:
             fitting = ", ".join(OF_PROBABILITIES)
@@ -66,8 +72,6 @@ class Terms:
                 "combine probabilities is of distributions at one temperature; with temperature_of, combine logits or "
                 "losses."
             )
-        if not (math.isfinite(self.hard_label_weight) and self.hard_label_weight >= 0):
-            raise ValueError(f"hard_label_weight is {self.hard_label_weight}; it is a finite number of at least 0.")
         if not (self.soft_labels.weight or self.matches or self.hard_label_weight):
             raise ValueError("There is nothing to learn: no soft labels, no matches, no gold labels.")
 
@@ -75,7 +79,7 @@ class Terms:
         """The matches, those of a layer map by the depths of both models.
 
         Raises:
-            ValueError: the student is deeper than the teacher.
+            ValueError: the student is deeper than the teacher, or the map names a layer that a model has not.
         """
         if not isinstance(self.matches, str):
             return self.matches
@@ -119,21 +123,34 @@ class Terms:
         return cls(**found)
 
     @classmethod
-    def from_textbrewer(cls, config: Mapping) -> "Terms":
+    def from_textbrewer(cls, config: Mapping, *, first_attention: int = 0) -> "Terms":
         """The loss of a `DistillationConfig`, with its defaults.
+
+        Args:
+            first_attention: number of the first layer's attention in the adaptor's list: 0 for the list that Hugging
+                Face returns, 1 behind a dummy, as in TextBrewer's examples and their matches.
 
         Raises:
             ValueError: a key or a name is not known.
         """
         for name in config:
             require_known("key in a DistillationConfig", name, TEXTBREWER_KEYS)
-        schedule = config.get("hard_label_weight_scheduler", "none")
+        weight, schedule = textbrewer_weight(config, "hard_label_weight", 0)
+        matches = [textbrewer_match(entry, first_attention) for entry in config.get("intermediate_matches") or ()]
         return cls(
             soft_labels=textbrewer_soft_labels(config),
-            matches=tuple(textbrewer_match(entry) for entry in config.get("intermediate_matches") or ()),
-            hard_label_weight=float(config.get("hard_label_weight", 0)),
-            hard_label_weight_schedule="constant" if schedule == "none" else schedule,
+            matches=tuple(matches),
+            hard_label_weight=weight,
+            hard_label_weight_schedule=schedule,
         )
+
+
+def _require_layer_map(text: str) -> None:
+    """Raises ValueError where it is none."""
+    if ":" in text:
+        parse_layer_map(text)
+    else:
+        require_known("layer map", text, (*LAYER_MAPS, *TRANSPORTS))
 
 
 def _is_textbrewers_alone(found: Mapping, kind) -> bool:

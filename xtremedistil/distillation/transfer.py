@@ -31,7 +31,7 @@ from xtremedistil.distillation.target_source import Source
 from xtremedistil.distillation.targets import LiveTargets, Targets
 from xtremedistil.distillation.transfer_rows import chunk_name
 from xtremedistil.distillation.word_mask import WordMask
-from xtremedistil.models.matching import projection_rates
+from xtremedistil.models.matching import PROJECTION_SPREAD, projection_rates
 from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
@@ -51,12 +51,12 @@ class TransferFit:
 
     def __init__(self, setting: Setting, student: InitialStudent, stage: Stage, source: Source):
         self._setting, self._student, self._stage, self._source = setting, student, stage, source
-        self._frozen = frozen_features(setting, student, stage)
+        self._frozen = frozen_features(setting, student, stage) if stage.objective == "logits" else None
         build = {"representation": self._representation, "logits": self._logits, "joint": self._joint}[stage.objective]
         self._rates: dict[str, float] = {}
         self._model, self._objective, self._names, extra = build()
         self.parts = student.checkpoint_parts | extra
-        blocks = {name: student.trainable_blocks[name] for name in stage.unfrozen} | extra
+        blocks = student.unfrozen(stage.unfrozen) | extra
         self.variables = [variable for block in blocks.values() for variable in block]
         factors = [self._rates.get(name, 1.0) for name, block in blocks.items() for _ in block]
         recipe = setting.recipe(stage.learning_rate, stage.epochs, stage.number)
@@ -156,9 +156,9 @@ class TransferFit:
 
     def _matching_model(self, matches: Sequence[Match]):
         """The student with all tensors of the matches, and the variables that only this model has, by layer."""
-        width = self._teacher_width(matches)
+        width, spread = self._teacher_width(matches), None if self._setting.config.legacy else PROJECTION_SPREAD
         with self._setting.strategy.scope():
-            model, projections = self._student.student.matching_model(matches, width)
+            model, projections = self._student.student.matching_model(matches, width, spread)
         self._rates = projection_rates(matches, self._stage.learning_rate)
         return model, {layer.name: list(layer.variables) for layer in projections}
 

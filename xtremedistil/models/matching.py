@@ -1,5 +1,6 @@
 """A student's tensors as a loss compares them with the teacher's: projected where widths or a match ask for it."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from xtremedistil.weights import MATCHING
 if TYPE_CHECKING:
     from xtremedistil.distillation.match import Match
 
-PROJECTION_SPREAD = 0.02  # standard deviation of a projection that a match asks for
+PROJECTION_SPREAD = 0.02  # standard deviation of a new projection, as of all new weights of BERT
 
 
 def matched_tensors(
@@ -22,6 +23,7 @@ def matched_tensors(
     deployed: Callable | None = None,
     top: str | None = None,
     dropout_rate: float = 0.0,
+    spread: float | None = PROJECTION_SPREAD,
 ) -> tuple[dict, list[tf_keras.layers.Layer]]:
     """The student's side of all matches.
 
@@ -30,13 +32,15 @@ def matched_tensors(
         teacher_width: of the teacher's tensor of a match.
         deployed: the layer that projects the tensor `top` in the student as it will be used.
         dropout_rate: before projections that no match asks for.
+        spread: standard deviation of new projections; None: as Keras begins them.
 
     Returns:
         float32 tensors under the names of `Match.outputs`, and the layers with weights that only matching needs.
     """
     outputs, layers = {}, []
     for match in matches:
-        projections = _projections(match, features, teacher_width, deployed, top)
+        make = functools.partial(_projection, match, width=teacher_width(match), spread=spread)
+        projections = _projections(match, features, make, deployed, top)
         layers += [layer for layer in dict.fromkeys(projections) if layer is not None and layer is not deployed]
         for name, output, projection in zip(match.student_names, match.outputs, projections, strict=True):
             tensor = features[name]
@@ -47,12 +51,11 @@ def matched_tensors(
     return outputs, layers
 
 
-def _projections(match: "Match", features: Mapping, teacher_width, deployed, top: str | None) -> list:
+def _projections(match: "Match", features: Mapping, make: Callable, deployed, top: str | None) -> list:
     """A layer for each of the student's tensors, None for those that are compared as they are."""
 
     def projection(name: str, title: str):
-        width = teacher_width(match)
-        return _projection(match, features[name], width, deployed if name == top else None, title + MATCHING)
+        return make(features[name], deployed=deployed if name == top else None, name=title + MATCHING)
 
     names = match.student_names
     if match.is_pair:
@@ -60,16 +63,17 @@ def _projections(match: "Match", features: Mapping, teacher_width, deployed, top
     return [projection(name, output) for name, output in zip(names, match.outputs, strict=True)]
 
 
-def _projection(match: "Match", tensor, width: int, deployed: Callable | None, name: str):
+def _projection(match: "Match", tensor, *, width: int, spread: float | None, deployed: Callable | None, name: str):
     """A layer to the teacher's width; None where the tensor is compared as it is."""
     if match.projection == "none" or (match.projection == "auto" and not match.needs_equal_widths):
         return None
     if match.projection == "auto" and deployed is not None:
         return deployed
-    if match.projection != "auto":
-        spread = tf_keras.initializers.RandomNormal(stddev=PROJECTION_SPREAD)
-        return tf_keras.layers.Dense(width, activation=match.projection, kernel_initializer=spread, name=name)
-    return tf_keras.layers.Dense(width, name=name) if tensor.shape[-1] != width else None
+    if match.projection == "auto" and tensor.shape[-1] == width:
+        return None
+    activation = "linear" if match.projection == "auto" else match.projection
+    initial = tf_keras.initializers.RandomNormal(stddev=spread) if spread else "glorot_uniform"
+    return tf_keras.layers.Dense(width, activation=activation, kernel_initializer=initial, name=name)
 
 
 def projection_rates(matches: Sequence["Match"], peak: float) -> dict[str, float]:

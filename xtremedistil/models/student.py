@@ -12,7 +12,7 @@ from xtremedistil.models.encoder import Summary, in_float32, model_inputs, run_e
 from xtremedistil.models.families import Family
 from xtremedistil.models.features import encoder_features, top_state
 from xtremedistil.models.mapped_embedding import MappedEmbedding
-from xtremedistil.models.matching import matched_tensors
+from xtremedistil.models.matching import PROJECTION_SPREAD, matched_tensors
 from xtremedistil.models.with_head import WithHead
 
 if TYPE_CHECKING:
@@ -86,7 +86,10 @@ class Student(WithHead):
         return {layer.name: list(layer.weights) for layer in layers if layer is not None}
 
     def matching_model(
-        self, matches: Sequence["Match"], teacher_width: Callable[["Match"], int] | None = None
+        self,
+        matches: Sequence["Match"],
+        teacher_width: Callable[["Match"], int] | None = None,
+        spread: float | None = PROJECTION_SPREAD,
     ) -> tuple[tf_keras.Model, list[tf_keras.layers.Layer]]:
         """The tensors that are pulled towards the teacher's, together with the logits.
 
@@ -96,6 +99,7 @@ class Student(WithHead):
 
         Args:
             teacher_width: of the teacher's tensor of a match; by default all are as wide as its hidden states.
+            spread: of new projections, as of `matched_tensors`.
 
         Returns:
             A model from the three inputs to {"logits", `Match.outputs`: float32 [B, S, teacher's H] or [B, A, S, S]},
@@ -112,6 +116,7 @@ class Student(WithHead):
             deployed=self.projection,
             top=top,
             dropout_rate=self.dropout_rate,
+            spread=spread,
         )
         outputs = {"logits": self._logits(features[top], inputs)} | tensors
         return tf_keras.Model(inputs, outputs, name="student_matching"), layers

@@ -10,8 +10,8 @@ from xtremedistil.distillation.losses.rows import both_pooled, row_pairs
 def rkd(*, teacher, student, mask=None, distance_weight: float = 1.0, angle_weight: float = 2.0) -> tf.Tensor:
     """Distances between rows, relative to their mean, and angles at each row (Park et al., 2019, section 3.2).
 
-    Each difference goes through the smooth absolute value (Huber's with 1), as in the paper. Memory grows with B ** 3,
-    and with B ** 2 * H.
+    Each difference goes through the smooth absolute value (Huber's with 1), as in the paper. Equal rows are left out of
+    the mean distance, as in the authors' code. Memory grows with B ** 3, and with B ** 2 * H.
 
     Args:
         teacher, student: [B, H], any widths, or [B, S, H] of which each row is the mean over its real positions.
@@ -36,10 +36,10 @@ def _differences(rows: tf.Tensor) -> tf.Tensor:
 
 
 def _relative_distances(differences: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
-    """[B, B], distances divided by the mean distance of two rows."""
+    """[B, B], distances divided by the mean of those that are not 0."""
     distances = root(tf.reduce_sum(tf.square(differences), axis=-1))
-    two_rows = pairs * (1.0 - tf.eye(tf.shape(pairs)[0]))
-    return tf.math.divide_no_nan(distances, masked_mean(distances, two_rows))
+    apart = pairs * tf.cast(distances > 0, tf.float32)
+    return tf.math.divide_no_nan(distances, masked_mean(distances, apart))
 
 
 def _cosines(differences: tf.Tensor) -> tf.Tensor:
