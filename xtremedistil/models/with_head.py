@@ -1,8 +1,13 @@
 """What teachers and students of this package say of themselves alike."""
 
+from xtremedistil.models.problem_types import CLASSES
+
 
 class WithHead:
     """An encoder with a classifier: has the fields `encoder` and `kind`."""
+
+    problem_type = CLASSES
+    mask_model = None
 
     @property
     def logit_names(self) -> tuple[str, ...]:
