@@ -301,7 +301,7 @@ class Distiller:
     def save(self, folder: str, like: str | None = None) -> None:
         """Writes the student, and beside it what only distillation needs: `projections.h5` and `terms.json`.
 
-        A Hugging Face model becomes a Hugging Face folder; a `Student` a model folder,
+        A Hugging Face model becomes a Hugging Face folder (`deploy` writes the other kind); a `Student` a model folder,
         to predict with and to export.
 
         Args:
@@ -322,6 +322,27 @@ class Distiller:
         self._save_terms(os.path.join(folder, TERMS))
         if self.projections:
             save_weights(os.path.join(folder, PROJECTIONS), self._projection_parts())
+
+    def deploy(
+        self,
+        folder: str,
+        tokenizer,
+        *,
+        labels: Sequence[str] | None = None,
+        seq_len: int = 128,
+        do_pairwise: bool = False,
+        task: str = "",
+    ) -> None:
+        """Writes a Hugging Face student as a model folder, for `load_predictor`, `xtremedistil predict` and `export`.
+
+        Arguments and what it raises: as of `export.deployed.write_model_folder`. A `Student` is deployed by `save`.
+        """
+        from xtremedistil.export.deployed import write_model_folder
+
+        if not isinstance(self.student, TaskModel):
+            raise ValueError("deploy is of Hugging Face students; save(folder, like=) writes a `Student`.")
+        how = {"labels": labels, "seq_len": seq_len, "do_pairwise": do_pairwise, "task": task}
+        write_model_folder(self.student, folder, tokenizer, **how)
 
     def _save_terms(self, path: str) -> None:
         try:
