@@ -14,6 +14,7 @@ from xtremedistil.distillation.encodings import features_of
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.soft_labels import SoftLabels, parse_temperature_schedule
 from xtremedistil.distillation.terms import Terms
+from xtremedistil.models.problem_types import PROBLEM_TYPES, SPAN
 
 tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
@@ -23,11 +24,13 @@ from xtremedistil.distillation.distiller import Distiller, kept  # noqa: E402
 from xtremedistil.distillation.losses import LOSSES  # noqa: E402
 from xtremedistil.distillation.losses.masks import EXCLUDED  # noqa: E402
 from xtremedistil.distillation.several_tasks import fit_tasks, share_encoder  # noqa: E402
+from xtremedistil.distillation.taught_rows import TaughtRows  # noqa: E402
 from xtremedistil.models.task_model import AdaptedModel, TaskModel  # noqa: E402
 from xtremedistil.training.batches import TrainingBatches  # noqa: E402
 from xtremedistil.training.snapshots import Keeper  # noqa: E402
 from xtremedistil.training.strategy import precision  # noqa: E402
 from xtremedistil.training.task_mix import TaskBatches  # noqa: E402
+from xtremedistil.training.trainer import Trainer  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("eagerly")  # a few steps of tiny models take less time than their graphs
 WORDS, LABELS = 40, 3
@@ -251,14 +254,140 @@ def test_labels_that_are_no_classes_are_refused(labels):
 
 def test_student_of_scores_learns_from_the_teacher_and_is_judged_by_the_loss():
     teacher, student = (bert("SequenceClassification", layers=1, width=8, seed=seed, labels=1) for seed in (1, 2))
-    distiller = Distiller(teacher, student, Terms(SoftLabels("logits_mse")))
+    distiller = Distiller(teacher, student)
     history = distiller.fit(rows(16), rows(8, seed=1, labels=[3] * 8), **FIT)
     assert history.best_score < 0
-    with pytest.raises(ValueError, match="of several logits"):
-        Distiller(teacher, student, Terms(hard_label_weight=1.0))
+    tagger = bert("TokenClassification", layers=1, width=8, seed=1, labels=1)
+    with pytest.raises(ValueError, match="no loss of gold labels"):
+        Distiller(tagger, tagger, Terms(SoftLabels("logits_mse"), hard_label_weight=1.0))
 
 
-def test_adaptor_may_give_several_logits_of_rows():
+# Gold labels of other kinds
+
+
+ONE_STEP = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-9, "targets_precision": "float32"}
+
+
+def of_problem(problem_type: str, seed: int):
+    labels = 1 if problem_type == "regression" else LABELS
+    model = bert("SequenceClassification", layers=1, width=8, seed=seed, labels=labels)
+    model.config.problem_type = problem_type
+    return model
+
+
+def test_scores_are_learnt_by_squared_errors():
+    teacher, student = of_problem("regression", 1), of_problem("regression", 2)
+    labels = [0.5, -1.0, 2.0, 0.0]
+    data = rows(4, labels=labels)
+    theirs, ours = (model(padded(data)).logits.numpy()[:, 0] for model in (teacher, student))
+    (epoch,) = Distiller(teacher, student, Terms(hard_label_weight=0.5)).fit(data, data, **ONE_STEP).epochs
+    assert epoch["logits"] == pytest.approx(np.mean((theirs - ours) ** 2), rel=1e-4)
+    assert epoch["labels"] == pytest.approx(np.mean((ours - labels) ** 2), rel=1e-4)
+    assert epoch["loss"] == pytest.approx(epoch["logits"] + 0.5 * epoch["labels"], rel=1e-4)
+    assert epoch["score"] == pytest.approx(-epoch["loss"], rel=1e-3), "the loss of the same rows, as they are"
+
+
+def test_several_labels_at_once_are_learnt_each_by_itself():
+    """BCE(sigmoid(teacher / 2), student / 2) x 4 and BCE(labels, student), means over rows and labels."""
+    problem = "multi_label_classification"
+    teacher, student = of_problem(problem, 1), of_problem(problem, 2)
+    labels = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
+    data = rows(4, labels=labels.tolist())
+    theirs, ours = (model(padded(data)).logits.numpy() for model in (teacher, student))
+
+    def bce(chances, logits):
+        return -np.mean(chances * np.log(1 / (1 + np.exp(-logits))) + (1 - chances) * np.log(1 / (1 + np.exp(logits))))
+
+    (epoch,) = Distiller(teacher, student, Terms(hard_label_weight=0.5)).fit(data, **ONE_STEP).epochs
+    assert epoch["logits"] == pytest.approx(4 * bce(1 / (1 + np.exp(-theirs / 2)), ours / 2), rel=1e-4)
+    assert epoch["labels"] == pytest.approx(bce(labels, ours), rel=1e-4)
+    with pytest.raises(ValueError, match="labels that exclude each other"):
+        Distiller(teacher, student, Terms(SoftLabels("soft_label_kl")))
+
+
+def test_ends_of_spans_are_learnt_over_the_real_positions_of_a_row():
+    """A row whose span is not in it is left out; parts of a step are the step."""
+    teacher, student = pair("QuestionAnswering")
+    data = rows(6)
+    lengths = [len(row) for row in data["input_ids"]]
+    data |= {"start_positions": [0, 1, -100, 2, 0, 1], "end_positions": [1, 2, 0, lengths[3] + 4, 0, 2]}
+    found = []
+    for row in (0, 1, 4, 5):
+        for name, logits in zip(("start", "end"), span_logits(student, padded(data)), strict=True):
+            log_shares = tf.nn.log_softmax(logits[row, : lengths[row]]).numpy()
+            found.append(-log_shares[data[f"{name}_positions"][row]])
+    distiller = Distiller(teacher, student, Terms(hard_label_weight=1.0))
+    for sizes in ({"batch_size": 6}, {"batch_size": 2, "gradient_accumulation_steps": 3}):
+        (epoch,) = distiller.fit(data, **(ONE_STEP | sizes)).epochs
+        assert epoch["labels"] == pytest.approx(np.mean(found), rel=1e-4)
+    with pytest.raises(ValueError, match="none. Give them as start_positions and end_positions"):
+        distiller.fit(rows(4), **ONE_STEP)
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "columns", "message"),
+    [
+        ("multi_label_classification", {"labels": [[0, 2]]}, "reach from 0 to 2"),
+        ("regression", {"labels": [float("nan")]}, "Row 0 has no finite score"),
+        ("question_answering", {"start_positions": [0]}, "a span has start_positions and end_positions"),
+        ("regression", {"labels": [1.0, 2.0]}, "2 labels for 1 rows"),
+    ],
+)
+def test_labels_of_other_kinds_that_do_not_fit(problem_type, columns, message):
+    with pytest.raises(ValueError, match=message):
+        features_of({"input_ids": [[1, 2]]} | columns, by_position=False, problem_type=problem_type)
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "labels", "message"),
+    [
+        ("multi_label_classification", [[0, 1]] * 4, r"\[4, 2\] over all rows; the student has 3"),
+        (None, [0, 1, 2, 3], "labels reach 3; the student has 3 logits"),
+    ],
+)
+def test_labels_that_the_student_has_no_logits_for(problem_type, labels, message):
+    distiller = Distiller(of_problem(problem_type, 1), of_problem(problem_type, 2), Terms(hard_label_weight=1.0))
+    with pytest.raises(ValueError, match=message):
+        distiller.fit(rows(4, labels=labels), **ONE_STEP)
+
+
+def test_dev_rows_without_the_labels_of_a_term_are_refused():
+    with pytest.raises(ValueError, match="hard_label_weight needs gold labels, and the dev rows have none"):
+        Distiller(*pair(), Terms(hard_label_weight=1.0)).fit(rows(4, labels=[0] * 4), rows(4), **ONE_STEP)
+
+
+# Terms that would teach nothing
+
+
+def test_match_below_all_that_is_trained_is_refused():
+    """Its projection alone would learn."""
+    distiller = Distiller(*pair(), Terms(matches=(Match("hidden_states", 3, 2),)))
+    with pytest.raises(ValueError, match="hidden_states_hidden_mse_3_2: this would train nothing"):
+        distiller.fit(rows(8), trained=["classifier"], **ONE_STEP)
+    with pytest.raises(ValueError, match="Task a: hidden_states"):
+        fit_tasks({"a": distiller}, {"a": rows(8)}, trained={"a": ["classifier"]}, epochs=1)
+
+
+def test_state_that_an_adaptor_cuts_off_is_refused():
+    teacher, _ = pair("TokenClassification")
+
+    def cut(inputs, outputs):
+        logits, embeddings, top = outputs
+        return {"logits": logits, "hidden_states": [embeddings, tf.stop_gradient(top)]}
+
+    matches = (Match("hidden_states", 3, 1), Match("hidden_states", 0, 0))
+    with pytest.raises(ValueError, match="^hidden_states_hidden_mse_3_1: this would"):
+        Distiller(teacher, AdaptedModel(recurrent(), cut), Terms(matches=matches)).fit(rows(8), **ONE_STEP)
+
+
+def test_flow_on_the_host_cannot_be_compiled():
+    distiller = Distiller(*pair(), Terms(matches="emd"))
+    for fit in (distiller.fit, lambda train, **how: fit_tasks({"a": distiller}, {"a": train}, **how)):
+        with pytest.raises(ValueError, match='jit_compile: the flow of .* Take the solver "sinkhorn"'):
+            fit(rows(8), jit_compile=True)
+
+
+def test_adaptor_may_give_several_logits_of_rows(tmp_path):
     def several(seed: int) -> AdaptedModel:
         tf_keras.utils.set_random_seed(seed)
         inputs = tf_keras.Input((None,), dtype=tf.int32, name="input_ids")
@@ -269,8 +398,14 @@ def test_adaptor_may_give_several_logits_of_rows():
             model, lambda inputs, outputs: {"logits": dict(zip(("color", "size"), outputs, strict=True))}
         )
 
-    epoch = Distiller(several(1), several(2)).fit(rows(16), rows(8), **FIT).epochs[-1]
+    epoch = Distiller(several(1), several(2)).fit(rows(16), rows(8), folder=str(tmp_path), **FIT).epochs[-1]
     assert np.isfinite([epoch["color"], epoch["size"]]).all()
+    (kept_logits,) = tmp_path.glob("*/*/train/color.npy")
+    assert np.load(kept_logits).dtype == np.float32
+    with precision("mixed_float16"):
+        halved = Distiller(several(1), several(2))
+    outputs = [*halved.matching.output.values(), *halved.model.output.values()]
+    assert {tensor.dtype for tensor in outputs} == {tf.float32}
 
 
 # Several teachers
@@ -307,6 +442,19 @@ def test_same_layer_of_teachers_of_two_widths_may_be_matched():
     distiller = Distiller([teacher, other], student, Terms(matches=matches))
     assert [layer.units for layer in distiller.projections] == [16, 12]
     assert np.isfinite(distiller.fit(rows(8), epochs=1, batch_size=8).epochs[0]["loss"])
+
+
+def test_labels_of_rows_and_of_positions_are_no_pair():
+    for kinds in (TASKS[:2], TASKS[1::-1]):
+        with pytest.raises(ValueError, match=r"Teacher 0 gives logits \(None, .*one labels rows, the other"):
+            Distiller(*(bert(kind, layers=1, width=8, seed=1) for kind in kinds))
+
+
+def test_match_of_a_tensor_without_positions_is_refused():
+    with pytest.raises(
+        ValueError, match=r"the teacher's tensor is \(None, 16\); matches are of positions, \[B, S, H\]"
+    ):
+        Distiller(*pair(), Terms(matches=(Match("path", "pooler", "pooler"),)))
 
 
 def test_teacher_of_other_labels_is_refused():
@@ -449,9 +597,14 @@ def test_several_workers_need_a_folder():
         pass
 
 
-def test_snapshots_of_another_batch_size_are_not_read_and_go_when_the_fit_is_done(tmp_path, monkeypatch):
+def test_snapshots_of_another_batch_size_or_nameless_schedules_are_not_read_and_go_when_the_fit_is_done(
+    tmp_path, monkeypatch
+):
     teacher, student = pair()
     settings = FIT | {"folder": str(tmp_path), "save_minutes": 1e-9}
+    nameless = Terms(hard_label_weight=1.0, hard_label_weight_schedule=lambda progress: progress)
+    with pytest.raises(ValueError, match="has no name to be known by"):
+        Distiller(teacher, student, nameless).fit(rows(24), **settings)
     distiller = Distiller(teacher, student)
     monkeypatch.setattr(Keeper, "clear", lambda keeper: None)
     distiller.fit(rows(24), **settings)
@@ -532,6 +685,33 @@ def test_devices_together_give_what_one_gives():
         results.append(distiller.fit(rows(20), epochs=2, batch_size=size, learning_rate=0.01).epochs)
     for one, two in zip(*results, strict=True):
         assert one["loss"] == pytest.approx(two["loss"], rel=1e-5)
+
+
+def updates(monkeypatch) -> list[int]:
+    """Numbers of the updates that are made from now on."""
+    made, step = [], Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda self, *args: made.append(args[1]) or step(self, *args))
+    return made
+
+
+def test_training_by_steps_may_read_a_dataset_without_end(monkeypatch):
+    """5 updates of 4 rows read 20 of them: 12, and 8 again."""
+    made, read = updates(monkeypatch), []
+    features_read = TaughtRows.read
+    monkeypatch.setattr(TaughtRows, "read", lambda *args: read.append(features_read(*args)) or read[-1])
+    arrays = padded(rows(12))
+    endless = tf.data.Dataset.from_tensor_slices(arrays).batch(4).repeat()
+    history = Distiller(*pair()).fit(endless, steps=5, batch_size=4)
+    assert (made, len(history.epochs), len(read[0][0])) == ([0, 1, 2, 3, 4], 1, 20)
+
+
+def test_epochs_may_have_any_number_of_steps(monkeypatch):
+    made = updates(monkeypatch)
+    distiller = Distiller(*pair())
+    history = distiller.fit(rows(12), rows(4), steps=10, steps_per_epoch=5, batch_size=4)
+    assert (made, len(history.epochs)) == (list(range(10)), 2)
+    with pytest.raises(ValueError, match="steps is 9, no multiple of steps_per_epoch, 5: .* Take 10"):
+        distiller.fit(rows(12), steps=9, steps_per_epoch=5)
 
 
 def test_unlabelled_rows_for_gold_labels_are_refused():
@@ -762,6 +942,34 @@ def explain(inputs, outputs):
     return {"logits": logits, "hidden_states": [embeddings, top]}
 
 
+def test_adaptor_says_which_logits_count():
+    """Those of odd pieces; matches count everywhere."""
+    teacher, _ = pair("TokenClassification")
+    model = recurrent()
+
+    def masked(inputs, outputs):
+        return explain(inputs, outputs) | {"logits_mask": inputs["input_ids"] % 2}
+
+    match, data = Match("hidden_states", 0, 0), rows(6)
+    student = AdaptedModel(model, masked)
+    distiller, batch = Distiller(teacher, student, Terms(matches=(match,))), padded(data)
+    plain = Distiller(teacher, AdaptedModel(model, explain), Terms(matches=(match,)))
+    plain.projections[0].set_weights(distiller.projections[0].get_weights())
+    odd = (batch["attention_mask"] > 0) & (batch["input_ids"] % 2 == 1)
+    logits = [teacher(batch).logits.numpy()[odd], model(batch)[0].numpy()[odd]]
+    kl = LOSSES["soft_label_kl"](teacher=logits[0], student=logits[1], temperature=2.0)
+    sizes = {"batch_size": 4, "gradient_accumulation_steps": 2}
+    found, whole = (one.fit(data, rows(4), **(ONE_STEP | sizes)).epochs[0] for one in (distiller, plain))
+    assert found["logits"] == pytest.approx(float(kl), rel=1e-4)
+    assert found["logits"] != pytest.approx(whole["logits"], rel=1e-2)
+    assert found[match.name] == pytest.approx(whole[match.name], rel=1e-4)
+    with pytest.raises(ValueError, match="hangs on the model's weights"):
+        AdaptedModel(model, lambda i, o: explain(i, o) | {"logits_mask": o[0][..., 0]})
+    even = AdaptedModel(model, lambda i, o: explain(i, o) | {"logits_mask": 0 * i["input_ids"]})
+    with pytest.raises(ValueError, match="leaves no position"):
+        Distiller(teacher, even).fit(data, **ONE_STEP)
+
+
 def test_keras_model_with_an_adaptor_is_a_student():
     teacher, _ = pair("TokenClassification")
     student = AdaptedModel(recurrent(), explain)
@@ -778,6 +986,11 @@ def test_keras_model_with_an_adaptor_is_a_student():
         (lambda i, o: {"logits": o[0], "hidden_states": o[1]}, "one tensor; a list is expected"),
         (lambda i, o: {"logits": o[0], "attentions": o[1:]}, "4 axes are expected"),
         (lambda i, o: {"hidden_states": o[1:]}, "gives no logits"),
+        (lambda i, o: {"logits": o[0][..., 0]}, "the last axis of a fixed size"),
+        (lambda i, o: {"logits": o[0][..., None]}, r"\[B, L\] of rows or \[B, S, L\] of positions"),
+        (lambda i, o: {"logits": {"start_logits": o[0][..., 0]}}, r"\[B, S, 1\] are expected"),
+        (lambda i, o: {"logits": {"tags": o[0], "text": o[0][:, 0]}}, "all of one model alike"),
+        (lambda i, o: {"logits": o[0][:, 0], "logits_mask": i["input_ids"]}, "Where the logits are of rows"),
     ],
 )
 def test_adaptor_that_is_wrong(adapted, message):
@@ -819,6 +1032,18 @@ def test_terms_with_temperatures_by_position_survive_json(schedule):
 def test_functions_of_ones_own_have_no_json(terms):
     with pytest.raises(ValueError, match="cannot be written as JSON"):
         terms.to_json()
+
+
+def test_terms_without_soft_labels_take_those_of_the_students_problem():
+    terms = Terms(hard_label_weight=1.0)
+    assert Terms.from_json(terms.to_json()) == terms
+    losses = {problem: terms.for_problem(problem).soft_labels.loss for problem in (*PROBLEM_TYPES, SPAN)}
+    assert losses == {
+        "single_label_classification": "soft_label_kl",
+        "multi_label_classification": "soft_label_bce",
+        "regression": "logits_mse",
+        "question_answering": "soft_label_kl",
+    }
 
 
 def test_matches_in_json_may_be_written_as_people_and_textbrewer_do():
@@ -1025,6 +1250,38 @@ def test_tasks_are_drawn_by_size_to_the_power_of_tau():
         found = np.mean([np.array(batches.order(epoch)) == "big" for epoch in range(10)])
         assert found == pytest.approx(share, abs=0.02)
         assert batches.done(1, 3)["big"] == [*batches.order(0), *batches.order(1)[:3]].count("big")
+
+
+def test_tasks_take_what_a_fit_takes():
+    """The parts of a step are the step; one task trains its classifier alone, and is scored as it is asked to be."""
+
+    def run(**settings):
+        students = {
+            task: bert("SequenceClassification", layers=1, width=8, seed=seed) for seed, task in enumerate("ab")
+        }
+        distillers = {task: Distiller([teacher, other], student) for task, student in students.items()}
+        before = {name: _now(students["a"], name) for name in (variable.name for variable in students["a"].weights)}
+        data = {"a": rows(16), "b": rows(16, seed=1)}
+        own = {
+            "trained": {"a": ["classifier"]},
+            "metric": {"a": lambda *_: 4.0, "b": lambda *_: 1.0},
+            "teachers": {"a": [0]},
+        }
+        history = fit_tasks(distillers, data, data, steps=4, steps_per_epoch=2, learning_rate=0.01, **own, **settings)
+        changed = [name for name, value in before.items() if not np.array_equal(value, _now(students["a"], name))]
+        return history, changed
+
+    teacher, other = (bert("SequenceClassification", layers=1, width=8, seed=seed) for seed in (5, 6))
+    whole, changed = run(batch_size=8)
+    parts, _ = run(batch_size=4, gradient_accumulation_steps=2)
+    assert len(whole.epochs) == 2
+    assert changed
+    assert all("classifier" in name for name in changed)
+    for one, two in zip(whole.epochs, parts.epochs, strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert one["score"] == two["score"] == 2.5
+    with pytest.raises(ValueError, match='no task of metric "c"'):
+        fit_tasks({"a": Distiller(teacher, other)}, {"a": rows(4)}, metric={"c": lambda *_: 0.0})
 
 
 def test_tasks_that_differ_are_refused():

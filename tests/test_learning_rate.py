@@ -1,6 +1,6 @@
 import pytest
 
-from xtremedistil.training.learning_rate import LearningRate
+from xtremedistil.training.learning_rate import LearningRate, planned_epochs
 
 
 def test_rate_over_few_epochs_rises_then_falls_from_the_first_step():
@@ -29,3 +29,20 @@ def test_cosine_is_half_way_down_in_the_middle():
 
 def test_constant_never_falls():
     assert LearningRate(3e-5, 5, 10, 0.0, "constant").at(49, 10, 0) == 3e-5
+
+
+@pytest.mark.parametrize(
+    ("steps", "steps_per_epoch", "planned"),
+    [(None, None, (3, None)), (None, 7, (3, 7)), (20, None, (1, 20)), (20, 5, (4, 5))],
+)
+def test_steps_take_the_place_of_epochs(steps, steps_per_epoch, planned):
+    assert planned_epochs(3, steps, steps_per_epoch) == planned
+
+
+@pytest.mark.parametrize(
+    ("steps", "steps_per_epoch", "message"),
+    [(0, None, "steps is 0"), (5, -1, "steps_per_epoch is -1"), (9, 5, "Take 10")],
+)
+def test_steps_that_make_no_epochs(steps, steps_per_epoch, message):
+    with pytest.raises(ValueError, match=message):
+        planned_epochs(3, steps, steps_per_epoch)

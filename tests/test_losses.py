@@ -6,9 +6,13 @@ from xtremedistil.distillation.losses import (
     attention_mse,
     attention_squared_distance,
     hidden_mse,
+    label_bce,
     label_cross_entropy,
+    label_mse,
     label_weights,
     logits_mse,
+    span_cross_entropy,
+    span_weights,
 )
 
 MSE = [hidden_mse, logits_mse]
@@ -169,3 +173,24 @@ def test_gradients_are_those_of_real_positions_whatever_padding_holds(loss, junk
 def test_unequal_widths_are_refused(loss):
     with pytest.raises(ValueError, match="has shape .*Project the student"):
         loss(teacher=[[1.0, 2.0, 3.0]], student=[[1.0]])
+
+
+def test_label_bce_is_a_mean_over_labels_and_rows_that_count():
+    # (ln 2 + ln 4) / 2
+    labels, logits = [[1.0, 0.0], [1.0, 1.0]], [[0.0, np.log(3)], [np.nan, 5.0]]
+    assert float(label_bce(labels=labels, logits=logits, mask=[1, 0])) == pytest.approx(np.log(8) / 2)
+
+
+def test_label_mse_is_a_mean_over_scores_and_rows_that_count():
+    # (1 + 9) / 2
+    assert float(label_mse(labels=[[1.0, 0.0], [0, 0]], logits=[[2.0, 3.0], [np.inf, 0]], mask=[1, 0])) == 5.0
+
+
+def test_span_cross_entropy_is_over_real_positions_and_rows_that_hold_their_span():
+    """Three even logits for the start, odds of 1 to 1 to 2 for the end; the other rows end in padding, or have none."""
+    ends, mask = tf.constant([[0, 2], [0, 3], [-100, 1]]), tf.constant([[1, 1, 1, 0]] * 3)
+    start = tf.tile(tf.constant([[[0.0], [0.0], [0.0], [9.0]]]), [3, 1, 1])
+    end = tf.tile(tf.constant([[[0.0], [0.0], [np.log(2)], [9.0]]]), [3, 1, 1])
+    assert span_weights(ends, mask).numpy().tolist() == [1.0, 0.0, 0.0]
+    value = span_cross_entropy(ends=ends, start=start, end=end, mask=mask)
+    assert float(value) == pytest.approx((np.log(3) + np.log(2)) / 2)

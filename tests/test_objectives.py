@@ -10,7 +10,7 @@ from tests.model_fixtures import toy_features
 from xtremedistil.distillation.joined_rows import joined_targets
 from xtremedistil.distillation.loss_kinds import LOSS_KINDS
 from xtremedistil.distillation.match import Match
-from xtremedistil.distillation.soft_labels import SoftLabels, parse_temperature_schedule
+from xtremedistil.distillation.soft_labels import COMBINATIONS, SoftLabels, parse_temperature_schedule
 
 tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
@@ -87,6 +87,23 @@ def test_attention_losses_are_told_what_maps_are(feature, from_logits):
     mask = tf.constant(MASK, tf.float32)
     expected = LOSSES["attention_ce"](teacher=teacher, student=student, mask=mask, from_logits=from_logits)
     assert float(term.value) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("combine", COMBINATIONS)
+@pytest.mark.parametrize("loss", ["soft_label_ce", "soft_label_kl"])
+def test_two_equal_teachers_of_half_the_weight_are_one(loss, combine):
+    """And two unequal ones are none of the two."""
+    logits, other = normal(2, 3, 5), normal(2, 3, 5, seed=2)
+    outputs, soft_labels = {"logits": normal(2, 3, 5, seed=1)}, SoftLabels(loss, temperature=3.0)
+
+    def value(second: tf.Tensor, **teachers) -> float:
+        batch = batch_of({"logits": logits}, teacher1_logits=second)
+        (term,) = teachers_objective(lambda batch: tf.constant(MASK), soft_labels, **teachers)(outputs, batch).values()
+        return float(term.value)
+
+    both = {"teachers": [0, 1], "weights": [0.5, 0.5], "combine": combine}
+    assert value(logits, **both) == pytest.approx(value(logits), rel=1e-5)
+    assert value(other, **both) != pytest.approx(value(logits), rel=1e-2)
 
 
 def test_joined_terms_sum_up_to_the_loss_of_a_step():

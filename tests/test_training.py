@@ -19,7 +19,7 @@ tf = pytest.importorskip("tensorflow")
 
 from xtremedistil.training.dropout import SeededDropout, seed_dropout  # noqa: E402
 from xtremedistil.training.learning_rate import LearningRate  # noqa: E402
-from xtremedistil.training.loop import _steps_of, fit  # noqa: E402
+from xtremedistil.training.loop import fit, own_steps  # noqa: E402
 from xtremedistil.training.optimizer import decays  # noqa: E402
 from xtremedistil.training.place import Place  # noqa: E402
 from xtremedistil.training.snapshots import Keeper, Terminated  # noqa: E402
@@ -29,8 +29,10 @@ from xtremedistil.training.trainer import Objective, Recipe, Trainer  # noqa: E4
 PAD = 9
 
 
-def toy_batches(features: Features, batch_size: int = 8, seed: int = 1, per_step: int = 1) -> TrainingBatches:
-    return TrainingBatches(features, batch_size, PAD, seed, per_step=per_step)
+def toy_batches(
+    features: Features, batch_size: int = 8, seed: int = 1, per_step: int = 1, steps_per_epoch: int | None = None
+) -> TrainingBatches:
+    return TrainingBatches(features, batch_size, PAD, seed, per_step=per_step, steps_per_epoch=steps_per_epoch)
 
 
 # Batches
@@ -154,6 +156,18 @@ def test_batches_of_a_step_are_the_parts_of_one_big_batch():
         assert np.concatenate(group).tolist() == rows.tolist()
         assert [len(part) for part in group] in ([4, 4, 4, 4], [4, 4, 4, 1])
     assert len(list(parts.epoch(2, replicas=1))) == 12
+
+
+def test_epochs_of_another_length_go_through_the_passes_one_after_the_other():
+    """9 steps a pass, 4 an epoch: the third epoch begins with the last step of the first pass."""
+    passes, batches = toy_batches(toy_features(45), 5), toy_batches(toy_features(45), 5, steps_per_epoch=4)
+    assert (passes.steps, batches.steps) == (9, 4)
+    expected = [group for number in range(2) for group in passes.groups(number)][:16]
+    found = [group for epoch in range(4) for group in batches.groups(epoch)]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+    many = toy_batches(toy_features(45), 5, steps_per_epoch=20)
+    assert len(many.groups(1)) == len(list(many.epoch(1, replicas=1))) == 20
 
 
 # The loop
@@ -411,7 +425,7 @@ def test_mean_of_batch_means_would_be_another_gradient():
 def test_each_batch_of_a_step_draws_a_dropout_mask_of_its_own(monkeypatch):
     trainer, drawn = toy_trainer(toy_recipe(epochs=2)), []
     batches = toy_batches(toy_features(45), 4, per_step=4)
-    _steps_of(trainer, batches, Place(2))
+    own_steps(trainer, batches, Place(2))
     add = tf.function(trainer._distributed_add)
     monkeypatch.setattr(trainer, "_add", lambda *batch: drawn.append(trainer._dropout_seed.numpy()[1]) or add(*batch))
     fit(trainer, batches, scores(0.0))
@@ -696,7 +710,7 @@ def test_a_step_rounds_alike_whatever_batch_came_first():
     traced = []
     for first_step in (0, 3):
         trainer = toy_trainer(toy_recipe())
-        take_step = _steps_of(trainer, batches, Place(3, epoch=1, step=first_step))
+        take_step = own_steps(trainer, batches, Place(3, epoch=1, step=first_step))
         take_step(0, 0.05)
         take_step(1, 0.05)
         (graph,) = trainer._step._list_all_concrete_functions()

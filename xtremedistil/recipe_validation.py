@@ -151,7 +151,7 @@ def pair_problems(config, match: Match, widths: tuple[int, int] | None) -> list[
     problems = []
     if match.teacher_number:
         problems.append(f"--match {match.name}: a run has one teacher; leave teacher_number away")
-    if match.loss == "layer_transport" and match.options.get("solver", "exact") == "exact":
+    if match.needs_host:
         flags = {"--jit_compile": config.jit_compile, "--strategy tpu": config.strategy == "tpu"}
         problems += [f"{flag}: the flow of emd is found on the host; take sinkhorn" for flag, on in flags.items() if on]
     as_wide = LOSS_KINDS[match.loss].compares == STATES and match.feature != PATH  # as states: not inside a layer

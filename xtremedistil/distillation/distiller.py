@@ -6,34 +6,34 @@ precision, accumulation and resuming are the same.
 
 import contextlib
 import functools
-import operator
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
 
 import numpy as np
 import tensorflow as tf
 
-from xtremedistil.distillation.aligned_rows import aligned_name
-from xtremedistil.distillation.encodings import features_of
+from xtremedistil.distillation.encodings import SPAN_ENDS, features_of
+from xtremedistil.distillation.fit_key import fit_key
+from xtremedistil.distillation.gold_labels import are_scored, check_labels
 from xtremedistil.distillation.held_out_loss import HeldOutLoss
-from xtremedistil.distillation.lesson import Lesson, fit_key, kept, open_keeper
+from xtremedistil.distillation.lesson import Lesson, kept, open_keeper
 from xtremedistil.distillation.match import Match
-from xtremedistil.distillation.objectives import (
-    REAL,
-    ROWS,
-    joined,
-    labels_objective,
-    loss_mask,
-    matches_objective,
-    target_prefix,
-)
-from xtremedistil.distillation.several_teachers import teachers_objective
+from xtremedistil.distillation.reach import require_reach
 from xtremedistil.distillation.targets import Computing
 from xtremedistil.distillation.taught_rows import Taught, TaughtRows
-from xtremedistil.distillation.term_checks import check_other_pieces, check_terms, check_widths, classifies
+from xtremedistil.distillation.term_checks import (
+    check_compiled,
+    check_other_pieces,
+    check_tensors,
+    check_terms,
+    classifies,
+    logits_of,
+)
 from xtremedistil.distillation.terms import Terms
+from xtremedistil.distillation.terms_objective import terms_objective
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.matching import projection_rates
+from xtremedistil.models.problem_types import SPAN
 from xtremedistil.models.restored import save_student
 from xtremedistil.models.student import Student
 from xtremedistil.models.task_model import AdaptedModel, TaskModel
@@ -41,10 +41,11 @@ from xtremedistil.models.teacher import Teacher
 from xtremedistil.prediction import PredictFunction, predict_batches
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks.features import NOT_SCORED, Features
-from xtremedistil.training.learning_rate import LearningRate
+from xtremedistil.tasks.padding import Arrays
+from xtremedistil.training.learning_rate import LearningRate, planned_epochs
 from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
-from xtremedistil.training.strategy import seed_everything, stage_seed
+from xtremedistil.training.strategy import seed_everything, stage_seed, wants_static_shapes
 from xtremedistil.training.trainer import Objective, Recipe, Trainer
 from xtremedistil.training.workers import Workers
 from xtremedistil.weights import load_weights, save_weights
@@ -72,28 +73,28 @@ class Distiller:
     """
 
     def __init__(self, teacher, student, terms: Terms | None = None, *, strategy: tf.distribute.Strategy | None = None):
-        self.terms = terms or Terms()
         with strategy.scope() if strategy else contextlib.nullcontext():  # variables may not be there yet
             self.teachers = [_member(one) for one in _listed(teacher)]
             self.student = _member(student)
+        self.terms = (terms or Terms()).for_problem(self.student.problem_type)
         self.strategy = strategy or getattr(self.student.weights[0], "distribute_strategy", None)
         self.strategy = self.strategy or tf.distribute.get_strategy()
         depth = self.teachers[0].num_hidden_layers if self.teachers else 0
         self.matches = self.terms.matches_for(depth, self.student.num_hidden_layers) if self.teachers else ()
         check_terms(self.terms, self.matches, self.teachers, self.student)
-        width = self._teacher_width()
+        shape = self._teacher_shape()
         with self.strategy.scope():
-            self.matching, self.projections = self.student.matching_model(self.matches, width)
-        check_widths(self.matches, self.matching, width)
+            self.matching, self.projections = self.student.matching_model(self.matches, lambda match: shape(match)[-1])
+        check_tensors(self.matches, self.matching, shape)
         self.model = self.student.model
 
-    def _teacher_width(self) -> Callable[[Match], int]:
+    def _teacher_shape(self) -> Callable[[Match], Sequence]:
         """Of the tensor of the teacher that a match is of."""
         outputs = {}
         for number, teacher in enumerate(self.teachers):
             if names := self._names(number, logits=False):
                 outputs[number] = teacher.feature_model(names).output
-        return lambda match: outputs[match.teacher_number][match.teacher_names[-1]].shape[-1]
+        return lambda match: outputs[match.teacher_number][match.teacher_names[-1]].shape
 
     def _names(self, number: int, *, logits: bool = True) -> list[str]:
         """What one teacher is asked for."""
@@ -107,6 +108,8 @@ class Distiller:
         dev=None,
         *,
         epochs: int = 3,
+        steps: int | None = None,
+        steps_per_epoch: int | None = None,
         batch_size: int = 32,
         learning_rate: float = 5e-5,
         warmup_ratio: float = 0.1,
@@ -132,7 +135,10 @@ class Distiller:
         Calling it again, with other `teachers` or `trained`, is another stage.
 
         Args:
-            train, dev: rows, as `encodings.features_of` takes them.
+            train, dev: rows, as `encodings.features_of` takes them. Of a `tf.data.Dataset` that never ends, or does not
+                know where, the first rows are read, as many as the steps take.
+            steps: updates in all, in place of `epochs`. steps_per_epoch: updates between two looks at `dev`; by default
+                one pass over the rows, or, with `steps`, all of them.
             batch_size: rows per batch and device.
             teachers: numbers of those that teach now; by default all.
             trained: beginnings of the names of the variables that change, such as "bert/encoder/layer_._0"; by default
@@ -140,27 +146,33 @@ class Distiller:
             teacher_train, teacher_dev: by number of a teacher, the same rows as its own tokenizer gives them, with
                 word_ids where logits or states are by position.
             metric: logits of each dev row without padding and the dev rows in, higher is better; by default the share
-                of right labels, without labels minus the loss.
+                of right labels, without labels of classes minus the loss.
             folder: where targets and snapshots are kept, so that the same call goes on after an interruption; snapshots
-                go when it is done. By default nothing stays.
+                go when it is done. By default nothing stays. With it, schedules of your own are functions with a name.
 
         Raises:
-            ValueError: the rows or names do not fit. InputError: training went astray.
+            ValueError: the rows or names do not fit, or a term would train nothing. InputError: training went astray.
         """
+        self.check_fit(jit_compile=jit_compile, resumable=bool(folder))
+        epochs, steps_per_epoch = planned_epochs(epochs, steps, steps_per_epoch)
+        rows_per_step = batch_size * self.strategy.num_replicas_in_sync * gradient_accumulation_steps
+        most = steps_per_epoch and epochs * steps_per_epoch * rows_per_step
         seed_everything(seed)
         workers, progress = Workers(self.strategy), Progress()
         with kept(folder, workers) as place:
             how = Computing(0, batch_size, workers, precision=targets_precision)
             sides = (train, dev, teacher_train, teacher_dev)
-            lesson = self.lesson(*sides, teachers=teachers, metric=metric, place=place, how=how)
+            lesson = self.lesson(*sides, teachers=teachers, metric=metric, place=place, how=how, most=most)
             variables, factors = self.trained(trained, learning_rate)
             rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
             recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay, jit_compile)
+            batches = lesson.batches(batch_size, stage_seed(seed, 1), gradient_accumulation_steps, steps_per_epoch)
+            self.require_reach(lesson.objective, batches.sample(), variables)
             trainer = Trainer(self.matching, variables, lesson.objective, self.strategy, recipe, factors)
-            batches = lesson.batches(batch_size, stage_seed(seed, 1), gradient_accumulation_steps)
             keeper = None
             if folder:
-                key = fit_key(lesson.key, recipe, self.terms, trained, batches.batch_size, batches.per_step)
+                of_batches = batches.batch_size, batches.per_step, steps_per_epoch
+                key = fit_key(lesson.key, recipe, self.terms, trained, *of_batches)
                 keeper = open_keeper(folder, key, save_minutes, workers, progress)
             report = progress.step if verbose else lambda state: None
             score = lesson.evaluate
@@ -170,6 +182,19 @@ class Distiller:
                 workers.on_chief(keeper.clear)
         self.settle()
         return history
+
+    def check_fit(self, *, jit_compile: bool, resumable: bool) -> None:
+        """Raises ValueError where the terms do not go with how a fit shall go."""
+        check_compiled(self.matches, {"jit_compile": jit_compile, "TPUStrategy": wants_static_shapes(self.strategy)})
+        if resumable:
+            fit_key(self.terms)
+
+    def require_reach(self, objective: Objective, batch: Arrays, variables: Sequence[tf.Variable]) -> None:
+        """Raises ValueError where a term would train nothing of the student; projections alone do not count, unless
+        nothing else changes."""
+        projected = {id(variable) for layer in self.projections for variable in layer.weights}
+        own = [variable for variable in variables if id(variable) not in projected]
+        require_reach(self.matching, objective, batch, own or variables, self.strategy)
 
     def settle(self) -> None:
         """Puts what training has reached into the deployed model."""
@@ -187,21 +212,22 @@ class Distiller:
         metric: Callable[[list, Features], float] | None,
         place: str,
         how: Computing,
+        most: int | None = None,
     ) -> Lesson:
         """Asks the teachers, and puts together what a fit needs besides the student; arguments as of `fit`.
 
         Args:
-            place: folder for the teachers' outputs.
+            place: folder for the teachers' outputs. most: rows of a dataset without an end.
         """
         active = range(len(self.teachers)) if teachers is None else teachers
         self._require_teachers(active, teacher_train or {}, teacher_dev or {})
         check_other_pieces(self.matches, {*(teacher_train or {}), *(teacher_dev or {})})
         taught = {number: Taught(self.teachers[number], self._names(number)) for number in active}
-        rows = TaughtRows(self.student.by_position, taught, place, how)
-        features, targets, masks = rows.read("train", train, teacher_train or {})
-        self._require_labels(features)
+        rows = TaughtRows(self.student, taught, place, how)
+        features, targets, masks = rows.read("train", train, teacher_train or {}, most)
+        self._require_labels(features, "training")
         aligned = set(teacher_train or {}) & set(active)
-        objective = self._objective(active, aligned)
+        objective = terms_objective(self.terms, self.matches, self.student, active, aligned)
         evaluate = self._evaluate(rows, dev, teacher_dev or {}, aligned, objective, metric)
         replicas = self.strategy.num_replicas_in_sync
         return Lesson(features, targets, masks, objective, evaluate, rows.key, self.student.pad_id, replicas)
@@ -211,44 +237,15 @@ class Distiller:
             if wrong := [number for number in numbers if number not in range(len(self.teachers))]:
                 raise ValueError(f"{what} names {wrong}; there are {len(self.teachers)} teachers, counted from 0.")
 
-    def _objective(self, active: Sequence[int], aligned: Set[int]) -> Objective:
-        """The terms that the teachers at work have a part in; those of `aligned` say something of some positions."""
-        terms = self.terms
-        counted = ROWS if not self.student.by_position or len(self.student.logit_names) > 1 else REAL
-
-        def positions_of(batch, number: int):
-            mask = loss_mask(batch, REAL)
-            if number not in aligned:
-                return mask
-            return mask * tf.cast(batch[aligned_name(target_prefix(number))], tf.float32)
-
-        def positions(batch):
-            return functools.reduce(operator.mul, (positions_of(batch, number) for number in active))
-
-        def mask_of(batch):
-            return loss_mask(batch, ROWS) if counted == ROWS else positions(batch)
-
-        parts = [matches_objective([match for match in self.matches if match.teacher_number in active], positions_of)]
-        if terms.soft_labels.weight and len(active):
-            weights = terms.teacher_weights and [terms.teacher_weights[number] for number in active]
-            shared = {"teachers": active, "weights": weights, "combine": terms.combine, "positions_of": positions}
-            outputs = self.student.logit_names
-            parts += [teachers_objective(mask_of, terms.soft_labels, output=name, **shared) for name in outputs]
-        if terms.hard_label_weight:
-            schedule = terms.hard_label_weight_schedule
-            parts.append(labels_objective(weight=terms.hard_label_weight, schedule=schedule))
-        return joined(*parts)
-
-    def _require_labels(self, features: Features) -> None:
-        scored = features.labels is not None and (features.labels != NOT_SCORED).any()
-        if scored:
-            return
-        for name, wanted in (
-            ("hard_label_weight", self.terms.hard_label_weight),
-            ("probability_shift", self.terms.soft_labels.probability_shift),
-        ):
-            if wanted:
-                raise ValueError(f"{name} needs gold labels, and the training rows have none. Give them as labels.")
+    def _require_labels(self, features: Features, which: str) -> None:
+        """Raises ValueError where a term of gold labels has none, or some that the student has no logits for."""
+        soft, problem = self.terms.soft_labels, self.student.problem_type
+        wanting = {"hard_label_weight": self.terms.hard_label_weight, "probability_shift": soft.probability_shift}
+        for name in [name for name, wanted in wanting.items() if wanted]:
+            if not are_scored(features):
+                columns = " and ".join(SPAN_ENDS) if problem == SPAN else "labels"
+                raise ValueError(f"{name} needs gold labels, and the {which} rows have none. Give them as {columns}.")
+            check_labels(features, problem, logits_of(self.student, self.student.logit_names[0]))
 
     def trained(self, names: Sequence[str] | None, peak: float) -> tuple[list, list[float]]:
         """The variables that change, and what multiplies the learning rate of each."""
@@ -268,11 +265,12 @@ class Distiller:
         """What says how good the weights are; None without a dev set."""
         if dev is None:
             return None
-        features = features_of(dev, by_position=self.student.by_position)
+        features = self._features(dev)
         if metric is None and (features.labels is None or not classifies(self.student)):
             if missing := aligned - set(teacher_dev):
                 raise ValueError(f"teacher_dev has no rows of teacher {min(missing)}, teacher_train has.")
             features, targets, masks = rows.read("dev", dev, teacher_dev)
+            self._require_labels(features, "dev")
             held_out = HeldOutLoss(self.matching, objective, features, [*targets, *masks], self.student.pad_id)
             return lambda: -held_out()
         return functools.partial(self._score, metric or share_of_right_labels, features)
@@ -288,7 +286,7 @@ class Distiller:
 
     def predict(self, rows, batch_size: int = 64) -> list[np.ndarray]:
         """The student's logits of each row without padding: float32 [S, L] or [L]; of spans [S, 2]."""
-        features = features_of(rows, by_position=self.student.by_position)
+        features = self._features(rows)
         logits: list[np.ndarray] = [np.empty(0)] * len(features)
         names = self.student.logit_names
         batches = predict_batches(self._logits_of, features, batch_size=batch_size, pad_id=self.student.pad_id)
@@ -298,10 +296,14 @@ class Distiller:
                 logits[row] = value[: features.lengths[row]] if value.ndim == 2 else value
         return logits
 
+    def _features(self, rows) -> Features:
+        return features_of(rows, by_position=self.student.by_position, problem_type=self.student.problem_type)
+
     def save(self, folder: str, like: str | None = None) -> None:
         """Writes the student, and beside it what only distillation needs: `projections.h5` and `terms.json`.
 
-        A Hugging Face model becomes a Hugging Face folder; a `Student` a model folder, to predict with and to export.
+        A Hugging Face model becomes a Hugging Face folder (`deploy` writes the other kind); a `Student` a model folder,
+        to predict with and to export.
 
         Args:
             like: the model folder that a `Student` came from; its labels and tokenizer go with it.
@@ -321,6 +323,27 @@ class Distiller:
         self._save_terms(os.path.join(folder, TERMS))
         if self.projections:
             save_weights(os.path.join(folder, PROJECTIONS), self._projection_parts())
+
+    def deploy(
+        self,
+        folder: str,
+        tokenizer,
+        *,
+        labels: Sequence[str] | None = None,
+        seq_len: int = 128,
+        do_pairwise: bool = False,
+        task: str = "",
+    ) -> None:
+        """Writes a Hugging Face student as a model folder, for `load_predictor`, `xtremedistil predict` and `export`.
+
+        Arguments and what it raises: as of `export.deployed.write_model_folder`. A `Student` is deployed by `save`.
+        """
+        from xtremedistil.export.deployed import write_model_folder
+
+        if not isinstance(self.student, TaskModel):
+            raise ValueError("deploy is of Hugging Face students; save(folder, like=) writes a `Student`.")
+        how = {"labels": labels, "seq_len": seq_len, "do_pairwise": do_pairwise, "task": task}
+        write_model_folder(self.student, folder, tokenizer, **how)
 
     def _save_terms(self, path: str) -> None:
         try:

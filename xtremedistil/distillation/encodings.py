@@ -1,17 +1,20 @@
 """Rows that a Hugging Face tokenizer has encoded, in whatever wrapping they come, as `Features`."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from xtremedistil.models.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
 from xtremedistil.tasks.features import NO_WORD, NOT_SCORED, Features
 
 LIKE_LABELS = ("label", "label_ids")  # what data sets call them
-KNOWN = ("input_ids", "attention_mask", "token_type_ids", "labels", "word_ids", *LIKE_LABELS)
-INFINITE = -1  # cardinality of a tf.data.Dataset that never ends
+SPAN_ENDS = ("start_positions", "end_positions")
+KNOWN = ("input_ids", "attention_mask", "token_type_ids", "labels", "word_ids", *SPAN_ENDS, *LIKE_LABELS)
+INFINITE, UNKNOWN = -1, -2  # cardinalities of a tf.data.Dataset that has no end, or does not know it
 
 
-def features_of(rows, *, by_position: bool) -> Features:
+def features_of(rows, *, by_position: bool, problem_type: str = CLASSES) -> Features:
     """Rows as flat arrays; padding at their ends goes.
 
     Args:
@@ -20,18 +23,26 @@ def features_of(rows, *, by_position: bool) -> Features:
             `datasets.Dataset`; a `tf.data.Dataset` of batches of such mappings, or of pairs (mapping, labels);
             `Features`, which come back as they are.
         by_position: whether logits and labels are of positions, not of rows. Positions labelled -100 are not scored.
+        problem_type: of the model. Labels of "multi_label_classification" are 0 or 1 [N, L], those of "regression"
+            numbers [N] or [N, L]; of "question_answering" they are "start_positions" and "end_positions" [N].
 
     Raises:
         ValueError: it is something else, or its columns do not fit together.
     """
-    return encoded_rows(rows, by_position=by_position)[0]
+    return encoded_rows(rows, by_position=by_position, problem_type=problem_type)[0]
 
 
-def encoded_rows(rows, *, by_position: bool) -> tuple[Features, np.ndarray | None]:
-    """`features_of` the rows; and the word that each position is of, int32 [P], of none: -1. None: nothing says it."""
+def encoded_rows(
+    rows, *, by_position: bool, problem_type: str = CLASSES, most: int | None = None
+) -> tuple[Features, np.ndarray | None]:
+    """`features_of` the rows; and the word that each position is of, int32 [P], of none: -1. None: nothing says it.
+
+    Args:
+        most: rows to read of a `tf.data.Dataset` that never ends, or does not know where.
+    """
     if isinstance(rows, Features):
         return rows, rows.word_ids
-    columns = _columns(rows)
+    columns = _columns(rows, most)
     _require_names(columns)
     masks = columns.get("attention_mask")
     ids = [np.asarray(row).reshape(-1) for row in columns["input_ids"]]
@@ -41,17 +52,19 @@ def encoded_rows(rows, *, by_position: bool) -> tuple[Features, np.ndarray | Non
     def cut(name: str):
         if columns.get(name) is None:
             return None
-        _require_fit(name, columns[name], ids, by_row=name == "labels" and not by_position)
+        _require_fit(name, columns[name], ids, by_row=False)
         return [np.asarray(row)[:length] for row, length in zip(columns[name], lengths, strict=True)]
 
-    labels, words = columns.get("labels"), _words(columns, ids, lengths)
+    tagged, words = by_position and problem_type != SPAN, _words(columns, ids, lengths)
     features = Features.from_rows(
         [row[:length] for row, length in zip(ids, lengths, strict=True)],
         attention_mask=[mask[:length] for mask, length in zip(masks, lengths, strict=True)],
         token_type_ids=cut("token_type_ids"),
-        labels=None if labels is None else cut("labels") if by_position else _of_rows(labels),
-        word_ids=(words or _places(columns, lengths)) if by_position else None,
+        labels=cut("labels") if tagged else None,
+        word_ids=(words or _places(columns, lengths)) if tagged else None,
     )
+    if not tagged:
+        features = dataclasses.replace(features, labels=_labels_of_rows(columns, problem_type))
     return features, words and np.concatenate([np.zeros(0, np.int32), *words]).astype(np.int32)
 
 
@@ -65,21 +78,57 @@ def _require_names(columns: Mapping) -> None:
         )
 
 
-def _of_rows(labels) -> np.ndarray:
+def _labels_of_rows(columns: Mapping, problem_type: str) -> np.ndarray | None:
+    """One entry a row: int32 [N] of classes, [N, 2] of spans; float32 [N, L] of all else."""
+    if problem_type == SPAN:
+        return _span_ends(columns)
+    labels = columns.get("labels")
+    if labels is None:
+        return None
+    _require_fit("labels", labels, columns["input_ids"], by_row=True)
+    return _numbers(labels, problem_type) if problem_type in (SEVERAL_LABELS, SCORES) else _classes(labels)
+
+
+def _classes(labels) -> np.ndarray:
     """One whole number a row, [N] or [N, 1]."""
     array = np.asarray(labels)
     if array.size != len(array) or not np.array_equal(array, array.astype(np.int32)):
         raise ValueError(
-            f"Gold labels of rows are one whole number each; these are {array.dtype} {list(array.shape)}. Scores, and "
-            "several labels at once, are learnt from the teacher alone: leave labels away."
+            f"Gold labels of rows are one whole number each; these are {array.dtype} {list(array.shape)}. Where they "
+            f'are scores, or several labels at once, say so in the student: config.problem_type = "{SCORES}" or '
+            f'"{SEVERAL_LABELS}".'
         )
-    return array.reshape(-1)
+    return array.reshape(-1).astype(np.int32)
 
 
-def _columns(rows) -> dict:
+def _numbers(labels, problem_type: str) -> np.ndarray:
+    """float32 [N, L] of [N] or [N, L]."""
+    array = np.asarray(labels, np.float32)
+    array = array.reshape(len(array), -1)
+    if problem_type == SEVERAL_LABELS and not ((array >= 0) & (array <= 1)).all():
+        raise ValueError(
+            f"Labels of {SEVERAL_LABELS} are 0 or 1 for each label of a row; these reach from {array.min():g} to "
+            f"{array.max():g}. Give [N, L], 1 where a label holds."
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"Row {int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])} has no finite score as label.")
+    return array
+
+
+def _span_ends(columns: Mapping) -> np.ndarray | None:
+    given = [name for name in SPAN_ENDS if columns.get(name) is not None]
+    if len(given) == 1:
+        raise ValueError(f"The rows have {given[0]} alone; a span has {' and '.join(SPAN_ENDS)}.")
+    for name in given:
+        _require_fit(name, columns[name], columns["input_ids"], by_row=True)
+    ends = [np.asarray(columns[name], np.int32).reshape(-1) for name in given]
+    return np.stack(ends, axis=1) if ends else None
+
+
+def _columns(rows, most: int | None) -> dict:
     """Known columns by name, each a sequence with an entry a row."""
     if hasattr(rows, "as_numpy_iterator"):
-        return _of_batches(rows)
+        return _of_batches(rows, most)
     if isinstance(rows, Mapping) or hasattr(rows, "keys"):  # a tokenizer's BatchEncoding is no Mapping
         found = {name: rows[name] for name in KNOWN if name in rows.keys()}
         return found | _words_of_tokenizer(rows)
@@ -91,19 +140,31 @@ def _columns(rows) -> dict:
     )
 
 
-def _of_batches(dataset) -> dict:
-    if hasattr(dataset, "cardinality") and int(dataset.cardinality()) == INFINITE:
+def _of_batches(dataset, most: int | None) -> dict:
+    size = int(dataset.cardinality()) if hasattr(dataset, "cardinality") else UNKNOWN
+    if size == INFINITE and most is None:
         raise ValueError(
-            "The tf.data.Dataset never ends; rows are read once, and fit repeats them. Leave repeat() out."
+            "The tf.data.Dataset never ends; rows are read once, and fit repeats them. Leave repeat() out, take(n) of "
+            "its batches, or train by steps= (dev sets have an end)."
         )
+    wanted = most if size < 0 else None
     columns: dict[str, list] = {}
     for batch in dataset.as_numpy_iterator():
         inputs, *rest = batch if isinstance(batch, tuple) else (batch,)
         _require_batch(inputs)
-        for name, values in (inputs | ({"labels": rest[0]} if rest else {})).items():
+        for name, values in (inputs | _gold(*rest[:1])).items():
             if name in KNOWN:
                 columns.setdefault(name, []).extend(values)
-    return columns
+        if wanted is not None and len(columns.get("input_ids", ())) >= wanted:
+            break
+    return {name: values[:wanted] for name, values in columns.items()}
+
+
+def _gold(given=None) -> Mapping:
+    """Of the second half of a pair: labels, or several kinds of them by name."""
+    if given is None or isinstance(given, Mapping):
+        return given or {}
+    return {"labels": given}
 
 
 def _require_batch(inputs) -> None:

@@ -1,7 +1,6 @@
 """What a fit from Python needs besides the student, and where it keeps things."""
 
 import contextlib
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -35,9 +34,14 @@ class Lesson:
     pad_id: int
     replicas: int
 
-    def batches(self, per_replica: int, seed: int, per_step: int = 1) -> TrainingBatches:
+    def batches(
+        self, per_replica: int, seed: int, per_step: int = 1, steps_per_epoch: int | None = None
+    ) -> TrainingBatches:
         rows = per_replica * self.replicas
-        return TrainingBatches(self.features, rows, self.pad_id, seed, self.targets, per_step, self.masks)
+        read = {"targets": self.targets, "masks": self.masks}
+        return TrainingBatches(
+            self.features, rows, self.pad_id, seed, per_step=per_step, steps_per_epoch=steps_per_epoch, **read
+        )
 
 
 @contextlib.contextmanager
@@ -51,11 +55,6 @@ def kept(folder: str | None, workers: Workers) -> Iterator[str]:
         raise ValueError(f"Give folder=, one that all {workers.count} workers see.")
     with contextlib.nullcontext(folder) if folder else tempfile.TemporaryDirectory() as place:
         yield place
-
-
-def fit_key(*parts) -> str:
-    """sha256 of what makes a fit the same one."""
-    return hashlib.sha256("|".join(map(repr, parts)).encode()).hexdigest()
 
 
 def open_keeper(folder: str, key: str, minutes: float, workers: Workers, progress: Progress) -> Keeper:

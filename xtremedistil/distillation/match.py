@@ -113,6 +113,11 @@ class Match:
         return LOSS_KINDS[self.loss].equal_widths
 
     @property
+    def needs_host(self) -> bool:
+        """Whether its loss leaves the device at each step, so that no graph with it can be compiled."""
+        return self.loss == "layer_transport" and self.options.get("solver", "exact") == "exact"
+
+    @property
     def is_pair(self) -> bool:
         """Whether its loss takes two layers of each side; one projection serves both then."""
         return LOSS_KINDS[self.loss].layers == 2

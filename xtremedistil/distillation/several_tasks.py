@@ -1,22 +1,26 @@
 """Several tasks, each with its teachers and a head of its own, and one encoder for all."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tf_keras
 
 from xtremedistil.distillation.distiller import Distiller
-from xtremedistil.distillation.lesson import fit_key, kept, open_keeper
+from xtremedistil.distillation.fit_key import fit_key
+from xtremedistil.distillation.lesson import Lesson, kept, open_keeper
 from xtremedistil.distillation.targets import Computing
+from xtremedistil.errors import require_known
 from xtremedistil.reporting.progress import Progress
-from xtremedistil.training.learning_rate import LearningRate
+from xtremedistil.tasks.features import Features
+from xtremedistil.training.batches import TrainingBatches
+from xtremedistil.training.learning_rate import LearningRate, planned_epochs
 from xtremedistil.training.loop import fit
 from xtremedistil.training.optimizer import computes_in_float16, make_optimizer
 from xtremedistil.training.place import History
 from xtremedistil.training.strategy import seed_everything, stage_seed
 from xtremedistil.training.task_mix import TaskBatches, TaskTrainers, union
-from xtremedistil.training.trainer import Recipe, Trainer
+from xtremedistil.training.trainer import Recipe, Trainer, new_dropout_seed
 from xtremedistil.training.workers import Workers
 
 
@@ -55,6 +59,8 @@ def fit_tasks(
     *,
     tau: float = 1.0,
     epochs: int = 3,
+    steps: int | None = None,
+    steps_per_epoch: int | None = None,
     batch_size: int = 32,
     learning_rate: float = 5e-5,
     warmup_ratio: float = 0.1,
@@ -62,7 +68,12 @@ def fit_tasks(
     patience: int | None = None,
     weight_decay: float = 0.0,
     max_grad_norm: float = 1.0,
+    gradient_accumulation_steps: int = 1,
+    jit_compile: bool = False,
     seed: int = 42,
+    teachers: Mapping[str, Sequence[int]] | None = None,
+    trained: Mapping[str, Sequence[str]] | None = None,
+    metric: Mapping[str, Callable[[list, Features], float]] | None = None,
     folder: str | None = None,
     save_minutes: float = 5.0,
     targets_precision: str = "float16",
@@ -73,13 +84,19 @@ def fit_tasks(
     Args:
         distillers, train, dev: by task. The mean of the tasks' scores on `dev` decides.
         tau: a step is of a task with a chance in proportion to its rows ** tau.
-        epochs: each has as many steps as all tasks have batches.
+        epochs: each has as many steps as all tasks have batches; `steps_per_epoch` gives it another number.
+        teachers, trained, metric: by task, as of `Distiller.fit`; by default of each that is left out.
         All others: as of `Distiller.fit`.
 
     Raises:
-        ValueError: the tasks of the arguments differ, or their strategies.
+        ValueError: the tasks of the arguments differ, or their strategies; or a term would train nothing.
     """
     _require_same_tasks(distillers, train, dev)
+    teachers, trained, metric = teachers or {}, trained or {}, metric or {}
+    _require_tasks(distillers, {"teachers": teachers, "trained": trained, "metric": metric})
+    for one in distillers.values():
+        one.check_fit(jit_compile=jit_compile, resumable=bool(folder))
+    epochs, steps_per_epoch = planned_epochs(epochs, steps, steps_per_epoch)
     seed_everything(seed)
     strategy = next(iter(distillers.values())).strategy
     workers, progress = Workers(strategy), Progress()
@@ -89,19 +106,23 @@ def fit_tasks(
         for name, one in distillers.items():
             place = os.path.join(root, name)  # of its own: tasks may have the same teacher
             rows = train[name], dev and dev[name]
-            lessons[name] = one.lesson(*rows, teachers=None, metric=None, place=place, how=how)
+            own = {"teachers": teachers.get(name), "metric": metric.get(name)}
+            lessons[name] = one.lesson(*rows, **own, place=place, how=how)
         rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
-        recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay)
-        trainers = TaskTrainers(_trainers(distillers, lessons, recipe, strategy))
+        recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay, jit_compile)
         tasks = {
-            name: lesson.batches(batch_size, stage_seed(seed, number))
+            name: lesson.batches(batch_size, stage_seed(seed, number), gradient_accumulation_steps)
             for number, (name, lesson) in enumerate(lessons.items())
         }
-        batches = TaskBatches(tasks, tau, seed)
+        variables = {name: one.trained(trained.get(name), learning_rate) for name, one in distillers.items()}
+        _require_reach(distillers, lessons, tasks, variables)
+        trainers = TaskTrainers(_trainers(distillers, lessons, variables, recipe, strategy))
+        batches = TaskBatches(tasks, tau, seed, steps_per_epoch)
         keeper = None
         if folder:
-            parts = [(name, lesson.key, distillers[name].terms) for name, lesson in lessons.items()]
-            key = fit_key(parts, recipe, tau, [one.batch_size for one in tasks.values()])
+            parts = [(name, lesson.key, distillers[name].terms, trained.get(name)) for name, lesson in lessons.items()]
+            sizes = [(one.batch_size, one.per_step) for one in tasks.values()]
+            key = fit_key(parts, recipe, tau, sizes, steps_per_epoch)
             keeper = open_keeper(folder, key, save_minutes, workers, progress)
         report = progress.step if verbose else lambda state: None
 
@@ -116,9 +137,26 @@ def fit_tasks(
     return history
 
 
-def _trainers(distillers: Mapping[str, Distiller], lessons: Mapping, recipe: Recipe, strategy) -> dict[str, Trainer]:
-    """One a task, all with the same optimizer."""
-    trained = {name: one.trained(None, recipe.learning_rate.peak) for name, one in distillers.items()}
+Trained = Mapping[str, tuple[list, list[float]]]  # by task, variables and what multiplies the rate of each
+
+
+def _require_reach(
+    distillers: Mapping[str, Distiller],
+    lessons: Mapping[str, Lesson],
+    tasks: Mapping[str, TrainingBatches],
+    trained: Trained,
+) -> None:
+    for name, one in distillers.items():
+        try:
+            one.require_reach(lessons[name].objective, tasks[name].sample(), trained[name][0])
+        except ValueError as error:
+            raise ValueError(f"Task {name}: {error}") from error
+
+
+def _trainers(
+    distillers: Mapping[str, Distiller], lessons: Mapping[str, Lesson], trained: Trained, recipe: Recipe, strategy
+) -> dict[str, Trainer]:
+    """One a task, all with the same optimizer and the same seed of dropout."""
     variables = union(own for own, _ in trained.values())
     factors = {
         id(variable): factor for own, given in trained.values() for variable, factor in zip(own, given, strict=True)
@@ -128,10 +166,19 @@ def _trainers(distillers: Mapping[str, Distiller], lessons: Mapping, recipe: Rec
     with strategy.scope():
         peak = recipe.learning_rate.peak
         optimizer = make_optimizer(peak, recipe.weight_decay, variables, rates, scale_losses=half)
+        shared = {"optimizer": optimizer, "dropout_seed": new_dropout_seed(recipe.seed)}
     return {
-        name: Trainer(one.matching, trained[name][0], lessons[name].objective, strategy, recipe, optimizer=optimizer)
+        name: Trainer(one.matching, trained[name][0], lessons[name].objective, strategy, recipe, **shared)
         for name, one in distillers.items()
     }
+
+
+def _require_tasks(distillers: Mapping, given: Mapping[str, Mapping]) -> None:
+    for what, by_task in given.items():
+        if not isinstance(by_task, Mapping):
+            raise ValueError(f"{what} is {by_task!r}; here it is given by task: {{{next(iter(distillers))!r}: ...}}.")
+        for name in by_task:
+            require_known(f"task of {what}", name, distillers)
 
 
 def _require_same_tasks(distillers: Mapping, train: Mapping, dev: Mapping | None) -> None:

@@ -107,6 +107,7 @@ class Computing:
         workers: each runs the model over its share of the rows.
         progress: called with (rows done, rows in all).
         precision: of states and maps on disk, "float16" or "float32".
+        exact: outputs that are float32 in any case.
     """
 
     pad_id: int
@@ -114,6 +115,7 @@ class Computing:
     workers: Workers
     progress: Callable[[int, int], None] = lambda done, total: None
     precision: str = "float16"
+    exact: Sequence[str] = LOGITS
 
 
 def compute_targets(
@@ -223,7 +225,7 @@ def _write(model: tf.keras.Model, features: Features, names: Sequence[str], fold
     for rows, outputs in predict_batches(predict, features, batch_size=how.batch_size, pad_id=how.pad_id, fill=True):
         for name in names:
             if name not in files:
-                kind, shape = _kind_and_shape(name, outputs[name], features, int(pairs[-1]), how.precision)
+                kind, shape = _kind_and_shape(name, outputs[name], features, int(pairs[-1]), how)
                 files[name] = reserved_array(_part(folder, name, how.workers.index), kind, shape)
             _refuse_overflow(name, outputs[name], files[name].dtype)
             _store(files[name], name, outputs[name], features, rows, pairs)
@@ -244,14 +246,14 @@ def _refuse_overflow(name: str, values: np.ndarray, kind: np.dtype) -> None:
         )
 
 
-def _kind_and_shape(name: str, values: np.ndarray, features: Features, pair_count: int, precision: str):
+def _kind_and_shape(name: str, values: np.ndarray, features: Features, pair_count: int, how: Computing):
     """Of an output on disk, from a batch of it."""
     if is_map(name):
-        return precision, (pair_count, values.shape[1])
+        return how.precision, (pair_count, values.shape[1])
     if values.ndim > 3:
         raise ValueError(f"{name} is {list(values.shape)}: only {', '.join(MAPS)} are kept as maps.")
     rows = len(features) if values.ndim == 2 else len(features.input_ids)
-    return "float32" if name in LOGITS else precision, (rows, values.shape[-1])
+    return "float32" if name in how.exact else how.precision, (rows, values.shape[-1])
 
 
 def _store(file: np.memmap, name: str, values: np.ndarray, features: Features, rows: np.ndarray, pairs) -> None:

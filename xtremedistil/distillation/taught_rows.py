@@ -12,8 +12,10 @@ import tensorflow as tf
 from xtremedistil.distillation.aligned_rows import aligned_targets, require_same_rows
 from xtremedistil.distillation.corpus import KEY_LETTERS
 from xtremedistil.distillation.encodings import encoded_rows
+from xtremedistil.distillation.logits_mask import logits_masks
 from xtremedistil.distillation.objectives import target_prefix
 from xtremedistil.distillation.targets import Computing, Targets, compute_targets
+from xtremedistil.models.student import Student
 from xtremedistil.models.task_model import AdaptedModel, TaskModel
 from xtremedistil.models.teacher import Teacher
 from xtremedistil.tasks.features import Features
@@ -32,8 +34,14 @@ class Taught:
 class TaughtRows:
     """Rows as batches read them, with the targets of the teachers at work."""
 
-    def __init__(self, by_position: bool, teachers: Mapping[int, Taught], folder: str, how: Computing):
-        self._by_position, self._teachers, self._folder, self._how = by_position, teachers, folder, how
+    def __init__(
+        self,
+        student: TaskModel | AdaptedModel | Student,
+        teachers: Mapping[int, Taught],
+        folder: str,
+        how: Computing,
+    ):
+        self._student, self._teachers, self._folder, self._how = student, teachers, folder, how
         self._keys = {number: _fingerprint(one.teacher) for number, one in teachers.items()}
         self._seen: list[str] = []
 
@@ -42,16 +50,25 @@ class TaughtRows:
         """Of the teachers and of all rows that were read."""
         return "|".join([*self._keys.values(), *self._seen])
 
-    def read(self, name: str, rows, of_teachers: Mapping[int, object]) -> tuple[Features, list, list]:
-        """The student's rows; for each teacher that is asked for something, its outputs; where these are of other
-        pieces, the positions that have some."""
-        features, words = encoded_rows(rows, by_position=self._by_position)
+    def read(
+        self, name: str, rows, of_teachers: Mapping[int, object], most: int | None = None
+    ) -> tuple[Features, list, list]:
+        """The student's rows; for each teacher that is asked for something, its outputs; and what says which positions
+        count: those with logits that count, those that have outputs of other pieces.
+
+        Args:
+            most: as of `encoded_rows`.
+        """
+        how = {"by_position": self._student.by_position, "problem_type": self._student.problem_type}
+        features, words = encoded_rows(rows, **how, most=most)
         self._seen.append(_rows_key(features, words))
         targets: list = []
-        masks: list = []
+        masks: list = logits_masks([self._student, *self._readers_alike(of_teachers)], features)
+        self._seen += [hashlib.sha256(mask.kept.tobytes()).hexdigest() for mask in masks]
         for number, taught in self._teachers.items():
             if number in of_teachers:
-                theirs, their_words = encoded_rows(of_teachers[number], by_position=taught.teacher.by_position)
+                of_teacher = {"by_position": taught.teacher.by_position, "problem_type": taught.teacher.problem_type}
+                theirs, their_words = encoded_rows(of_teachers[number], **of_teacher, most=most)
                 self._seen.append(_rows_key(theirs, their_words))
                 require_same_rows(features, theirs)
                 readers, aligned = _of_other_pieces(features, self._of(number, name, theirs), words, their_words)
@@ -60,11 +77,25 @@ class TaughtRows:
                 targets.append(self._of(number, name, features))
         return features, targets, masks
 
+    def _readers_alike(self, of_teachers: Mapping[int, object]) -> list:
+        """The teachers that read the student's rows.
+
+        Raises:
+            ValueError: one that has rows of its own says which of its positions count.
+        """
+        teachers = {number: taught.teacher for number, taught in self._teachers.items()}
+        if masked := [number for number in of_teachers if number in teachers and teachers[number].mask_model]:
+            raise ValueError(
+                f"Teacher {masked[0]} has a logits_mask, of positions that are not the student's. Give it in the "
+                "student's adaptor."
+            )
+        return [teacher for number, teacher in teachers.items() if number not in of_teachers]
+
     def _of(self, number: int, name: str, features: Features) -> Targets:
         teacher, names = self._teachers[number].teacher, self._teachers[number].names
         key = f"{self._keys[number]}, rows {features.fingerprint()}"
         folder = os.path.join(self._folder, TARGETS, self._keys[number][:KEY_LETTERS], name)
-        how = dataclasses.replace(self._how, pad_id=teacher.pad_id)
+        how = dataclasses.replace(self._how, pad_id=teacher.pad_id, exact=teacher.logit_names)
         targets = compute_targets(teacher.feature_model, features, names, folder, key=key, how=how)
         return dataclasses.replace(targets, prefix=target_prefix(number))
 

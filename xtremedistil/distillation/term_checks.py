@@ -1,6 +1,6 @@
 """Whether what a student shall learn goes with the models that are there."""
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 import tf_keras
 
@@ -10,6 +10,7 @@ from xtremedistil.distillation.match_widths import width_problem
 from xtremedistil.distillation.several_teachers import teacher_shares
 from xtremedistil.distillation.soft_labels import OF_PROBABILITIES, SoftLabels
 from xtremedistil.distillation.terms import Terms
+from xtremedistil.models.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
 from xtremedistil.models.student import Student
 from xtremedistil.models.task_model import SPANS, NamedOutputs
 from xtremedistil.models.teacher import Teacher
@@ -35,11 +36,12 @@ def check_terms(terms: Terms, matches: Sequence[Match], teachers: Sequence[Membe
 
 
 def classifies(student: Member) -> bool:
-    """Whether a model chooses one of several labels: not spans, and not a score."""
-    return student.logit_names == ("logits",) and _logits(student, "logits") != 1
+    """Whether a model chooses one of several labels: not spans, not a score, and not several labels at once."""
+    named = student.problem_type == CLASSES and student.logit_names == ("logits",)
+    return named and logits_of(student, "logits") != 1
 
 
-def _logits(model: Member, name: str) -> int:
+def logits_of(model: Member, name: str) -> int:
     """How many of a row or position."""
     return model.model.output[name].shape[-1]
 
@@ -51,17 +53,28 @@ def _check_logits(number: int, teacher: Member, student: Member) -> None:
             f"Teacher {number} gives {', '.join(teacher.logit_names)}, the student {', '.join(student.logit_names)}: "
             "models of different tasks."
         )
-    for name in student.logit_names if not isinstance(teacher, Teacher) else ():
-        theirs, own = _logits(teacher, name), _logits(student, name)
-        if theirs != own:
+    for name in student.logit_names:
+        if teacher.by_position != student.by_position:
+            raise ValueError(
+                f"Teacher {number} gives {name} {teacher.model.output[name].shape}, the student "
+                f"{student.model.output[name].shape}: one labels rows, the other their positions. Take two models that "
+                "do the same, or match states without soft labels: SoftLabels(weight=0)."
+            )
+        theirs, own = logits_of(teacher, name), logits_of(student, name)
+        if theirs != own and not (isinstance(teacher, Teacher) and theirs > own):
             raise ValueError(f"Teacher {number} has {theirs} {name} a row or position, the student {own}.")
 
 
 def _check_gold_labels(terms: Terms, student: Member) -> None:
     shifted = terms.soft_labels.weight and terms.soft_labels.probability_shift
-    for name, wanted in (("hard_label_weight", terms.hard_label_weight), ("probability_shift", shifted)):
-        if wanted and not classifies(student):
-            raise ValueError(f"{name}: gold labels are of models with one output, of several logits.")
+    if shifted and not classifies(student):
+        raise ValueError("probability_shift: gold labels that are shifted to are of models that choose one class.")
+    of_numbers = student.problem_type in (SEVERAL_LABELS, SCORES) and student.logit_names == ("logits",)
+    if terms.hard_label_weight and not (classifies(student) or of_numbers or student.problem_type == SPAN):
+        raise ValueError(
+            f"hard_label_weight: there is no loss of gold labels for {', '.join(student.logit_names)} of this shape; "
+            "there are those of one output with logits of rows, of several logits of positions, and of spans."
+        )
 
 
 def _check_soft_labels(soft_labels: SoftLabels, student: Member) -> None:
@@ -69,25 +82,52 @@ def _check_soft_labels(soft_labels: SoftLabels, student: Member) -> None:
         if name in SPANS and soft_labels.loss == "dist":
             raise ValueError(f"dist correlates rows by label; {name} have positions, which no two rows share.")
         compete = soft_labels.loss in OF_PROBABILITIES
-        alone = _logits(student, name) == 1 and not (name in SPANS and compete)
+        alone = logits_of(student, name) == 1 and not (name in SPANS and compete)
         if alone and (compete or soft_labels.temperature_of):
             raise ValueError(
                 f"{soft_labels.loss} of {name}, each a number for itself, whose softmax is always 1: take logits_mse "
                 "or soft_label_bce, and one temperature."
             )
+        if compete and student.problem_type in (SEVERAL_LABELS, SCORES):
+            raise ValueError(
+                f"{soft_labels.loss} is of labels that exclude each other, and the student's are of "
+                f"{student.problem_type}: take soft_label_bce or logits_mse, or leave soft_labels away."
+            )
 
 
-def check_widths(matches: Sequence[Match], matching: tf_keras.Model, teacher_width: Callable[[Match], int]) -> None:
+def check_tensors(
+    matches: Sequence[Match], matching: tf_keras.Model, teacher_shape: Callable[[Match], Sequence]
+) -> None:
     """Raises ValueError where the two tensors of a match cannot be compared.
 
     Args:
-        matching: the student with its tensors. teacher_width: of the teacher's tensor of a match.
+        matching: the student with its tensors. teacher_shape: of the teacher's tensor of a match.
     """
     for match in matches:
-        own = matching.output[match.outputs[-1]].shape[-1]
-        if LOSS_KINDS[match.loss].compares == STATES and own is not None:
-            if problem := width_problem(match, teacher_width(match), own):
-                raise ValueError(f"{problem}.")
+        theirs, own = teacher_shape(match), matching.output[match.outputs[-1]].shape
+        wanted = "[B, S, H]" if LOSS_KINDS[match.loss].compares == STATES else "[B, A, S, S]"
+        for side, shape in (("teacher", theirs), ("student", own)):
+            if len(shape) != len(wanted.split(",")):
+                raise ValueError(
+                    f"{match.name}: the {side}'s tensor is {shape}; matches are of positions, {wanted}. Take a layer "
+                    "before its rows are summed up."
+                )
+        if wanted == "[B, S, H]" and own[-1] is not None and (problem := width_problem(match, theirs[-1], own[-1])):
+            raise ValueError(f"{problem}.")
+
+
+def check_compiled(matches: Sequence[Match], compiled: Mapping[str, bool]) -> None:
+    """Raises ValueError where a match computes on the host and steps are compiled.
+
+    Args:
+        compiled: by name of a setting, whether it has steps compiled.
+    """
+    wanting = [name for name, on in compiled.items() if on]
+    if (found := [match.name for match in matches if match.needs_host]) and wanting:
+        raise ValueError(
+            f"{' and '.join(wanting)}: the flow of {', '.join(found)} is found on the host, which no compiled step "
+            'reaches. Take the solver "sinkhorn" (matches="sinkhorn", or options={"solver": "sinkhorn"}).'
+        )
 
 
 def check_other_pieces(matches: Sequence[Match], aligned: Set[int]) -> None:

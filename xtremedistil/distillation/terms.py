@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from xtremedistil.distillation.layer_map import (
     LAYER_MAPS,
@@ -25,11 +25,18 @@ from xtremedistil.distillation.soft_labels import (
 from xtremedistil.distillation.textbrewer import textbrewer_match, textbrewer_soft_labels, textbrewer_weight
 from xtremedistil.distillation.weight_schedules import require_weight
 from xtremedistil.errors import require_known
+from xtremedistil.models.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
 
 TEXTBREWER_KEYS = (
     "temperature temperature_scheduler hard_label_weight hard_label_weight_scheduler kd_loss_type kd_loss_weight "
     "kd_loss_weight_scheduler probability_shift intermediate_matches is_caching_logits"
 ).split()
+BY_PROBLEM = {
+    CLASSES: SoftLabels("soft_label_kl", temperature=2.0),
+    SPAN: SoftLabels("soft_label_kl", temperature=2.0),
+    SEVERAL_LABELS: SoftLabels("soft_label_bce", temperature=2.0),
+    SCORES: SoftLabels("logits_mse"),
+}
 
 
 @dataclass(frozen=True)
@@ -37,16 +44,19 @@ class Terms:
     """The loss: soft_labels.weight x soft labels + sum of match.weight x match + hard_label_weight x gold labels.
 
     Fields:
-        soft_labels: the term between logits; its weight may be 0.
+        soft_labels: the term between logits; its weight may be 0. None: by the problem type of the student, KL at
+            temperature 2 for classes and spans, binary cross-entropy for several labels at once, squared error for
+            scores.
         matches: between states or maps; "last", "uniform", "skip" or student:teacher as in "0:0,1:3,2:6" pairs hidden
             states of layers, "emd" or "sinkhorn" brings all layers against all.
-        hard_label_weight: of the cross-entropy with gold labels.
+        hard_label_weight: of gold labels: the cross-entropy with a class or with the ends of a span, the binary one
+            with several labels at once, the squared error of scores.
         hard_label_weight_schedule: how it varies with training, as `weight_schedules.weight_factor` reads it.
         teacher_weights: of several teachers; by default they are equal.
         combine: "logits", "probabilities" or "losses", see `several_teachers`.
     """
 
-    soft_labels: SoftLabels = field(default_factory=lambda: SoftLabels("soft_label_kl", temperature=2.0))
+    soft_labels: SoftLabels | None = None
     matches: str | tuple[Match, ...] = ()
     hard_label_weight: float = 0.0
     hard_label_weight_schedule: str = "constant"
@@ -64,16 +74,24 @@ class Terms:
                 raise ValueError(f"{', '.join(sorted(twice))} is there twice. Add up the weights in one.")
         require_weight("hard_label_weight", self.hard_label_weight, self.hard_label_weight_schedule)
         require_known("way to combine teachers", self.combine, COMBINATIONS)
-        if self.combine == "probabilities" and self.soft_labels.loss not in OF_PROBABILITIES:
+        if self.soft_labels:
+            self._check_combine(self.soft_labels)
+        if self.soft_labels and not (self.soft_labels.weight or self.matches or self.hard_label_weight):
+            raise ValueError("There is nothing to learn: no soft labels, no matches, no gold labels.")
+
+    def _check_combine(self, soft_labels: SoftLabels) -> None:
+        if self.combine == "probabilities" and soft_labels.loss not in OF_PROBABILITIES:
             fitting = ", ".join(OF_PROBABILITIES)
-            raise ValueError(f"combine probabilities: {self.soft_labels.loss} is not of these; there are: {fitting}.")
-        if self.combine == "probabilities" and self.soft_labels.temperature_of is not None:
+            raise ValueError(f"combine probabilities: {soft_labels.loss} is not of these; there are: {fitting}.")
+        if self.combine == "probabilities" and soft_labels.temperature_of is not None:
             raise ValueError(
                 "combine probabilities is of distributions at one temperature; with temperature_of, combine logits or "
                 "losses."
             )
-        if not (self.soft_labels.weight or self.matches or self.hard_label_weight):
-            raise ValueError("There is nothing to learn: no soft labels, no matches, no gold labels.")
+
+    def for_problem(self, problem_type: str) -> "Terms":
+        """The same with the soft labels of that problem type, where none are given."""
+        return self if self.soft_labels else dataclasses.replace(self, soft_labels=BY_PROBLEM[problem_type])
 
     def matches_for(self, teacher_layers: int, student_layers: int) -> tuple[Match, ...]:
         """The matches, those of a layer map by the depths of both models.
@@ -93,12 +111,14 @@ class Terms:
     def to_json(self) -> str:
         """Raises ValueError for a schedule that is a function of somebody's own: functions have no JSON."""
         matches = () if isinstance(self.matches, str) else self.matches
-        weights = [self.soft_labels.weight_schedule, self.hard_label_weight_schedule]
-        if any(map(callable, [*weights, *(match.weight_schedule for match in matches)])):
+        soft = [self.soft_labels] if self.soft_labels else []
+        weighted = [*(one.weight_schedule for one in [*soft, *matches]), self.hard_label_weight_schedule]
+        if any(map(callable, weighted)):
             raise ValueError("A weight schedule that is a function cannot be written as JSON; name one.")
-        temperatures = written_temperatures(self.soft_labels.temperature_of)
+        temperatures = [written_temperatures(one.temperature_of) for one in soft]
         written = dataclasses.asdict(self)
-        written["soft_labels"]["temperature_of"] = temperatures
+        if temperatures:
+            written["soft_labels"]["temperature_of"] = temperatures[0]
         return json.dumps(written, indent=2)
 
     @classmethod
@@ -114,7 +134,7 @@ class Terms:
         if _is_textbrewers_alone(found, cls):
             return cls.from_textbrewer(found)
         _require_fields(found, cls)
-        if "soft_labels" in found:
+        if found.get("soft_labels") is not None:
             found["soft_labels"] = _soft_labels(found["soft_labels"])
         if not isinstance(found.get("matches", ""), str):
             found["matches"] = tuple(_match(entry) for entry in found["matches"])

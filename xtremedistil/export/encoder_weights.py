@@ -73,10 +73,12 @@ class StudentWeights:
         words: float32 [V, E]. positions: [P, E]. types: [T, E], None where token types are not read.
         embedding_projection: from E to H, None where they are equal.
         layers: from the bottom up.
-        classifier: projection and head in one, float32 [H, L]: nothing but dropout stands between the two.
+        classifier: projection and head in one, float32 [H, L]: nothing but dropout stands between the two; of a text
+            head with an activation the second layer.
         num_heads: attention heads of a layer. activation: as Hugging Face names it.
         first_position: None if positions count from 0 on; else the padding id, behind which RoBERTa's count.
         kind: "token_classification" or "sequence_classification" (which reads the first state).
+        inner: the first layer of a text head with an activation, [H, H]. inner_activation: which.
     """
 
     words: np.ndarray
@@ -90,16 +92,25 @@ class StudentWeights:
     activation: str
     first_position: int | None
     kind: str
+    inner: Linear | None = None
+    inner_activation: str | None = None
 
 
 def student_weights(
-    encoder: Mapping[str, np.ndarray], family: Family, config: dict, projection: Linear | None, head: Linear, kind: str
+    encoder: Mapping[str, np.ndarray],
+    family: Family,
+    config: dict,
+    projection: Linear | None,
+    head: Linear,
+    kind: str,
+    projection_activation: str | None = None,
 ) -> StudentWeights:
     """Sorts the weights of an encoder.
 
     Args:
         encoder: arrays by name inside the encoder: "bert/embeddings/LayerNorm/gamma:0".
         config: the encoder's, as plain values.
+        projection_activation: what follows the projection.
 
     Raises:
         InputError: the encoder has a weight that is not understood, or lacks one.
@@ -120,11 +131,13 @@ def student_weights(
         embedding_norm=embedding_norm,
         embedding_projection=reader.linear("embeddings_project") if reader.has("embeddings_project/kernel:0") else None,
         layers=tuple(reader.layer(f"{stack}/layer_._{number}", names) for number in range(count)),
-        classifier=merged(projection, head),
+        classifier=head if projection_activation else merged(projection, head),
         num_heads=config["n_heads" if distil else "num_attention_heads"],
         activation=config["activation" if distil else "hidden_act"],
         first_position=config["pad_token_id"] if counts_from_padding else None,
         kind=kind,
+        inner=projection if projection_activation else None,
+        inner_activation=projection_activation,
     )
     reader.refuse_left_over()
     return found

@@ -23,7 +23,7 @@ from xtremedistil.export.onnx_graph import EMBEDDINGS, FUSED, OnnxGraph
 # Hugging Face's names of activations, and the operators without and with a bias.
 _TANH_GELU = ("FastGelu", "FastGelu")
 GELUS = {"gelu": ("Gelu", "BiasGelu"), **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh"), _TANH_GELU)}
-OTHER_ACTIVATIONS = {"relu": "Relu"}
+OTHER_ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh"}
 
 
 def build_graph(
@@ -48,6 +48,8 @@ def build_graph(
         state = _layer(graph, f"layer_{number}", layer, state, student)
     if student.kind == "sequence_classification":
         state = graph.first(state, axis=1)
+    if student.inner:
+        state = _activated(graph, "inner", state, student.inner, student.inner_activation)
     graph.linear(state, student.classifier, "classifier", "logits")
     return graph.model(student.kind, len(student.classifier.bias), notes or {})
 

@@ -2,7 +2,8 @@
 
 The encoder goes over weight by weight. Behind it, the student has a projection and a classifier, which are both linear,
 so that their product is the one linear layer that these classes have for tagging. For texts they have two, with tanh,
-ReLU or GELU between; `straight_head.py` finds two that compute the same.
+ReLU or GELU between; `straight_head.py` finds two that compute the same. Students that were such a class themselves
+(`deployed.py`) have both.
 
 Axes: H hidden, L labels.
 """
@@ -147,6 +148,10 @@ def student_state(student: Student) -> tuple[State, list[str]]:
     """All weights by PyTorch's names and in its layout (linear layers are [out, in]), and what was done to the head."""
     state = state_in_pytorch(student.encoder)
     classifier, remarks = linear_of(student.head), []
+    activation = student.projection_activation
+    if activation:
+        inner = linear_of(student.projection)
+        return state | _text_head(student, inner, classifier, activation), []
     if student.projection is not None:
         classifier = merged(linear_of(student.projection), classifier)
         remarks.append("the projection to the teacher's width is merged into the classifier: both are linear")
@@ -156,8 +161,18 @@ def student_state(student: Student) -> tuple[State, list[str]]:
     norm = head.top_norm.format(student.encoder.config.num_hidden_layers - 1)
     gamma, beta = (state[f"{norm}.{part}"] for part in ("weight", "bias"))
     inner, outer, remark = straightened(classifier, head.activation, gamma, beta)
-    layers = _in_pytorch(head.inner, inner) | _in_pytorch(head.outer, outer)
-    return state | layers, [*remarks, f"{head.inner}, {head.activation} and {head.outer} stand for one layer: {remark}"]
+    return state | _text_head(student, inner, outer, head.activation), [
+        *remarks,
+        f"{head.inner}, {head.activation} and {head.outer} stand for one layer: {remark}",
+    ]
+
+
+def _text_head(student: Student, inner: Linear, outer: Linear, activation: str) -> State:
+    """Raises InputError where the family's class has another activation between the two."""
+    head = TEXT_HEADS[student.family.model_type]
+    if head.activation != activation:
+        raise InputError(f"{pytorch_class(student)} has {head.activation} in its head; the student has {activation}.")
+    return _in_pytorch(head.inner, inner) | _in_pytorch(head.outer, outer)
 
 
 def _in_pytorch(name: str, linear: Linear) -> State:

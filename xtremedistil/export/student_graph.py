@@ -19,7 +19,10 @@ def weights_of(student: Student) -> Weights:
     projection = None if student.projection is None else linear_of(student.projection)
     if student.family is BILSTM:
         return bilstm_weights(arrays, config, projection, linear_of(student.head), student.kind)
-    return student_weights(arrays, student.family, config, projection, linear_of(student.head), student.kind)
+    activation = student.projection_activation
+    return student_weights(
+        arrays, student.family, config, projection, linear_of(student.head), student.kind, activation
+    )
 
 
 def build_student_graph(weights: Weights, **options) -> onnx.ModelProto:

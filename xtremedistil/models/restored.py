@@ -4,6 +4,7 @@ What the original's folders do not say (sizes, vocabulary) is read off their wei
 """
 
 import os
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -48,6 +49,7 @@ def restore_student(model_dir: str, weights: str = artefacts.STUDENT_WEIGHTS) ->
         kind=saved_task(saved).kind,
         num_labels=len(saved["label_list"]),
         teacher_hidden_size=saved["teacher_hidden_size"],
+        projection_activation=saved.get("projection_activation"),
     )
     _load(student, model_dir, path)
     return student
@@ -66,6 +68,31 @@ def save_student(student: Student, folder: str, like: str) -> None:
     )
     save_weights(os.path.join(folder, artefacts.STUDENT_WEIGHTS), student.parts)
     artefacts.write_json(os.path.join(folder, artefacts.CONFIG), artefacts.read_config(like))
+
+
+def new_settings(
+    student: Student, *, task: str, labels: Sequence[str], seq_len: int, seed: int, do_pairwise: bool = False
+) -> dict:
+    """`xtremedistil-config.json` of a student that no distillation run made.
+
+    Args:
+        task: folder where prediction and export find the task's files. labels: of its outputs.
+    """
+    return {
+        "task": task,
+        "do_NER": student.kind == "token_classification",
+        "do_pairwise": do_pairwise,
+        "seq_len": seq_len,
+        "seed": seed,
+        "label_list": list(labels),
+        "pseudo_labels": [],
+        "teacher_hidden_size": student.teacher_hidden_size,
+        "projection_activation": student.projection_activation,
+        "compress_word_embedding": False,
+        "freeze_word_embedding": False,
+        "student_config": student.encoder.config.to_diff_dict() | {"model_type": student.family.model_type},
+        "format_version": artefacts.FORMAT_VERSION,
+    }
 
 
 def _load(student: Student, model_dir: str, path: str) -> None:

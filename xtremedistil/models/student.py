@@ -30,7 +30,8 @@ class Student(WithHead):
 
     Fields:
         encoder: the Hugging Face model inside, or one that answers as they do.
-        projection: linear layer from its top state to the teacher's width; None if they are equally wide.
+        projection: linear layer from its top state to the teacher's width; None if they are equally wide. In the heads
+            of Hugging Face's text classifiers an activation follows it.
         head: dense layer from the projected top state to the logits.
         kind: "token_classification" or "sequence_classification".
         dropout_rate: before projection and head.
@@ -80,6 +81,12 @@ class Student(WithHead):
         return blocks | {"head": list(self.head.weights)}
 
     @property
+    def projection_activation(self) -> str | None:
+        """By its name in Keras; None: the projection is linear, or there is none."""
+        name = "linear" if self.projection is None else self.projection.activation.__name__
+        return None if name == "linear" else name
+
+    @property
     def parts(self) -> dict[str, list]:
         """Variables by layer, as the weight file `xtremedistil.h5` has them."""
         layers = [self.encoder, self.projection, self.head]
@@ -93,9 +100,9 @@ class Student(WithHead):
     ) -> tuple[tf_keras.Model, list[tf_keras.layers.Layer]]:
         """The tensors that are pulled towards the teacher's, together with the logits.
 
-        The encoder runs once for all of them. The top hidden state goes through the projection that is deployed; other
-        states get one of their own where a loss compares them number by number, new with each call. All else is as it
-        is.
+        The encoder runs once for all of them. The top hidden state goes through the deployed projection, if that
+        is linear; other states get one of their own where a loss compares them number by number, new with each call.
+        All else is as it is.
 
         Args:
             teacher_width: of the teacher's tensor of a match; by default all are as wide as its hidden states.
@@ -113,7 +120,7 @@ class Student(WithHead):
             matches,
             features,
             teacher_width=teacher_width or (lambda match: self.teacher_hidden_size),
-            deployed=self.projection,
+            deployed=None if self.projection_activation else self.projection,
             top=top,
             dropout_rate=self.dropout_rate,
             spread=spread,
@@ -157,21 +164,21 @@ def build_student(
     teacher_hidden_size: int,
     dropout_rate: float | None = None,
     word_map: MappedEmbedding | None = None,
+    projection_activation: str | None = None,
 ) -> Student:
     """Puts the projection (unless student and teacher are equally wide) and a classifier on `encoder`.
 
     Args:
         dropout_rate: before both; by default the encoder's own rate.
+        projection_activation: what follows the projection, which is there whatever the widths then.
     """
     width = encoder.config.hidden_size
     rate = hidden_dropout(encoder, family) if dropout_rate is None else dropout_rate
-    projection = _linear(teacher_hidden_size, PROJECTION_NAME) if width != teacher_hidden_size else None
+    projection = None
+    if width != teacher_hidden_size or projection_activation:
+        projection = tf_keras.layers.Dense(teacher_hidden_size, projection_activation, name=PROJECTION_NAME)
     head = tf_keras.layers.Dense(num_labels, dtype="float32", name=HEAD_NAME)
     return Student(encoder, projection, head, family, kind, teacher_hidden_size, rate, word_map)
-
-
-def _linear(width: int, name: str) -> tf_keras.layers.Layer:
-    return tf_keras.layers.Dense(width, name=name)
 
 
 def _dropout(rate: float, name: str) -> tf_keras.layers.Layer:

@@ -1,6 +1,6 @@
 """Models that come with their own head, as teachers and students: Hugging Face's, or any with an adaptor."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import tf_keras
@@ -10,6 +10,7 @@ from xtremedistil.models.encoder import in_float32, model_inputs
 from xtremedistil.models.families import AUTO, find_family
 from xtremedistil.models.features import encoder_features
 from xtremedistil.models.matching import matched_tensors
+from xtremedistil.models.problem_types import CLASSES, PROBLEM_TYPES, SCORES, SPAN
 
 if TYPE_CHECKING:
     from xtremedistil.distillation.match import Match
@@ -23,13 +24,24 @@ class NamedOutputs:
     Fields:
         logit_names: of its logits. by_position: whether these are [B, S, L], not [B, L].
         model: the model in inference mode: inputs in, its logits by name out.
+        mask_model: inputs in, {"logits_mask"} [B, S] out; None: all real positions count.
+        problem_type: what its logits say, see `problem_types`.
     """
 
     logit_names: tuple[str, ...]
+    mask_model: tf_keras.Model | None = None
 
-    def __init__(self):
+    def __init__(self, problem_type: str | None = None):
         self.model = self.feature_model(self.logit_names)
-        self.by_position = self.model.output[self.logit_names[0]].shape.rank == 3
+        logits = self.model.output[self.logit_names[0]]
+        self.by_position = logits.shape.rank == 3
+        self.problem_type = problem_type or CLASSES
+        if set(self.logit_names) == set(SPANS):
+            self.problem_type = SPAN
+        elif self.by_position:
+            self.problem_type = CLASSES
+        elif problem_type is None and logits.shape[-1] == 1:
+            self.problem_type = SCORES
 
     def feature_model(self, names: Sequence[str]) -> tf_keras.Model:
         """Inputs in, the outputs `names` in float32 out: logits, and tensors inside the model."""
@@ -63,7 +75,7 @@ class TaskModel(NamedOutputs):
         self.pretrained = pretrained
         self.family = find_family(AUTO, pretrained.config.model_type)
         self.logit_names = SPANS if type(pretrained).__name__.endswith("ForQuestionAnswering") else ("logits",)
-        super().__init__()
+        super().__init__(pretrained.config.problem_type)
 
     @property
     def num_hidden_layers(self) -> int:
@@ -81,7 +93,8 @@ class TaskModel(NamedOutputs):
         return encoder_features(self.pretrained, self.family, inputs, names)
 
 
-ADAPTED = {"logits": None, "hidden_states": 3, "attentions": 4}  # keys, and ranks of the tensors in their lists
+LOGITS_MASK = "logits_mask"
+ADAPTED = {"logits": None, LOGITS_MASK: 2, "hidden_states": 3, "attentions": 4}  # keys, and ranks of their tensors
 
 
 class AdaptedModel(NamedOutputs):
@@ -90,8 +103,11 @@ class AdaptedModel(NamedOutputs):
 
     Args:
         adaptor: inputs and the model's outputs in; a dict with "logits" ([B, L] or [B, S, L], or a dict of several)
-            and, by choice, "hidden_states" (list of [B, S, H], 0 = embeddings) and "attentions" (list of
-            [B, A, S, S]) out.
+            and, by choice, "hidden_states" (list of [B, S, H], 0 = embeddings), "attentions" (list of [B, A, S, S]) and
+            "logits_mask" ([B, S], made of the inputs alone: above 0 at the positions whose logits count in soft labels)
+            out.
+        problem_type: as in a configuration of Hugging Face; by default "regression" for one number a row, else
+            "single_label_classification".
 
     Raises:
         ValueError: the function gives another key, or a tensor of another rank.
@@ -99,34 +115,86 @@ class AdaptedModel(NamedOutputs):
 
     pad_id = 0
 
-    def __init__(self, model: tf_keras.Model, adaptor: Callable[[dict, object], dict]):
+    def __init__(
+        self,
+        model: tf_keras.Model,
+        adaptor: Callable[[dict, object], dict],
+        problem_type: str | None = None,
+    ):
+        if problem_type is not None:
+            require_known("problem type", problem_type, PROBLEM_TYPES)
         self._keras_model, self._adaptor = model, adaptor
-        adapted = self._adapted(model_inputs())
-        self.logit_names = tuple(name for name in adapted if not name.startswith(("hidden_states_", "attentions_")))
-        super().__init__()
-        self.num_hidden_layers = max(sum(name.startswith("hidden_states_") for name in adapted) - 1, 0)
+        inputs = model_inputs()
+        found = self._explained(inputs)
+        self.logit_names = tuple(_logits(found))
+        super().__init__(problem_type)
+        self.num_hidden_layers = max(len(found.get("hidden_states", [])) - 1, 0)
+        if LOGITS_MASK in found:
+            self.mask_model = _mask_model(inputs, found[LOGITS_MASK], self.by_position)
 
     @property
     def weights(self) -> list:
         return list(self._keras_model.weights)
 
     def _run(self, inputs: dict, names: Sequence[str]) -> dict:
-        adapted = self._adapted(inputs)
+        found = self._explained(inputs)
+        adapted = _logits(found)
+        for key in ("hidden_states", "attentions"):
+            adapted |= _checked_list(key, found.get(key, []))
         if unknown := [name for name in names if name not in adapted]:
             raise ValueError(f"The adaptor gives no {', '.join(unknown)}; it gives {', '.join(adapted)}.")
         return {name: adapted[name] for name in names}
 
-    def _adapted(self, inputs: dict) -> dict:
+    def _explained(self, inputs: dict) -> Mapping:
         found = self._adaptor(inputs, self._keras_model(inputs))
         for key in found:
             require_known("key of an adaptor", key, ADAPTED)
         if "logits" not in found:
             raise ValueError("The adaptor gives no logits.")
-        logits = found["logits"] if isinstance(found["logits"], dict) else {"logits": found["logits"]}
-        named = dict(logits)
-        for key in ("hidden_states", "attentions"):
-            named |= _checked_list(key, found.get(key, []))
-        return named
+        return found
+
+
+def _logits(found: Mapping) -> dict:
+    """By name; of rows, or of positions, all of them.
+
+    Raises:
+        ValueError: they are of neither, or some of rows and some of positions.
+    """
+    given = found["logits"]
+    named = dict(given) if isinstance(given, Mapping) else {"logits": given}
+    for name, tensor in named.items():
+        _check_logits(name, tensor.shape)
+    if len({tensor.shape.rank for tensor in named.values()}) > 1:
+        shapes = ", ".join(f"{name} {tensor.shape}" for name, tensor in named.items())
+        raise ValueError(f"Logits are of rows, or of positions, all of one model alike; the adaptor gives {shapes}.")
+    return named
+
+
+def _check_logits(name: str, shape) -> None:
+    ranks = (3,) if name in SPANS else (2, 3)
+    if shape.rank in ranks and shape[-1] is not None:
+        return
+    wanted = "[B, S, 1]" if name in SPANS else "[B, L] of rows or [B, S, L] of positions"
+    raise ValueError(
+        f"{name} of the adaptor are {shape}; {wanted} are expected, the last axis of a fixed size. Of one number each, "
+        "give tensor[..., None]."
+    )
+
+
+def _mask_model(inputs: dict, mask, by_position: bool) -> tf_keras.Model:
+    """Raises ValueError where the mask is not one of positions, or needs the model."""
+    if mask.shape.rank != ADAPTED[LOGITS_MASK] or not by_position:
+        raise ValueError(
+            f"{LOGITS_MASK} has shape {mask.shape}; [B, S] is expected, of logits [B, S, L]. Where the logits are of "
+            "rows, leave it away."
+        )
+    model = tf_keras.Model(inputs, {LOGITS_MASK: mask}, name=LOGITS_MASK)
+    if model.weights:
+        raise ValueError(
+            f"{LOGITS_MASK} hangs on the model's weights, and would change while it is trained. Make it of the inputs "
+            "alone."
+        )
+    return model
 
 
 def _checked_list(key: str, tensors) -> dict:

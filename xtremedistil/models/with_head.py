@@ -3,11 +3,15 @@
 import functools
 
 from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.problem_types import CLASSES
 from xtremedistil.prediction import PredictFunction
 
 
 class WithHead:
     """An encoder with a classifier: has the fields `model`, `encoder` and `kind`."""
+
+    problem_type = CLASSES
+    mask_model = None
 
     @functools.cached_property
     def predict_function(self) -> PredictFunction:

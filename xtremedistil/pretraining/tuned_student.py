@@ -6,6 +6,7 @@ from xtremedistil import artefacts
 from xtremedistil.config import BaselineConfig
 from xtremedistil.models.checkpoints import load_encoder, read_config
 from xtremedistil.models.families import AUTO, find_family
+from xtremedistil.models.restored import new_settings
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.models.teacher import HEAD_NAME
 from xtremedistil.tasks import Task, open_task
@@ -23,20 +24,14 @@ def write_tuned_student(config: BaselineConfig, task_folder: str) -> None:
     task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise)
     student = _tuned(config, task)
     save_weights(os.path.join(config.model_dir, artefacts.STUDENT_WEIGHTS), student.parts)
-    saved = {
-        "task": task_folder,
-        "do_NER": config.do_NER,
-        "do_pairwise": config.do_pairwise,
-        "seq_len": config.seq_len,
-        "seed": config.seed,
-        "label_list": list(task.all_labels),
-        "pseudo_labels": [],
-        "teacher_hidden_size": student.teacher_hidden_size,
-        "compress_word_embedding": False,
-        "freeze_word_embedding": False,
-        "student_config": student.encoder.config.to_diff_dict() | {"model_type": student.family.model_type},
-        "format_version": artefacts.FORMAT_VERSION,
-    }
+    saved = new_settings(
+        student,
+        task=task_folder,
+        labels=task.all_labels,
+        seq_len=config.seq_len,
+        seed=config.seed,
+        do_pairwise=config.do_pairwise,
+    )
     artefacts.write_json(os.path.join(config.model_dir, artefacts.CONFIG), saved)
 
 

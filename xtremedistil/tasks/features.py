@@ -19,7 +19,8 @@ class Features:
         input_ids, token_type_ids, attention_mask: int32 [P].
         offsets: int64 [N + 1]; row n is `offsets[n]:offsets[n + 1]`.
         example_ids: int32 [N]; windows of one sentence share one.
-        labels: int32 [P] for tagging, [N] for classification, None if unlabelled. -100 is not scored.
+        labels: int32 [P] for tagging, [N] for classification, None if unlabelled; -100 is not scored. Of rows also
+            float32 [N, L], several labels at once or scores, and int32 [N, 2], where a span starts and ends.
         word_ids: int32 [P] for tagging, None for classification: the word that this position answers for, else -1.
     """
 

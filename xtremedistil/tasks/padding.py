@@ -36,7 +36,8 @@ def positions(features: Features, rows: np.ndarray, width: int) -> tuple[np.ndar
 
 
 def pad_rows(features: Features, rows: np.ndarray, width: int, pad_id: int) -> Arrays:
-    """The three named inputs of `rows`, int32 [B, width], and their labels where there are any."""
+    """The three named inputs of `rows`, int32 [B, width], and their labels where there are any: int32, but float32 of
+    scores."""
     index, inside = positions(features, rows, width)
     arrays = {
         "input_ids": np.where(inside, features.input_ids[index], pad_id).astype(np.int32),
@@ -46,7 +47,7 @@ def pad_rows(features: Features, rows: np.ndarray, width: int, pad_id: int) -> A
     if features.labels is not None:
         tagged = features.word_ids is not None
         labels = np.where(inside, features.labels[index], NOT_SCORED) if tagged else features.labels[rows]
-        arrays["labels"] = labels.astype(np.int32)
+        arrays["labels"] = labels if labels.dtype == np.float32 else labels.astype(np.int32)
     return arrays
 
 

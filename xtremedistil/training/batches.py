@@ -43,6 +43,7 @@ class TrainingBatches:
         targets: each takes rows and width and gives arrays by row ([B, ...]), which are added to the batch.
         masks: likewise, of what says which positions count.
         per_step: batches of a step; the step that gets the last rows may have fewer.
+        steps_per_epoch: where an epoch is not one pass over the rows; passes follow each other.
     """
 
     features: Features
@@ -52,9 +53,14 @@ class TrainingBatches:
     targets: Sequence[TargetReader] = ()
     per_step: int = 1
     masks: Sequence[TargetReader] = ()
+    steps_per_epoch: int | None = None
 
     @property
     def steps(self) -> int:
+        return self.steps_per_epoch or self._steps_of_a_pass
+
+    @property
+    def _steps_of_a_pass(self) -> int:
         return -(-len(self.features) // (self.batch_size * self.per_step))
 
     def arrays(self, rows: np.ndarray, width: int | None = None) -> Arrays:
@@ -77,7 +83,15 @@ class TrainingBatches:
 
     def groups(self, epoch: int) -> list[list[np.ndarray]]:
         """Rows of the batches of each step of an epoch."""
-        order = epoch_order(self.features.lengths, self.batch_size * self.per_step, self.seed, epoch)
+        first, length = epoch * self.steps, self._steps_of_a_pass
+        passes = range(first // length, -(-(first + self.steps) // length))
+        groups = [group for number in passes for group in self._pass(number)]
+        start = first - passes[0] * length
+        return groups[start : start + self.steps]
+
+    def _pass(self, number: int) -> list[list[np.ndarray]]:
+        """Rows of the batches of each step of a pass over all rows."""
+        order = epoch_order(self.features.lengths, self.batch_size * self.per_step, self.seed, number)
         size = self.batch_size
         return [[rows[start : start + size] for start in range(0, len(rows), size)] for rows in order]
 

@@ -10,6 +10,27 @@ import math
 from dataclasses import dataclass
 
 
+def planned_epochs(epochs: int, steps: int | None, steps_per_epoch: int | None) -> tuple[int, int | None]:
+    """How many epochs a fit has, and how many updates each; None: as many as a pass over the rows.
+
+    Args:
+        steps: updates in all, in place of `epochs`; of one epoch where `steps_per_epoch` is None.
+
+    Raises:
+        ValueError: a number below 1, or epochs that do not make up the steps.
+    """
+    for name, value in (("steps", steps), ("steps_per_epoch", steps_per_epoch), ("epochs", epochs)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}; it is at least 1.")
+    if steps is None:
+        return epochs, steps_per_epoch
+    each = steps_per_epoch or steps
+    if steps % each:
+        near = max(each, round(steps / each) * each)
+        raise ValueError(f"steps is {steps}, no multiple of steps_per_epoch, {each}: epochs are whole. Take {near}.")
+    return steps // each, each
+
+
 @dataclass(frozen=True)
 class LearningRate:
     """Peak rate and shape of a fit.

@@ -108,7 +108,7 @@ def fit(
     saved = keeper and keeper.load()
     place = Place(rate.latest_decay_start) if saved is None else trainer.go_on_from(saved)
     history = place.history
-    take_step = steps_of(batches, place) if steps_of else _steps_of(trainer, batches, place)
+    take_step = steps_of(batches, place) if steps_of else own_steps(trainer, batches, place)
     with keeper.watching() if keeper else contextlib.nullcontext():
         while place.epoch < place.decay_start + rate.decay_length:
             entry = _run_epoch(trainer, batches, place, take_step, report, keeper)
@@ -156,7 +156,7 @@ def _run_epoch(trainer: Trainer, batches, place: Place, take_step: TakeStep, rep
     return means | {"seconds": place.seconds, "learning_rate": last}
 
 
-def _steps_of(trainer: Trainer, batches: TrainingBatches, place: Place) -> TakeStep:
+def own_steps(trainer: Trainer, batches: TrainingBatches, place: Place) -> TakeStep:
     """What takes one step after another: its number and rate in, its losses out."""
     iterator = distributed(batches, place, trainer.strategy, full=trainer.full_batches)
     trainer.expect(iterator.element_spec)

@@ -2,14 +2,14 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from xtremedistil.training.batches import TrainingBatches
-from xtremedistil.training.loop import distributed
+from xtremedistil.training.loop import TakeStep, own_steps
 from xtremedistil.training.place import Place, go_on_from, take_snapshot
 from xtremedistil.training.snapshots import Snapshot
 from xtremedistil.training.trainer import Trainer
@@ -24,15 +24,17 @@ class TaskBatches:
 
     Fields:
         tasks: batches by name; each task goes through its own epochs, as far as it is drawn.
+        steps_per_epoch: where an epoch has another number of steps.
     """
 
     tasks: Mapping[str, TrainingBatches]
     tau: float
     seed: int
+    steps_per_epoch: int | None = None
 
     @property
     def steps(self) -> int:
-        return sum(batches.steps for batches in self.tasks.values())
+        return self.steps_per_epoch or sum(batches.steps for batches in self.tasks.values())
 
     def order(self, epoch: int) -> list[str]:
         """The task of each step of an epoch."""
@@ -64,7 +66,8 @@ class TaskTrainers:
     """The trainers of several tasks as one.
 
     Args:
-        trainers: by task, with one optimizer for all; in `fit` it stands where a `Trainer` does.
+        trainers: by task, with one optimizer and one seed of dropout for all; in `fit` it stands where a `Trainer`
+            does.
     """
 
     def __init__(self, trainers: Mapping[str, Trainer]):
@@ -83,31 +86,25 @@ class TaskTrainers:
     def go_on_from(self, snapshot: Snapshot) -> Place:
         return go_on_from(snapshot, self.variables, self.optimizer)
 
-    def steps(self, batches: TaskBatches, place: Place) -> Callable[[int, float], dict[str, tf.Tensor]]:
+    def steps(self, batches: TaskBatches, place: Place) -> TakeStep:
         """What takes one step after another: its number and rate in, its losses out, those of a task as
         "task/term", scaled so that their mean over the epoch is that over the task's own steps."""
         done = batches.done(place.epoch, place.step)
-        streams = {name: self._stream(name, batches.tasks[name], done[name]) for name in batches.tasks}
+        takes = {name: self._own_steps(name, batches.tasks[name], done[name]) for name in batches.tasks}
         coming = batches.draws(place.epoch, place.step)
 
         def take(step: int, rate: float) -> dict[str, tf.Tensor]:
             name, share = next(coming)
-            for trainer in self._trainers.values():
-                trainer.seed_dropout(step)
-            losses = self._trainers[name].step(next(streams[name]), step, rate)
+            losses = takes[name](step, rate)
             own = {f"{name}/{term}": value * share for term, value in losses.items()}
             return {"loss": losses["loss"]} | own
 
         return take
 
-    def _stream(self, name: str, batches: TrainingBatches, done: int) -> Iterator:
-        """The task's batches from its own step `done` on, epoch after epoch."""
-        trainer = self._trainers[name]
+    def _own_steps(self, name: str, batches: TrainingBatches, done: int) -> TakeStep:
+        """What takes the task's steps from its own step `done` on, epoch after epoch."""
         epoch, step = divmod(done, batches.steps)
-        place = Place(0, epoch=epoch, step=step)
-        iterator = distributed(batches, place, trainer.strategy, full=trainer.full_batches)
-        trainer.expect(iterator.element_spec)
-        yield from iterator
+        return own_steps(self._trainers[name], batches, Place(0, epoch=epoch, step=step))
 
 
 def union(groups) -> list[tf.Variable]:

@@ -100,6 +100,7 @@ class Trainer:
         strategy: where steps run; the model was built under its scope.
         rate_factors: what multiplies the learning rate of each variable; empty: 1 for all.
         optimizer: one that is shared with other trainers, of these variables and more, in place of its own.
+        dropout_seed: likewise, int32 [2]; layers that trainers share draw their masks from it.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Trainer:
         recipe: Recipe,
         rate_factors: Sequence[float] = (),
         optimizer=None,
+        dropout_seed: tf.Variable | None = None,
     ):
         self.variables = list(variables)
         self.strategy = strategy
@@ -120,7 +122,7 @@ class Trainer:
         self._model = model
         self._objective = objective
         with strategy.scope():
-            self._dropout_seed = tf.Variable([recipe.seed, 0], dtype=tf.int32, trainable=False)
+            self._dropout_seed = new_dropout_seed(recipe.seed) if dropout_seed is None else dropout_seed
             self._progress = tf.Variable(0.0, trainable=False)
             peak = recipe.learning_rate.peak
             self.optimizer = optimizer or make_optimizer(
@@ -149,13 +151,9 @@ class Trainer:
         """Says which share of all updates is done."""
         self._progress.assign(progress)
 
-    def seed_dropout(self, step: int) -> None:
-        """Draws the masks of a step's dropout; layers that several trainers share go by the last trainer's seed."""
-        self._dropout_seed.assign([self.seed, step])
-
     def step(self, batch, step: int, rate: float) -> dict[str, tf.Tensor]:
         """One update; returns the losses over the global batch."""
-        self.seed_dropout(step)
+        self._dropout_seed.assign([self.seed, step])
         self.optimizer.learning_rate.assign(rate)
         return self._step(batch)
 
@@ -260,6 +258,11 @@ class Trainer:
         if self.recipe.max_grad_norm:
             summed, _ = tf.clip_by_global_norm(summed, self.recipe.max_grad_norm)
         self.optimizer.apply_gradients(zip(summed, [v for _, v in pairs], strict=True), skip_gradients_aggregation=True)
+
+
+def new_dropout_seed(seed: int) -> tf.Variable:
+    """(seed of the fit, step), of which dropout is a function; made in the scope of a strategy."""
+    return tf.Variable([seed, 0], dtype=tf.int32, trainable=False)
 
 
 def _add_to(totals: dict[str, tf.Tensor], more: dict[str, tf.Tensor]) -> None:

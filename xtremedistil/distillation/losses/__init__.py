@@ -21,7 +21,14 @@ from xtremedistil.distillation.losses.attention import (
 )
 from xtremedistil.distillation.losses.correlation import dist
 from xtremedistil.distillation.losses.geometry import rkd
-from xtremedistil.distillation.losses.gold_labels import label_cross_entropy, label_weights
+from xtremedistil.distillation.losses.gold_labels import (
+    label_bce,
+    label_cross_entropy,
+    label_mse,
+    label_weights,
+    span_cross_entropy,
+    span_weights,
+)
 from xtremedistil.distillation.losses.hidden import hidden_cosine, hidden_mse, pkd
 from xtremedistil.distillation.losses.layer_pairs import fsp, nst
 from xtremedistil.distillation.losses.masks import masked_mean, pair_mask
@@ -64,9 +71,13 @@ LOSSES: dict[str, Callable[..., tf.Tensor]] = {
 
 __all__ = [
     "LOSSES",
+    "label_bce",
     "label_cross_entropy",
+    "label_mse",
     "label_weights",
     "masked_mean",
     "pair_mask",
+    "span_cross_entropy",
+    "span_weights",
     *LOSSES,
 ]

@@ -1,0 +1,58 @@
+"""`Terms` as what a fit minimises."""
+
+import functools
+import operator
+from collections.abc import Callable, Sequence, Set
+
+import tensorflow as tf
+
+from xtremedistil.distillation.aligned_rows import aligned_name
+from xtremedistil.distillation.gold_labels import gold_objective
+from xtremedistil.distillation.match import Match
+from xtremedistil.distillation.objectives import REAL, ROWS, joined, loss_mask, matches_objective, target_prefix
+from xtremedistil.distillation.several_teachers import teachers_objective
+from xtremedistil.distillation.term_checks import Member
+from xtremedistil.distillation.terms import Terms
+from xtremedistil.models.task_model import LOGITS_MASK
+from xtremedistil.training.trainer import Objective
+
+
+def terms_objective(
+    terms: Terms, matches: Sequence[Match], student: Member, active: Sequence[int], aligned: Set[int]
+) -> Objective:
+    """The terms that the teachers at work have a part in.
+
+    Args:
+        matches: all of them. active: numbers of the teachers at work. aligned: of those that read other pieces, and say
+            something of some positions.
+    """
+
+    def positions_of(batch, number: int):
+        mask = loss_mask(batch, REAL)
+        if number not in aligned:
+            return mask
+        return mask * tf.cast(batch[aligned_name(target_prefix(number))], tf.float32)
+
+    parts = [matches_objective([match for match in matches if match.teacher_number in active], positions_of)]
+    if terms.soft_labels.weight and len(active):
+        parts += _soft_labels(terms, student, active, positions_of)
+    if terms.hard_label_weight:
+        parts.append(gold_objective(student.problem_type, terms.hard_label_weight, terms.hard_label_weight_schedule))
+    return joined(*parts)
+
+
+def _soft_labels(
+    terms: Terms, student: Member, active: Sequence[int], positions_of: Callable[[dict, int], tf.Tensor]
+) -> list[Objective]:
+    """One for each of the student's logits."""
+
+    def positions(batch):
+        mask = functools.reduce(operator.mul, (positions_of(batch, number) for number in active))
+        return mask * tf.cast(batch[LOGITS_MASK], tf.float32) if LOGITS_MASK in batch else mask
+
+    def mask_of(batch):
+        return positions(batch) if student.by_position else loss_mask(batch, ROWS)
+
+    weights = terms.teacher_weights and [terms.teacher_weights[number] for number in active]
+    shared = {"teachers": active, "weights": weights, "combine": terms.combine, "positions_of": positions}
+    return [teachers_objective(mask_of, terms.soft_labels, output=name, **shared) for name in student.logit_names]
