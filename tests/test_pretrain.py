@@ -247,6 +247,7 @@ def test_teacher_without_a_head_gets_one_that_a_later_run_takes(run, eagerly, ta
     assert weights(tmp_path / "second") == weights(tmp_path / "first")
     own = {"pt_teacher_checkpoint": tmp_path / "first/checkpoint"}
     assert_refused(run("third", **own, teacher_head=head), f"--teacher_head {head}", "has a head of its own")
+    assert_refused(run("third", **own, teacher_head_steps=4), "--teacher_head_steps 4", "has a head of its own")
 
 
 def test_run_with_a_trained_head_goes_on_with_the_student_where_it_was_stopped(

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from xtremedistil.config import REQUIRED, flag
 
+OF_HEAD_TRAINING = ("teacher_head_steps", "teacher_head_learning_rate")
+OF_THE_HEAD = ("teacher_head", *OF_HEAD_TRAINING)  # that a teacher gets which comes without one
+
 
 @dataclass(kw_only=True)
 class PretrainConfig:
