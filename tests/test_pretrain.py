@@ -21,6 +21,7 @@ from xtremedistil.pretraining import corpus_batches
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.store_writer import StoreWriter
 from xtremedistil.reporting.progress import Progress
+from xtremedistil.training.trainer import Trainer
 
 tf = pytest.importorskip("tensorflow")
 
@@ -101,8 +102,22 @@ def metrics(folder: Path) -> dict:
     return json.loads((folder / "metrics.json").read_text())
 
 
-def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, tmp_path):
-    outcome = run("m")
+@pytest.fixture
+def steps_taken(monkeypatch) -> list[int]:
+    """The numbers of all updates."""
+    numbers, take = [], Trainer.step
+
+    def step(self, batch, number, rate):
+        numbers.append(number)
+        return take(self, batch, number, rate)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    return numbers
+
+
+def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, steps_taken, tmp_path):
+    outcome = run("m", steps=5)
+    assert steps_taken == list(range(5)), "so many exactly, though a score comes every third"
     assert outcome.code == 0, outcome.err
     folder = tmp_path / "m"
     assert {path.name for path in folder.iterdir() if path.name != ".lock"} == {
@@ -111,15 +126,17 @@ def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, 
     config = read_config(str(folder / "checkpoint"))
     assert config["architectures"] == ["BertForMaskedLM"] and config["num_hidden_layers"] == 1
     found = metrics(folder)
-    assert found["steps"] == 6 and len(found["history"]) == 2 and found["teacher_accuracy"] is not None
+    assert found["steps"] == 5 and len(found["history"]) == 2 and found["teacher_accuracy"] is not None
     assert {"soft_labels", "words", "loss"} < found["history"][0].keys()
+    assert found["history"][1]["learning_rate"] == pytest.approx(0.01 / 5)
+    assert found["loss"] == pytest.approx(-max(entry["score"] for entry in found["history"])), "the least is kept"
     again = opened(str(folder / "checkpoint"), "TFBertModel")
     assert again.head is not None and student(folder).config.hidden_size == 12
     before = contents(folder)
-    outcome = run("m")
+    outcome = run("m", steps=5)
     assert outcome.code == 0 and "has finished before" in outcome.err
     assert contents(folder) == before
-    outcome = run("m", temperature=3.0)
+    outcome = run("m", steps=5, temperature=3.0)
     assert outcome.code == 2 and "temperature: 2.0 there, 3.0 now" in outcome.err
     assert contents(folder) == before
 

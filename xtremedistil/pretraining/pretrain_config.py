@@ -79,8 +79,10 @@ class PretrainConfig:
     dropout: float | None = flag(None, "dropout of the student; by default that of its configuration")
     batch_size: int = flag(32, "rows per batch and device")
     epochs: float = flag(3.0, "passes over the corpus; a part of one, too")
-    steps: int = flag(0, "updates, in place of --epochs")
-    eval_steps: int = flag(0, "updates between scores on held-out rows; by default a tenth of all")
+    steps: int = flag(0, "updates, so many exactly, in place of --epochs")
+    eval_steps: int = flag(
+        0, "updates between losses on held-out rows, of which the least chooses the weights; by default a tenth of all"
+    )
     learning_rate: float = flag(5e-4, "peak rate")
     lr_schedule: str = flag("linear", "shape of the decay", choices=("linear", "cosine", "constant"))
     warmup_ratio: float = flag(0.05, "share of the updates over which the rate first rises")
