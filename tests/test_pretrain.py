@@ -102,6 +102,10 @@ def metrics(folder: Path) -> dict:
     return json.loads((folder / "metrics.json").read_text())
 
 
+def card(folder: Path) -> str:
+    return (folder / "checkpoint/README.md").read_text(encoding="utf-8")
+
+
 @pytest.fixture
 def steps_taken(monkeypatch) -> list[int]:
     """The numbers of all updates."""
@@ -130,6 +134,8 @@ def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, 
     assert {"soft_labels", "words", "loss"} < found["history"][0].keys()
     assert found["history"][1]["learning_rate"] == pytest.approx(0.01 / 5)
     assert found["loss"] == pytest.approx(-max(entry["score"] for entry in found["history"])), "the least is kept"
+    assert "pipeline_tag: fill-mask" in card(folder) and "Hidden pieces that are found" in card(folder)
+    assert "soft labels of hidden pieces (T = 2) x 5, hidden pieces x 2, " in card(folder)
     again = opened(str(folder / "checkpoint"), "TFBertModel")
     assert again.head is not None and student(folder).config.hidden_size == 12
     before = contents(folder)
@@ -155,6 +161,7 @@ def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_a
     first, last = metrics(tmp_path / "whole")["history"]
     assert {"soft_labels", "words", "values_hidden_mse_0_0", "hidden_states_hidden_cosine_2_1"} < last.keys()
     assert last["loss"] < first["loss"]
+    assert "soft labels of all pieces" in card(tmp_path / "whole")
     with interrupt_at("/2.json"):
         assert run("stopped", *switches, **flags).code == 130
     assert not (tmp_path / "stopped/checkpoint").exists()
@@ -201,6 +208,8 @@ def test_student_learns_which_words_there_are(run, eagerly, tmp_path):
     first, last = metrics(tmp_path / "m")["history"]
     assert last["words"] < first["words"] - 0.1
     assert last["words"] < np.log(PIECES) - 0.4
+    assert "# A small bert\n" in card(tmp_path / "m") and "bert`, which taught nothing" in card(tmp_path / "m")
+    assert "- distillation" not in card(tmp_path / "m")
 
 
 @pytest.mark.parametrize(
@@ -216,6 +225,8 @@ def test_relations_make_an_encoder_without_a_head(run, eagerly, monkeypatch, rec
     assert student(tmp_path / "m").config.intermediate_size == 24
     found = metrics(tmp_path / "m")
     assert found["student_accuracy"] is found["teacher_accuracy"] is None
+    assert "from what goes on inside its teacher and has no head" in card(tmp_path / "m")
+    assert "pipeline_tag" not in card(tmp_path / "m") and "## Scores" not in card(tmp_path / "m")
 
 
 def test_picked_layers_begin_as_the_teachers(run, eagerly, teacher, tmp_path):
@@ -290,6 +301,9 @@ def test_gpt2_learns_the_next_word(run, eagerly, gpt2_folder, tmp_path):
     assert outcome.code == 0, outcome.err
     assert read_config(str(tmp_path / "m/checkpoint"))["architectures"] == ["GPT2LMHeadModel"]
     assert {"soft_labels", "words"} < metrics(tmp_path / "m")["history"][0].keys()
+    assert "pipeline_tag: text-generation" in card(tmp_path / "m")
+    assert "A general language model" in card(tmp_path / "m") and "Next pieces that are found" in card(tmp_path / "m")
+    assert "soft labels of next pieces (T = 2) x 5, next pieces x 2, " in card(tmp_path / "m")
 
 
 def test_two_devices_come_to_what_one_comes_to(run, tmp_path):
