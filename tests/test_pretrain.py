@@ -21,6 +21,7 @@ from xtremedistil.pretraining import corpus_batches
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.store_writer import StoreWriter
 from xtremedistil.reporting.progress import Progress
+from xtremedistil.training.optimizer import computes_in_float16
 from xtremedistil.training.trainer import Trainer
 
 tf = pytest.importorskip("tensorflow")
@@ -304,6 +305,30 @@ def test_gpt2_learns_the_next_word(run, eagerly, gpt2_folder, tmp_path):
     assert "pipeline_tag: text-generation" in card(tmp_path / "m")
     assert "A general language model" in card(tmp_path / "m") and "Next pieces that are found" in card(tmp_path / "m")
     assert "soft labels of next pieces (T = 2) x 5, next pieces x 2, " in card(tmp_path / "m")
+
+
+def test_half_precision_is_of_both_models_and_scales_the_loss(run, eagerly, recorded, tmp_path):
+    outcome = run("m", opt_policy="mixed_float16", hidden_size=6, steps=2, eval_steps=1)
+    assert outcome.code == 0, outcome.err
+    ((model, _),) = recorded["taught_model"]
+    assert computes_in_float16(model) and all(variable.dtype == tf.float32 for variable in model.weights)
+    assert model.get_layer("teacher").compute_dtype == "float16"
+    assert model.output["logits"].dtype == model.output["teacher_logits"].dtype == tf.float32
+    first, last = metrics(tmp_path / "m")["history"]
+    assert last["score"] > first["score"]
+
+
+@pytest.mark.slow
+def test_compiled_step_learns_what_a_plain_one_learns(run, request, tmp_path):
+    """Rows of one width: what is hidden hangs on it, and that of compiled steps is rounded up."""
+    flags = {"steps": 1, "eval_steps": 1, "dropout": 0.0, "seq_len": 16}
+    outcome = run("compiled", "--packed", "--jit_compile", **flags)
+    assert outcome.code == 0, outcome.err
+    request.getfixturevalue("eagerly")
+    assert run("plain", "--packed", **flags).code == 0
+    (compiled,), (plain,) = (metrics(tmp_path / name)["history"] for name in ("compiled", "plain"))
+    for name in ("loss", "soft_labels", "words", "score"):
+        assert compiled[name] == pytest.approx(plain[name], rel=1e-4)
 
 
 def test_two_devices_come_to_what_one_comes_to(run, tmp_path):
