@@ -46,7 +46,9 @@ class PretrainConfig:
         None, "teacher layer that the student's last one learns relations from, counted from 0; by default the last"
     )
     match: tuple[str, ...] = flag((), "further pairs of inner tensors: entries or files as of `xtremedistil distil`")
-    predict_all: bool = flag(False, "soft labels of all pieces, not only of hidden ones, as DistilBERT does by default")
+    predict_all: bool = flag(
+        False, "soft labels of all pieces, as DistilBERT's code has by default; without it, of those asked for alone"
+    )
     num_hidden_layers: int | None = flag(None, "layers of the student; by default half of the teacher's")
     hidden_size: int | None = flag(None, "width of the student; by default the teacher's")
     num_attention_heads: int | None = flag(None, "attention heads of the student; by default the teacher's")
