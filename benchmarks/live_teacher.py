@@ -3,18 +3,26 @@
     PYTHONPATH=. python benchmarks/live_teacher.py --corpus corpus.txt --checkpoint teachers/minilm-l6-h384 \
         --folder runs/live-teacher
 
-One batch after another, the same ones in all ways, the median of their seconds:
+Like with like: each batch goes through all ways, one after the other, before the next one does; same rows, weights
+(the rate is 0), precision, terms; no dropout, so that the losses have to agree, which is looked at.
 - step: student and teacher as one model, words asked for where they are hidden.
 - student alone: the same update with the teacher's word on the batch given as numbers.
 - teacher alone: its forward pass over the batch.
-- naive: rows padded to seq_len, the teacher asked apart, both asked for words at all positions.
+- naive: rows padded to seq_len, the teacher asked apart, through NumPy, both asked for words at all positions; the
+  terms are over the hidden ones as before.
 """
 
 import argparse
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+import xtremedistil  # noqa: F401 - chooses legacy Keras, before TensorFlow comes in
+
+# isort: split
 import tensorflow as tf
 import tf_keras
 
@@ -32,22 +40,21 @@ from xtremedistil.pretraining.recipes import Learning, configured_learning
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.training.loop import batch_signature
-from xtremedistil.training.strategy import make_strategy, stage_seed
+from xtremedistil.training.strategy import make_strategy, precision, stage_seed
 from xtremedistil.training.trainer import Trainer
 from xtremedistil.training.workers import Workers
 
-WARM_UP, RATE, SEED = 2, 1e-4, 42
+WARM_UP, PEAK, SEED = 2, 1e-4, 42
+TOLERANCE = {None: 1e-3, "mixed_bfloat16": 0.05}  # relative, of losses
 ROW_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+Arrays = dict[str, np.ndarray]
 
 
-def seconds(action, batches) -> float:
-    """Median over the batches, behind those that warm up."""
-    taken = []
-    for batch in batches:
-        started = time.perf_counter()
-        action(batch)
-        taken.append(time.perf_counter() - started)
-    return float(np.median(taken[WARM_UP:]))
+def clocked(action: Callable) -> tuple[float, float]:
+    """Seconds, and what comes of it."""
+    started = time.perf_counter()
+    result = action()
+    return time.perf_counter() - started, float(result)
 
 
 def student_alone(student: LanguageModel, learning: Learning, teacher_width: int) -> tf_keras.Model:
@@ -61,15 +68,19 @@ def student_alone(student: LanguageModel, learning: Learning, teacher_width: int
     return tf_keras.Model(inputs, outputs)
 
 
-def padded(batch: dict, seq_len: int) -> dict:
-    """Everything padded to `seq_len`, all positions asked about."""
+def padded(batch: Arrays, seq_len: int) -> Arrays:
+    """Everything padded to `seq_len`, all positions asked about; the terms are over those of before."""
     rows, width = batch["input_ids"].shape
     wide = {name: np.pad(batch[name], ((0, 0), (0, seq_len - width))) for name in ROW_INPUTS}
     places = batch["predicted"] // width * seq_len + batch["predicted"] % width
-    labels = np.full(rows * seq_len, -100, np.int32)
-    labels[places] = batch["labels"]
-    asked = {"predicted": np.arange(rows * seq_len, dtype=np.int32), "labels": labels}
-    return wide | asked | {"row_mask": batch["row_mask"], "predicted_mask": wide["attention_mask"].reshape(-1) * 1.0}
+    labels, mask = np.full(rows * seq_len, -100, np.int32), np.zeros(rows * seq_len, np.float32)
+    labels[places], mask[places] = batch["labels"], batch["predicted_mask"]
+    asked = {"predicted": np.arange(rows * seq_len, dtype=np.int32), "labels": labels, "predicted_mask": mask}
+    return wide | asked | {"row_mask": batch["row_mask"]}
+
+
+def tensors(arrays: dict) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(array) for name, array in arrays.items()}
 
 
 def prepared(values) -> tuple[Run, PretrainConfig]:
@@ -78,59 +89,80 @@ def prepared(values) -> tuple[Run, PretrainConfig]:
         corpus=(values.corpus,),
         model_dir=str(values.folder),
         seq_len=values.seq_len,
+        batch_size=values.batch_size,
         recipe=values.recipe,
         num_hidden_layers=values.layers,
+        dropout=0.0,
+        opt_policy=values.opt_policy,
         seed=SEED,
     )
-    strategy, progress = make_strategy("auto"), Progress()
+    strategy, progress = make_strategy("one_device"), Progress()
     workers = Workers(strategy)
     corpus = open_corpus(config, str(values.folder / "corpus"), workers, 1, progress)
     return Run(config, corpus, strategy, workers, progress), config
 
 
-def measured(values) -> tuple[dict[str, float], float]:
-    """Seconds of each way, and the pieces of a batch (medians)."""
-    run, config = prepared(values)
+def ways_of(run: Run, config: PretrainConfig, sample: Arrays) -> dict[str, Callable[[Arrays], tuple[float, float]]]:
+    """By name, what takes a batch and gives its seconds and its loss (of the teacher, a number of no use)."""
     teacher, _ = run.teacher()
-    shape = encoder_shape(teacher.encoder.config.to_dict(), values.checkpoint)
+    shape = encoder_shape(teacher.encoder.config.to_dict(), config.pt_teacher_checkpoint)
     learning = configured_learning(config, shape, student_shape(config, shape))
     student = run.student(teacher, learning)
-    recipe = run.recipe(1, RATE, stage_seed(SEED, HEAD_PLACE))
-    objective = learning_objective(learning)
-
-    def trainer(model: tf_keras.Model, sample: dict) -> Trainer:
-        made = Trainer(model, trained_variables(student, config), objective, run.strategy, recipe)
-        made.expect(batch_signature({name: np.asarray(value) for name, value in sample.items()}))
-        return made
-
     said = teacher.feature_model(teacher_names(learning.matches), logits=learning.teaches_words)
 
-    @tf.function(reduce_retracing=True)
-    def ask(batch):
+    def asked(batch):
         found = said({name: batch[name] for name in said.input}, training=False)
         return {f"teacher_{name}": tensor for name, tensor in found.items()}
 
-    arrays = [share for (share,) in run.corpus.batches(values.batches, recipe.seed).epoch(0, 1)]
-    tensors = [{name: tf.constant(array) for name, array in batch.items()} for batch in arrays]
-    given = [batch | ask(batch) for batch in tensors]
+    signature = [batch_signature(sample)]
+    ask = tf.function(asked, input_signature=signature)
+    summed = tf.function(
+        lambda batch: tf.add_n([tf.reduce_sum(found) for found in asked(batch).values()]), input_signature=signature
+    )
+    recipe = run.recipe(1, PEAK, stage_seed(SEED, HEAD_PLACE))
+
+    def update(model: tf_keras.Model, arrays: dict) -> Callable[[dict], float]:
+        trainer = Trainer(model, trained_variables(student, config), learning_objective(learning), run.strategy, recipe)
+        trainer.expect(batch_signature(arrays))
+        return lambda batch: trainer.step(batch, 0, 0.0)["loss"].numpy()
+
     wanted = {"predicts": learning.predicts_words, "taught": learning.teaches_words}
-    whole = trainer(taught_model(student, teacher, learning.matches, **wanted)[0], arrays[0])
-    alone = trainer(student_alone(student, learning, shape.hidden_size), given[0])
+    whole = update(taught_model(student, teacher, learning.matches, **wanted)[0], sample)
+    given = sample | {name: tensor.numpy() for name, tensor in ask(tensors(sample)).items()}
+    alone = update(student_alone(student, learning, shape.hidden_size), given)
 
-    def naive_step(batch: dict) -> None:
-        wide = {
-            name: tf.constant(array, tensors[0][name].dtype) for name, array in padded(batch, values.seq_len).items()
-        }
-        words = {name: tf.constant(value.numpy()) for name, value in ask(wide).items()}
-        alone.step(wide | words, 0, RATE)["loss"].numpy()
+    def step(arrays: Arrays):
+        batch = tensors(arrays)
+        return clocked(lambda: whole(batch))
 
-    times = {
-        "step": seconds(lambda batch: whole.step(batch, 0, RATE)["loss"].numpy(), tensors),
-        "student alone": seconds(lambda batch: alone.step(batch, 0, RATE)["loss"].numpy(), given),
-        "teacher alone": seconds(lambda batch: [value.numpy() for value in ask(batch).values()], tensors),
-        "naive": seconds(naive_step, arrays),
-    }
-    return times, float(np.median([batch["attention_mask"].sum() for batch in arrays]))
+    def student_step(arrays: Arrays):
+        batch = tensors(arrays)
+        batch |= ask(batch)
+        return clocked(lambda: alone(batch))
+
+    def forward(arrays: Arrays):
+        batch = tensors(arrays)
+        return clocked(lambda: summed(batch).numpy())
+
+    def naive(arrays: Arrays):
+        batch = tensors(padded(arrays, config.seq_len))
+        return clocked(lambda: alone(batch | tensors({name: word.numpy() for name, word in ask(batch).items()})))
+
+    return {"step": step, "student alone": student_step, "teacher alone": forward, "naive": naive}
+
+
+def measured(values) -> tuple[dict[str, float], float, float]:
+    """Seconds of a batch by each way, its pieces, and the largest relative difference of a loss from the step's."""
+    run, config = prepared(values)
+    batches = [share for (share,) in run.corpus.batches(values.batches, stage_seed(SEED, HEAD_PLACE)).epoch(0, 1)]
+    with precision(config.opt_policy):
+        ways = ways_of(run, config, batches[0])
+        found = [{name: way(batch) for name, way in ways.items()} for batch in batches]
+    times = {name: float(np.mean([of_batch[name][0] for of_batch in found[WARM_UP:]])) for name in ways}
+    differences = [
+        abs(of_batch[name][1] / of_batch["step"][1] - 1) for of_batch in found for name in ("student alone", "naive")
+    ]
+    return times, float(np.mean([batch["attention_mask"].sum() for batch in batches[WARM_UP:]])), max(differences)
 
 
 def main() -> None:
@@ -141,13 +173,21 @@ def main() -> None:
     parser.add_argument("--recipe", default="distilbert", choices=("distilbert", "minilm", "minilmv2"))
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--seq_len", type=int, default=128)
-    parser.add_argument("--batches", type=int, default=20)
-    times, pieces = measured(parser.parse_args())
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--opt_policy", choices=("mixed_bfloat16",), help="of both models in all ways")
+    parser.add_argument("--batches", type=int, default=20, help=f"the first {WARM_UP} are not counted")
+    values = parser.parse_args()
+    if values.batches <= WARM_UP:
+        parser.error(f"--batches {values.batches}: the first {WARM_UP} are not counted; give more")
+    times, pieces, difference = measured(values)
+    if difference > TOLERANCE[values.opt_policy]:
+        sys.exit(f"The losses differ by up to {difference:.1%}: the ways do not do the same work.")
     print("| | seconds a batch | pieces a second | share of the step |\n| --- | --- | --- | --- |")
     for name, taken in times.items():
         print(f"| {name} | {taken:.3f} | {pieces / taken:,.0f} | {taken / times['step']:.0%} |")
     both = times["student alone"] + times["teacher alone"]
     print(f"step over student alone + teacher alone: {times['step'] / both:.2f}")
+    print(f"largest relative difference of a loss from the step's: {difference:.1e}")
 
 
 if __name__ == "__main__":

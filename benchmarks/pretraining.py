@@ -1,132 +1,287 @@
-"""What each way of pre-training brings: masked words, and fine-tuned scores on tasks, all within one budget.
+"""What each way of pre-training brings: words known, and fine-tuned scores on tasks, all within one budget of updates.
 
     PYTHONPATH=. python benchmarks/pretraining.py --data $DATA --checkpoint teachers/minilm-l6-h384 \
-        --folder runs/pretraining --epochs 1
+        --folder runs/pretraining --steps 1000 --labels 2000 --ft_seeds 1 2 3
 
-The corpus is wikitext2 and the text of the tasks, without their test files. The teacher's head for words is trained
-once and shared. Words found: by the student's own head (*), or, where it has learnt none, by one that is trained on the
-frozen student with as many updates as the teacher's. Fine-tuning: `model-ft`, chosen on dev, test scored once. The same
-command goes on where it was stopped.
+The corpus is wikitext2 and whole sentences of the tasks' training text. All encoders are asked alike what they know of
+words: a head is trained on the frozen encoder with the same updates, whatever head it has of its own; that of the
+teacher teaches in DistilBERT's loss. All are tuned alike: `model-ft` on the same rows, chosen on dev, test scored once.
+Beside accuracies stands what the commonest label of train would get. Wall seconds are those of all attempts.
+Folders are named by what their results hang on, so that the same command goes on where it was stopped, and one with
+other flags, or some of the rows, takes over what is the same. One --folder is for one --data and one --checkpoint.
 """
 
 import argparse
+import contextlib
+import dataclasses
+import gc
 import json
-import subprocess
-import sys
+import re
+import time
+from collections import Counter
 from pathlib import Path
 
-import xtremedistil  # noqa: F401 - chooses legacy Keras
+import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-PICKED = ["--init_layers", "uniform"]
-NARROW = ["--hidden_size", "192", "--num_attention_heads", "12"]
-BERT, V1, V2 = ["--recipe", "distilbert"], ["--recipe", "minilm"], ["--recipe", "minilmv2", "--relation_heads", "48"]
-NOT_TRAINED = ["--recipe", "minilmv2", "--steps", "1", "--learning_rate", "1e-30", "--weight_decay", "0"]
+from xtremedistil.artefacts import METRICS, write_json
+from xtremedistil.config import BaselineConfig
+from xtremedistil.fine_tuning import fine_tune
+from xtremedistil.models.language_head import LanguageHead
+from xtremedistil.models.language_model import LanguageModel
+from xtremedistil.pretraining.initial_models import open_teacher
+from xtremedistil.pretraining.language_objective import language_objective
+from xtremedistil.pretraining.language_score import LanguageScore
+from xtremedistil.pretraining.pretrain import HEAD_PLACE, Run, period_of, pretrain
+from xtremedistil.pretraining.pretrain_config import PretrainConfig
+from xtremedistil.pretraining.pretrain_corpus import open_corpus
+from xtremedistil.pretraining.teacher_head import WORDS_ALONE, head_parts, head_path, train_head
+from xtremedistil.reporting.progress import Progress
+from xtremedistil.tasks import open_task
+from xtremedistil.tasks.few_labels import few_rows, write_few_labels
+from xtremedistil.tasks.files import read_lines
+from xtremedistil.training.strategy import make_strategy, seed_everything, stage_seed
+from xtremedistil.training.workers import Workers
+from xtremedistil.weights import save_weights
+
+PICKED = {"init_layers": "uniform"}
+NARROW = {"hidden_size": 192, "num_attention_heads": 12}
+BERT, V1, V2 = {"recipe": "distilbert"}, {"recipe": "minilm"}, {"recipe": "minilmv2", "relation_heads": 48}
+NOT_TRAINED = V2 | {"steps": 1, "learning_rate": 1e-30, "weight_decay": 0.0}
 ROWS = {
     "random weights": NOT_TRAINED,
-    "picked layers": [*NOT_TRAINED, *PICKED],
+    "random weights, 3 x 192": NOT_TRAINED | NARROW,
+    "picked layers": NOT_TRAINED | PICKED,
     "DistilBERT's loss": BERT,
-    "DistilBERT's loss, picked layers": [*BERT, *PICKED],
+    "DistilBERT's loss, picked layers": BERT | PICKED,
     "MiniLM": V1,
     "MiniLMv2": V2,
-    "MiniLMv2, picked layers": [*V2, *PICKED],
-    "MiniLMv2, 3 x 192": [*V2, *NARROW],
+    "MiniLMv2, picked layers": V2 | PICKED,
+    "MiniLMv2, 3 x 192": V2 | NARROW,
 }
 TASKS = {
-    "wikiann-en": ["--do_NER", "--seq_len", "64"],
-    "sst2": ["--seq_len", "64"],
-    "mrpc": ["--do_pairwise", "--seq_len", "128"],
+    "wikiann-en": {"do_NER": True, "seq_len": 64},
+    "sst2": {"seq_len": 64},
+    "mrpc": {"do_pairwise": True, "seq_len": 128},
 }
+PROBE = "probe.json"
+HEAD_RATE = 1e-3
 
 
 def write_corpus(data: Path, path: Path) -> None:
-    """All text but that of test files, one sentence a line."""
-    lines = []
-    for name in ("test.txt", "valid.txt"):
-        lines += [line.strip() for line in (data / "wikitext2" / name).read_text(encoding="utf-8").splitlines()]
-    for name in ("wikiann-en", "sst2"):
-        lines += (data / name / "unlabeled.txt").read_text(encoding="utf-8").splitlines()
-    for line in (data / "mrpc" / "train.tsv").read_text(encoding="utf-8").splitlines():
-        lines += line.split("\t")[:2]
+    """One sentence or paragraph a line, in the order of the files; nothing of the tasks' dev and test files."""
+    lines = [line.strip() for name in ("test.txt", "valid.txt") for _, line in read_lines(data / "wikitext2" / name)]
+    lines += [line for _, line in read_lines(data / "wikiann-en" / "unlabeled.txt")]
+    for name, texts in (("sst2", 1), ("mrpc", 2)):
+        for _, line in read_lines(data / name / "train.tsv"):
+            lines += line.split("\t")[:texts]
     kept = dict.fromkeys(line for line in lines if line.strip() and not line.startswith("="))
-    path.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    content = "\n".join(kept) + "\n"
+    if not path.is_file() or path.read_text(encoding="utf-8") != content:  # a corpus is told by its time of change
+        path.write_text(content, encoding="utf-8")
 
 
-def command(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "xtremedistil.cli", *arguments], check=True, cwd=ROOT)
+def name_of(*parts) -> str:
+    """Of a folder: letters and digits of all parts."""
+    return re.sub(r"[^a-z0-9.]+", "-", " ".join(str(part) for part in parts).lower()).strip("-")
 
 
-def pretrain(values, teacher: Path, folder: Path, *flags: str) -> dict:
+@contextlib.contextmanager
+def timed(folder: Path):
+    """Adds the seconds of a block to those spent on a folder, also where it is interrupted; forgets its models."""
+    import tf_keras  # not before xtremedistil, which chooses legacy Keras
+
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        write_json(str(seconds_file(folder)), seconds(folder) + time.monotonic() - started)
+        tf_keras.backend.clear_session()
+        gc.collect()
+
+
+def seconds_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-seconds.json")
+
+
+def seconds(folder: Path) -> float:
+    return json.loads(seconds_file(folder).read_text()) if seconds_file(folder).is_file() else 0.0
+
+
+def config_of(values, teacher: Path, folder: Path, **flags) -> PretrainConfig:
+    return PretrainConfig(
+        pt_teacher_checkpoint=str(teacher),
+        corpus=(str(values.folder / "corpus.txt"),),
+        corpus_dir=str(values.folder / "tokens"),
+        model_dir=str(folder),
+        seq_len=128,
+        seed=values.seed,
+        **{"batch_size": values.batch_size} | flags,
+    )
+
+
+def student_folder(values, name: str) -> Path:
+    """Named by the row and the flags that it reads."""
+    trained = "learning_rate" not in ROWS[name]
+    budget = [f"steps{values.steps}" if values.steps else f"epochs{values.epochs:g}", f"rate{values.rate:g}"]
+    head = [f"head{values.head_steps}"] if ROWS[name]["recipe"] == "distilbert" else []
+    scores = [f"eval{values.eval_steps}", f"rows{values.batch_size}"]
+    return values.folder / name_of(name, *(budget + head + scores if trained else []), f"seed{values.seed}")
+
+
+def student(values, name: str, head: str) -> dict:
     """The report of a run; one that has finished before says it again."""
-    shared = ["--corpus", str(values.folder / "corpus.txt"), "--corpus_dir", str(values.folder / "tokens")]
-    shared += ["--pt_teacher_checkpoint", str(teacher), "--model_dir", str(folder), "--seed", str(values.seed)]
-    shared += ["--seq_len", "128", "--batch_size", "32"]
-    command("pretrain", *shared, *flags)
-    return json.loads((folder / "metrics.json").read_text())
+    folder = student_folder(values, name)
+    flags = {"num_hidden_layers": 3, "learning_rate": values.rate, "eval_steps": values.eval_steps} | ROWS[name]
+    if "steps" not in flags:
+        flags |= {"steps": values.steps} if values.steps else {"epochs": values.epochs}
+    if flags["recipe"] == "distilbert":
+        flags["teacher_head"] = head
+    config = config_of(values, values.checkpoint, folder, **flags)
+    with contextlib.nullcontext() if (folder / METRICS).is_file() else timed(folder):
+        return dataclasses.asdict(pretrain(config))
 
 
-def student(values, name: str, head: Path) -> dict:
-    folder = values.folder / f"{list(ROWS).index(name)}"
-    flags = ["--num_hidden_layers", "3", "--epochs", values.epochs, "--learning_rate", values.rate]
-    flags += ["--teacher_head", str(head)] if ROWS[name][:2] == BERT else []
-    return pretrain(values, values.checkpoint, folder, *flags, *ROWS[name])
+def probe(values, checkpoint: Path, folder: Path) -> float:
+    """The share of held-out words that a new head finds, which is trained on the frozen encoder."""
+    if not (folder / PROBE).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with timed(folder):
+            write_json(str(folder / PROBE), {"accuracy": probed(values, checkpoint, folder)})
+    return json.loads((folder / PROBE).read_text())["accuracy"]
 
 
-def probe(values, checkpoint: Path, folder: Path) -> dict:
-    """Trains a head on a frozen model; beside it, one update of a student that nobody needs."""
-    flags = ["--teacher_head_steps", str(values.head_steps), "--steps", "1", "--num_hidden_layers", "1", *BERT]
-    return pretrain(values, checkpoint, folder, *flags)
+def probed(values, checkpoint: Path, folder: Path) -> float:
+    config = config_of(values, checkpoint, folder, recipe="words", batch_size=32)
+    strategy, progress = make_strategy("auto"), Progress()
+    workers = Workers(strategy)
+    corpus = open_corpus(config, "", workers, strategy.num_replicas_in_sync, progress)
+    recipe = Run(config, corpus, strategy, workers, progress).recipe(
+        values.head_steps, HEAD_RATE, stage_seed(values.seed, HEAD_PLACE)
+    )
+    seed_everything(recipe.seed)
+    with strategy.scope():
+        bare, _ = open_teacher(str(checkpoint), corpus.kept, with_head=False)
+        model = LanguageModel(bare.encoder, bare.family, LanguageHead(bare.encoder, bare.family))
+    progress.begin(f"a head on {checkpoint}", later=[])
+    batches = corpus.word_batches(period_of(values.head_steps, config.eval_steps), recipe.seed)
+    train_head(model, batches, recipe, strategy, progress.step)
+    save_weights(head_path(str(folder)), head_parts(model))
+    asked = model.feature_model([], logits=True), language_objective(WORDS_ALONE), corpus.held_out_batches()
+    return LanguageScore(*asked)()["accuracy"]
 
 
-def fine_tuned(values, checkpoint: Path, out: Path, task: str) -> tuple[float, float]:
-    flags = ["--pt_model", "auto", "--pt_model_checkpoint", str(checkpoint), "--task", str(values.data / task)]
-    flags += ["--model_dir", str(out), "--batch_size", "32", "--ft_epochs", str(values.ft_epochs)]
-    flags += ["--seed", str(values.seed), "--learning_rate", values.ft_rate]
-    if not (out / "metrics.json").is_file():
-        command("model-ft", *flags, *TASKS[task])
-    (row,) = json.loads((out / "metrics.json").read_text())["rows"]
-    return row["dev"], row["test"]
+def task_folder(values, task: str) -> Path:
+    """The task with so many of its labels, the same rows for all; without --labels, as it is."""
+    if not values.labels:
+        return values.data / task
+    folder = values.folder / "tasks" / name_of(task, values.labels)
+    if not folder.is_dir():
+        kinds = {flag: TASKS[task].get(flag, False) for flag in ("do_NER", "do_pairwise")}
+        rows = few_rows(open_task(str(values.data / task), **kinds), str(values.data / task), values.labels, 42)
+        write_few_labels(str(folder), str(values.data / task), rows)
+    return folder
 
 
-def words_found(report: dict, values, folder: Path) -> str:
-    own = report["student_accuracy"]
-    if own is not None:
-        return f"{100 * own:.1f}*"
-    return f"{100 * probe(values, folder / 'checkpoint', folder / 'probe')['teacher_accuracy']:.1f}"
+def tuned(values, checkpoint: Path, task: str, seed: int) -> tuple[Path, dict]:
+    """A fit on labels: its folder, and its line of the report."""
+    flags = [f"labels{values.labels}", f"epochs{values.ft_epochs}", f"rate{values.ft_rate:g}", f"seed{seed}"]
+    folder = checkpoint.parent / name_of(task, *flags)
+    config = BaselineConfig(
+        task=str(task_folder(values, task)),
+        model_dir=str(folder),
+        pt_model="auto",
+        pt_model_checkpoint=str(checkpoint),
+        batch_size=32,
+        ft_epochs=values.ft_epochs,
+        learning_rate=values.ft_rate,
+        seed=seed,
+        **TASKS[task],
+    )
+    if not (folder / METRICS).is_file():
+        with timed(folder):
+            fine_tune(config)
+    (row,) = json.loads((folder / METRICS).read_text())["rows"]
+    return folder, row
 
 
-def line(values, name: str, head: Path) -> str:
-    folder, report = values.folder / f"{list(ROWS).index(name)}", student(values, name, head)
-    speed = "" if ROWS[name][: len(NOT_TRAINED)] == NOT_TRAINED else f"{report['pieces_per_second']:,.0f}"
-    scores = [fine_tuned(values, folder / "checkpoint", folder / task, task) for task in values.tasks]
-    shown = [f"{100 * dev:.1f} / {100 * test:.1f}" for dev, test in scores]
-    return f"| {name} | {words_found(report, values, folder)} | {speed} | {' | '.join(shown)} |"
+def scores(rows: list[dict]) -> str:
+    """dev / test in percent; with several seeds, the mean and the standard deviation."""
+
+    def shown(name: str) -> str:
+        numbers = [100 * row[name] for row in rows]
+        spread = f" ± {np.std(numbers, ddof=1):.1f}" if len(numbers) > 1 else ""
+        return f"{np.mean(numbers):.1f}{spread}"
+
+    return f"{shown('dev')} / {shown('test')}"
+
+
+def commonest(values, task: str) -> str:
+    """The accuracy of train's commonest label on dev and test; of tags, none."""
+    if "do_NER" in TASKS[task]:
+        return ""
+    train, dev, test = (
+        Counter(line.rsplit("\t", 1)[-1] for _, line in read_lines(values.data / task / f"{name}.tsv") if line.strip())
+        for name in ("train", "dev", "test")
+    )
+    ((label, _),) = train.most_common(1)
+    return " / ".join(f"{100 * labels[label] / labels.total():.1f}" for labels in (dev, test))
+
+
+def line(values, name: str, head: str) -> str:
+    folder, report = student_folder(values, name), student(values, name, head)
+    places = [folder, folder / name_of("probe", values.head_steps)]
+    cells = [f"{100 * probe(values, folder / 'checkpoint', places[1]):.1f}"]
+    trained, own = "learning_rate" not in ROWS[name], report["student_accuracy"]
+    cells += ["" if own is None else f"{100 * own:.1f}", f"{report['pieces_per_second']:,.0f}" if trained else ""]
+    found = []
+    for task in values.tasks:
+        fits = [tuned(values, folder / "checkpoint", task, seed) for seed in values.ft_seeds]
+        places += [place for place, _ in fits]
+        found.append(scores([row for _, row in fits]))
+    spent = [seconds(place) for place in places]
+    return row_of(name, *cells, *found, f"{spent[0]:,.0f}", f"{sum(spent):,.0f}")
+
+
+def row_of(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def flags() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with wikitext2, wikiann-en, sst2, mrpc")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="the teacher, without a head for words")
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS), metavar="ROW")
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--steps", type=int, default=0, help="updates of pre-training, in place of --epochs")
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--batch_size", type=int, default=32, help="rows of pre-training")
+    parser.add_argument("--eval_steps", type=int, default=0, help="updates between losses on held-out rows")
+    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--head_steps", type=int, default=500, help="updates of each head, the teacher's too")
+    parser.add_argument("--seed", type=int, default=42, help="of pre-training and heads")
+    parser.add_argument("--labels", type=int, default=0, help="training rows of each task, drawn once; 0: all")
+    parser.add_argument("--ft_epochs", type=int, default=3)
+    parser.add_argument("--ft_rate", type=float, default=3e-4)
+    parser.add_argument("--ft_seeds", type=int, nargs="+", default=[42], help="of the fine-tunings of each student")
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with wikitext2, wikiann-en, sst2, mrpc")
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--epochs", default="1")
-    parser.add_argument("--rate", default="5e-4")
-    parser.add_argument("--ft_epochs", type=int, default=3)
-    parser.add_argument("--ft_rate", default="3e-4")
-    parser.add_argument("--head_steps", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=42)
-    values = parser.parse_args()
+    values = flags()
     values.folder.mkdir(parents=True, exist_ok=True)
-    if not (values.folder / "corpus.txt").is_file():
-        write_corpus(values.data, values.folder / "corpus.txt")
-    teacher = values.folder / "teacher"
-    accuracy = probe(values, values.checkpoint, teacher)["teacher_accuracy"]
-    print("| student | words found | pieces / s | " + " | ".join(f"{task} dev / test" for task in values.tasks) + " |")
-    print("| --- " * (3 + len(values.tasks)) + "|")
-    print(f"| the teacher | {100 * accuracy:.1f} |" + " |" * (1 + len(values.tasks)), flush=True)
+    write_corpus(values.data, values.folder / "corpus.txt")
+    teacher = values.folder / name_of("teacher", f"head{values.head_steps}", f"seed{values.seed}")
+    accuracy = probe(values, values.checkpoint, teacher)
+    titles = [f"{task} dev / test" for task in values.tasks]
+    names = ["student", "words found", "by its own head", "pieces / s", *titles, "s of pre-training", "s in all"]
+    print(row_of(*names), "| --- " * len(names) + "|", sep="\n")
+    blank = [""] * len(values.tasks)
+    print(row_of("the teacher", f"{100 * accuracy:.1f}", "", "", *blank, "", f"{seconds(teacher):,.0f}"))
+    shares = [commonest(values, task) for task in values.tasks]
+    print(row_of("the commonest label", "", "", "", *shares, "", ""), flush=True)
     for name in values.rows:
-        print(line(values, name, teacher / "language-head.h5"), flush=True)
+        print(line(values, name, head_path(str(teacher))), flush=True)
 
 
 if __name__ == "__main__":

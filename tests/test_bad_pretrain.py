@@ -94,6 +94,22 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
                 "--student_vocab_min_count: --student_vocab corpus",
             ),
         ),
+        (
+            {"recipe": "words", "teacher_head_steps": 3, "teacher_head_learning_rate": 0.1, "temperature": 3.0},
+            ("3 problems", "--teacher_head_steps: no", "--teacher_head_learning_rate: no", "--temperature: no weight"),
+        ),
+        ({"soft_label_weight": 0.0, "logits_mse_weight": 1.0, "temperature": 3.0}, ("1 problem", "--temperature: no")),
+        (
+            {"teacher_head": __file__, "teacher_head_steps": 3},
+            ("--teacher_head_steps: the head of --teacher_head is trained already",),
+        ),
+        (
+            {"steps": 9, "epochs": 2.0},
+            (
+                "1 problem",
+                "--epochs: --steps says how many updates there are; leave it",
+            ),
+        ),
         ({"recipe": "minilm", "relation_heads": 4}, ("--relation_heads: the relations of minilmv2",)),
         (
             {"recipe": "minilm", "mlm_hide": 0.7, "whole_words": True},

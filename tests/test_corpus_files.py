@@ -8,7 +8,13 @@ import tracemalloc
 import pytest
 
 from xtremedistil.errors import InputError, MissingFileError
-from xtremedistil.pretraining.corpus_files import LONGEST_LINE, corpus_paths, read_corpus, read_corpus_after
+from xtremedistil.pretraining.corpus_files import (
+    LONGEST_LINE,
+    check_lines,
+    corpus_paths,
+    read_corpus,
+    read_corpus_after,
+)
 from xtremedistil.tasks.files import read_lines, read_lines_after
 
 
@@ -87,6 +93,37 @@ def test_line_of_the_longest_length_is_read(write_file):
 def test_line_above_the_longest_is_refused_with_its_size(write_file):
     with pytest.raises(InputError, match=r"(?s)a.txt, line 2: 1.2 MB in one line, at most 1.0 MB .*split long"):
         list(read_corpus([write_file("a.txt", "one\n" + "\u00e9" * 600_000 + "\nthree\n")]))
+
+
+LONG = b"x" * LONGEST_LINE
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"one\n" + LONG + b"\n\n" + "\u00e9".encode() * 400_000 + b"\r\n" + LONG, None),
+        (b"one\n" + "\u00e9".encode() * 600_000 + b"\nthree\n", "line 2: 1.2 MB in one line"),
+        (b"one\n" + LONG[:-5] + b"\n" + LONG + b"x", "line 3: 1.0 MB in one line"),
+        (LONG + b"\none\na\0b\n", "line 3: a NUL character"),
+        (b"one\n" * 300_000 + b"\xff\n", "line 300001: not UTF-8"),
+        ("\u00e9".encode()[:1], "line 1: not UTF-8"),
+    ],
+    ids=["sound", "long", "long and last", "NUL", "not UTF-8", "half a character"],
+)
+def test_all_lines_are_checked_block_by_block(write_file, content, message, packed):
+    sound = write_file("a.txt", "one")
+    path = write_file("b.txt.gz", gzip.compress(content)) if packed else write_file("b.txt", content)
+    if message is None:
+        return check_lines([sound, path])
+    with pytest.raises(InputError, match=f"b.txt.*{message}"):
+        check_lines([sound, path])
+
+
+def test_cut_gzip_file_is_found_where_all_lines_are_checked(write_file):
+    path = write_file("a.txt.gz", gzip.compress(os.urandom(5000).hex().encode())[:-100])
+    with pytest.raises(InputError, match="a.txt.gz is not a complete gzip file"):
+        check_lines([path])
 
 
 def test_very_long_line_takes_neither_memory_nor_time(write_file):

@@ -23,6 +23,14 @@ def test_rate_falls_earlier_when_the_decay_is_moved():
     assert rate.at(400, 10, 20) == 0.0
 
 
+def test_last_epoch_may_be_shorter():
+    rate = LearningRate(peak=1.0, epochs=2, decay_epochs=2, warmup_ratio=0.4, steps=5)
+    # 2 epochs of 3 steps, the last of 2: warm-up 0.4 * 5 = 2 steps, then 3 of decay.
+    assert rate.last_step(3, rate.latest_decay_start) == 5
+    assert [rate.at(step, 3, 0) for step in range(6)] == pytest.approx([0.5, 1.0, 1.0, 2 / 3, 1 / 3, 0.0])
+    assert LearningRate(peak=1.0, epochs=2).last_step(3, 0) == 6
+
+
 def test_cosine_is_half_way_down_in_the_middle():
     assert LearningRate(1.0, 10, 10, 0.0, "cosine").at(50, 10, 0) == pytest.approx(0.5)
 

@@ -21,6 +21,8 @@ from xtremedistil.pretraining import corpus_batches
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.store_writer import StoreWriter
 from xtremedistil.reporting.progress import Progress
+from xtremedistil.training.optimizer import computes_in_float16
+from xtremedistil.training.trainer import Trainer
 
 tf = pytest.importorskip("tensorflow")
 
@@ -101,8 +103,26 @@ def metrics(folder: Path) -> dict:
     return json.loads((folder / "metrics.json").read_text())
 
 
-def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, tmp_path):
-    outcome = run("m")
+def card(folder: Path) -> str:
+    return (folder / "checkpoint/README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def steps_taken(monkeypatch) -> list[int]:
+    """The numbers of all updates."""
+    numbers, take = [], Trainer.step
+
+    def step(self, batch, number, rate):
+        numbers.append(number)
+        return take(self, batch, number, rate)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    return numbers
+
+
+def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, steps_taken, tmp_path):
+    outcome = run("m", steps=5)
+    assert steps_taken == list(range(5)), "so many exactly, though a score comes every third"
     assert outcome.code == 0, outcome.err
     folder = tmp_path / "m"
     assert {path.name for path in folder.iterdir() if path.name != ".lock"} == {
@@ -111,15 +131,19 @@ def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, 
     config = read_config(str(folder / "checkpoint"))
     assert config["architectures"] == ["BertForMaskedLM"] and config["num_hidden_layers"] == 1
     found = metrics(folder)
-    assert found["steps"] == 6 and len(found["history"]) == 2 and found["teacher_accuracy"] is not None
+    assert found["steps"] == 5 and len(found["history"]) == 2 and found["teacher_accuracy"] is not None
     assert {"soft_labels", "words", "loss"} < found["history"][0].keys()
+    assert found["history"][1]["learning_rate"] == pytest.approx(0.01 / 5)
+    assert found["loss"] == pytest.approx(-max(entry["score"] for entry in found["history"])), "the least is kept"
+    assert "pipeline_tag: fill-mask" in card(folder) and "Hidden pieces that are found" in card(folder)
+    assert "soft labels of hidden pieces (T = 2) x 5, hidden pieces x 2, " in card(folder)
     again = opened(str(folder / "checkpoint"), "TFBertModel")
     assert again.head is not None and student(folder).config.hidden_size == 12
     before = contents(folder)
-    outcome = run("m")
+    outcome = run("m", steps=5)
     assert outcome.code == 0 and "has finished before" in outcome.err
     assert contents(folder) == before
-    outcome = run("m", temperature=3.0)
+    outcome = run("m", steps=5, temperature=3.0)
     assert outcome.code == 2 and "temperature: 2.0 there, 3.0 now" in outcome.err
     assert contents(folder) == before
 
@@ -138,6 +162,7 @@ def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_a
     first, last = metrics(tmp_path / "whole")["history"]
     assert {"soft_labels", "words", "values_hidden_mse_0_0", "hidden_states_hidden_cosine_2_1"} < last.keys()
     assert last["loss"] < first["loss"]
+    assert "soft labels of all pieces" in card(tmp_path / "whole")
     with interrupt_at("/2.json"):
         assert run("stopped", *switches, **flags).code == 130
     assert not (tmp_path / "stopped/checkpoint").exists()
@@ -184,6 +209,8 @@ def test_student_learns_which_words_there_are(run, eagerly, tmp_path):
     first, last = metrics(tmp_path / "m")["history"]
     assert last["words"] < first["words"] - 0.1
     assert last["words"] < np.log(PIECES) - 0.4
+    assert "# A small bert\n" in card(tmp_path / "m") and "bert`, which taught nothing" in card(tmp_path / "m")
+    assert "- distillation" not in card(tmp_path / "m")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +226,8 @@ def test_relations_make_an_encoder_without_a_head(run, eagerly, monkeypatch, rec
     assert student(tmp_path / "m").config.intermediate_size == 24
     found = metrics(tmp_path / "m")
     assert found["student_accuracy"] is found["teacher_accuracy"] is None
+    assert "from what goes on inside its teacher and has no head" in card(tmp_path / "m")
+    assert "pipeline_tag" not in card(tmp_path / "m") and "## Scores" not in card(tmp_path / "m")
 
 
 def test_picked_layers_begin_as_the_teachers(run, eagerly, teacher, tmp_path):
@@ -247,6 +276,7 @@ def test_teacher_without_a_head_gets_one_that_a_later_run_takes(run, eagerly, ta
     assert weights(tmp_path / "second") == weights(tmp_path / "first")
     own = {"pt_teacher_checkpoint": tmp_path / "first/checkpoint"}
     assert_refused(run("third", **own, teacher_head=head), f"--teacher_head {head}", "has a head of its own")
+    assert_refused(run("third", **own, teacher_head_steps=4), "--teacher_head_steps 4", "has a head of its own")
 
 
 def test_run_with_a_trained_head_goes_on_with_the_student_where_it_was_stopped(
@@ -272,6 +302,33 @@ def test_gpt2_learns_the_next_word(run, eagerly, gpt2_folder, tmp_path):
     assert outcome.code == 0, outcome.err
     assert read_config(str(tmp_path / "m/checkpoint"))["architectures"] == ["GPT2LMHeadModel"]
     assert {"soft_labels", "words"} < metrics(tmp_path / "m")["history"][0].keys()
+    assert "pipeline_tag: text-generation" in card(tmp_path / "m")
+    assert "A general language model" in card(tmp_path / "m") and "Next pieces that are found" in card(tmp_path / "m")
+    assert "soft labels of next pieces (T = 2) x 5, next pieces x 2, " in card(tmp_path / "m")
+
+
+def test_half_precision_is_of_both_models_and_scales_the_loss(run, eagerly, recorded, tmp_path):
+    outcome = run("m", opt_policy="mixed_float16", hidden_size=6, steps=2, eval_steps=1)
+    assert outcome.code == 0, outcome.err
+    ((model, _),) = recorded["taught_model"]
+    assert computes_in_float16(model) and all(variable.dtype == tf.float32 for variable in model.weights)
+    assert model.get_layer("teacher").compute_dtype == "float16"
+    assert model.output["logits"].dtype == model.output["teacher_logits"].dtype == tf.float32
+    first, last = metrics(tmp_path / "m")["history"]
+    assert last["score"] > first["score"]
+
+
+@pytest.mark.slow
+def test_compiled_step_learns_what_a_plain_one_learns(run, request, tmp_path):
+    """Rows of one width: what is hidden hangs on it, and that of compiled steps is rounded up."""
+    flags = {"steps": 1, "eval_steps": 1, "dropout": 0.0, "seq_len": 16}
+    outcome = run("compiled", "--packed", "--jit_compile", **flags)
+    assert outcome.code == 0, outcome.err
+    request.getfixturevalue("eagerly")
+    assert run("plain", "--packed", **flags).code == 0
+    (compiled,), (plain,) = (metrics(tmp_path / name)["history"] for name in ("compiled", "plain"))
+    for name in ("loss", "soft_labels", "words", "score"):
+        assert compiled[name] == pytest.approx(plain[name], rel=1e-4)
 
 
 def test_two_devices_come_to_what_one_comes_to(run, tmp_path):

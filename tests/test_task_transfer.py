@@ -27,6 +27,7 @@ ENCODER_FILES = {"config.json", "model.safetensors", "tf_model.h5", "README.md"}
 TOKENIZER_FILES = {"vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json"}
 TUNED_FILES = {"model-ft.h5", "metrics.json", "report.json", "xtremedistil.h5", "xtremedistil-config.json"}
 FEW = 6
+SIZES = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size")
 
 
 def flags_of(source: Material, target: Path, model_dir: Path, **changes) -> list[str]:
@@ -224,6 +225,29 @@ def test_run_that_was_stopped_repeats_no_step(transferred, tagging, target, eage
         assert [weight for weight in expected if not np.allclose(expected[weight], found[weight], atol=1e-4)] == []
 
 
+def test_student_and_baseline_begin_with_a_checkpoint(transferred, tagging, target, eagerly, run_command, tmp_path):
+    """At rates of next to nothing, all that is written is the checkpoint."""
+    changes = dict.fromkeys(SIZES) | {
+        "compress_word_embedding": False,
+        "teacher_model_dir": transferred / "teacher",
+        "pt_student_checkpoint": transferred / "checkpoint",
+        "target_learning_rate": 1e-30,
+        "baseline": True,
+    }
+    outcome = run_command("transfer", *flags_of(tagging, target, tmp_path / "m", **changes))
+    assert outcome.code == 0, outcome.err
+    (baseline,) = (row for row in outcome.out.splitlines() if row.startswith("target, student from its checkpoint"))
+    reused, untrained = (tuned_encoder(tmp_path / f"m/{name}") for name in ("target", "baseline"))
+    began = tuned_encoder(transferred / "source")
+    assert untrained.keys() == began.keys()
+    for name, value in untrained.items():
+        np.testing.assert_allclose(value, began[name], atol=1e-6)
+    assert any(not np.allclose(reused[name], began[name], atol=1e-6) for name in began), "it has learnt the source task"
+    changes["pt_student_checkpoint"] = transferred / "untrained"
+    outcome = run_command("transfer", *flags_of(tagging, target, tmp_path / "m", **changes))
+    assert outcome.code == 2 and "pt_student_checkpoint: the file has changed" in outcome.err
+
+
 def test_other_settings_are_refused_and_overwrite_starts_again(
     transferred, tagging, target, eagerly, run_command, tmp_path
 ):
@@ -275,6 +299,14 @@ def assert_refused_early(tagging_files, target, word_piece_folder, run_command, 
         ({"num_hidden_layers": TEACHER_LAYERS + 1}, [f"has {TEACHER_LAYERS + 1} layers", f"at most {TEACHER_LAYERS}"]),
         ({"pt_teacher_checkpoint": "/nowhere"}, ["/nowhere"]),
         ({"strategy": "multi_worker"}, ["invalid choice: 'multi_worker'"]),
+        (
+            {"pt_student_checkpoint": "/nowhere", "intermediate_size": 9, "baseline": True},
+            [
+                *(f"--{name}: --pt_student_checkpoint says what the student is" for name in SIZES),
+                "--baseline trains the checkpoint of --pt_student_checkpoint as it is",
+                "/nowhere",
+            ],
+        ),
     ],
 )
 def test_contradiction_is_refused_before_any_work(assert_refused_early, changes, words):

@@ -130,6 +130,15 @@ def test_finished_store_is_read_not_made_again(tokenizer, corpus, folder, tokeni
     assert sorted(os.listdir(folder)) == [".lock", "counts.npy", "lines.bin", "pieces.bin", "store.json"]
 
 
+def test_line_that_cannot_be_read_is_told_before_anything_is_tokenised(
+    tokenizer, write_file, folder, small_parts, tokenised
+):
+    bad = write_file("bad.txt", "\n".join(LINES).encode() + b"\n\xff\n")
+    with pytest.raises(InputError, match="bad.txt, line 13: not UTF-8"):
+        write_token_store(folder, tokenizer, [bad])
+    assert tokenised == []
+
+
 class Killed(BaseException):
     pass
 

@@ -7,6 +7,7 @@ tasks stand beside these: `pretraining/pretrain_config.py` and `pretraining/tran
 
 import dataclasses
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from xtremedistil.distillation.loss_kinds import LOGITS, losses_of
@@ -27,6 +28,12 @@ def flag(default, help: str, *, choices: tuple[str, ...] | None = None):
     A bool that is True by default is switched off by `--no_` and its name, which is what its sentence is of.
     """
     return field(default=default, metadata={"help": help, "choices": choices})
+
+
+def given_flags(config, names: Iterable[str]) -> list[str]:
+    """Those of `names` that have another value than by default, which somebody must have given."""
+    defaults = {entry.name: entry.default for entry in dataclasses.fields(config)}
+    return [name for name in names if getattr(config, name) != defaults[name]]
 
 
 REQUIRED = dataclasses.MISSING

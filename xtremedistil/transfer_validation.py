@@ -1,11 +1,14 @@
 """Contradictions between the flags, files and checkpoints of `xtremedistil transfer`."""
 
+from xtremedistil.config import given_flags
 from xtremedistil.pretraining.transfer_config import TransferConfig
 from xtremedistil.pretraining.transfer_steps import source_config
 from xtremedistil.problems import Problems
 from xtremedistil.tasks import folder_problems
 from xtremedistil.tasks.files import is_there
 from xtremedistil.validation import add_distil_problems, not_finite, too_small
+
+SIZES = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size")
 
 
 def check_transfer(config: TransferConfig) -> None:
@@ -18,6 +21,23 @@ def check_transfer(config: TransferConfig) -> None:
     problems.add(too_small(config, ("target_epochs", "target_batch_size")))
     if config.target_labels < 0:
         problems.add([f"--target_labels {config.target_labels}: give a number of rows, or 0 for all"])
+    problems.add(_checkpoint_problems(config))
     problems.add(not_finite(config))
     add_distil_problems(problems, source_config(config))
     problems.refuse("Cannot transfer with these settings")
+
+
+def _checkpoint_problems(config: TransferConfig) -> list[str]:
+    """Flags that say nothing, or nothing sensible, of a student that is a checkpoint."""
+    if not config.pt_student_checkpoint:
+        return []
+    lines = [
+        f"--{name}: --pt_student_checkpoint says what the student is; leave it away"
+        for name in given_flags(config, SIZES)
+    ]
+    if config.baseline and config.compress_word_embedding:
+        lines.append(
+            "--baseline trains the checkpoint of --pt_student_checkpoint as it is; the student begins with other word "
+            "embeddings where there is --compress_word_embedding. Leave one of the two away"
+        )
+    return lines

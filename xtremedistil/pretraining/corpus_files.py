@@ -3,14 +3,16 @@
 Reading can go on behind any line, so that work on a long corpus need not begin again where it was stopped.
 """
 
+import codecs
 import glob
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from xtremedistil.errors import InputError
-from xtremedistil.tasks.files import find_file, read_lines_after
+from xtremedistil.tasks.files import find_file, open_binary, read_lines_after
 
 LONGEST_LINE = 1_000_000  # bytes
 BEGINNING = 20  # lines
@@ -60,6 +62,37 @@ def check_beginnings(paths: Sequence[str]) -> None:
     for path in paths:
         for _ in islice(read_lines_after(path, longest=LONGEST_LINE), BEGINNING):
             pass
+
+
+def check_lines(paths: Sequence[str]) -> None:
+    """Raises InputError where a line of any file cannot be read.
+
+    A corpus that is mended is another one, whose pieces are made from its first line on: what is wrong with its last
+    line should be known before.
+    """
+    for path in paths:
+        if not _is_sound(path):
+            for _ in read_lines_after(path, longest=LONGEST_LINE):  # says what it is, and where
+                pass
+
+
+def _is_sound(path: str) -> bool:
+    """Whether a file is UTF-8 without NUL characters, in lines that are short enough: found out block by block."""
+    decoder, of_line = codecs.getincrementaldecoder("utf-8")(), 0  # bytes of the line that goes through blocks
+    try:
+        with open_binary(path) as file:
+            while block := file.read(LONGEST_LINE):
+                decoder.decode(block)
+                first = block.find(b"\n")
+                of_line += len(block) if first < 0 else first
+                if of_line > LONGEST_LINE or b"\0" in block:
+                    return False
+                if first >= 0:
+                    of_line = len(block) - block.rfind(b"\n") - 1
+            decoder.decode(b"", final=True)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
+        return False
+    return True
 
 
 def read_corpus(paths: Sequence[str]) -> Iterator[tuple[str, int, str]]:

@@ -174,9 +174,8 @@ class Run:
             f"{config.pt_teacher_checkpoint} comes without its head for words: one is trained on it, {steps:,} updates."
         )
         self.progress.begin("the teacher's head", later=[])
-        periods, length = periods_of(steps, config.eval_steps)
-        recipe = self.recipe(periods, config.teacher_head_learning_rate, stage_seed(self.seed, HEAD_PLACE))
-        batches = self.corpus.word_batches(length, recipe.seed)
+        recipe = self.recipe(steps, config.teacher_head_learning_rate, stage_seed(self.seed, HEAD_PLACE))
+        batches = self.corpus.word_batches(period_of(steps, config.eval_steps), recipe.seed)
         train_head(teacher, batches, recipe, self.strategy, self.progress.step, keeper)
 
     def _fit(self, student: LanguageModel, teacher: LanguageModel, learning: Learning) -> tuple[History, dict]:
@@ -186,14 +185,14 @@ class Run:
             asked = teacher if learning.needs_teacher else None
             model, projections = taught_model(student, asked, learning.matches, **wanted)
         objective = learning_objective(learning)
-        periods, length = periods_of(self._steps, self.config.eval_steps)
-        recipe = self.recipe(periods, self.config.learning_rate, stage_seed(self.seed, FIT_PLACE))
+        recipe = self.recipe(self._steps, self.config.learning_rate, stage_seed(self.seed, FIT_PLACE))
         variables, factors = self._trained(student, projections, learning)
         trainer = Trainer(model, variables, objective, self.strategy, recipe, factors)
-        batches, keeper = self.corpus.batches(length, recipe.seed), self._keeper("student")
+        batches = self.corpus.batches(period_of(self._steps, self.config.eval_steps), recipe.seed)
         score = LanguageScore(model, objective, self.corpus.held_out_batches())
         self.progress.begin("the student", later=[])
-        return fit(trainer, batches, self._evaluate(score, learning), self.progress.step, keeper), score()
+        history = fit(trainer, batches, self._evaluate(score), self.progress.step, self._keeper("student"))
+        return history, score()
 
     def _trained(self, student: LanguageModel, projections: Sequence, learning: Learning) -> tuple[list, list[float]]:
         """The variables that change, and what multiplies the learning rate of each."""
@@ -202,22 +201,19 @@ class Run:
         projected = [(variable, rates.get(layer.name, 1.0)) for layer in projections for variable in layer.weights]
         return own + [variable for variable, _ in projected], [1.0] * len(own) + [rate for _, rate in projected]
 
-    def _evaluate(self, score: LanguageScore, learning: Learning):
-        """Higher is better: the share of words found, or where none are asked for, minus the loss."""
-
-        def evaluate() -> float:
-            found = score()
-            return self.workers.agree(found["accuracy"] if learning.predicts_words else -found["loss"])
-
-        return evaluate
+    def _evaluate(self, score: LanguageScore):
+        """Higher is better: minus the loss. Which words come first changes by leaps, on rows that are few."""
+        return lambda: self.workers.agree(-score()["loss"])
 
     @property
     def _steps(self) -> int:
         return self.config.steps or max(1, round(self.config.epochs * self.corpus.steps_per_pass))
 
-    def recipe(self, periods: int, peak: float, seed: int) -> Recipe:
+    def recipe(self, steps: int, peak: float, seed: int) -> Recipe:
+        """Of so many updates, without an early end."""
         config = self.config
-        rate = LearningRate(peak, periods, periods, config.warmup_ratio, config.lr_schedule)
+        periods = -(-steps // period_of(steps, config.eval_steps))
+        rate = LearningRate(peak, periods, periods, config.warmup_ratio, config.lr_schedule, steps)
         return Recipe(rate, periods, config.max_grad_norm, seed, config.weight_decay, config.jit_compile)
 
     def _keeper(self, what: str) -> Keeper:
@@ -230,8 +226,7 @@ class Run:
         if teacher.head is not None:
             model = teacher.feature_model([], logits=True)
             taught = LanguageScore(model, language_objective(WORDS_ALONE), self.corpus.held_out_batches())()["accuracy"]
-        steps = len(history.epochs) * periods_of(self._steps, self.config.eval_steps)[1]
-        pieces = steps * self.corpus.pieces / self.corpus.steps_per_pass
+        pieces = self._steps * self.corpus.pieces / self.corpus.steps_per_pass
         return PretrainReport(
             teacher_accuracy=taught,
             student_accuracy=scores["accuracy"] if student.head else None,
@@ -239,7 +234,7 @@ class Run:
             parameters={"teacher": parameters(teacher), "student": parameters(student)},
             rows=len(self.corpus.train),
             pieces=self.corpus.pieces,
-            steps=steps,
+            steps=self._steps,
             seconds=history.seconds,
             pieces_per_second=pieces / history.seconds,
             history=history.epochs,
@@ -265,10 +260,9 @@ def parameters(model: LanguageModel) -> int:
     return sum(int(np.prod(variable.shape)) for variable in model.weights)
 
 
-def periods_of(steps: int, eval_steps: int) -> tuple[int, int]:
-    """How many scores there are, and the updates before each; together at least `steps`."""
-    periods = max(1, round(steps / eval_steps)) if eval_steps else min(SCORES, steps)
-    return periods, -(-steps // periods)
+def period_of(steps: int, eval_steps: int) -> int:
+    """Updates before each score; there may be fewer before the last."""
+    return min(steps, eval_steps) if eval_steps else -(-steps // SCORES)
 
 
 def trained_variables(student: LanguageModel, config: PretrainConfig) -> list[tf.Variable]:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from xtremedistil.config import REQUIRED, flag
 
+OF_HEAD_TRAINING = ("teacher_head_steps", "teacher_head_learning_rate")
+OF_THE_HEAD = ("teacher_head", *OF_HEAD_TRAINING)  # that a teacher gets which comes without one
+
 
 @dataclass(kw_only=True)
 class PretrainConfig:
@@ -43,7 +46,9 @@ class PretrainConfig:
         None, "teacher layer that the student's last one learns relations from, counted from 0; by default the last"
     )
     match: tuple[str, ...] = flag((), "further pairs of inner tensors: entries or files as of `xtremedistil distil`")
-    predict_all: bool = flag(False, "soft labels of all pieces, not only of hidden ones, as DistilBERT does by default")
+    predict_all: bool = flag(
+        False, "soft labels of all pieces, as DistilBERT's code has by default; without it, of those asked for alone"
+    )
     num_hidden_layers: int | None = flag(None, "layers of the student; by default half of the teacher's")
     hidden_size: int | None = flag(None, "width of the student; by default the teacher's")
     num_attention_heads: int | None = flag(None, "attention heads of the student; by default the teacher's")
@@ -76,8 +81,10 @@ class PretrainConfig:
     dropout: float | None = flag(None, "dropout of the student; by default that of its configuration")
     batch_size: int = flag(32, "rows per batch and device")
     epochs: float = flag(3.0, "passes over the corpus; a part of one, too")
-    steps: int = flag(0, "updates, in place of --epochs")
-    eval_steps: int = flag(0, "updates between scores on held-out rows; by default a tenth of all")
+    steps: int = flag(0, "updates, so many exactly, in place of --epochs")
+    eval_steps: int = flag(
+        0, "updates between losses on held-out rows, of which the least chooses the weights; by default a tenth of all"
+    )
     learning_rate: float = flag(5e-4, "peak rate")
     lr_schedule: str = flag("linear", "shape of the decay", choices=("linear", "cosine", "constant"))
     warmup_ratio: float = flag(0.05, "share of the updates over which the rate first rises")

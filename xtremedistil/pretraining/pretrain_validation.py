@@ -1,8 +1,8 @@
 """Contradictions between the flags, files and checkpoints of a pre-training run, reported together."""
 
-import dataclasses
 import os
 
+from xtremedistil.config import given_flags
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.match_widths import divides
 from xtremedistil.errors import InputError
@@ -12,7 +12,7 @@ from xtremedistil.models.feature_names import ATTENTION_SCORES
 from xtremedistil.models.shapes import EncoderShape
 from xtremedistil.pretraining.corpus_files import check_beginnings, corpus_paths
 from xtremedistil.pretraining.masking import continues_word
-from xtremedistil.pretraining.pretrain_config import PretrainConfig
+from xtremedistil.pretraining.pretrain_config import OF_HEAD_TRAINING, OF_THE_HEAD, PretrainConfig
 from xtremedistil.pretraining.recipes import MINILM, configured_learning, configured_weights, language_terms
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.pretraining.tokenizer_definition import read_definition
@@ -92,22 +92,25 @@ def _flag_problems(config: PretrainConfig) -> list[str]:
 
 
 def _idle_problems(config: PretrainConfig) -> list[str]:
-    """Flags that nothing would read."""
+    """Flags that nothing would read; `check_head` knows of others."""
     terms, relations = language_terms(config), configured_weights(config)["relation"]
+    teaches = terms.teaches_words
     idle = [
         (config.objective == "clm", (*OF_HIDDEN_WORDS, "predict_all"), "--objective clm hides no words"),
         (not terms.predicts_words, OF_HIDDEN_WORDS, "no weight asks for words, so that none are hidden"),
-        (not terms.teaches_words, ("teacher_head", "predict_all"), "no weight asks for the teacher's word on pieces"),
+        (not teaches, (*OF_THE_HEAD, "predict_all"), "no weight asks for the teacher's word on pieces"),
+        (teaches and config.teacher_head, OF_HEAD_TRAINING, "the head of --teacher_head is trained already"),
+        (not terms.soft_label_weight, ("temperature",), "no weight asks for soft labels"),
         (not relations, ("relation_teacher_layer",), "no weight asks for relations"),
         (not relations or config.recipe == MINILM, ("relation_heads",), "the relations of minilmv2 alone are cut anew"),
         (config.student_vocab != "corpus", ("student_vocab_min_count",), "--student_vocab corpus alone counts pieces"),
+        (config.steps, ("epochs",), "--steps says how many updates there are"),
     ]
-    defaults = {entry.name: entry.default for entry in dataclasses.fields(config)}
     return [
         f"--{name}: {reason}; leave it away"
         for is_idle, names, reason in idle
-        for name in names
-        if is_idle and getattr(config, name) != defaults[name]
+        if is_idle
+        for name in given_flags(config, names)
     ]
 
 

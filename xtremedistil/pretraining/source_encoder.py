@@ -3,7 +3,7 @@
 import os
 
 from xtremedistil import artefacts
-from xtremedistil.models.checkpoints import new_encoder_from_config
+from xtremedistil.models.checkpoints import load_encoder, new_encoder_from_config
 from xtremedistil.models.families import student_family
 from xtremedistil.models.restored import restore_student
 from xtremedistil.models.student import ENCODER_NAME
@@ -38,9 +38,13 @@ def write_source_encoder(config: TransferConfig) -> None:
 
 
 def write_untrained_encoder(config: TransferConfig) -> None:
-    """An encoder of its sizes with random weights, by the seed."""
+    """What it began with, before the source task: its checkpoint, or random weights by the seed."""
     sizes = artefacts.read_config(os.path.join(config.model_dir, SOURCE))["student_config"]
     family = student_family(sizes["model_type"])
+    if source := config.pt_student_checkpoint:
+        encoder = load_encoder(source, family, name=ENCODER_NAME, config=sizes)
+        _write(config, UNTRAINED, encoder, family, "The checkpoint that the student of `{}` began with.")
+        return
     seed_everything(stage_seed(config.seed, SEED_PLACE))
     encoder = new_encoder_from_config(sizes, family, name=ENCODER_NAME)
     _write(config, UNTRAINED, encoder, family, "Random weights, to compare the student of `{}` with.")

@@ -15,7 +15,7 @@ import numpy as np
 
 from xtremedistil.artefacts import fingerprint, forget_pages, write_array, write_json
 from xtremedistil.errors import InputError
-from xtremedistil.pretraining.corpus_files import Place, read_corpus_after
+from xtremedistil.pretraining.corpus_files import Place, check_lines, read_corpus_after
 from xtremedistil.pretraining.store_parts import PIECES, Part, PartFiles, remove_files
 from xtremedistil.tasks.features import slice_index
 from xtremedistil.tasks.tokenizer import Tokenizer
@@ -77,6 +77,7 @@ class StoreWriter:
         return [], None
 
     def _anew(self) -> list[Part]:
+        check_lines(self._paths)
         self._record([])
         remove_files(self._folder)
         return []

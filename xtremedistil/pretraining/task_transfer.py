@@ -41,16 +41,18 @@ from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.transfer_validation import check_transfer
 
 NOT_SETTINGS = ("model_dir", "teacher_model_dir", "overwrite", "baseline", "verbose")
-PATHS = ("source_task", "target_task", "transfer_file", "pt_teacher_checkpoint")
-REUSED_ROW, BASELINE_ROW = "target, student reused", "target, student from scratch"
+CHECKPOINTS = ("pt_teacher_checkpoint", "pt_student_checkpoint")
+PATHS = ("source_task", "target_task", "transfer_file", *CHECKPOINTS)
+REUSED_ROW = "target, student reused"
+SCRATCH_ROW, CHECKPOINT_ROW = "target, student from scratch", "target, student from its checkpoint"  # of `baseline`
 
 
 def transfer(config: TransferConfig) -> Report:
     """Runs the steps that are not done yet; writes `report.json` and a folder for each step into `config.model_dir`.
 
     Returns:
-        Rows: source teacher, source student, the reused student on the target task and, with `baseline`, one of the
-        same sizes that began with random weights.
+        Rows: source teacher, source student, the reused student on the target task and, with `baseline`, one that
+        began as the source student did.
 
     Raises:
         InputError: something in the settings or files cannot be used, or the folder belongs to another run.
@@ -82,7 +84,8 @@ def run_settings(config: TransferConfig) -> dict:
         files = task_fingerprint(getattr(config, f"{role}_task"))
         settings |= {f"{role}_{name}": value for name, value in files.items()}
     settings["transfer"] = artefacts.fingerprint(find_file(source_config(config).transfer_file))
-    return settings | {"pt_teacher_checkpoint": artefacts.fingerprint_checkpoint(config.pt_teacher_checkpoint)}
+    named = {name: getattr(config, name) for name in CHECKPOINTS}
+    return settings | {name: source and artefacts.fingerprint_checkpoint(source) for name, source in named.items()}
 
 
 def _finished_report(config: TransferConfig) -> Report | None:
@@ -90,7 +93,7 @@ def _finished_report(config: TransferConfig) -> Report | None:
     if not os.path.isfile(_path(config, artefacts.REPORT)):
         return None
     report = read_report(_path(config, artefacts.REPORT))
-    if config.baseline and all(row.name != BASELINE_ROW for row in report.rows):
+    if config.baseline and all(row.name != _baseline_row(config) for row in report.rows):
         return None
     Progress().say(f"This run has finished before: {config.model_dir}. --overwrite starts it again.")
     return report
@@ -138,8 +141,12 @@ def _run(config: TransferConfig, rows: list[int]) -> Report:
     if config.baseline:
         if not os.path.isdir(_path(config, UNTRAINED)):
             write_untrained_encoder(config)
-        _add(report, _tuned(config, UNTRAINED, BASELINE), {STUDENT_ROW: BASELINE_ROW})
+        _add(report, _tuned(config, UNTRAINED, BASELINE), {STUDENT_ROW: _baseline_row(config)})
     return report
+
+
+def _baseline_row(config: TransferConfig) -> str:
+    return CHECKPOINT_ROW if config.pt_student_checkpoint else SCRATCH_ROW
 
 
 def _add(report: Report, step: Report, names: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ import os
 import tensorflow as tf
 import tf_keras
 
+from xtremedistil.config import given_flags
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.families import AUTO, find_family
@@ -19,7 +20,7 @@ from xtremedistil.models.language_model import (
 )
 from xtremedistil.pretraining.corpus_batches import CorpusBatches
 from xtremedistil.pretraining.language_objective import language_objective
-from xtremedistil.pretraining.pretrain_config import PretrainConfig
+from xtremedistil.pretraining.pretrain_config import OF_THE_HEAD, PretrainConfig
 from xtremedistil.pretraining.recipes import Learning, language_terms
 from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
@@ -40,15 +41,14 @@ def head_path(model_dir: str) -> str:
 
 
 def check_head(config: PretrainConfig) -> None:
-    """Raises InputError where the checkpoint's own head cannot be read, or another one is given."""
+    """Raises InputError where the checkpoint's own head cannot be read, or flags are given of another one."""
     if not language_terms(config).predicts_words:
         return
     name = config.pt_teacher_checkpoint
     own = head_state(name, find_family(AUTO, read_config(name)["model_type"]))
-    if own is not None and config.teacher_head:
-        raise InputError(
-            f"--teacher_head {config.teacher_head}: {name} has a head of its own, which is taken. Leave the flag away."
-        )
+    if given := given_flags(config, OF_THE_HEAD) if own is not None else []:
+        flags = ", ".join(f"--{flag} {getattr(config, flag)}" for flag in given)
+        raise InputError(f"{flags}: {name} has a head of its own, which is taken. Leave that away.")
 
 
 def head_model(model: LanguageModel) -> tf_keras.Model:

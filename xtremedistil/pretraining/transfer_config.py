@@ -25,7 +25,10 @@ class TransferConfig:
     )
     pt_teacher: str = flag("TFBertModel", "class of the teacher, or auto to read it from the checkpoint")
     pt_teacher_checkpoint: str = flag("bert-base-multilingual-cased", "the teacher: folder or hub name")
-    hidden_size: int = flag(384, "width of the student")
+    pt_student_checkpoint: str | None = flag(
+        None, "pre-trained student to start from (folder or hub name), such as the checkpoint of xtremedistil pretrain"
+    )
+    hidden_size: int = flag(384, "width of a student from scratch")
     num_attention_heads: int = flag(6, "its attention heads")
     num_hidden_layers: int = flag(6, "its layers")
     intermediate_size: int | None = flag(None, "its feed-forward width; by default 4 x hidden_size")
@@ -53,6 +56,10 @@ class TransferConfig:
     seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
     strategy: str = flag("auto", "which devices train", choices=("auto", "one_device", "mirrored", "tpu"))
     tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu")
-    baseline: bool = flag(False, "also train a student of the same sizes from scratch on the target task")
+    baseline: bool = flag(
+        False,
+        "also train a student on the target task that the source task has taught nothing: from scratch, or the "
+        "checkpoint of --pt_student_checkpoint",
+    )
     overwrite: bool = flag(False, "start again in a model_dir that holds another run; a tuned teacher stays")
     verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")

@@ -10,7 +10,7 @@ SOURCE = "source"  # the student that was distilled on it
 CHECKPOINT = "checkpoint"  # that student's encoder
 FEW_LABELS = "target-task"  # the target task with a sample of its labels
 TARGET = "target"  # the encoder, tuned on the target task
-UNTRAINED = "untrained"  # an encoder of the same sizes that has learnt nothing
+UNTRAINED = "untrained"  # an encoder of the same sizes that the source task has taught nothing
 BASELINE = "baseline"  # the same, tuned on the target task
 TARGET_LEARNING_RATE = LABELS_RATE_SHARE * SCRATCH_LEARNING_RATE  # as of the stages that the student learnt labels in
 
@@ -27,6 +27,7 @@ def source_config(config: TransferConfig) -> DistilConfig:
         seq_len=config.seq_len,
         pt_teacher=config.pt_teacher,
         pt_teacher_checkpoint=config.pt_teacher_checkpoint,
+        pt_student_checkpoint=config.pt_student_checkpoint,
         hidden_size=config.hidden_size,
         num_attention_heads=config.num_attention_heads,
         num_hidden_layers=config.num_hidden_layers,

@@ -90,7 +90,7 @@ def read_lines_after(
     """
     path = find_file(path)
     try:
-        with _open(path) as file:
+        with open_binary(path) as file:
             file.seek(offset)
             while line := file.readline(-1 if longest is None else longest + 1):
                 number, offset = number + 1, offset + len(line)
@@ -126,7 +126,8 @@ def _is_cut_text(begin: bytes) -> bool:
     return True
 
 
-def _open(path: str) -> BinaryIO:
+def open_binary(path: str) -> BinaryIO:
+    """The bytes of a file, unpacked if its name ends in .gz."""
     return gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")
 
 

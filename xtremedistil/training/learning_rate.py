@@ -41,6 +41,7 @@ class LearningRate:
         decay_epochs: epochs over which the rate falls to 0.
         warmup_ratio: warm-up as a share of the decay's length, 0 to 1.
         shape: "linear", "cosine" or "constant" (no decay).
+        steps: of the whole fit, where its last epoch is to be shorter than the others; 0: all epochs are as long.
     """
 
     peak: float
@@ -48,6 +49,7 @@ class LearningRate:
     decay_epochs: int = 10
     warmup_ratio: float = 0.1
     shape: str = "linear"
+    steps: int = 0
 
     @property
     def decay_length(self) -> int:
@@ -58,12 +60,18 @@ class LearningRate:
         """First epoch (from 0) of the decay when patience never runs out."""
         return self.epochs - self.decay_length
 
+    def last_step(self, steps_per_epoch: int, decay_start: int) -> int:
+        """Steps of the fit, where the decay begins with epoch `decay_start` and patience does not run out again."""
+        whole = (decay_start + self.decay_length) * steps_per_epoch
+        return min(whole, self.steps) if self.steps else whole
+
     def at(self, step: int, steps_per_epoch: int, decay_start: int) -> float:
         """Rate of step `step` (from 0), where the decay begins with epoch `decay_start`."""
-        warmup = int(self.warmup_ratio * self.decay_length * steps_per_epoch)
+        decaying = self.decay_length * steps_per_epoch
+        warmup = int(self.warmup_ratio * (min(decaying, self.steps) if self.steps else decaying))
         rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
         start = max(decay_start * steps_per_epoch, warmup)
-        end = (decay_start + self.decay_length) * steps_per_epoch
+        end = self.last_step(steps_per_epoch, decay_start)
         progress = min(1.0, max(0.0, (step - start) / max(1, end - start)))
         return self.peak * rise * self._fall(progress)
 

@@ -138,9 +138,9 @@ def _assign(variables: Sequence[tf.Variable], values: Sequence[np.ndarray] | Non
 def _run_epoch(trainer: Trainer, batches, place: Place, take_step: TakeStep, report, keeper: Keeper | None) -> dict:
     """The updates of an epoch that are not done yet; what the whole epoch came to."""
     started, rate = time.monotonic() - place.seconds, trainer.recipe.learning_rate
-    steps_at_most = (place.decay_start + rate.decay_length) * batches.steps
-    while place.step < batches.steps:
-        step = place.epoch * batches.steps + place.step
+    before, steps_at_most = place.epoch * batches.steps, rate.last_step(batches.steps, place.decay_start)
+    while place.step < min(batches.steps, steps_at_most - before):
+        step = before + place.step
         trainer.reach(step / steps_at_most)
         losses = take_step(step, rate.at(step, batches.steps, place.decay_start))
         for name, value in losses.items():
@@ -150,9 +150,9 @@ def _run_epoch(trainer: Trainer, batches, place: Place, take_step: TakeStep, rep
         report({"step": step + 1, "steps": steps_at_most, "epoch": place.epoch + 1, "loss": mean})
         if keeper and keeper.due(step + 1):
             keeper.save(trainer.take_snapshot(place))
-    means = {name: total / batches.steps for name, total in place.sums.items()}
+    means = {name: total / place.step for name, total in place.sums.items()}
     _refuse_nan(means, place.epoch)
-    last = rate.at((place.epoch + 1) * batches.steps - 1, batches.steps, place.decay_start)
+    last = rate.at(before + place.step - 1, batches.steps, place.decay_start)
     return means | {"seconds": place.seconds, "learning_rate": last}
 
 
