@@ -46,6 +46,7 @@ ROWS = {
     "logits MSE + hidden + attention + relations": [*JOINT, "--match", TOP, LOW, *ATTENTION, *RELATIONS],
     "logits MSE + hidden + relations": [*JOINT, "--match", TOP, LOW, *RELATIONS],
     "progressive stages": [*MAPS],
+    "soft labels + gold labels + relations": [*JOINT, *SOFT, "--hard_label_weight", "0.5", "--match", *RELATIONS],
     "logits MSE + hidden + attention, augmented": [*JOINT, *MAPS, "--augment", "masking", "short_disorder"],
     ONE: [*JOINT, *BARE],
     TWO: [*JOINT, *BARE],
@@ -55,7 +56,7 @@ ROWS = {
 
 def run(values, name: str, flags: list[str], seed: int) -> dict:
     """One distillation; its report."""
-    folder = values.folder / f"{list(ROWS).index(name):02}-{seed}"
+    folder = values.folder / f"{name.replace(' ', '-').replace(',', '')}-{seed}"
     halves = {"progressive stages": 4, "logits MSE + hidden + attention, augmented": 2}
     epochs = max(1, values.epochs // halves.get(name, 1))  # four stages on the transfer set; twice as many lines
     layers = "1" if "bilstm" in flags else str(LAYERS)
