@@ -24,6 +24,7 @@ from xtremedistil.distillation.distiller import Distiller, kept  # noqa: E402
 from xtremedistil.distillation.losses import LOSSES  # noqa: E402
 from xtremedistil.distillation.losses.masks import EXCLUDED  # noqa: E402
 from xtremedistil.distillation.several_tasks import fit_tasks, share_encoder  # noqa: E402
+from xtremedistil.distillation.targets import Computing  # noqa: E402
 from xtremedistil.distillation.taught_rows import TaughtRows  # noqa: E402
 from xtremedistil.models.task_model import AdaptedModel, TaskModel  # noqa: E402
 from xtremedistil.training.batches import TrainingBatches  # noqa: E402
@@ -31,6 +32,7 @@ from xtremedistil.training.snapshots import Keeper  # noqa: E402
 from xtremedistil.training.strategy import precision  # noqa: E402
 from xtremedistil.training.task_mix import TaskBatches  # noqa: E402
 from xtremedistil.training.trainer import Trainer  # noqa: E402
+from xtremedistil.training.workers import Workers  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("eagerly")  # a few steps of tiny models take less time than their graphs
 WORDS, LABELS = 40, 3
@@ -633,6 +635,19 @@ def test_saved_student_stands_alone_and_projections_beside_it(tmp_path):
     distiller.load_projections(str(tmp_path))
     for layer, kernel in zip(distiller.projections, before, strict=True):
         np.testing.assert_array_equal(layer.kernel.numpy(), kernel)
+def test_what_chooses_the_weights_makes_another_fit(tmp_path):
+    """A score of another kind, or of other rows, cannot be compared with the best one of a snapshot."""
+    distiller, labelled = Distiller(*pair()), rows(8, labels=[0] * 8)
+
+    def key(dev=None, metric=None, precision="float32") -> str:
+        how = Computing(0, 8, Workers(distiller.strategy), precision=precision)
+        return distiller.lesson(rows(8), dev, teachers=None, metric=metric, place=str(tmp_path), how=how).key
+
+    found = [key(), key(rows(8)), key(labelled), key(rows(8, labels=[1] * 8)), key(labelled, lambda *_: 0.5)]
+    assert len({*found, key(precision="float16")}) == 6
+    assert key(labelled) == found[2]
+
+
 
 
 def test_projection_has_a_learning_rate_of_its_own():

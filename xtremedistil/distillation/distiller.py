@@ -229,8 +229,8 @@ class Distiller:
         aligned = set(teacher_train or {}) & set(active)
         objective = terms_objective(self.terms, self.matches, self.student, active, aligned)
         evaluate = self._evaluate(rows, dev, teacher_dev or {}, aligned, objective, metric)
-        replicas = self.strategy.num_replicas_in_sync
-        return Lesson(features, targets, masks, objective, evaluate, rows.key, self.student.pad_id, replicas)
+        key, replicas = f"{rows.key}|{metric is not None}", self.strategy.num_replicas_in_sync
+        return Lesson(features, targets, masks, objective, evaluate, key, self.student.pad_id, replicas)
 
     def _require_teachers(self, active: Sequence[int], train: Mapping, dev: Mapping) -> None:
         for what, numbers in (("teachers", active), ("teacher_train", train), ("teacher_dev", dev)):
@@ -275,6 +275,7 @@ class Distiller:
             return lambda: -held_out()
         return functools.partial(self._score, metric or share_of_right_labels, features)
 
+        rows.see(features)
     def _score(self, metric: Callable[[list, Features], float], features: Features) -> float:
         self.settle()
         return metric(self.predict(features), features)
