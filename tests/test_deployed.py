@@ -78,6 +78,9 @@ def test_deployed_student_predicts_as_the_model_does(word_piece_folder, tmp_path
     assert "dense_2" in {layer.name for layer in restored.layers}
     with pytest.raises(ValueError, match="There are 1 labels for 3 logits"):
         distiller.deploy(str(tmp_path), tokenizer, labels=["one"])
+    longest = model.config.max_position_embeddings
+    with pytest.raises(ValueError, match=f"seq_len is {longest + 1}; the model has positions for {longest} pieces"):
+        distiller.deploy(str(tmp_path), tokenizer, labels=CLASSES, seq_len=longest + 1)
 
 
 def test_models_that_no_folder_has_a_form_for_are_refused(word_piece_folder, tmp_path):

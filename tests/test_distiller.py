@@ -24,6 +24,7 @@ from xtremedistil.distillation.distiller import Distiller, kept  # noqa: E402
 from xtremedistil.distillation.losses import LOSSES  # noqa: E402
 from xtremedistil.distillation.losses.masks import EXCLUDED  # noqa: E402
 from xtremedistil.distillation.several_tasks import fit_tasks, share_encoder  # noqa: E402
+from xtremedistil.distillation.targets import Computing  # noqa: E402
 from xtremedistil.distillation.taught_rows import TaughtRows  # noqa: E402
 from xtremedistil.models.task_model import AdaptedModel, TaskModel  # noqa: E402
 from xtremedistil.training.batches import TrainingBatches  # noqa: E402
@@ -31,6 +32,7 @@ from xtremedistil.training.snapshots import Keeper  # noqa: E402
 from xtremedistil.training.strategy import precision  # noqa: E402
 from xtremedistil.training.task_mix import TaskBatches  # noqa: E402
 from xtremedistil.training.trainer import Trainer  # noqa: E402
+from xtremedistil.training.workers import Workers  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("eagerly")  # a few steps of tiny models take less time than their graphs
 WORDS, LABELS = 40, 3
@@ -238,6 +240,10 @@ def test_rows_that_do_not_fit(data, message):
     [
         (lambda dataset: dataset.batch(2).repeat(), "never ends"),
         (lambda dataset: dataset, "Add .batch"),
+        (
+            lambda dataset: dataset.batch(2).map(lambda row: (row, row["input_ids"], row["input_ids"])),
+            "has weights behind",
+        ),
         (lambda dataset: dataset.batch(2).map(lambda row: row["input_ids"]), "holds a ndarray; a mapping"),
     ],
 )
@@ -366,6 +372,17 @@ def test_match_below_all_that_is_trained_is_refused():
         distiller.fit(rows(8), trained=["classifier"], **ONE_STEP)
     with pytest.raises(ValueError, match="Task a: hidden_states"):
         fit_tasks({"a": distiller}, {"a": rows(8)}, trained={"a": ["classifier"]}, epochs=1)
+
+
+def test_teachers_without_a_part_in_any_term_are_refused():
+    teacher, student = pair()
+    of_the_first = Terms(SoftLabels(weight=0.0), matches=(Match("hidden_states", 3, 2),))
+    for distiller, teachers in (
+        (Distiller(teacher, student), []),
+        (Distiller([teacher] * 2, student, of_the_first), [1]),
+    ):
+        with pytest.raises(ValueError, match=rf"teachers=\{teachers} leaves nothing to learn"):
+            distiller.fit(rows(8), teachers=teachers, **ONE_STEP)
 
 
 def test_state_that_an_adaptor_cuts_off_is_refused():
@@ -526,6 +543,8 @@ def test_name_of_no_variable():
     teacher, student = pair()
     with pytest.raises(ValueError, match="no variables in encodr"):
         Distiller(teacher, student).fit(rows(8), trained=["encodr"], **FIT)
+    with pytest.raises(ValueError, match=r"list one or several beginnings of names: \['classifier'\]"):
+        Distiller(teacher, student).fit(rows(8), trained="classifier", **FIT)
 
 
 def test_targets_are_kept_in_a_folder_and_read_again(tmp_path, monkeypatch):
@@ -614,6 +633,19 @@ def test_snapshots_of_another_batch_size_or_nameless_schedules_are_not_read_and_
     distiller.fit(rows(24), **(settings | {"batch_size": 4}))
     assert found == [None]
     assert not (tmp_path / SNAPSHOTS).exists()
+
+
+def test_what_chooses_the_weights_makes_another_fit(tmp_path):
+    """A score of another kind, or of other rows, cannot be compared with the best one of a snapshot."""
+    distiller, labelled = Distiller(*pair()), rows(8, labels=[0] * 8)
+
+    def key(dev=None, metric=None, precision="float32") -> str:
+        how = Computing(0, 8, Workers(distiller.strategy), precision=precision)
+        return distiller.lesson(rows(8), dev, teachers=None, metric=metric, place=str(tmp_path), how=how).key
+
+    found = [key(), key(rows(8)), key(labelled), key(rows(8, labels=[1] * 8)), key(labelled, lambda *_: 0.5)]
+    assert len({*found, key(precision="float16")}) == 6
+    assert key(labelled) == found[2]
 
 
 def test_saved_student_stands_alone_and_projections_beside_it(tmp_path):

@@ -1,5 +1,9 @@
+from types import SimpleNamespace
+
 import numpy as np
 
+from xtremedistil.inference import Predictor
+from xtremedistil.predict_command import evaluate_folder
 from xtremedistil.prediction import predict_batches, predict_logits
 from xtremedistil.tasks.features import Features
 from xtremedistil.tasks.padding import full_length_order, length_order
@@ -50,3 +54,26 @@ def test_outputs_do_not_depend_on_how_rows_are_batched():
         assert one[:, 0].tolist() == other[:, 0].tolist() == [2.0 * (start + n + 1) for n in range(LENGTHS[row])]
     batches = predict_batches(twice_the_pieces, features(), batch_size=2, pad_id=0, fill=True)
     assert [outputs["logits"].shape for _, outputs in batches] == [(2, 12, 1), (4, 6, 1), (2, 3, 1)]
+
+
+def test_a_folder_is_scored_in_the_batches_that_it_predicts_in():
+    """Dynamic int8 quantisation takes one scale for a batch: in other batches a model says other things."""
+    shapes = []
+
+    def noted(arrays):
+        shapes.append(arrays["input_ids"].shape)
+        return twice_the_pieces(arrays)
+
+    task = SimpleNamespace(
+        kind="token_classification",
+        read=lambda path, labelled: [],
+        encode=lambda examples, *how, **more: features(),
+        decode=lambda features, logits, examples: logits,
+        predict_labels=lambda probabilities: probabilities,
+        score=lambda examples, predictions: {"primary": "rows", "rows": len(predictions)},
+    )
+    predictor = Predictor(noted, task, SimpleNamespace(pad_id=0), 12, batch_size=2)
+    metrics = evaluate_folder(SimpleNamespace(legacy=False, task="task"), predictor)
+    scored, predicted = shapes.copy(), shapes.clear() or predictor.example_probabilities(["all"])
+    assert (metrics["rows"], len(predicted)) == (len(LENGTHS), len(LENGTHS))
+    assert scored == shapes == [(2, 12), (2, 6), (2, 4), (2, 3)]

@@ -88,13 +88,15 @@ def parsed(flags: list[str]) -> DistilConfig:
 
 
 def test_stages_of_ones_own_train_what_they_list_and_labels_of_the_test_file_change_its_score_alone(
-    tagging, eagerly, tmp_path
+    tagging, eagerly, monkeypatch, tmp_path
 ):
-    from xtremedistil.distillation.distil import distil
+    from xtremedistil.distillation import distil as run
 
+    sizes, learn, distil = [], run.fit_on_labels, run.distil
+    monkeypatch.setattr(run, "fit_on_labels", lambda *args: sizes.append(args[2].batch_size) or learn(*args))
     how = {"epochs": 1, "learning_rate": 0.01, "batch_size": 8}
     layer = "encoder/layer_._0/output"
-    stages = [Stage(1, "logits", ("head",), **how), Stage(2, "labels", (layer,), **how)]
+    stages = [Stage(1, "logits", ("head",), **how), Stage(2, "labels", (layer,), **(how | {"batch_size": 4}))]
 
     def settings(name: str, **changes) -> DistilConfig:
         return parsed(tagging.flags(tmp_path / name, teacher_model_dir=tmp_path / "teacher", **changes))
@@ -102,6 +104,7 @@ def test_stages_of_ones_own_train_what_they_list_and_labels_of_the_test_file_cha
     first = distil(settings("first"), stages)
     found = [(entry["stage"], entry["objective"], entry["unfrozen"]) for entry in first.stages if entry["stage"]]
     assert found == [(1, "logits", ["head"]), (2, "labels", [layer])]
+    assert sizes == [4], "the stage's own, not that of a flag"
     names = ("model-stage-1-indx-0.h5", "model-stage-2.h5")
     one, two = (read_weights(str(tmp_path / "first" / name)) for name in names)
     arrays = {(part, name): array for part, weights in one.items() for name, array in weights.items()}
@@ -112,6 +115,10 @@ def test_stages_of_ones_own_train_what_they_list_and_labels_of_the_test_file_cha
         with pytest.raises(InputError, match=f"stages: stage 1: {name} is no block .student, head., and .*{message}"):
             distil(settings("third"), [Stage(1, "labels", (name,), **how)])
     assert not (tmp_path / "third").exists()
+    idle = f"{layer}/dropout"
+    with pytest.raises(InputError, match=f"nothing to train in {idle}"):
+        distil(settings("third"), [Stage(1, "labels", ("head",), **how), Stage(2, "labels", (idle,), **how)])
+    assert not (tmp_path / "third/model-stage-1.h5").exists()
     with pytest.raises(InputError, match="(?s)belongs to a run with other settings.*stages: .*Stage"):
         distil(settings("first"))
 

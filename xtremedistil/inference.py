@@ -10,6 +10,7 @@ from xtremedistil.errors import InputError
 from xtremedistil.prediction import PredictFunction, predict_logits
 from xtremedistil.tasks import Task, saved_task
 from xtremedistil.tasks.fast_tokenizer import OWN_FILES, FastTokenizer
+from xtremedistil.tasks.features import Features
 from xtremedistil.tasks.files import shorten
 from xtremedistil.tasks.tokenizer import Tokenizer
 
@@ -55,19 +56,20 @@ class Predictor:
         if not examples:
             return []
         features = self.task.encode(examples, self.tokenizer, self.seq_len)
-        return self.task.decode(features, self._logits(features), examples)
+        return self.task.decode(features, self.logits(features), examples)
 
     def piece_tags(self, examples: Sequence) -> Iterator[tuple[list[str], list[str]]]:
         """Pieces and tags of each example, without the special pieces around it, cut to the longest row."""
         features = self.task.encode(examples, self.tokenizer, self.seq_len, legacy=True)
         before, after = len(self.tokenizer.start_ids), len(self.tokenizer.end_ids)
-        tags = self.task.piece_tags([values.argmax(axis=-1) for values in self._logits(features)])
+        tags = self.task.piece_tags([values.argmax(axis=-1) for values in self.logits(features)])
         for number, row in enumerate(tags):
             real = int(features.row(number)["attention_mask"].sum()) - after
             ids = features.row(number)["input_ids"][before:real]
             yield self.tokenizer.tokens(ids.tolist()), row[before:real]
 
-    def _logits(self, features) -> list[np.ndarray]:
+    def logits(self, features: Features) -> list[np.ndarray]:
+        """Of each row, without padding, as its labels are found: int8 models say other things in other batches."""
         return predict_logits(self.predict_function, features, batch_size=self.batch_size, pad_id=self.tokenizer.pad_id)
 
 

@@ -105,7 +105,7 @@ def evaluate_folder(config: Config, predictor: Predictor) -> dict:
     examples = task.read(os.path.join(folder, "test.tsv"), labelled=True)
     labelled = LabelledSet(examples, task.encode(examples, tokenizer, predictor.seq_len, legacy=config.legacy))
     scorer = Scorer(task, tokenizer.pad_id, predictor.batch_size, config.legacy)
-    return scorer.metrics(predictor.predict_function, labelled)
+    return scorer.metrics_of(predictor.logits(labelled.features), labelled)
 
 
 def predict_file(config: Config, predictor: Predictor, folder: str) -> str:

@@ -25,7 +25,7 @@ from xtremedistil.distillation.frozen_features import FrozenFeatures, frozen_fea
 from xtremedistil.distillation.initial_student import InitialStudent, initial_student
 from xtremedistil.distillation.match_paths import require_paths, require_unfrozen
 from xtremedistil.distillation.match_text import read_matches
-from xtremedistil.distillation.on_labels import fit_on_labels
+from xtremedistil.distillation.on_labels import LabelFit, fit_on_labels
 from xtremedistil.distillation.onnx_teacher import Graph, OnnxTeacher
 from xtremedistil.distillation.outside_teacher import (
     describe,
@@ -43,9 +43,7 @@ from xtremedistil.reporting.progress import Progress, clock
 from xtremedistil.reporting.report import Report, read_report
 from xtremedistil.scoring import scored_row
 from xtremedistil.training.place import History
-from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import make_strategy, precision, seed_everything, set_precision, stage_seed
-from xtremedistil.training.trainer import Recipe
 from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
 from xtremedistil.validation import check_distil
 from xtremedistil.weights import save_weights
@@ -157,6 +155,8 @@ def _run(
         _baseline(setting, encoder, report)
     student = initial_student(setting, encoder)
     stages = stages or plan_stages(config, list(student.trainable_blocks))
+    for stage in stages:  # before the first of them runs: the last may have nothing to train
+        student.unfrozen(stage.unfrozen)
     report.best_stage, dev = _run_stages(setting, teacher, student, stages, report)
     _add_row(setting, report, STUDENT, student.student.predict_function, student.student.parts, dev)
     setting.workers.on_chief(lambda: _save(setting, student, report))
@@ -194,12 +194,13 @@ def _baseline(setting: Setting, teacher_encoder, report: Report) -> None:
     recipe = setting.recipe(config.learning_rate, epochs, BASELINE_PLACE)
     setting.progress.begin("student on the labels alone", later=[])
     keeper = setting.keeper("baseline")
+    label_fit = setting.label_fit(recipe, config.student_ft_batch_size, keeper)
     record = once(
         setting.path(artefacts.BASELINE_WEIGHTS),
         initial.checkpoint_parts,
         keeper,
         setting.workers,
-        lambda: _fit_on_labels(setting, initial, list(initial.trainable_blocks), recipe, keeper),
+        lambda: _fit_on_labels(setting, initial, list(initial.trainable_blocks), label_fit),
     )
     dev = record["score"]
     _add_row(setting, report, BASELINE, initial.student.predict_function, initial.student.parts, dev)
@@ -239,12 +240,13 @@ def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: 
         return TransferFit(setting, student, stage, source).run()
     recipe = setting.recipe(stage.learning_rate, stage.epochs, stage.number)
     keeper, frozen = setting.keeper(f"stage {stage.number}"), frozen_features(setting, student, stage)
+    label_fit = setting.label_fit(recipe, stage.batch_size, keeper)
     return once(
         setting.path(checkpoint_name(stage, None)),
         student.checkpoint_parts,
         keeper,
         setting.workers,
-        lambda: _fit_on_labels(setting, student, stage.unfrozen, recipe, keeper, frozen),
+        lambda: _fit_on_labels(setting, student, stage.unfrozen, label_fit, frozen),
     )
 
 
@@ -252,12 +254,10 @@ def _fit_on_labels(
     setting: Setting,
     student: InitialStudent,
     unfrozen: Sequence[str],
-    recipe: Recipe,
-    keeper: Keeper,
+    label_fit: LabelFit,
     frozen: FrozenFeatures | None = None,
 ) -> History:
     variables = [variable for block in student.unfrozen(unfrozen).values() for variable in block]
-    label_fit = setting.label_fit(recipe, setting.config.student_ft_batch_size, keeper)
     if frozen:
         states = [frozen.of(setting.corpus.train.features, "train")]
         return fit_on_labels(frozen.model, variables, label_fit, lambda: frozen.score(setting.corpus.dev), states)

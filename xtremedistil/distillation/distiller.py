@@ -157,13 +157,13 @@ class Distiller:
         epochs, steps_per_epoch = planned_epochs(epochs, steps, steps_per_epoch)
         rows_per_step = batch_size * self.strategy.num_replicas_in_sync * gradient_accumulation_steps
         most = steps_per_epoch and epochs * steps_per_epoch * rows_per_step
+        variables, factors = self.trained(trained, learning_rate)
         seed_everything(seed)
         workers, progress = Workers(self.strategy), Progress()
         with kept(folder, workers) as place:
             how = Computing(0, batch_size, workers, precision=targets_precision)
             sides = (train, dev, teacher_train, teacher_dev)
             lesson = self.lesson(*sides, teachers=teachers, metric=metric, place=place, how=how, most=most)
-            variables, factors = self.trained(trained, learning_rate)
             rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
             recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay, jit_compile)
             batches = lesson.batches(batch_size, stage_seed(seed, 1), gradient_accumulation_steps, steps_per_epoch)
@@ -229,8 +229,8 @@ class Distiller:
         aligned = set(teacher_train or {}) & set(active)
         objective = terms_objective(self.terms, self.matches, self.student, active, aligned)
         evaluate = self._evaluate(rows, dev, teacher_dev or {}, aligned, objective, metric)
-        replicas = self.strategy.num_replicas_in_sync
-        return Lesson(features, targets, masks, objective, evaluate, rows.key, self.student.pad_id, replicas)
+        key, replicas = f"{rows.key}|{metric is not None}", self.strategy.num_replicas_in_sync
+        return Lesson(features, targets, masks, objective, evaluate, key, self.student.pad_id, replicas)
 
     def _require_teachers(self, active: Sequence[int], train: Mapping, dev: Mapping) -> None:
         for what, numbers in (("teachers", active), ("teacher_train", train), ("teacher_dev", dev)):
@@ -249,6 +249,8 @@ class Distiller:
 
     def trained(self, names: Sequence[str] | None, peak: float) -> tuple[list, list[float]]:
         """The variables that change, and what multiplies the learning rate of each."""
+        if isinstance(names, str):
+            raise ValueError(f"trained is {names!r}; list one or several beginnings of names: [{names!r}].")
         own = [variable for variable in self.student.weights if variable.trainable]
         projected = [variable for layer in self.projections for variable in layer.weights]
         if names is not None:
@@ -273,6 +275,7 @@ class Distiller:
             self._require_labels(features, "dev")
             held_out = HeldOutLoss(self.matching, objective, features, [*targets, *masks], self.student.pad_id)
             return lambda: -held_out()
+        rows.see(features)
         return functools.partial(self._score, metric or share_of_right_labels, features)
 
     def _score(self, metric: Callable[[list, Features], float], features: Features) -> float:

@@ -144,15 +144,19 @@ def _of_batches(dataset, most: int | None) -> dict:
     size = int(dataset.cardinality()) if hasattr(dataset, "cardinality") else UNKNOWN
     if size == INFINITE and most is None:
         raise ValueError(
-            "The tf.data.Dataset never ends; rows are read once, and fit repeats them. Leave repeat() out, take(n) of "
-            "its batches, or train by steps= (dev sets have an end)."
+            "The tf.data.Dataset never ends; rows are read once, and fit repeats them. Leave repeat() out, or take(n) "
+            "of its batches. What Distiller.fit trains on by steps= alone need not end."
         )
     wanted = most if size < 0 else None
     columns: dict[str, list] = {}
     for batch in dataset.as_numpy_iterator():
         inputs, *rest = batch if isinstance(batch, tuple) else (batch,)
         _require_batch(inputs)
-        for name, values in (inputs | _gold(*rest[:1])).items():
+        if len(rest) > 1:
+            raise ValueError(
+                "A batch of the tf.data.Dataset has weights behind its labels; no loss reads any. Drop them."
+            )
+        for name, values in (inputs | _gold(*rest)).items():
             if name in KNOWN:
                 columns.setdefault(name, []).extend(values)
         if wanted is not None and len(columns.get("input_ids", ())) >= wanted:

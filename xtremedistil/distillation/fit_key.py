@@ -6,6 +6,8 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 
 def fit_key(*parts) -> str:
     """sha256 of what makes a fit the same one.
@@ -24,13 +26,17 @@ def _text(value) -> str:
         return "{" + ", ".join(sorted(f"{_text(key)}: {_text(one)}" for key, one in value.items())) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_text, value)) + "]"
+    if isinstance(value, (set, frozenset)):
+        return "{" + ", ".join(sorted(map(_text, value))) + "}"
+    if isinstance(value, np.ndarray):  # whose repr leaves out digits, and the middle of long ones
+        return f"{value.dtype}{_text(value.tolist())}"
     if isinstance(value, functools.partial):
         return f"partial{_text([value.func, value.args, value.keywords])}"
-    return _name(value) if callable(value) else repr(value)
+    return _name(value) if callable(value) or type(value).__repr__ is object.__repr__ else repr(value)
 
 
-def _name(function: Callable) -> str:
-    """Where a function stands: its address in memory is another in each process."""
+def _name(function: Callable | object) -> str:
+    """Where a function stands: its address in memory, and an object's, is another in each process."""
     name = getattr(function, "__qualname__", "<")
     if "<" in name or inspect.ismethod(function):
         raise ValueError(

@@ -97,6 +97,7 @@ def fit_tasks(
     for one in distillers.values():
         one.check_fit(jit_compile=jit_compile, resumable=bool(folder))
     epochs, steps_per_epoch = planned_epochs(epochs, steps, steps_per_epoch)
+    variables = {name: one.trained(trained.get(name), learning_rate) for name, one in distillers.items()}
     seed_everything(seed)
     strategy = next(iter(distillers.values())).strategy
     workers, progress = Workers(strategy), Progress()
@@ -114,7 +115,6 @@ def fit_tasks(
             name: lesson.batches(batch_size, stage_seed(seed, number), gradient_accumulation_steps)
             for number, (name, lesson) in enumerate(lessons.items())
         }
-        variables = {name: one.trained(trained.get(name), learning_rate) for name, one in distillers.items()}
         _require_reach(distillers, lessons, tasks, variables)
         trainers = TaskTrainers(_trainers(distillers, lessons, variables, recipe, strategy))
         batches = TaskBatches(tasks, tau, seed, steps_per_epoch)

@@ -47,8 +47,12 @@ class TaughtRows:
 
     @property
     def key(self) -> str:
-        """Of the teachers and of all rows that were read."""
-        return "|".join([*self._keys.values(), *self._seen])
+        """Of the teachers, of how exactly they are kept, and of all rows that were read or seen."""
+        return "|".join([*self._keys.values(), self._how.precision, *self._seen])
+
+    def see(self, features: Features) -> None:
+        """Takes rows into the key of which no teacher says anything."""
+        self._seen.append(_rows_key(features, None))
 
     def read(
         self, name: str, rows, of_teachers: Mapping[int, object], most: int | None = None

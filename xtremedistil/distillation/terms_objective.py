@@ -25,7 +25,17 @@ def terms_objective(
     Args:
         matches: all of them. active: numbers of the teachers at work. aligned: of those that read other pieces, and say
             something of some positions.
+
+    Raises:
+        ValueError: there are none.
     """
+    taught = [match for match in matches if match.teacher_number in active]
+    from_logits = bool(terms.soft_labels.weight and len(active))
+    if not (taught or from_logits or terms.hard_label_weight):
+        raise ValueError(
+            f"teachers={list(active)} leaves nothing to learn: no term is of these, and gold labels have no weight. "
+            "Name a teacher of one of the matches, or give a weight to soft_labels or to hard_label_weight."
+        )
 
     def positions_of(batch, number: int):
         mask = loss_mask(batch, REAL)
@@ -33,8 +43,8 @@ def terms_objective(
             return mask
         return mask * tf.cast(batch[aligned_name(target_prefix(number))], tf.float32)
 
-    parts = [matches_objective([match for match in matches if match.teacher_number in active], positions_of)]
-    if terms.soft_labels.weight and len(active):
+    parts = [matches_objective(taught, positions_of)]
+    if from_logits:
         parts += _soft_labels(terms, student, active, positions_of)
     if terms.hard_label_weight:
         parts.append(gold_objective(student.problem_type, terms.hard_label_weight, terms.hard_label_weight_schedule))

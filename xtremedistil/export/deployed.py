@@ -12,6 +12,7 @@ from xtremedistil.export.huggingface import ENDINGS, TEXT_HEADS
 from xtremedistil.models.checkpoints import new_encoder_from_config
 from xtremedistil.models.problem_types import CLASSES
 from xtremedistil.models.restored import new_settings
+from xtremedistil.models.shapes import encoder_shape
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.models.task_model import TaskModel
 from xtremedistil.tasks.padding import INPUT_NAMES
@@ -41,7 +42,7 @@ def write_model_folder(
         seq_len: longest row. do_pairwise: texts come in pairs. task: folder with a dev file, on which exports compare.
 
     Raises:
-        ValueError: the model has a head, a family or labels that no student has.
+        ValueError: the model has a head, a family or labels that no student has, or too few positions.
     """
     config = model.pretrained.config
     names = [config.id2label[number] for number in range(config.num_labels)] if labels is None else list(labels)
@@ -50,6 +51,9 @@ def write_model_folder(
     loaded = Tokenizer.load(tokenizer) if isinstance(tokenizer, (str, os.PathLike)) else _tokenizer(tokenizer)
     if loaded.size > config.vocab_size:
         raise ValueError(f"The tokenizer has {loaded.size:,} pieces, the student knows {config.vocab_size:,}.")
+    longest = encoder_shape(config.to_dict(), type(model.pretrained).__name__).positions
+    if longest is not None and seq_len > longest:
+        raise ValueError(f"seq_len is {seq_len}; the model has positions for {longest} pieces. Give at most that.")
     student = student_of(model)
     os.makedirs(folder, exist_ok=True)
     loaded.save(folder)
