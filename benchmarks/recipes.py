@@ -23,6 +23,7 @@ LAYERS, WIDTH, HEADS = 2, 192, 12
 SOFT = ["--loss", "soft_label_kl", "--temperature", "2"]
 JOINT = ["--recipe", "joint"]
 BARE = ["--hidden_weight", "0"]
+GOLD = ["--hard_label_weight", "0.5"]
 STATES = ["--distil_multi_hidden_states"]
 MAPS = ["--distil_attention"]
 RELATIONS = [
@@ -39,17 +40,18 @@ FROM_FILES = {ONE: 1, TWO: 2}  # such runs have no outputs within words, and so 
 ROWS = {
     "logits MSE": [*JOINT, *BARE],
     "soft labels": [*JOINT, *SOFT, *BARE],
-    "+ gold labels": [*JOINT, *SOFT, *BARE, "--hard_label_weight", "0.5"],
+    "soft labels + gold labels": [*JOINT, *SOFT, *GOLD, *BARE],
     "logits MSE + hidden": [*JOINT, *STATES],
     "soft labels + hidden": [*JOINT, *SOFT, *STATES],
     "logits MSE + hidden + attention": [*JOINT, *MAPS],
     "logits MSE + hidden + attention + relations": [*JOINT, "--match", TOP, LOW, *ATTENTION, *RELATIONS],
     "logits MSE + hidden + relations": [*JOINT, "--match", TOP, LOW, *RELATIONS],
     "progressive stages": [*MAPS],
-    "soft labels + gold labels + relations": [*JOINT, *SOFT, "--hard_label_weight", "0.5", "--match", *RELATIONS],
+    "soft labels + gold labels + attention": [*JOINT, *SOFT, *GOLD, "--match", *ATTENTION],
+    "soft labels + gold labels + relations": [*JOINT, *SOFT, *GOLD, "--match", *RELATIONS],
     "logits MSE + hidden + attention, augmented": [*JOINT, *MAPS, "--augment", "masking", "short_disorder"],
-    ONE: [*JOINT, *BARE],
-    TWO: [*JOINT, *BARE],
+    ONE: [*JOINT],
+    TWO: [*JOINT],
     "BiLSTM, logits MSE + hidden": [*JOINT, *STATES, "--student_kind", "bilstm", "--lstm_units", str(WIDTH)],
 }
 
