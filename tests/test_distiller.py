@@ -37,6 +37,10 @@ from xtremedistil.training.workers import Workers  # noqa: E402
 pytestmark = pytest.mark.usefixtures("eagerly")  # a few steps of tiny models take less time than their graphs
 WORDS, LABELS = 40, 3
 TASKS = ["SequenceClassification", "TokenClassification", "QuestionAnswering"]
+# Where one kind of task tells most, the others are tried in the slow tests.
+TAGGING_FIRST = [
+    task if task == "TokenClassification" else pytest.param(task, marks=pytest.mark.slow) for task in TASKS
+]
 
 
 def bert(task: str, *, layers: int, width: int, seed: int, labels: int = LABELS, dropout: float = 0.0):
@@ -102,7 +106,7 @@ def test_models_of_hugging_face_are_distilled_as_they_are(task):
     assert len(distiller.projections) == 3
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TAGGING_FIRST)
 @pytest.mark.parametrize("name", ["Roberta", "Electra", "DistilBert"])
 def test_other_families_need_no_adaptor_either(name, task, eagerly):
     config = getattr(transformers, f"{name}Config")(
@@ -149,7 +153,7 @@ def test_left_to_right_language_models_learn_from_one_another_and_from_the_next_
     assert epoch["logits"] == pytest.approx(float(kl), rel=1e-4)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TAGGING_FIRST)
 def test_half_precision_gives_the_losses_of_float32_up_to_its_rounding(task):
     found = []
     for policy in ("float32", "mixed_float16"):
@@ -840,7 +844,7 @@ def test_states_of_texts_in_two_tokenizers_meet_at_words():
         distiller.fit({"input_ids": own["input_ids"]}, teacher_train={0: theirs}, **settings)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TAGGING_FIRST)
 def test_rows_of_two_tokenizers_may_be_of_many_lengths(task):
     """Another width in nearly every batch, of which a dev set has its own."""
     sides = [in_two_pieces([row[:7]]) for row in rows(12)["input_ids"]]  # at most 15 pieces; there are 16 positions
@@ -1245,6 +1249,7 @@ def test_tasks_with_one_encoder_learn_together():
         assert changed[-1] and changed[0]
 
 
+@pytest.mark.slow
 def test_tasks_that_were_stopped_go_on_to_the_same_end(tmp_path, monkeypatch):
     """The draw of tasks, the place in each, dropout of what they share, and weights that fall with training."""
     terms = Terms(SoftLabels("soft_label_kl", weight_schedule="linear_decay"))

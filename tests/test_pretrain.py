@@ -279,6 +279,7 @@ def test_teacher_without_a_head_gets_one_that_a_later_run_takes(run, eagerly, ta
     assert_refused(run("third", **own, teacher_head_steps=4), "--teacher_head_steps 4", "has a head of its own")
 
 
+@pytest.mark.slow
 def test_run_with_a_trained_head_goes_on_with_the_student_where_it_was_stopped(
     run, eagerly, interrupt_at, tagging, tmp_path
 ):

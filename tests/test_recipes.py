@@ -57,6 +57,7 @@ def test_joint_recipe_learns_states_logits_and_labels_at_once(tagging, eagerly, 
     assert [name for name in first if name.endswith(".h5") and first[name] != second[name]] == []
 
 
+@pytest.mark.slow
 def test_joint_stage_in_chunks_ends_alike_with_a_live_teacher_and_after_an_interruption(
     tagging, eagerly, run_command, interrupt_at, tmp_path
 ):
@@ -171,6 +172,7 @@ def test_given_matches_take_the_place_of_the_layer_map(tagging, eagerly, run_com
     assert encoder["attention_probs_dropout_prob"] == 0.0, "maps are compared with the dropout of a step"
 
 
+@pytest.mark.slow
 def test_what_a_sub_layer_gives_may_have_another_width_than_states(tagging, eagerly, run_command, tmp_path):
     match = "feature=path,teacher=encoder/layer_._3/intermediate,student=encoder/layer_._0/output"
     outcome = run_command("distil", *tagging.flags(tmp_path / "m", match=match, hidden_size=8))
