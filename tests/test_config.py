@@ -42,6 +42,24 @@ def test_freeze_implies_compress_and_attention_implies_hidden_states():
     assert config.compress_word_embedding and config.distil_multi_hidden_states
 
 
+def test_best_recipe_is_the_joint_one_with_flags_of_its_own():
+    best = resolve(parse("--recipe", "best"))
+    found = best.recipe, best.loss, best.temperature, best.hard_label_weight, best.hidden_weight, best.distil_relations
+    assert found == ("joint", "soft_label_kl", 2.0, 0.5, 0.0, True)
+
+
+def test_best_recipe_heeds_what_is_given_and_what_teacher_and_student_can_give():
+    given = resolve(parse("--recipe", "best", "--temperature", "4", "--distil_attention"))
+    found = given.temperature, given.hidden_weight, given.hard_label_weight, given.distil_relations
+    assert found == (4.0, 1.0, 0.5, False)
+    graph = resolve(parse("--recipe", "best", "--teacher_onnx", "x.onnx"))
+    found = graph.loss, graph.hidden_weight, graph.hard_label_weight, graph.distil_relations
+    assert found == ("soft_label_kl", 1.0, 0.5, False)
+    assert resolve(parse("--recipe", "best", "--teacher_targets", "x.npz")).hard_label_weight == 0.0
+    lstm = resolve(parse("--recipe", "best", "--student_kind", "bilstm"))
+    assert (lstm.hidden_weight, lstm.distil_relations) == (0.0, False)
+
+
 def test_map_of_layers_implies_the_states_of_all_of_them():
     assert resolve(parse("--layer_map", "uniform")).distil_multi_hidden_states
     assert not resolve(parse()).distil_multi_hidden_states

@@ -236,6 +236,13 @@ def test_top_attention_of_textbrewers_own_matches_is_refused_with_what_to_do(tmp
         configured_matches(config(match=(str(path),)), 6, 2)
 
 
+def test_relations_are_of_the_last_layers_beside_what_a_map_pairs():
+    pairs = configured_matches(config(distil_relations=True, relation_heads=4), 6, 2)
+    assert pairs[:-3] == configured_matches(config(), 6, 2)
+    wanted = [(kind, 5, 1, "relation_kl", {"relation_heads": 4}) for kind in ("queries", "keys", "values")]
+    assert [(one.feature, one.teacher, one.student, one.loss, one.options) for one in pairs[-3:]] == wanted
+
+
 def test_maps_are_read_by_matches_of_maps_alone(tmp_path):
     states = "feature=hidden_states,teacher=6,student=2"
     scores = "feature=attention_scores,teacher=5,student=1,loss=attention_kl"

@@ -154,6 +154,16 @@ def test_joint_stage_on_two_devices_is_the_one_on_one(tagging, run_command, tmp_
         assert two == pytest.approx(one, rel=1e-5)
 
 
+def test_best_recipe_learns_relations_of_the_last_layers_and_labels(tagging, eagerly, run_command, tmp_path):
+    flags = tagging.flags(tmp_path / "m", recipe="best", relation_heads=2, hidden_size=8)
+    assert run_command("distil", *flags).code == 0
+    report = json.loads((tmp_path / "m/report.json").read_text())
+    assert [stage["objective"] for stage in report["stages"] if stage["stage"]][:2] == ["joint", "labels"]
+    names = {name.rsplit("/")[-1] for name in contents(tmp_path / "m") if name.endswith(".npy")}
+    assert {"queries_3.npy", "keys_3.npy", "values_3.npy"} <= names
+    assert not [name for name in names if name.startswith("hidden_states")]
+
+
 def test_given_matches_take_the_place_of_the_layer_map(tagging, eagerly, run_command, tmp_path):
     path = tmp_path / "matches.json"
     entries = [{"feature": "hidden_states", "teacher": 4, "student": 1, "loss": "hidden_cosine", "projection": "relu"}]
@@ -295,6 +305,9 @@ def test_table_of_terms_has_the_originals_losses_under_legacy(tagging, run_comma
         ({"hard_label_weight": 1}, "--hard_label_weight is of the joint stage"),
         ({"probability_shift": True}, "--probability_shift needs gold labels"),
         ({"recipe": "joint", "legacy": True, "learning_rate": None}, "leave --recipe away, or --legacy"),
+        ({"recipe": "best", "legacy": True, "learning_rate": None}, "leave --recipe away, or --legacy"),
+        ({"recipe": "best", "relation_heads": 5}, "give relation_heads that divide the widths of teacher"),
+        ({"relation_heads": 4}, "--relation_heads cuts what --distil_relations matches"),
         ({"match": "feature=hidden_states,teacher=9,student=1"}, "the teacher has no hidden_states 9"),
         ({"match": "feature=hidden_states,teacher=4,student=1,loss=mse"}, 'There is no loss "mse"'),
         (

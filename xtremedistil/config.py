@@ -17,9 +17,11 @@ SCRATCH_LEARNING_RATE = 1e-3
 LABELS_RATE_SHARE = 0.3  # of a network without pre-training, on labels
 LEGACY_INTERMEDIATE_SIZE = 3072
 DEFAULT_SEED = 42
-ORIGINAL, JOINT = "original", "joint"
-RECIPES = (ORIGINAL, JOINT)
+ORIGINAL, JOINT, BEST = "original", "joint", "best"
+RECIPES = (ORIGINAL, JOINT, BEST)
 LAST_WITH_LAST = "last"  # the original's layer map
+# Flags that say what is matched between inner tensors.
+PAIRS = ("match", "layer_map", "distil_attention", "distil_multi_hidden_states", "distil_relations", "hidden_weight")
 
 
 def flag(default, help: str, *, choices: tuple[str, ...] | None = None):
@@ -86,6 +88,10 @@ class DistilConfig:
     )
     pt_student_checkpoint: str | None = flag(None, "pre-trained student to start from: folder or hub name")
     distil_attention: bool = flag(False, "also match attention maps (implies --distil_multi_hidden_states)")
+    distil_relations: bool = flag(
+        False, "also match relations of queries, keys and values, last layer with last layer, as MiniLMv2 does"
+    )
+    relation_heads: int = flag(12, "parts that these are cut into for --distil_relations; divides both models' widths")
     distil_multi_hidden_states: bool = flag(False, "match the states of all student layers, not only the last")
     compress_word_embedding: bool = flag(
         False, "start from the teacher's word embeddings, reduced to the student's width"
@@ -173,7 +179,8 @@ class DistilConfig:
     recipe: str = flag(
         "original",
         "stages: original, representation, then logits, then labels, these two with more of head, projection and "
-        "encoder from stage to stage; joint, states, logits and (with --hard_label_weight) labels at once, then labels",
+        "encoder from stage to stage; joint, states, logits and (with --hard_label_weight) labels at once, then "
+        "labels; best, the joint stage with soft labels, gold labels and relations, ahead in docs/results.md",
         choices=RECIPES,
     )
     loss: str = flag("logits_mse", "loss between the logits of teacher and student", choices=tuple(losses_of(LOGITS)))
@@ -351,8 +358,25 @@ def resolve_seed(seed: int | None) -> int:
     return int(inherited) if inherited.isdigit() else DEFAULT_SEED
 
 
+def spelled_out(config: DistilConfig) -> DistilConfig:
+    """The flags that `--recipe best` stands for in its place; those that somebody gave stay.
+
+    Pairs that are asked for take the place of relations, and what teacher or student cannot give is left out.
+    """
+    if config.recipe != BEST or config.legacy:
+        return config
+    best: dict = {"loss": "soft_label_kl", "temperature": 2.0}
+    if not config.teacher_targets:
+        best["hard_label_weight"] = 0.5
+    if not config.logits_only and not given_flags(config, PAIRS):
+        best |= {"hidden_weight": 0.0, "distil_relations": config.student_kind != "bilstm"}
+    given = given_flags(config, best)
+    return dataclasses.replace(config, recipe=JOINT, **{k: v for k, v in best.items() if k not in given})
+
+
 def resolve(config: DistilConfig) -> DistilConfig:
     """Settles implied flags and `auto` values; the result says everything that the run will use."""
+    config = spelled_out(config)
     changes = {
         "seed": resolve_seed(config.seed),
         "compress_word_embedding": config.compress_word_embedding or config.freeze_word_embedding,

@@ -15,6 +15,7 @@ from xtremedistil.models.shapes import EncoderShape
 
 NEWER = {
     "recipe": "original",
+    "distil_relations": False,
     "loss": "logits_mse",
     "temperature": 1.0,
     "temperature_schedule": "constant",
@@ -26,6 +27,8 @@ NEWER = {
 OF_PAIRS = {
     "distil_attention": False,
     "distil_multi_hidden_states": False,
+    "distil_relations": False,
+    "relation_heads": 12,
     "layer_map": "last",
     "hidden_weight": 1.0,
     "embedding_weight": 0.0,
@@ -92,6 +95,8 @@ def _idle_problems(config: DistilConfig) -> list[str]:
         )
     if config.match or config.logits_only or config.legacy:  # refused elsewhere
         return problems
+    if config.relation_heads != OF_PAIRS["relation_heads"] and not config.distil_relations:
+        problems.append("--relation_heads cuts what --distil_relations matches: give that too, or leave it away")
     maps = config.distil_attention
     states = maps or config.distil_multi_hidden_states or config.layer_map != OF_PAIRS["layer_map"]
     if config.attention_weight != OF_PAIRS["attention_weight"] and not maps:

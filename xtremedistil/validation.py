@@ -13,6 +13,7 @@ from xtremedistil.config import (
     ContinueConfig,
     DistilConfig,
     resolve,
+    spelled_out,
 )
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import read_config
@@ -23,6 +24,8 @@ from xtremedistil.recipe_validation import layer_problems, recipe_problems
 from xtremedistil.tasks import folder_problems
 from xtremedistil.tasks.class_weights import NONE, parse_class_weight
 from xtremedistil.tasks.files import is_there
+
+MATCHED = ("distil_attention", "distil_multi_hidden_states", "distil_relations")
 
 
 def check_distil(config: DistilConfig) -> None:
@@ -35,6 +38,7 @@ def check_distil(config: DistilConfig) -> None:
 
 def add_distil_problems(problems: Problems, config: DistilConfig) -> None:
     """All but those of the task's folder and the transfer file."""
+    config = spelled_out(config)
     problems.add(number_problems(config))
     problems.add(device_problems(config))
     problems.attempt(parse_class_weight, config.class_weight)
@@ -164,6 +168,7 @@ def _kind_problems(config: DistilConfig) -> list[str]:
         "pt_student_checkpoint": "there are no checkpoints of it",
         "intermediate_size": "it has no feed-forward layers",
         "distil_attention": "it has no attention maps",
+        "distil_relations": "it has no queries, keys and values",
         "legacy": "the original's students are transformers",
     }
     given = [name for name in reasons if getattr(config, name)]
@@ -228,7 +233,7 @@ def _outside_problems(config: DistilConfig) -> list[str]:
     if len(given) > 1:
         problems.append("--teacher_targets and --teacher_onnx exclude each other: each of them is the teacher")
     flag = next(iter(given), None)
-    states = [f"--{name}" for name in ("distil_attention", "distil_multi_hidden_states") if getattr(config, name)]
+    states = [f"--{name}" for name in MATCHED if getattr(config, name)]
     if flag and states:
         problems.append(f"--{flag}: such a teacher gives logits and no states; leave {', '.join(states)} away")
     if flag and config.legacy:

@@ -6,6 +6,7 @@ from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.match import PATH, Match
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.errors import InputError, require_known
+from xtremedistil.models.feature_names import PROJECTIONS
 
 LAST, UNIFORM, SKIP = "last", "uniform", "skip"
 LAYER_MAPS = (LAST, UNIFORM, SKIP)
@@ -118,6 +119,12 @@ def transport_matches(
     return matches + ([Match("hidden_states", 0, 0, weight=embedding_weight)] if embedding_weight else [])
 
 
+def relation_matches(teacher_layers: int, student_layers: int, relation_heads: int) -> list[Match]:
+    """Relations of the last layers (MiniLMv2: Wang et al., 2021, section 3.1)."""
+    options = {"relation_heads": relation_heads}
+    return [Match(kind, teacher_layers - 1, student_layers - 1, "relation_kl", options=options) for kind in PROJECTIONS]
+
+
 def configured_matches(config: DistilConfig, teacher_layers: int, student_layers: int) -> list[Match]:
     """The pairs that a run's flags ask for.
 
@@ -126,6 +133,11 @@ def configured_matches(config: DistilConfig, teacher_layers: int, student_layers
     """
     if config.match:
         return checked_layers(read_matches(config.match), teacher_layers, student_layers)
+    relations = relation_matches(teacher_layers, student_layers, config.relation_heads)
+    return _pairs_of_layers(config, teacher_layers, student_layers) + (relations if config.distil_relations else [])
+
+
+def _pairs_of_layers(config: DistilConfig, teacher_layers: int, student_layers: int) -> list[Match]:
     if config.layer_map in TRANSPORTS:
         return transport_matches(
             TRANSPORTS[config.layer_map],
