@@ -120,12 +120,14 @@ def test_order_of_labels_and_rows_in_the_file_changes_no_byte(kind, request, eag
     assert second and first == second
 
 
-def test_student_learns_what_the_file_says(texts, eagerly, run_command, tmp_path):
+@pytest.mark.parametrize("recipe", ["original", "joint"])
+def test_student_learns_what_the_file_says(texts, eagerly, run_command, tmp_path, recipe):
     """The file says "animal" of everything, with logits 3 and -1; the labels, at a rate of 1e-9, say nothing."""
     logits = np.tile(np.array([3.0, -1.0], np.float32), (30, 1))
     targets = write_targets(tmp_path / "targets.npz", texts, logits=logits)
     changes = {"distil_epochs": 10, "learning_rate": 0.03, "label_learning_rate": 1e-9, "patience": 10}
-    assert run_command("distil", *texts.flags(tmp_path / "m", teacher_targets=targets, **changes)).code == 0
+    flags = texts.flags(tmp_path / "m", teacher_targets=targets, recipe=recipe, **changes)
+    assert run_command("distil", *flags).code == 0
     write_rows(tmp_path / "lines.txt", [("john ran in london",), ("the dog sat",)])
     flags = ("--model_dir", tmp_path / "m", "--do_predict", "--pred_file", tmp_path / "lines.txt")
     assert run_command("predict", *flags, "--output_format", "json").code == 0

@@ -42,7 +42,7 @@ class FileTargets:
 
 @dataclass(frozen=True)
 class FileSource:
-    """Takes the place of a `TargetSource` in stages on logits."""
+    """Takes the place of a `TargetSource` in stages on logits, and in a joint one without states."""
 
     transfer: TransferRows
     logits: ExampleLogits
@@ -50,3 +50,6 @@ class FileSource:
     def chunk(self, start: int, names: Sequence[str]) -> FileTargets:
         """Of the chunk that begins with row `start`; the only name is "logits"."""
         return FileTargets(self.transfer.chunk(start), self.logits)
+
+    def finish_chunk(self, start: int) -> None:
+        """The file stays as it is: nothing on disk is of one chunk alone."""
