@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from xtremedistil.config import JOINT, ORIGINAL, DistilConfig
+from xtremedistil.config import JOINT, ORIGINAL, DistilConfig, given_flags
 from xtremedistil.distillation.layer_map import TRANSPORTS, configured_matches
 from xtremedistil.distillation.loss_kinds import LOSS_KINDS, STATES
 from xtremedistil.distillation.match import PATH, Match
@@ -13,34 +13,33 @@ from xtremedistil.models.feature_names import ATTENTION_SCORES, PROJECTIONS
 from xtremedistil.models.projection_paths import projection_paths
 from xtremedistil.models.shapes import EncoderShape
 
-NEWER = {
-    "recipe": "original",
-    "distil_relations": False,
-    "loss": "logits_mse",
-    "temperature": 1.0,
-    "temperature_schedule": "constant",
-    "soft_label_weight": 1.0,
-    "layer_map": "last",
-    "match": (),
-}
-# What says which pairs there are, and what they weigh.
-OF_PAIRS = {
-    "distil_attention": False,
-    "distil_multi_hidden_states": False,
-    "distil_relations": False,
-    "relation_heads": 12,
-    "layer_map": "last",
-    "hidden_weight": 1.0,
-    "embedding_weight": 0.0,
-    "attention_weight": 3.0,
-}
+# What the original has not.
+NEWER = (
+    "recipe",
+    "distil_relations",
+    "loss",
+    "temperature",
+    "temperature_schedule",
+    "soft_label_weight",
+    "layer_map",
+    "match",
+)
 WEIGHTS = ("hidden_weight", "embedding_weight", "attention_weight")
+# What says which pairs there are, and what they weigh.
+OF_PAIRS = (
+    "distil_attention",
+    "distil_multi_hidden_states",
+    "distil_relations",
+    "relation_heads",
+    "layer_map",
+    *WEIGHTS,
+)
 
 
 def recipe_problems(config: DistilConfig) -> list[str]:
     """Of the flags alone."""
     problems = _soft_label_problems(config)
-    if config.legacy and (given := [f"--{name}" for name, off in NEWER.items() if getattr(config, name) != off]):
+    if config.legacy and (given := [f"--{name}" for name in given_flags(config, NEWER)]):
         problems.append(f"--legacy learns as the original did; leave {', '.join(given)} away, or --legacy")
     if config.hard_label_weight < 0:
         problems.append(f"--hard_label_weight {config.hard_label_weight}: must not be negative")
@@ -68,14 +67,14 @@ def _soft_label_problems(config: DistilConfig) -> list[str]:
 
 def _match_problems(config: DistilConfig) -> list[str]:
     problems = []
-    replaced = [f"--{name}" for name, off in OF_PAIRS.items() if getattr(config, name) != off]
+    replaced = [f"--{name}" for name in given_flags(config, OF_PAIRS)]
     if config.match and replaced:
         problems.append(f"--match replaces the pairs of {' and '.join(replaced)}: leave one of them away")
     if config.layer_map in TRANSPORTS and config.distil_attention:
         problems.append(f"--layer_map {config.layer_map} moves hidden states; --distil_attention needs a map of layers")
     if config.logits_only:
         given = ["--match"] if config.match else []
-        given += [f"--{name}" for name in ("layer_map", *WEIGHTS) if getattr(config, name) != OF_PAIRS[name]]
+        given += [f"--{name}" for name in given_flags(config, ("layer_map", *WEIGHTS))]
         problems += [f"{name}: a teacher that gives logits alone has nothing for it; leave it away" for name in given]
     if config.teacher_targets and config.hard_label_weight:
         problems.append(
@@ -95,13 +94,14 @@ def _idle_problems(config: DistilConfig) -> list[str]:
         )
     if config.match or config.logits_only or config.legacy:  # refused elsewhere
         return problems
-    if config.relation_heads != OF_PAIRS["relation_heads"] and not config.distil_relations:
+    given = given_flags(config, OF_PAIRS)
+    if "relation_heads" in given and not config.distil_relations:
         problems.append("--relation_heads cuts what --distil_relations matches: give that too, or leave it away")
     maps = config.distil_attention
-    states = maps or config.distil_multi_hidden_states or config.layer_map != OF_PAIRS["layer_map"]
-    if config.attention_weight != OF_PAIRS["attention_weight"] and not maps:
+    states = maps or config.distil_multi_hidden_states or "layer_map" in given
+    if "attention_weight" in given and not maps:
         problems.append("--attention_weight weighs attention maps: give --distil_attention too, or leave it away")
-    if config.embedding_weight != OF_PAIRS["embedding_weight"] and not states:
+    if "embedding_weight" in given and not states:
         problems.append(
             "--embedding_weight is of the states of all layers: give --distil_multi_hidden_states too, or leave it away"
         )

@@ -133,8 +133,10 @@ def configured_matches(config: DistilConfig, teacher_layers: int, student_layers
     """
     if config.match:
         return checked_layers(read_matches(config.match), teacher_layers, student_layers)
-    relations = relation_matches(teacher_layers, student_layers, config.relation_heads)
-    return _pairs_of_layers(config, teacher_layers, student_layers) + (relations if config.distil_relations else [])
+    pairs = _pairs_of_layers(config, teacher_layers, student_layers)
+    if config.distil_relations:
+        pairs += relation_matches(teacher_layers, student_layers, config.relation_heads)
+    return pairs
 
 
 def _pairs_of_layers(config: DistilConfig, teacher_layers: int, student_layers: int) -> list[Match]:
