@@ -69,7 +69,8 @@ class Pair:
         import tensorflow as tf
 
         from xtremedistil.distillation.layer_map import layer_map, mapped_matches, teacher_names
-        from xtremedistil.distillation.targets import Computing, compute_targets
+        from xtremedistil.distillation.target_parts import Computing
+        from xtremedistil.distillation.targets import compute_targets
         from xtremedistil.models.student import build_student
         from xtremedistil.models.teacher import build_teacher
         from xtremedistil.training.workers import Workers

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from benchmarks.pretraining import name_of, row_of, seconds, timed
 from xtremedistil.artefacts import CONFIG, METRICS, write_json
-from xtremedistil.config import BaselineConfig, PredictConfig
 from xtremedistil.fine_tuning import fine_tune
 from xtremedistil.inference import load_predictor
 from xtremedistil.models.checkpoints import new_encoder
@@ -28,6 +27,8 @@ from xtremedistil.pretraining.pretrain import pretrain
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.tuned_student import write_tuned_student
 from xtremedistil.tasks.tokenizer import Tokenizer
+from xtremedistil.tuning_config import BaselineConfig
+from xtremedistil.use_config import PredictConfig
 
 LANGUAGES = ("en", "de", "fr", "es", "ru")
 SMALL = {"num_hidden_layers": 2, "hidden_size": 96, "num_attention_heads": 6}

@@ -3,7 +3,8 @@
     python benchmarks/kill.py --kills 40 --folder runs/kill
 
 Makes a tiny task, teacher and tokenizer in the folder; runs the command once undisturbed; then starts it anew and kills
-it (SIGKILL) after a random time, until it has been killed so often; then lets it end, and compares `xtremedistil.h5`.
+it (SIGKILL), in turn after a random time and in a random write, until it has been killed so often; then lets it end,
+and compares `xtremedistil.h5`. In a write means just before, or just after, a whole file takes its place.
 Runs are forks of this process, which has imported TensorFlow and used nothing of it: to import it takes longer than
 the run.
 """
@@ -17,10 +18,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+WRITES = 12  # a kill is in one of so many of a run
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the tiny material is that of the tests
 
@@ -126,15 +129,33 @@ def same_after_kills(folder: Path, kills: int, seed: int) -> None:
     draw, killed = random.Random(seed), 0
     while killed < kills:
         # Short, so that many kills fall into one run, and long enough to reach all that a run does.
-        seconds = draw.random() * whole / 2
-        if run(lambda: cli.main(command(material, disturbed)), seconds, log):
+        seconds, write = (draw.random() * whole / 2, 0) if killed % 2 else (None, draw.randint(1, 2 * WRITES))
+        if run(partial(_dying_in, write, partial(cli.main, command(material, disturbed))), seconds, log):
             compare(undisturbed, disturbed)
             shutil.rmtree(disturbed)
             continue
         killed += 1
-        print(f"kill {killed} after {seconds:.1f} s; {newest(disturbed)}", flush=True)
+        moment = f"after {seconds:.1f} s" if seconds else f"in write {(write + 1) // 2}"
+        print(f"kill {killed} {moment}; {newest(disturbed)}", flush=True)
     run(lambda: cli.main(command(material, disturbed)), None, log)
     compare(undisturbed, disturbed)
+
+
+def _dying_in(write: int, work: Callable[[], int]) -> int:
+    """`work`, killed at the n-th write, odd numbers before the file takes its place and even ones after it; 0: not."""
+    moments, replace = iter(range(1, 10**9)), os.replace
+
+    def dying() -> None:
+        if next(moments) == write:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def replaced(source, target, **named) -> None:
+        dying()
+        replace(source, target, **named)
+        dying()
+
+    os.replace = replaced
+    return work()
 
 
 def newest(folder: Path) -> str:

@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 
 from xtremedistil.artefacts import METRICS, write_json
-from xtremedistil.config import BaselineConfig
 from xtremedistil.fine_tuning import fine_tune
 from xtremedistil.models.language_head import LanguageHead
 from xtremedistil.models.language_model import LanguageModel
@@ -41,6 +40,7 @@ from xtremedistil.tasks.few_labels import few_rows, write_few_labels
 from xtremedistil.tasks.files import read_lines
 from xtremedistil.training.strategy import make_strategy, seed_everything, stage_seed
 from xtremedistil.training.workers import Workers
+from xtremedistil.tuning_config import BaselineConfig
 from xtremedistil.weights import save_weights
 
 PICKED = {"init_layers": "uniform"}

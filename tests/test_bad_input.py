@@ -172,6 +172,20 @@ def test_other_commands_refuse_numbers_out_of_range_together(hollow, run_command
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "workers",
+        '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+    ],
+)
+def test_cluster_that_cannot_be_read_is_refused(assert_refused_early, monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert_refused_early({"strategy": "multi_worker"}, "needs the environment variable TF_CONFIG, JSON as in")
+
+
 def test_legacy_refuses_what_the_original_lacks(assert_refused_early):
     changes = {"gradient_accumulation_steps": 2, "weight_decay": 0.01, "class_weight": "balanced"}
     rates = {"learning_rate": None, "teacher_learning_rate": None}
@@ -655,13 +669,20 @@ def unfinished(distilled, tmp_path) -> Path:
 
 
 def test_damaged_stage_checkpoint_is_made_again(unfinished, tagging, run_command):
-    path = unfinished / "student/model-stage-3-indx-0.h5"
-    whole = path.read_bytes()
-    truncate(path)
+    """Its weights, and its history: cut off, or with another score."""
+    damaged = ["model-stage-3-indx-0.h5", "model-stage-2-indx-0-history.json", "model-stage-1-indx-0-history.json"]
+    paths = [unfinished / "student" / name for name in damaged]
+    weights = unfinished / "student/model-stage-3-indx-0.h5"
+    whole = weights.read_bytes()
+    for path in paths[:2]:
+        truncate(path)
+    record = json.loads(paths[2].read_text())
+    paths[2].write_text(json.dumps(record | {"score": record["score"] + 1}))
     outcome = run_command("distil", *main_flags(tagging, unfinished))
     assert outcome.code == 0, outcome.err
-    assert "model-stage-3-indx-0.h5 is damaged; its fit is done again." in outcome.err
-    assert path.read_bytes() == whole
+    for name in damaged:
+        assert f"{name} is damaged; its fit is done again." in outcome.err
+    assert weights.read_bytes() == whole
 
 
 def test_disk_without_room_for_the_teachers_outputs_is_refused_before_the_teacher_is_made(

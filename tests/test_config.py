@@ -1,4 +1,4 @@
-from xtremedistil.cli import build_parser
+from xtremedistil.cli import build_parser, read_flags
 from xtremedistil.config import DistilConfig, resolve
 
 REQUIRED = "distil --task t --model_dir m --seq_len 32 --transfer_file u --teacher_model_dir d".split()
@@ -56,6 +56,11 @@ def test_best_recipe_heeds_what_is_given_and_what_teacher_and_student_can_give()
     found = graph.loss, graph.hidden_weight, graph.hard_label_weight, graph.distil_relations
     assert found == ("soft_label_kl", 1.0, 0.5, False)
     assert resolve(parse("--recipe", "best", "--teacher_targets", "x.npz")).hard_label_weight == 0.0
+    defaults = "--hard_label_weight 0 --temperature 1 --loss logits_mse --hidden_weight 1".split()
+    verb, config = read_flags([*REQUIRED, "--recipe", "best", *defaults])
+    same = resolve(config)
+    found = same.hard_label_weight, same.temperature, same.loss, same.hidden_weight, same.distil_relations
+    assert (verb, *found) == ("distil", 0.0, 1.0, "logits_mse", 1.0, False), "what is given stays, also a default"
     lstm = resolve(parse("--recipe", "best", "--student_kind", "bilstm"))
     assert (lstm.hidden_weight, lstm.distil_relations) == (0.0, False)
 

@@ -128,13 +128,13 @@ def test_queries_keys_and_values_make_the_models_own_attention(class_name, tiny_
     end = BLOCK_ENDS.get(family.model_type, BERT_ENDS)[1]
     kinds = ("queries", "keys", "values", "attention_scores", "attentions")
     found = features_of(encoder, class_name, [end, *(f"{kind}_{i}" for kind in kinds for i in range(LAYERS))])
-    hidden = rows((5, 3))["attention_mask"][:, None, None, :] == 0
+    hidden, ahead = rows((5, 3))["attention_mask"][:, None, None, :] == 0, np.zeros((5, 5), bool)
     if family.model_type in CAUSAL:
-        hidden = hidden | ~np.tri(5, dtype=bool)
+        ahead = ~np.tri(5, dtype=bool)
     for i in range(LAYERS):
         queries, keys = (split_heads(found[f"{kind}_{i}"]) for kind in ("queries", "keys"))
         scores = queries @ keys.transpose(0, 1, 3, 2) / np.sqrt(HIDDEN / HEADS)
-        np.testing.assert_allclose(found[f"attention_scores_{i}"], scores, atol=1e-5)
+        np.testing.assert_allclose(found[f"attention_scores_{i}"], np.where(ahead, -1e4, scores), atol=1e-5)
         maps = tf.nn.softmax(np.where(hidden, -1e9, found[f"attention_scores_{i}"]))
         np.testing.assert_allclose(maps, found[f"attentions_{i}"], atol=1e-5)
     context = merge_heads(found["attentions_0"] @ split_heads(found["values_0"]))

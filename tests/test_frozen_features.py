@@ -58,5 +58,37 @@ def test_scores_of_the_stages_agree(runs):
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
 
 
+@pytest.mark.parametrize("room", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_encoder_runs_once_over_the_rows_of_stages_that_leave_it_alone(
+    tagging, distilled, eagerly, monkeypatch, run_command, tmp_path, room
+):
+    """Stages 2 and 3 share the states of the transfer set and of dev, 5 and 6 those of train and, anew, of dev."""
+    from xtremedistil.distillation import frozen_features, transfer
+
+    wanted, seen = [], []
+    make, of = frozen_features.make_predict_function, frozen_features.FrozenFeatures.of
+
+    def counting(model):
+        predict = make(model)
+        return lambda batch: seen.append(len(batch["input_ids"])) or predict(batch)
+
+    def noting(self, rows, name):
+        wanted.append((self._key, name, len(rows)))
+        return of(self, rows, name)
+
+    monkeypatch.setattr(frozen_features, "make_predict_function", counting)
+    monkeypatch.setattr(frozen_features.FrozenFeatures, "of", noting)
+    monkeypatch.setattr(transfer, "has_room_for_states", lambda *_: room)
+    flags = tagging.flags(tmp_path / "m", teacher_model_dir=distilled / "teacher", hidden_size=8, distil_epochs=3)
+    assert run_command("distil", *flags, "--distil_chunk_size", 16).code == 0
+    names = [name for _, name, _ in wanted]
+    chunks = sorted({name for name in names if name.startswith("chunk-")})
+    assert len(chunks) > 1
+    assert all(names.count(name) == 2 for name in [*chunks, "train"])
+    once = sum(rows for _, _, rows in set(wanted))
+    again = sum(rows for _, name, rows in set(wanted) if name in chunks)
+    assert sum(seen) == once + (0 if room else again)
+
+
 def test_finished_run_keeps_no_states(runs):
     assert not (runs["cache"] / "frozen-features").exists()

@@ -56,14 +56,31 @@ def assert_equal_gradients(tolerance: float, without, with_empty_row) -> None:
         np.testing.assert_allclose(other, one, atol=tolerance * max(1.0, np.abs(one).max()))
 
 
-def test_softmax_of_attention_is_computed_in_float32_under_half_precision():
-    """Each row of a map is rounded once; summed in float16, rows of 512 would miss 1 by far more."""
+def half_precise(class_name: str, **changes):
     tf_keras.mixed_precision.set_global_policy("mixed_float16")
     try:
-        config = tiny_config("TFBertModel") | {"max_position_embeddings": 512}
-        encoder = new_encoder_from_config(config, FAMILIES["TFBertModel"], name="e")
+        return new_encoder_from_config(tiny_config(class_name) | changes, FAMILIES[class_name], name="e")
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.mark.parametrize("class_name", STUDENTS)
+def test_norms_are_computed_in_float32_under_half_precision(class_name):
+    """Squares of such rows are beyond what float16 holds."""
+    norms = [one for one in half_precise(class_name).submodules if isinstance(one, tf_keras.layers.LayerNormalization)]
+    width = norms[-1].gamma.shape[0]
+    states = (3000 + 100 * np.random.default_rng(1).standard_normal((1, 4, width))).astype(np.float16)
+    exact = states.astype(np.float64)
+    expected = (exact - exact.mean(-1, keepdims=True)) / np.sqrt(exact.var(-1, keepdims=True) + norms[-1].epsilon)
+    found = norms[-1](tf.constant(states))
+    assert found.dtype == tf.float16
+    np.testing.assert_allclose(tf.cast(found, tf.float32), expected, atol=5e-3)
+
+
+@pytest.mark.parametrize("class_name", STUDENTS)
+def test_softmax_of_attention_is_computed_in_float32_under_half_precision(class_name):
+    """Each row of a map is rounded once; summed in float16, rows of 512 would miss 1 by far more."""
+    encoder = half_precise(class_name, max_position_embeddings=520)
     ids = np.random.default_rng(2).integers(6, VOCABULARY, (4, 512))
     maps = encoder(tf.constant(ids), output_attentions=True).attentions
     assert {entry.dtype for entry in maps} == {tf.float16}

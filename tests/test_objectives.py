@@ -23,6 +23,7 @@ from xtremedistil.distillation.objectives import (  # noqa: E402
     matches_objective,
 )
 from xtremedistil.distillation.several_teachers import teachers_objective  # noqa: E402
+from xtremedistil.distillation.textbrewer import textbrewer_match  # noqa: E402
 from xtremedistil.models.matching import matched_tensors  # noqa: E402
 from xtremedistil.training.learning_rate import LearningRate  # noqa: E402
 from xtremedistil.training.trainer import Objective, Recipe, Trainer  # noqa: E402
@@ -87,6 +88,26 @@ def test_attention_losses_are_told_what_maps_are(feature, from_logits):
     mask = tf.constant(MASK, tf.float32)
     expected = LOSSES["attention_ce"](teacher=teacher, student=student, mask=mask, from_logits=from_logits)
     assert float(term.value) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("loss", ["attention_ce", "attention_ce_mean", "attention_mse", "attention_mse_sum"])
+def test_attention_of_textbrewer_does_not_see_padded_keys(loss):
+    """Its scores come with the mask added; what stands there of ours is a product of anything."""
+    entry = {"layer_T": 0, "layer_S": 0, "feature": "attention", "loss": loss, "weight": 1}
+    match = textbrewer_match(entry)
+    keys = tf.constant(MASK)[:, None, None, :] > 0
+    maps = normal(2, 2, 3, 3), normal(2, 2, 3, 3, seed=1)
+
+    def value(padding: float, **options) -> float:
+        teacher, student = (tf.where(keys, one, padding) for one in maps)
+        if not options:
+            batch = batch_of({"attention_scores_0": teacher})
+            return float(next(iter(matches_objective([match])({match.name: student}, batch).values())).value)
+        return float(LOSSES[loss](teacher=teacher, student=student, mask=tf.constant(MASK, tf.float32), **options))
+
+    assert match.options == {"compat": True}
+    found = [value(padding) for padding in (0.0, 7.0)]
+    assert found == [pytest.approx(value(-10000.0, compat=True), rel=1e-5)] * 2
 
 
 @pytest.mark.parametrize("combine", COMBINATIONS)

@@ -1,5 +1,6 @@
 """Snapshots of a fit: newest, damaged, foreign, terminated; without TensorFlow."""
 
+import errno
 import os
 import shutil
 import signal
@@ -45,6 +46,36 @@ def test_damaged_newest_falls_back_to_the_one_before_and_says_so(keeper, name, k
     path.write_bytes(path.read_bytes()[:keep])
     assert keeper().load().state["step"] == 1
     assert "2.npz is damaged; going back" in keeper.said[0]
+
+
+@pytest.mark.parametrize("change", [lambda text: text.replace('"step": 2', '"step": 3'), lambda text: '{"a": 1}'])
+def test_record_that_was_changed_does_not_count(keeper, change):
+    for step in (1, 2):
+        keeper().save(snapshot(step))
+    path = keeper.folder / "2.json"
+    path.write_text(change(path.read_text()))
+    assert keeper().load().state["step"] == 1
+    assert "2.npz is damaged; going back" in keeper.said[0]
+
+
+def test_two_whole_snapshots_stay_where_one_was_damaged(keeper):
+    for step in (1, 2):
+        keeper().save(snapshot(step))
+    (keeper.folder / "2.npz").write_bytes(b"damaged")
+    assert keeper().load().state["step"] == 1
+    keeper().save(snapshot(3))
+    (newest,) = [path for path in keeper.folder.glob("*.npz") if path.name != "1.npz"]
+    newest.write_bytes(b"damaged")
+    assert keeper().load().state["step"] == 1
+
+
+def test_folder_that_cannot_be_made_is_an_error_with_its_name(keeper, monkeypatch):
+    def full(*_arguments, **_named):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "makedirs", full)
+    with pytest.raises(InputError, match="resume cannot be made: No space left on device"):
+        keeper().save(snapshot(1))
 
 
 def test_arrays_without_their_record_do_not_count(keeper):

@@ -59,6 +59,17 @@ def inner_matches() -> list[Match]:
     return [*states, Match("attention_scores", 1, 1, "attention_ce")]
 
 
+@pytest.mark.parametrize("class_name", STUDENTS)
+def test_all_that_is_matched_comes_from_one_run_of_the_encoder(class_name, monkeypatch):
+    runs, kind = [], type(shaken_encoder(class_name))
+    matches = [Match("hidden_states", 1, 1), Match("attentions", 1, 1, "attention_kl"), *inner_matches()]
+    _, (_, model) = students(class_name, matches)
+    inputs, call = tensors(rows(pad_id=1)), kind.call
+    monkeypatch.setattr(kind, "call", lambda self, *args, **named: runs.append(1) or call(self, *args, **named))
+    assert {"logits", *(match.name for match in matches)} <= set(model(inputs, training=True))
+    assert runs == [1]
+
+
 def logits_and_gradients(model, variables, inputs) -> list[np.ndarray]:
     with tf.GradientTape() as tape:
         logits = model(inputs, training=True)["logits"]

@@ -1,5 +1,6 @@
 """Teacher outputs kept on disk: by row, by several workers and runs, whole or computed again."""
 
+import dataclasses
 import gc
 import itertools
 import threading
@@ -15,7 +16,8 @@ from xtremedistil.tasks.features import Features
 
 tf = pytest.importorskip("tensorflow")
 
-from xtremedistil.distillation.targets import Computing, LiveTargets, compute_targets, keep_only  # noqa: E402
+from xtremedistil.distillation.target_parts import Computing  # noqa: E402
+from xtremedistil.distillation.targets import LiveTargets, compute_targets, keep_only  # noqa: E402
 from xtremedistil.models.families import FAMILIES  # noqa: E402
 from xtremedistil.models.teacher import build_teacher  # noqa: E402
 from xtremedistil.training.batches import TrainingBatches  # noqa: E402
@@ -65,8 +67,8 @@ class TwoThreads:
         return agreed
 
 
-@pytest.mark.parametrize("count", [9, 1])
-def test_two_workers_compute_a_share_each_and_see_the_same_whole(teacher, tmp_path, count):
+@pytest.mark.parametrize(("count", "halves"), [(9, [4, 5]), (1, [0, 1])])
+def test_two_workers_compute_a_share_each_and_see_the_same_whole(teacher, tmp_path, count, halves):
     features, meeting, said, found = toy_features(count), threading.Barrier(2), [], {}
     models = [teacher("token_classification").feature_model(NAMES) for _ in range(2)]
     for model in models[1:]:
@@ -81,7 +83,7 @@ def test_two_workers_compute_a_share_each_and_see_the_same_whole(teacher, tmp_pa
     for thread in threads:
         thread.join()
     alone, _ = targets_of(models[0], features, tmp_path / "alone")
-    assert sum(seen[-1][1] for _, seen in found.values() if seen) == count
+    assert sorted(seen[-1][1] for _, seen in found.values() if seen) == [share for share in halves if share]
     for name in NAMES:
         for targets, _ in found.values():
             np.testing.assert_allclose(targets.arrays[name], alone.arrays[name], atol=1e-3)
@@ -221,7 +223,9 @@ def test_live_targets_equal_those_on_disk(teacher, tmp_path):
             np.testing.assert_allclose(live[name][place][part], array[place][part], atol=3e-3)
 
 
-def test_targets_that_were_not_finished_are_computed_again(teacher, tmp_path):
+@pytest.fixture
+def interrupted(teacher, tmp_path):
+    """A folder in which the first batch is done, its model and its rows."""
     features = toy_features(5)
     model = teacher("token_classification").feature_model(NAMES)
 
@@ -230,8 +234,47 @@ def test_targets_that_were_not_finished_are_computed_again(teacher, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         how = Computing(0, 4, ALONE, stopped)
-        compute_targets(lambda names: model, features, NAMES, str(tmp_path), key="a", how=how)
-    assert targets_of(model, features, tmp_path)[1] == [(4, 5), (5, 5)]
+        compute_targets(lambda names: model, features, NAMES, str(tmp_path / "t"), key="a", how=how)
+    return tmp_path / "t", model, features
+
+
+def test_targets_that_were_not_finished_are_gone_on_with(interrupted, tmp_path):
+    folder, model, features = interrupted
+    _, seen = targets_of(model, features, folder)
+    assert seen == [(5, 5)]
+    targets_of(model, features, tmp_path / "undisturbed")
+    for name in NAMES:
+        assert (folder / f"{name}.npy").read_bytes() == (tmp_path / "undisturbed" / f"{name}.npy").read_bytes()
+    assert not list(folder.glob("part-*"))
+
+
+def test_targets_are_computed_again_where_what_was_done_is_of_others_or_damaged(interrupted):
+    folder, model, features = interrupted
+    (mark,) = folder.glob("part-done-*")
+    text = mark.read_text()
+
+    def rows_seen(key: str) -> list:
+        return targets_of(model, features, folder, key=key)[1]
+
+    mark.write_text(text.replace('"rows": 4', '"rows": 3'))
+    assert rows_seen("a") == [(4, 5), (5, 5)]
+    mark.write_text(text)  # left behind
+    (folder / "targets.json").unlink()
+    assert rows_seen("a") == [(4, 5), (5, 5)], "its arrays have gone"
+    mark.write_text(text)
+    assert rows_seen("b") == [(4, 5), (5, 5)]
+
+
+def test_part_that_is_done_is_marked_now_and_then(teacher, tmp_path):
+    """What a kill would leave: the mark of the batch before."""
+    marks = []
+    how = Computing(0, 4, ALONE, lambda *done: marks.append([p.read_text() for p in tmp_path.glob("part-done-*")]))
+    model = teacher("token_classification").feature_model(["logits"])
+    for minutes in (1e-9, 0):
+        how = dataclasses.replace(how, every_minutes=minutes)
+        compute_targets(lambda names: model, toy_features(5), ["logits"], str(tmp_path), key=f"{minutes}", how=how)
+    assert [len(found) for found in marks] == [0, 1, 0, 0]
+    assert '"rows": 4' in marks[1][0]
 
 
 def test_what_the_precision_cannot_hold_is_refused(teacher, tmp_path):

@@ -79,6 +79,14 @@ def test_widths_are_multiples_of_eight_where_few_shapes_are_wanted():
         assert {share["input_ids"].shape[1] for share in shares} == expected
 
 
+def test_few_shapes_occur_over_all_epochs_where_few_are_wanted():
+    lengths = np.random.default_rng(1).integers(3, 41, 203)
+    features = Features.from_rows([[5] * int(length) for length in lengths])
+    batches = toy_batches(features, 8)
+    shapes = [share["input_ids"].shape for e in range(3) for (share,) in batches.epoch(e, replicas=1, full=True)]
+    assert set(shapes) <= {(8, width) for width in (8, 16, 24, 32, 40)} and len(shapes) == 3 * 26
+
+
 def test_batch_holds_one_label_a_row_for_classification():
     features = Features.from_rows([[5, 6, 7], [8]], labels=[1, 0])
     assert toy_batches(features).arrays(np.array([1, 0]))["labels"].tolist() == [0, 1]

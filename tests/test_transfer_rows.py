@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xtremedistil.distillation import target_size, transfer_rows
-from xtremedistil.distillation.target_size import TargetSize, frozen_size, settle_targets
+from xtremedistil.distillation.target_size import TargetSize, frozen_size, has_room_for_states, settle_targets
 from xtremedistil.distillation.target_size import target_size as size_of
 from xtremedistil.distillation.transfer_rows import open_transfer_rows, write_transfer_rows
 from xtremedistil.errors import InputError
@@ -137,6 +137,17 @@ def test_students_states_are_of_dev_and_of_the_train_set_or_a_chunk(deal, kind):
         corpus = SimpleNamespace(task=SimpleNamespace(kind=kind), transfer=dealt, **sets)
         rows = [part.lengths.sum() if of_positions else len(part) for part in (dev, train)]
         assert frozen_size(corpus, 8, "float16") == 2 * 8 * (rows[0] + max(rows[1], *chunks))
+
+
+def test_students_states_of_all_chunks_stay_where_they_take_a_quarter_of_the_room(deal, monkeypatch, tmp_path):
+    dealt = deal()
+    positions = sum(dealt.positions[f"chunk-{start}"] for start in dealt.starts)
+    for kind, count in (("token_classification", positions), ("sequence_classification", dealt.rows)):
+        corpus = SimpleNamespace(task=SimpleNamespace(kind=kind), transfer=dealt)
+        for free, stays in ((4 * 16 * count + 4, True), (4 * 16 * count - 4, False)):
+            usage = type("Usage", (), {"free": free})
+            monkeypatch.setattr(target_size.shutil, "disk_usage", lambda folder, usage=usage: usage)
+            assert has_room_for_states(corpus, 8, "float16", str(tmp_path)) == stays
 
 
 def test_students_states_on_the_same_disk_take_room(monkeypatch, tmp_path):

@@ -21,8 +21,25 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 
 
-def start(arguments: list[str], count: int) -> list[subprocess.Popen]:
-    """One process for each worker, on this machine."""
+NOTES_WHAT_IT_PUTS_IN_PLACE = """
+import os
+replace = os.replace
+def noting(source, target, **named):
+    with open(os.environ["NOTES"], "a") as file:
+        print(target, file=file)
+    return replace(source, target, **named)
+os.replace = noting
+"""
+
+
+def start(arguments: list[str], count: int, notes: Path | None = None) -> list[subprocess.Popen]:
+    """One process for each worker, on this machine.
+
+    Args:
+        notes: folder where each says what files it puts in place, in one of its number.
+    """
+    if notes:
+        (notes / "sitecustomize.py").write_text(NOTES_WHAT_IT_PUTS_IN_PLACE)
     with contextlib.ExitStack() as stack:
         free = [stack.enter_context(socket.socket()) for _ in range(count)]
         for entry in free:
@@ -32,6 +49,8 @@ def start(arguments: list[str], count: int) -> list[subprocess.Popen]:
     for index in range(count):
         cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         environment = os.environ | {"TF_CONFIG": json.dumps(cluster), "CUDA_VISIBLE_DEVICES": "-1"}
+        if notes:
+            environment |= {"PYTHONPATH": str(notes), "NOTES": str(notes / str(index))}
         command = [sys.executable, str(ROOT / "run_xtreme_distil.py"), *arguments, "--strategy", "multi_worker"]
         pipe = subprocess.PIPE
         workers.append(subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True))
@@ -67,11 +86,20 @@ def assert_equal_students(folder: Path, other: Path) -> None:
 
 def test_two_workers_give_the_student_of_one_device(flags, tmp_path):
     assert main("distil", *flags("alone")) == 0
-    ends = outcomes(start(flags("together", devices=2), 2))
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    ends = outcomes(start(flags("together", devices=2), 2, notes))
     assert [code for code, _ in ends] == [0, 0], ends
     assert_equal_students(tmp_path / "together", tmp_path / "alone")
     written = [set(contents(tmp_path / name)) for name in ("together", "alone")]
     assert written[0] == written[1]
+    chief, other = ((notes / str(index)).read_text().split() for index in range(2))
+    assert any(path.endswith("xtremedistil.h5") for path in chief)
+    assert {Path(path).name for path in other} == {"part-done-1"}, "of its share of the teacher's outputs"
+    for history in (tmp_path / "alone").glob("model-stage-*-history.json"):
+        alone, together = (json.loads((tmp_path / name / history.name).read_text()) for name in ("alone", "together"))
+        for one, two in zip(alone["history"], together["history"], strict=True):
+            assert two["loss"] == pytest.approx(one["loss"], rel=1e-5, abs=1e-6), history.name
 
 
 def test_one_worker_alone_gives_the_student_of_one_device(flags, tmp_path):

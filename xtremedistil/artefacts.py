@@ -74,6 +74,28 @@ def write_json(path: str, value) -> None:
         file.write("\n")
 
 
+SEAL = "sealed"  # key of a record's own checksum
+
+
+def write_sealed(path: str, record: dict) -> None:
+    """A JSON object with a checksum of its own."""
+    write_json(path, record | {SEAL: _seal(record)})
+
+
+def read_sealed(path: str) -> dict | None:
+    """What `write_sealed` wrote; None where it is missing, damaged, or no such thing."""
+    try:
+        record = read_json(path)
+    except (InputError, OSError):  # MissingFileError too
+        return None
+    seal = record.pop(SEAL, None)
+    return record if seal == _seal(record) else None
+
+
+def _seal(record: dict) -> str:
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(record)), sort_keys=True).encode()).hexdigest()
+
+
 def write_array(path: str, array: np.ndarray) -> None:
     with atomic_file(path, "wb") as file:
         np.save(file, array)

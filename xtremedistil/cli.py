@@ -10,21 +10,14 @@ import sys
 import types
 import typing
 
-from xtremedistil.config import (
-    REQUIRED,
-    BaselineConfig,
-    ContinueConfig,
-    DistilConfig,
-    ExportConfig,
-    OnnxPredictConfig,
-    PredictConfig,
-    rate_or_auto,
-)
+from xtremedistil.config import REQUIRED, DistilConfig, rate_or_auto, spelled_out
 from xtremedistil.errors import InputError
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.transfer_config import TransferConfig
 from xtremedistil.quiet import import_tensorflow, without_native_noise
 from xtremedistil.sigterm import TERMINATED, on_sigterm
+from xtremedistil.tuning_config import BaselineConfig, ContinueConfig
+from xtremedistil.use_config import ExportConfig, OnnxPredictConfig, PredictConfig
 
 
 def _rate(text: str):
@@ -37,14 +30,6 @@ def _rate(text: str):
 METAVARS = {int: "N", float: "X", str: "TEXT", _rate: "RATE"}
 
 
-class _HelpFormatter(argparse.HelpFormatter):
-    """Prints each default that says something."""
-
-    def _get_help_string(self, action):
-        silent = any(action.default is value for value in (None, False, True, (), argparse.SUPPRESS)) or action.required
-        return action.help if silent else f"{action.help} (default: {action.default})"
-
-
 def _reader(entry: dataclasses.Field):
     if entry.type == float | str:
         return _rate
@@ -53,21 +38,25 @@ def _reader(entry: dataclasses.Field):
     return entry.type
 
 
+def _help(entry: dataclasses.Field) -> str:
+    """With the default, where it says something."""
+    silent = any(entry.default is value for value in (None, False, True, (), REQUIRED))
+    return entry.metadata["help"] + ("" if silent else f" (default: {entry.default})")
+
+
 def _add_flag(parser: argparse.ArgumentParser, entry: dataclasses.Field) -> None:
-    help_text = entry.metadata["help"]
+    """Flags that are not given leave no value: the defaults are the dataclass's."""
     on = entry.type is bool and entry.default is True
     name = f"no_{entry.name}" if on else entry.name
     names = list(dict.fromkeys([f"--{name}", "--" + name.replace("_", "-")]))
     if entry.type is bool:
         action = "store_false" if on else "store_true"
-        parser.add_argument(*names, dest=entry.name, action=action, help=help_text)
+        parser.add_argument(*names, dest=entry.name, action=action, default=argparse.SUPPRESS, help=_help(entry))
         return
     required = entry.default is REQUIRED
     if entry.type == tuple[str, ...]:
         several = {"nargs": "+", "choices": entry.metadata["choices"], "required": required}
-        parser.add_argument(
-            *names, dest=entry.name, default=None if required else entry.default, help=help_text, **several
-        )
+        parser.add_argument(*names, dest=entry.name, default=argparse.SUPPRESS, help=_help(entry), **several)
         return
     reader = _reader(entry)
     parser.add_argument(
@@ -78,10 +67,10 @@ def _add_flag(parser: argparse.ArgumentParser, entry: dataclasses.Field) -> None
         nargs=None if required else "?",
         # The original let many flags stand without a value, which meant: as if not given.
         const=None if required else entry.default,
-        default=None if required else entry.default,
+        default=argparse.SUPPRESS,
         choices=entry.metadata["choices"],
         metavar=None if entry.metadata["choices"] else METAVARS[reader],
-        help=help_text,
+        help=_help(entry),
     )
 
 
@@ -196,7 +185,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="xtremedistil", description="Small, fast students of big transformers.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, (_, kind, summary) in VERBS.items():
-        add_flags(verbs.add_parser(verb, help=summary, description=kind.__doc__, formatter_class=_HelpFormatter), kind)
+        add_flags(verbs.add_parser(verb, help=summary, description=kind.__doc__), kind)
     return parser
 
 
@@ -205,14 +194,21 @@ def _end() -> None:
     raise SystemExit(TERMINATED)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs one verb; returns the exit code."""
+def read_flags(arguments: list[str] | None = None):
+    """The verb and its settings."""
     values = vars(build_parser().parse_args(arguments))
     verb = values.pop("verb")
-    run, kind, _ = VERBS[verb]
+    config = VERBS[verb][1](**values)
+    return verb, spelled_out(config, values) if verb == "distil" else config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one verb; returns the exit code."""
+    verb, config = read_flags(arguments)
+    run = VERBS[verb][0]
     try:
-        with on_sigterm(_end), without_native_noise(values["verbose"]):
-            run(kind(**values))
+        with on_sigterm(_end), without_native_noise(config.verbose):
+            run(config)
             return 0
     except InputError as error:
         print(f"xtremedistil: {error}", file=sys.stderr)

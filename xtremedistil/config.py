@@ -1,8 +1,9 @@
-"""One dataclass per command: its fields are the command's flags and the keys of `xtremedistil-config.json`.
+"""The flags of a distillation, in one dataclass as those of every command: they are the keys of
+`xtremedistil-config.json`, too.
 
 The names and defaults of the original release are kept. A flag that says `auto` or has no value is settled by
-`resolve`, so that the rest of the code never asks where a number came from. Those of pre-training and of its use on
-tasks stand beside these: `pretraining/pretrain_config.py` and `pretraining/transfer_config.py`.
+`resolve`, so that the rest of the code never asks where a number came from. The other commands':
+`use_config.py`, `tuning_config.py`, `pretraining/pretrain_config.py`, `pretraining/transfer_config.py`.
 """
 
 import dataclasses
@@ -174,7 +175,11 @@ class DistilConfig:
         None, "dropout of the student; by default 0.1 from scratch, else that of its checkpoint"
     )
     hidden_weight: float = flag(1.0, "weight of the hidden-state loss in the representation stage")
-    embedding_weight: float = flag(0.0, "weight of the hidden-state pair that begins with the student's embeddings")
+    embedding_weight: float = flag(
+        0.0,
+        "weight of the hidden-state pair that begins with the student's embeddings; a layer_map that names layer 0 "
+        "gives it that of the others",
+    )
     attention_weight: float = flag(3.0, "weight of the attention loss in the representation stage")
     recipe: str = flag(
         "original",
@@ -236,120 +241,6 @@ class DistilConfig:
         return bool(self.teacher_targets or self.teacher_onnx)
 
 
-@dataclass(kw_only=True)
-class Prediction:
-    """Flags of the commands that use a student."""
-
-    model_dir: str = flag(REQUIRED, "folder that run_xtreme_distil.py wrote")
-    pred_file: str | None = flag(None, "text to label, one example a line; plain or .gz")
-    do_eval: bool = flag(False, "score the task's test file; writes metrics.json")
-    do_predict: bool = flag(False, "label pred_file; writes predictions.txt")
-    output_dir: str | None = flag(
-        None, "folder for what is written, made if it is not there (a model_dir may be read-only); by default model_dir"
-    )
-    weights: str = flag("xtremedistil.h5", "weight file inside model_dir, for example xtremedistil-ft.h5")
-    output_format: str = flag("text", "json adds probabilities and writes predictions.jsonl", choices=("text", "json"))
-    task: str | None = flag(None, "task folder for --do_eval; by default the one the student was trained on")
-    pt_teacher_checkpoint: str | None = flag(None, "tokenizer of a folder that holds none (the original's folders)")
-    legacy: bool = flag(False, "one tag per word piece and the original's chunk score")
-    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
-
-
-@dataclass(kw_only=True)
-class PredictConfig(Prediction):
-    """`run_xtreme_distil_predict.py`: label a file, or score the task's test file."""
-
-    batch_size: int = flag(256, "rows per step")
-    opt_policy: str | None = flag(None, "precision", choices=("float32", "mixed_float16", "mixed_bfloat16"))
-
-
-@dataclass(kw_only=True)
-class OnnxPredictConfig(Prediction):
-    """`run_xtreme_distil_predict_onnx.py`: the same through ONNX Runtime; exports first where that was not done."""
-
-    batch_size: int = flag(1, "rows per step; 1 suits texts that come one by one")
-    num_threads: int | None = flag(None, "threads of ONNX Runtime; by default as many as cores, at most 4")
-    quantize: bool = flag(False, "use the int8 graph")
-
-
-EXPORT_FORMS = ("onnx", "int8", "saved_model", "huggingface")
-
-
-@dataclass(kw_only=True)
-class ExportConfig:
-    """`xtremedistil export`: write a student in the forms that people deploy."""
-
-    model_dir: str = flag(REQUIRED, "folder that run_xtreme_distil.py wrote; the exports are written there")
-    to: tuple[str, ...] = flag(("onnx",), "forms to write, one or several", choices=EXPORT_FORMS)
-    weights: str = flag("xtremedistil.h5", "weight file inside model_dir, for example xtremedistil-ft.h5")
-    task: str | None = flag(
-        None, "task folder whose dev.tsv each export is compared on; by default the one the student was trained on"
-    )
-    rows: str | None = flag(None, "text file to compare on instead, one example a line (then int8 has no metric)")
-    max_metric_drop: float = flag(0.5, "most points (of 100) of the task's metric on dev that int8 may cost")
-    reduce_range: bool = flag(False, "7-bit int8 weights, right on every CPU; set by itself where the CPU has no VNNI")
-    pt_teacher_checkpoint: str | None = flag(None, "tokenizer of a folder that holds none (the original's folders)")
-    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
-
-
-@dataclass(kw_only=True)
-class LabelTraining:
-    """Flags of the commands that train on labels only."""
-
-    learning_rate: float | str = flag("auto", "peak rate; auto: 3e-5")
-    lr_schedule: str = flag("linear", "shape of the decay", choices=("linear", "cosine", "constant"))
-    warmup_ratio: float = flag(0.1, "share of the decay period over which the rate first rises")
-    decay_epochs: int = flag(10, "epochs over which the rate falls to 0 at the end")
-    max_grad_norm: float = flag(1.0, "longest gradient; 0 switches clipping off")
-    weight_decay: float = flag(0.0, "share of each weight, times the rate, that a step takes off (AdamW)")
-    gradient_accumulation_steps: int = flag(1, "batches that make one step, as one batch of all their rows would")
-    jit_compile: bool = flag(False, "compile training steps with XLA, once for each shape of a batch")
-    class_weight: str = flag(
-        "none",
-        "weights of labels in the loss: none, balanced (rare labels weigh more), or a list as in O=0.5,B-PER=2",
-    )
-    seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
-    save_steps: int = flag(0, "save where training is after every so many steps; 0: by time only")
-    save_minutes: float = flag(5.0, "save where training is after so many minutes; 0: not by time")
-    strategy: str = flag(
-        "auto", "which devices train", choices=("auto", "one_device", "mirrored", "multi_worker", "tpu")
-    )
-    tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu")
-    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
-
-
-@dataclass(kw_only=True)
-class ContinueConfig(LabelTraining):
-    """`run_xtreme_distil_ft.py`: train a distilled student further on its task's labels."""
-
-    model_dir: str = flag(REQUIRED, "folder that run_xtreme_distil.py wrote; xtremedistil-ft.h5 is written there")
-    batch_size: int = flag(128, "rows per step and device")
-    ft_epochs: int = flag(100, "most epochs")
-    patience: int = flag(5, "epochs without a better dev score before training ends")
-    opt_policy: str | None = flag(None, "precision", choices=("float32", "mixed_float16", "mixed_bfloat16"))
-    task: str | None = flag(None, "task folder; by default the one the student was distilled on")
-    pt_teacher_checkpoint: str | None = flag(None, "tokenizer of a folder that holds none (the original's folders)")
-
-
-@dataclass(kw_only=True)
-class BaselineConfig(LabelTraining):
-    """`run_model_ft.py`: fine-tune a pre-trained model, without distillation."""
-
-    task: str = flag(REQUIRED, "folder with train.tsv, dev.tsv, test.tsv (and labels.tsv for NER)")
-    model_dir: str = flag(REQUIRED, "folder for model-ft.h5 and metrics.json")
-    seq_len: int = flag(REQUIRED, "longest row in word pieces, special tokens counted")
-    multilingual: bool = flag(False, "use the XLM-R tokenizer (multilingual MiniLM); see --pt_tokenizer")
-    pt_tokenizer: str | None = flag(None, "tokenizer if it is not the checkpoint's own: folder or hub name")
-    do_NER: bool = flag(False, "tag words (words<TAB>tags)")
-    do_pairwise: bool = flag(False, "classify pairs (text<TAB>text<TAB>label)")
-    pt_model: str = flag("TFBertModel", "class of the model, or auto to read it from the checkpoint")
-    pt_model_checkpoint: str = flag("bert-base-multilingual-cased", "the model: folder or hub name")
-    opt_policy: str | None = flag(None, "precision", choices=("float32", "mixed_float16", "mixed_bfloat16"))
-    batch_size: int = flag(128, "rows per step and device")
-    ft_epochs: int = flag(100, "most epochs")
-    patience: int = flag(5, "epochs without a better dev score before training ends")
-
-
 def resolve_seed(seed: int | None) -> int:
     """The seed given, else PYTHONHASHSEED as the original read it, else 42."""
     if seed is not None:
@@ -358,19 +249,22 @@ def resolve_seed(seed: int | None) -> int:
     return int(inherited) if inherited.isdigit() else DEFAULT_SEED
 
 
-def spelled_out(config: DistilConfig) -> DistilConfig:
+def spelled_out(config: DistilConfig, given: Iterable[str] | None = None) -> DistilConfig:
     """The flags that `--recipe best` stands for in its place; those that somebody gave stay.
 
     Pairs that are asked for take the place of relations, and what teacher or student cannot give is left out.
+
+    Args:
+        given: names of the flags that somebody gave; by default those with other values than their defaults.
     """
     if config.recipe != BEST or config.legacy:
         return config
     best: dict = {"loss": "soft_label_kl", "temperature": 2.0}
     if not config.teacher_targets:
         best["hard_label_weight"] = 0.5
-    if not config.logits_only and not given_flags(config, PAIRS):
+    given = set(given_flags(config, {*PAIRS, *best, "hard_label_weight"}) if given is None else given)
+    if not config.logits_only and not given & set(PAIRS):
         best |= {"hidden_weight": 0.0, "distil_relations": config.student_kind != "bilstm"}
-    given = given_flags(config, best)
     return dataclasses.replace(config, recipe=JOINT, **{k: v for k, v in best.items() if k not in given})
 
 

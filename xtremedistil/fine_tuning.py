@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil import artefacts
-from xtremedistil.config import LEGACY_LEARNING_RATE, BaselineConfig, ContinueConfig, LabelTraining, resolve_seed
+from xtremedistil.config import LEGACY_LEARNING_RATE, resolve_seed
 from xtremedistil.distillation.corpus import read_labelled_sets
 from xtremedistil.distillation.on_labels import LabelFit, fit_on_labels
 from xtremedistil.inference import load_tokenizer
@@ -35,6 +35,7 @@ from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import make_strategy, precision, seed_everything, stage_seed
 from xtremedistil.training.trainer import Recipe
 from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
+from xtremedistil.tuning_config import BaselineConfig, ContinueConfig, LabelTraining
 from xtremedistil.weights import save_weights
 
 NOT_SETTINGS = ("save_steps", "save_minutes", "verbose")

@@ -57,6 +57,18 @@ def _lock(folder: str, wait: bool):
         file.close()
 
 
+def make_folder(folder: str) -> None:
+    """Makes a folder, if it is not there.
+
+    Raises:
+        InputError: no space left, or no permission.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made: {error.strerror}. What was there is intact.") from error
+
+
 def _missing_folders(folder: str) -> list[str]:
     """The folders that have to be made for this one, the deepest first."""
     missing, folder = [], os.path.abspath(folder)

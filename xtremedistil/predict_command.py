@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from xtremedistil import artefacts
-from xtremedistil.config import ExportConfig, OnnxPredictConfig, PredictConfig
 from xtremedistil.errors import InputError
 from xtremedistil.inference import Predictor, load_predictor
 from xtremedistil.onnx_session import exported_file
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks import Task
 from xtremedistil.tasks.features import LabelledSet
+from xtremedistil.use_config import ExportConfig, OnnxPredictConfig, PredictConfig
 
 LINES_AT_A_TIME = 4096
 CHARACTERS_AT_A_TIME = 1 << 21

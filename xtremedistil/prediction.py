@@ -1,5 +1,6 @@
 """Running a model over encoded rows in batches of like length, whatever computes it."""
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -18,13 +19,16 @@ def predict_batches(
     batch_size: int,
     pad_id: int,
     fill: bool = False,
+    skip: int = 0,
 ) -> Iterator[tuple[np.ndarray, Arrays]]:
     """Batches by length: row numbers and the named outputs, [B, S, ...] as long as the longest row, or [B, ...].
 
     Args:
         fill: take more rows than `batch_size` where they are short, so that all batches have as many positions.
+        skip: batches to begin behind.
     """
-    for rows in (full_length_order if fill else length_order)(features.lengths, batch_size):
+    order = (full_length_order if fill else length_order)(features.lengths, batch_size)
+    for rows in itertools.islice(order, skip, None):
         yield rows, predict(pad_rows(features, rows, longest(features, rows), pad_id))
 
 

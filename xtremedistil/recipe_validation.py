@@ -128,22 +128,28 @@ def layer_problems(
     problems = _refusals(read, "")
     if not problems and not matches and config.recipe == ORIGINAL:
         problems.append("--hidden_weight 0: there is nothing to match in the representation stage; give --recipe joint")
-    problems += _projection_problems(matches, families)
+    problems += _projection_problems(config, matches, families)
     widths = teacher.hidden_size, student_width
     for match in matches:
         problems += pair_problems(config, match, None if _is_below(config, match) else widths)
+        if _joins_embeddings(config, match, student_width):
+            problems.append(
+                f"--match {match.name}: layers 0 ({config.hidden_size} wide) and above ({student_width}) of a BiLSTM "
+                "cannot be joined in one pair; leave 0 away, or give --lstm_units half of --hidden_size"
+            )
         if config.student_kind == "bilstm" and match.feature not in ("hidden_states", PATH):
             problems.append(f"--match {match.name}: a BiLSTM has no {match.feature}; match hidden_states")
     return problems
 
 
-def _projection_problems(matches: Sequence[Match], families: tuple[Family, Family]) -> list[str]:
+def _projection_problems(config: DistilConfig, matches: Sequence[Match], families: tuple[Family, Family]) -> list[str]:
     """Of queries, keys, values and scores, which not every family has."""
-    problems = []
+    problems, relations = [], "--distil_relations (of --recipe best too; --distil_attention takes their place)"
     for side, family in zip(("teacher", "student"), families, strict=True):
         names = [match.name for match in matches if match.feature in (*PROJECTIONS, ATTENTION_SCORES)]
         if names and family is not BILSTM:
-            problems += _refusals(lambda family=family: projection_paths(family, 0), f"--match {names[0]}, {side}: ")
+            flag = f"--match {names[0]}" if config.match else relations
+            problems += _refusals(lambda family=family: projection_paths(family, 0), f"{flag}, {side}: ")
     return problems
 
 
@@ -169,6 +175,12 @@ def _is_below(config: DistilConfig, match: Match) -> bool:
     """Whether it is of what goes into a BiLSTM, which has a width of its own."""
     layers = match.student if isinstance(match.student, tuple) else (match.student,)
     return config.student_kind == "bilstm" and 0 in layers
+
+
+def _joins_embeddings(config: DistilConfig, match: Match, width: int) -> bool:
+    """Whether a loss of two layers would put a BiLSTM's embeddings beside states of another width."""
+    below = config.student_kind == "bilstm" and isinstance(match.student, tuple) and 0 in match.student
+    return below and match.is_pair and set(match.student) != {0} and config.hidden_size != width
 
 
 def _refusals(action: Callable[[], object], flags: str) -> list[str]:

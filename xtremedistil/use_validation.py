@@ -4,9 +4,9 @@ import os
 from collections.abc import Collection
 
 from xtremedistil.artefacts import read_config, weight_file
-from xtremedistil.config import ExportConfig, OnnxPredictConfig, PredictConfig
 from xtremedistil.problems import Problems, missing_packages
 from xtremedistil.tasks.files import find_file
+from xtremedistil.use_config import ExportConfig, OnnxPredictConfig, PredictConfig
 
 
 def check_predict(config: PredictConfig | OnnxPredictConfig) -> None:

@@ -2,19 +2,12 @@
 
 import dataclasses
 import difflib
+import json
 import math
 import os
 from collections.abc import Sequence
 
-from xtremedistil.config import (
-    AUGMENTATIONS,
-    MASKED_LM,
-    BaselineConfig,
-    ContinueConfig,
-    DistilConfig,
-    resolve,
-    spelled_out,
-)
+from xtremedistil.config import AUGMENTATIONS, MASKED_LM, DistilConfig, resolve, spelled_out
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.families import AUTO, BILSTM, FAMILIES, Family, find_family
@@ -24,6 +17,7 @@ from xtremedistil.recipe_validation import layer_problems, recipe_problems
 from xtremedistil.tasks import folder_problems
 from xtremedistil.tasks.class_weights import NONE, parse_class_weight
 from xtremedistil.tasks.files import is_there
+from xtremedistil.tuning_config import BaselineConfig, ContinueConfig
 
 MATCHED = ("distil_attention", "distil_multi_hidden_states", "distil_relations")
 
@@ -133,13 +127,26 @@ def not_finite(config) -> list[str]:
     ]
 
 
+def _is_cluster(text: str) -> bool:
+    """Whether it says which workers there are, and which of them this is."""
+    try:
+        found = json.loads(text)
+        addresses = found["cluster"][found["task"]["type"]]
+        return isinstance(addresses, list) and 0 <= int(found["task"]["index"]) < len(addresses)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
 def device_problems(config) -> list[str]:
     """Of devices, and of what they compute in."""
     problems = []
     if config.tpu and config.strategy != "tpu":
         problems.append(f"--tpu {config.tpu} needs --strategy tpu")
-    if config.strategy == "multi_worker" and "TF_CONFIG" not in os.environ:
-        problems.append("--strategy multi_worker needs the environment variable TF_CONFIG (cluster and task)")
+    if config.strategy == "multi_worker" and not _is_cluster(os.environ.get("TF_CONFIG", "")):
+        problems.append(
+            "--strategy multi_worker needs the environment variable TF_CONFIG, JSON as in "
+            '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'
+        )
     for name in ("opt_policy", "teacher_opt_policy"):
         if config.strategy == "tpu" and getattr(config, name, None) == "mixed_float16":
             problems.append(f"--{name} mixed_float16: TPUs take bfloat16; give mixed_bfloat16")

@@ -31,6 +31,17 @@ def test_rows_of_another_scale_are_the_same(loss):
     assert float(loss(teacher=teacher, student=100 * student)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_pkt_of_opposite_rows_is_finite():
+    """Their cosine may round below -1."""
+    for seed in range(50):
+        row = rows(1, 768, seed=seed)
+        student = tf.constant(np.concatenate([row, -row]))
+        with tf.GradientTape() as tape:
+            tape.watch(student)
+            loss = pkt(teacher=rows(2, 8), student=student)
+        assert np.isfinite(loss) and np.isfinite(tape.gradient(loss, student)).all()
+
+
 def test_rkd_of_moved_rows_is_the_same():
     teacher, student = rows(5, 6), rows(5, 4, seed=1)
     expected = float(rkd(teacher=teacher, student=student))

@@ -26,7 +26,7 @@ def once(path: str, parts: dict[str, list], keeper: Keeper, workers: Workers, wo
     history_path = path.removesuffix(".h5") + "-history.json"
     if workers.agree(_is_whole(path, history_path, keeper.say)):
         load_weights(path, parts)
-        return artefacts.read_json(history_path)
+        return artefacts.read_sealed(history_path)
     history = work()
     record = {"score": history.best_score, "best_epoch": history.best_epoch, "epochs": len(history.epochs)}
     record |= {"seconds": history.seconds, "history": history.epochs}
@@ -34,7 +34,7 @@ def once(path: str, parts: dict[str, list], keeper: Keeper, workers: Workers, wo
     def save() -> None:
         save_weights(path, parts)
         # The history is written last: without it, the weights may be of an older attempt.
-        artefacts.write_json(history_path, record | {"sha256": artefacts.fingerprint(path)})
+        artefacts.write_sealed(history_path, record | {"sha256": artefacts.fingerprint(path)})
         keeper.clear()
 
     workers.on_chief(save)
@@ -43,13 +43,13 @@ def once(path: str, parts: dict[str, list], keeper: Keeper, workers: Workers, wo
 
 
 def _is_whole(path: str, history_path: str, say: Callable[[str], None]) -> bool:
-    """Whether a fit is done; of a damaged weight file that is said, and it does not count."""
+    """Whether a fit is done; of a damaged file that is said, and it does not count."""
     if not (os.path.isfile(path) and os.path.isfile(history_path)):
         return False
-    digest = artefacts.read_json(history_path).get("sha256")
-    if digest in (None, artefacts.fingerprint(path)):
+    record = artefacts.read_sealed(history_path)
+    if record and record["sha256"] == artefacts.fingerprint(path):
         return True
-    say(f"{path} is damaged; its fit is done again.")
+    say(f"{path if record else history_path} is damaged; its fit is done again.")
     return False
 
 

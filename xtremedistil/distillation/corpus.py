@@ -30,6 +30,7 @@ from xtremedistil.tasks.tokenizer import Tokenizer
 
 KEY_LETTERS = 16  # of a fingerprint, in folder names
 ROWS = "rows"
+DEALING_SEED = 42  # the same in all runs, so that one of another seed finds what the teacher has said
 
 OnChief = Callable[[Callable[[], None]], None]
 
@@ -111,7 +112,7 @@ def _write_rows(config: DistilConfig, task: Task, tokenizer: Tokenizer, store: s
                 tokenizer,
                 config.seq_len,
                 chunk_size=config.distil_chunk_size,
-                seed=config.seed,
+                seed=DEALING_SEED,
                 legacy=config.legacy,
             )
             if config.augment:
@@ -124,8 +125,8 @@ def store_of(config: DistilConfig, tokenizer: Tokenizer) -> str:
     Its name is made of all that decides the rows, so that runs with other students, or other teachers, find them.
     """
     parts = [fingerprint(find_file(config.transfer_file)), tokenizer.fingerprint()]
-    parts += [config.seq_len, config.do_NER, config.do_pairwise, config.legacy, config.distil_chunk_size, config.seed]
-    parts += augmentation_settings(config).values()
+    parts += [config.seq_len, config.do_NER, config.do_pairwise, config.legacy, config.distil_chunk_size]
+    parts += [config.seed, *augmentation_settings(config).values()] if config.augment else []
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:KEY_LETTERS]
     return os.path.join(config.targets_dir or os.path.join(config.teacher_model_dir, TARGETS), key)
 

@@ -100,11 +100,11 @@ def distil(config: DistilConfig, stages: Sequence[Stage] | None = None) -> Repor
             if report := _finished_report(config, workers):
                 return report
         # All files are read before anything is removed or written.
-        setting = open_setting(config, strategy, workers)
+        setting = open_setting(config, strategy, workers, stages)
         outside = open_outside_teacher(config, setting.corpus, graph, workers.on_chief)
         workers.on_chief(lambda: artefacts.claim(config.model_dir, settings, config.overwrite))
         with precision(config.teacher_opt_policy):  # --opt_policy is for students, as in the original
-            return _run(setting, outside, stages)
+            return _run(setting, outside)
 
 
 def run_settings(config: DistilConfig, graph: Graph | None, stages: Sequence[Stage] | None = None) -> dict:
@@ -142,9 +142,7 @@ def _report_there(folder: str) -> Report | None:
 TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # rows of the report
 
 
-def _run(
-    setting: Setting, outside: ExampleLogits | OnnxTeacher | None, stages: Sequence[Stage] | None = None
-) -> Report:
+def _run(setting: Setting, outside: ExampleLogits | OnnxTeacher | None) -> Report:
     config, report = setting.config, Report()
     if config.legacy:
         setting.progress.say("--legacy: the TEST file chooses the best weights, so the test score will be too good.")
@@ -154,7 +152,7 @@ def _run(
     if config.baseline:
         _baseline(setting, encoder, report)
     student = initial_student(setting, encoder)
-    stages = stages or plan_stages(config, list(student.trainable_blocks))
+    stages = setting.stages or plan_stages(config, list(student.trainable_blocks))
     for stage in stages:  # before the first of them runs: the last may have nothing to train
         student.unfrozen(stage.unfrozen)
     report.best_stage, dev = _run_stages(setting, teacher, student, stages, report)

@@ -13,13 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.distillation.encodings import SPAN_ENDS, features_of
-from xtremedistil.distillation.fit_key import fit_key
+from xtremedistil.distillation.fit_key import fit_key, known_as
 from xtremedistil.distillation.gold_labels import are_scored, check_labels
 from xtremedistil.distillation.held_out_loss import HeldOutLoss
 from xtremedistil.distillation.lesson import Lesson, kept, open_keeper
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.reach import require_reach
-from xtremedistil.distillation.targets import Computing
+from xtremedistil.distillation.target_parts import Computing
 from xtremedistil.distillation.taught_rows import Taught, TaughtRows
 from xtremedistil.distillation.term_checks import (
     check_compiled,
@@ -42,7 +42,7 @@ from xtremedistil.prediction import PredictFunction, predict_batches
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks.features import NOT_SCORED, Features
 from xtremedistil.tasks.padding import Arrays
-from xtremedistil.training.learning_rate import LearningRate, planned_epochs
+from xtremedistil.training.learning_rate import LearningRate, planned_epochs, require_at_least_one
 from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
 from xtremedistil.training.strategy import seed_everything, stage_seed, wants_static_shapes
@@ -154,6 +154,7 @@ class Distiller:
             ValueError: the rows or names do not fit, or a term would train nothing. InputError: training went astray.
         """
         self.check_fit(jit_compile=jit_compile, resumable=bool(folder))
+        require_at_least_one(patience=patience)
         epochs, steps_per_epoch = planned_epochs(epochs, steps, steps_per_epoch)
         rows_per_step = batch_size * self.strategy.num_replicas_in_sync * gradient_accumulation_steps
         most = steps_per_epoch and epochs * steps_per_epoch * rows_per_step
@@ -161,7 +162,7 @@ class Distiller:
         seed_everything(seed)
         workers, progress = Workers(self.strategy), Progress()
         with kept(folder, workers) as place:
-            how = Computing(0, batch_size, workers, precision=targets_precision)
+            how = Computing(0, batch_size, workers, precision=targets_precision, every_minutes=save_minutes)
             sides = (train, dev, teacher_train, teacher_dev)
             lesson = self.lesson(*sides, teachers=teachers, metric=metric, place=place, how=how, most=most)
             rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
@@ -229,7 +230,8 @@ class Distiller:
         aligned = set(teacher_train or {}) & set(active)
         objective = terms_objective(self.terms, self.matches, self.student, active, aligned)
         evaluate = self._evaluate(rows, dev, teacher_dev or {}, aligned, objective, metric)
-        key, replicas = f"{rows.key}|{metric is not None}", self.strategy.num_replicas_in_sync
+        sizes = [list(variable.shape) for variable in self.student.weights]
+        key, replicas = f"{rows.key}|{known_as(metric)}|{sizes}", self.strategy.num_replicas_in_sync
         return Lesson(features, targets, masks, objective, evaluate, key, self.student.pad_id, replicas)
 
     def _require_teachers(self, active: Sequence[int], train: Mapping, dev: Mapping) -> None:
@@ -242,7 +244,7 @@ class Distiller:
         soft, problem = self.terms.soft_labels, self.student.problem_type
         wanting = {"hard_label_weight": self.terms.hard_label_weight, "probability_shift": soft.probability_shift}
         for name in [name for name, wanted in wanting.items() if wanted]:
-            if not are_scored(features):
+            if not are_scored(features, problem):
                 columns = " and ".join(SPAN_ENDS) if problem == SPAN else "labels"
                 raise ValueError(f"{name} needs gold labels, and the {which} rows have none. Give them as {columns}.")
             check_labels(features, problem, logits_of(self.student, self.student.logit_names[0]))

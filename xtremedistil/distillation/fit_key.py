@@ -45,3 +45,10 @@ def _name(function: Callable | object) -> str:
             "def, as a functools.partial of one, or as a dataclass with __call__; or leave folder= away."
         )
     return f"{function.__module__}.{name}"
+
+
+def known_as(function: Callable | None) -> str:
+    """Name of a function that need not have one of its own: two lambdas of one place are alike here."""
+    if function is None:
+        return ""
+    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"

@@ -38,9 +38,14 @@ def gold_objective(problem_type: str, weight: float, schedule: str | Callable) -
     )
 
 
-def are_scored(features: Features) -> bool:
-    """Whether any row, or position, has a label."""
-    return features.labels is not None and bool((features.labels != NOT_SCORED).any())
+def are_scored(features: Features, problem_type: str) -> bool:
+    """Whether any row, or position, has a label; of spans, whether any row has both ends within it."""
+    labels = features.labels
+    if labels is None:
+        return False
+    if problem_type == SPAN:
+        return bool(((labels >= 0) & (labels < features.lengths[:, None])).all(axis=1).any())
+    return bool((labels != NOT_SCORED).any())
 
 
 def check_labels(features: Features, problem_type: str, logits: int) -> None:

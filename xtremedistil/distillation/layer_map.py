@@ -149,12 +149,15 @@ def _pairs_of_layers(config: DistilConfig, teacher_layers: int, student_layers: 
             embedding_weight=config.embedding_weight,
         )
     layers = layer_map(config.layer_map, teacher_layers=teacher_layers, student_layers=student_layers)
+    of_embeddings = config.embedding_weight
+    if ":" in config.layer_map and not of_embeddings:  # named there, so wanted
+        of_embeddings = config.hidden_weight
     return mapped_matches(
         layers,
         multi_hidden_states=config.distil_multi_hidden_states,
         attention=config.distil_attention,
         hidden_weight=config.hidden_weight,
-        embedding_weight=config.embedding_weight,
+        embedding_weight=of_embeddings,
         attention_weight=config.attention_weight,
     )
 

@@ -21,7 +21,7 @@ class Lesson:
 
     Fields:
         targets: what the teachers say of `features`. masks: of which positions, where not of all.
-        key: of teachers and rows, those of dev too, and of whether a metric is given.
+        key: of teachers and rows, those of dev too, of the metric and of the sizes of the student.
         replicas: devices that share a batch.
         evaluate: score of the student as it stands; None: the latest weights are the best.
     """

@@ -24,6 +24,7 @@ class LossKind:
             batch see those of one device. An option `mean_over` of a match takes its place.
         equal_widths: whether it wants the student projected to the teacher's width.
         layers: of each model that it takes at once; MANY: any number.
+        takes_rows: whether states may also be one vector a row, [B, H]; it is a mean over rows then.
         options: its further arguments, by name.
     """
 
@@ -31,6 +32,7 @@ class LossKind:
     mean_over: str
     equal_widths: bool = False
     layers: int = 1
+    takes_rows: bool = False
     options: Mapping[str, Option] = field(default_factory=dict)
 
 
@@ -41,17 +43,17 @@ HEADS = {"relation_heads": dataclasses.replace(COUNT, required=True)} | MEAN_OVE
 KERNEL = {"kernel": one_of("gaussian", "bilinear"), "gamma": POSITIVE, "degree": COUNT, "unit_rows": FLAG}
 SOLVER = {"solver": one_of("exact", "sinkhorn")}
 LOSS_KINDS = {
-    "hidden_mse": LossKind(STATES, POSITIONS, equal_widths=True),
-    "hidden_cosine": LossKind(STATES, POSITIONS, equal_widths=True),
+    "hidden_mse": LossKind(STATES, POSITIONS, equal_widths=True, takes_rows=True),
+    "hidden_cosine": LossKind(STATES, POSITIONS, equal_widths=True, takes_rows=True),
     "pkd": LossKind(STATES, ROWS, equal_widths=True),
     "fsp": LossKind(STATES, ROWS, equal_widths=True, layers=2),
     "layer_transport": LossKind(STATES, POSITIONS, equal_widths=True, layers=MANY, options=SOLVER),
     "nst": LossKind(STATES, PAIRS, layers=2, options={"normalize_by": one_of("hidden", "length")}),
     "relation_kl": LossKind(STATES, POSITIONS, options=HEADS),
-    "rkd": LossKind(STATES, ROWS, options={"distance_weight": WEIGHT, "angle_weight": WEIGHT}),
-    "spkd": LossKind(STATES, ROWS, options={"row_norm": one_of("l2", "l1")}),
-    "pkt": LossKind(STATES, ROWS),
-    "cckd": LossKind(STATES, ROWS, options=KERNEL),
+    "rkd": LossKind(STATES, ROWS, takes_rows=True, options={"distance_weight": WEIGHT, "angle_weight": WEIGHT}),
+    "spkd": LossKind(STATES, ROWS, takes_rows=True, options={"row_norm": one_of("l2", "l1")}),
+    "pkt": LossKind(STATES, ROWS, takes_rows=True),
+    "cckd": LossKind(STATES, ROWS, takes_rows=True, options=KERNEL),
     "attention_mse": LossKind(MAPS, PAIRS, options=FORM),
     "attention_mse_sum": LossKind(MAPS, PAIRS, options=FORM),
     "attention_ce": LossKind(MAPS, POSITIONS, options=FORM),

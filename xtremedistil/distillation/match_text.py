@@ -50,15 +50,15 @@ def _parse(text: str) -> dict:
 
 def _value(text: str):
     """A number, two of them joined with "+", a word for yes or no, or the text itself."""
-    if "+" in text and all(part for part in text.split("+")):
-        return tuple(_value(part) for part in text.split("+"))
     if text.lower() in WORDS:
         return WORDS[text.lower()]
-    for kind in (int, float):
+    for kind in (int, float):  # 1e+3 is one, too
         try:
             return kind(text)
         except ValueError:
             continue
+    if "+" in text and all(part for part in text.split("+")):
+        return tuple(_value(part) for part in text.split("+"))
     return text
 
 

@@ -16,6 +16,7 @@ from xtremedistil.distillation.losses import (
     label_cross_entropy,
     label_weights,
 )
+from xtremedistil.distillation.losses.masks import EXCLUDED
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.probability_shift import probability_shift
 from xtremedistil.distillation.soft_labels import SoftLabels
@@ -73,15 +74,18 @@ def matches_objective(matches: Sequence[Match], mask_of: Callable[[dict, int], t
         mask_of: a batch and the number of a teacher in, [B, S] out, 1 where what it says counts; by default at real
             positions.
     """
-    mask_of = mask_of or (lambda batch, number: loss_mask(batch, REAL))
+    positions_of = mask_of or (lambda batch, number: loss_mask(batch, REAL))
+
+    def mask(match, batch):
+        target = batch.get(target_prefix(match.teacher_number) + match.teacher_names[0])
+        one_a_row = target is not None and len(target.shape) == 2
+        return loss_mask(batch, ROWS) if one_a_row else positions_of(batch, match.teacher_number)
 
     def values(outputs, batch):
-        return {
-            match.name: _match_loss(match, outputs, batch, mask_of(batch, match.teacher_number)) for match in matches
-        }
+        return {match.name: _match_loss(match, outputs, batch, mask(match, batch)) for match in matches}
 
     def counts(batch):
-        return {match.name: _count(mask_of(batch, match.teacher_number), _mean_over(match)) for match in matches}
+        return {match.name: _count(mask(match, batch), _mean_over(match)) for match in matches}
 
     return Objective(
         values,
@@ -98,6 +102,9 @@ def _match_loss(match: Match, outputs, batch, mask: tf.Tensor) -> tf.Tensor:
     if LOSS_KINDS[match.loss].layers == 1:
         (teacher,), (student,) = teacher, student
     options = dict(match.options)
+    if options.get("compat"):  # TextBrewer's scores come with the mask added
+        keys = mask[:, None, None, :] > 0
+        teacher, student = tf.where(keys, teacher, EXCLUDED), tf.where(keys, student, EXCLUDED)
     if LOSS_KINDS[match.loss].compares == MAPS and match.loss != "attention_squared_distance":
         options.setdefault("from_logits", match.feature == "attention_scores")
     return LOSSES[match.loss](teacher=teacher, student=student, mask=mask, **options)
@@ -109,7 +116,9 @@ def _mean_over(match: Match) -> str:
 
 def _count(mask: tf.Tensor, mean_over: str) -> tf.Tensor:
     """How many items a loss under a mask [B] or [B, S] is a mean over."""
-    by_row = mask if mask.shape.rank == 1 else tf.reduce_sum(mask, axis=-1)
+    if mask.shape.rank == 1:
+        return tf.reduce_sum(mask)
+    by_row = tf.reduce_sum(mask, axis=-1)
     if mean_over == POSITIONS:
         return tf.reduce_sum(by_row)
     if mean_over == PAIRS:

@@ -26,9 +26,9 @@ def require_reach(
     if idle := _idle_terms(model, objective, batch, variables, strategy):
         raise ValueError(
             f"{', '.join(idle)}: this would train nothing, for it has no gradient in any variable of the student that "
-            "changes. Either what it compares lies below, or beside, all that trained= names: train more, or leave the "
-            "term out of this stage. Or a stop_gradient, an argmax, a cast to integers cuts it off in the model or in "
-            "its adaptor."
+            "changes. Either what it compares lies below, or beside, all that is trained (trained= of a fit, unfrozen "
+            "of a stage): train more, or leave the term out. Or a stop_gradient, an argmax, a cast to integers cuts it "
+            "off in the model or in its adaptor."
         )
 
 

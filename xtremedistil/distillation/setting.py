@@ -1,6 +1,7 @@
 """What the steps of one distillation share: settings, data, devices, and where things are written."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -8,7 +9,8 @@ import tensorflow as tf
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus, read_corpus, store_of
 from xtremedistil.distillation.on_labels import LabelFit
-from xtremedistil.distillation.targets import Computing
+from xtremedistil.distillation.stages import Stage
+from xtremedistil.distillation.target_parts import Computing
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks.features import LabelledSet
@@ -25,6 +27,7 @@ class Setting:
 
     Fields:
         config: settled by `config.resolve`.
+        stages: those that take the place of the recipe's, if any.
     """
 
     config: DistilConfig
@@ -33,6 +36,7 @@ class Setting:
     strategy: tf.distribute.Strategy
     workers: Workers
     progress: Progress
+    stages: Sequence[Stage] | None = None
 
     @property
     def pad_id(self) -> int:
@@ -62,7 +66,14 @@ class Setting:
         """How outputs of the teacher, or of the student's encoder, are computed; `title` is said to a person."""
         config = self.config
         progress = self.progress.count(title)
-        return Computing(self.pad_id, config.teacher_batch_size, self.workers, progress, config.targets_precision)
+        return Computing(
+            self.pad_id,
+            config.teacher_batch_size,
+            self.workers,
+            progress,
+            config.targets_precision,
+            every_minutes=config.save_minutes,
+        )
 
     def label_fit(self, recipe: Recipe, batch_size: int, keeper: Keeper) -> LabelFit:
         corpus = self.corpus
@@ -80,7 +91,9 @@ class Setting:
         )
 
 
-def open_setting(config: DistilConfig, strategy: tf.distribute.Strategy, workers: Workers) -> Setting:
+def open_setting(
+    config: DistilConfig, strategy: tf.distribute.Strategy, workers: Workers, stages: Sequence[Stage] | None = None
+) -> Setting:
     """Reads and encodes all files.
 
     Raises:
@@ -92,4 +105,4 @@ def open_setting(config: DistilConfig, strategy: tf.distribute.Strategy, workers
     progress = Progress()
     if corpus.augmented:
         progress.say(f"augmented transfer set: {corpus.augmented}")
-    return Setting(config, corpus, scorer, strategy, workers, progress)
+    return Setting(config, corpus, scorer, strategy, workers, progress, stages)

@@ -9,12 +9,12 @@ import tf_keras
 from xtremedistil.distillation.distiller import Distiller
 from xtremedistil.distillation.fit_key import fit_key
 from xtremedistil.distillation.lesson import Lesson, kept, open_keeper
-from xtremedistil.distillation.targets import Computing
+from xtremedistil.distillation.target_parts import Computing
 from xtremedistil.errors import require_known
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks.features import Features
 from xtremedistil.training.batches import TrainingBatches
-from xtremedistil.training.learning_rate import LearningRate, planned_epochs
+from xtremedistil.training.learning_rate import LearningRate, planned_epochs, require_at_least_one
 from xtremedistil.training.loop import fit
 from xtremedistil.training.optimizer import computes_in_float16, make_optimizer
 from xtremedistil.training.place import History
@@ -96,13 +96,14 @@ def fit_tasks(
     _require_tasks(distillers, {"teachers": teachers, "trained": trained, "metric": metric})
     for one in distillers.values():
         one.check_fit(jit_compile=jit_compile, resumable=bool(folder))
+    require_at_least_one(patience=patience)
     epochs, steps_per_epoch = planned_epochs(epochs, steps, steps_per_epoch)
     variables = {name: one.trained(trained.get(name), learning_rate) for name, one in distillers.items()}
     seed_everything(seed)
     strategy = next(iter(distillers.values())).strategy
     workers, progress = Workers(strategy), Progress()
     with kept(folder, workers) as root:
-        how = Computing(0, batch_size, workers, precision=targets_precision)
+        how = Computing(0, batch_size, workers, precision=targets_precision, every_minutes=save_minutes)
         lessons = {}
         for name, one in distillers.items():
             place = os.path.join(root, name)  # of its own: tasks may have the same teacher

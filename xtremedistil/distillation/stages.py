@@ -45,6 +45,11 @@ class Stage:
         return any(name not in (HEAD, PROJECTION) for name in self.unfrozen)
 
     @property
+    def trains_states_in_part(self) -> bool:
+        """Whether it learns from states and leaves some of what gives them as it is, as only stages of one's own do."""
+        return self.objective in (REPRESENTATION, JOINT) and ENCODER not in self.unfrozen
+
+    @property
     def on_transfer_set(self) -> bool:
         return self.objective != LABELS
 

@@ -10,10 +10,11 @@ from urllib.parse import quote
 import numpy as np
 
 from xtremedistil.artefacts import FROZEN_FEATURES
-from xtremedistil.config import DistilConfig
+from xtremedistil.config import JOINT, DistilConfig
 from xtremedistil.distillation.corpus import Corpus
 from xtremedistil.distillation.layer_map import configured_matches, teacher_names
 from xtremedistil.distillation.run_shapes import student_shape, teacher_shape
+from xtremedistil.distillation.stages import REPRESENTATION, Stage
 from xtremedistil.distillation.transfer_rows import HELD_OUT, TransferRows, chunk_name
 from xtremedistil.errors import InputError
 from xtremedistil.folders import nearest_existing, same_disk, size_of
@@ -62,6 +63,7 @@ def target_size(
     heads: int,
     precision: str,
     labelled: Features | None = None,
+    held_out: bool = True,
 ) -> TargetSize:
     """Bytes of the outputs `names` (what `encoder_features` knows; logits always).
 
@@ -71,19 +73,18 @@ def target_size(
     Args:
         labels: outputs of the teacher's classifier; tagging: at each position.
         hidden_size, heads: of the teacher. precision: of states, "float16" or "float32".
-        labelled: labelled rows that a stage reads too.
+        labelled: labelled rows that a stage reads too. held_out: whether one reads the rows that are held out.
     """
     lengths = np.zeros(0, np.int64) if labelled is None else labelled.lengths.astype(np.int64)
     positions = rows.positions | {LABELLED_ROWS: int(lengths.sum())}
     pairs = rows.pairs | {LABELLED_ROWS: int((lengths**2).sum())}
+    parts = [*map(chunk_name, rows.starts), LABELLED_ROWS, *([HELD_OUT] if held_out else [])]
     width = WIDTHS[precision]
     maps = sum(is_map(name) for name in names)
     states = sum(name != "logits" for name in names) - maps
-    by_part = {
-        part: width * (positions[part] * states * hidden_size + pairs[part] * maps * heads)
-        for part in [*map(chunk_name, rows.starts), HELD_OUT, LABELLED_ROWS]
-    }
-    answers = sum(positions.values()) if tagging else rows.rows + rows.held_out_rows + len(lengths)
+    by_part = {part: width * (positions[part] * states * hidden_size + pairs[part] * maps * heads) for part in parts}
+    of_rows = rows.rows + len(lengths) + (rows.held_out_rows if held_out else 0)
+    answers = sum(positions[part] for part in parts) if tagging else of_rows
     return TargetSize(answers * labels * LOGIT_BYTES, by_part)
 
 
@@ -101,14 +102,29 @@ def frozen_size(corpus: Corpus, hidden_size: int, precision: str) -> int:
     return WIDTHS[precision] * hidden_size * (dev + max(train, chunk))
 
 
-def run_outputs(config: DistilConfig, corpus: Corpus, labels: int) -> tuple[list[str], TargetSize]:
+def has_room_for_states(corpus: Corpus, hidden_size: int, precision: str, folder: str) -> bool:
+    """Whether the student's states of all chunks may stay in `folder` until the next stage: a quarter of its room."""
+    rows = corpus.transfer
+    tagging = corpus.task.kind == "token_classification"
+    count = sum(rows.positions[chunk_name(start)] for start in rows.starts) if tagging else rows.rows
+    free = shutil.disk_usage(nearest_existing(folder)).free
+    return WIDTHS[precision] * hidden_size * count < SHARE_OF_DISK * free
+
+
+def run_outputs(
+    config: DistilConfig, corpus: Corpus, labels: int, stages: Sequence[Stage] | None = None
+) -> tuple[list[str], TargetSize]:
     """Names of the states that the stages of a run ask its teacher for, and what all outputs take.
 
     Args:
         labels: outputs of the teacher's classifier.
+        stages: those that take the place of the recipe's, if any.
     """
     teacher, student, names = teacher_shape(config), student_shape(config, corpus.tokenizer.size), []
-    if teacher:
+    objectives = (
+        {stage.objective for stage in stages} if stages else {JOINT if config.recipe == JOINT else REPRESENTATION}
+    )
+    if teacher and objectives & {REPRESENTATION, JOINT}:
         names = teacher_names(configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers))
     size = target_size(
         corpus.transfer,
@@ -118,7 +134,8 @@ def run_outputs(config: DistilConfig, corpus: Corpus, labels: int) -> tuple[list
         hidden_size=teacher.hidden_size if teacher else 0,
         heads=teacher.num_attention_heads if teacher else 0,
         precision=config.targets_precision,
-        labelled=corpus.train.features if config.hard_label_weight else None,
+        labelled=corpus.train.features if config.hard_label_weight and JOINT in objectives else None,
+        held_out=REPRESENTATION in objectives and not config.logits_only,
     )
     return names, replace(size, besides=_besides(config, corpus, student))
 

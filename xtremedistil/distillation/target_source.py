@@ -97,7 +97,7 @@ def source_of(setting: Setting, teacher: TunedTeacher | ExampleLogits) -> Source
         return FileSource(setting.corpus.transfer, teacher)
     config, corpus = setting.config, setting.corpus
     labels = len(corpus.task.labels) if config.logits_only else teacher.teacher.head.units
-    names, size = run_outputs(config, corpus, labels)
+    names, size = run_outputs(config, corpus, labels, setting.stages)
     folder = teacher_folder(setting, teacher)
     policy = _settled_policy(setting, settle_targets(config.targets, size, folder, ["logits", *names]))
     sizes = {"all": megabytes(size.everything), "most": megabytes(size.at_a_time)}

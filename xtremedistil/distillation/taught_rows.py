@@ -14,7 +14,8 @@ from xtremedistil.distillation.corpus import KEY_LETTERS
 from xtremedistil.distillation.encodings import encoded_rows
 from xtremedistil.distillation.logits_mask import logits_masks
 from xtremedistil.distillation.objectives import target_prefix
-from xtremedistil.distillation.targets import Computing, Targets, compute_targets
+from xtremedistil.distillation.target_parts import Computing
+from xtremedistil.distillation.targets import Targets, compute_targets
 from xtremedistil.models.student import Student
 from xtremedistil.models.task_model import AdaptedModel, TaskModel
 from xtremedistil.models.teacher import Teacher

@@ -10,12 +10,14 @@ from xtremedistil.distillation.match_widths import width_problem
 from xtremedistil.distillation.several_teachers import teacher_shares
 from xtremedistil.distillation.soft_labels import OF_PROBABILITIES, SoftLabels
 from xtremedistil.distillation.terms import Terms
+from xtremedistil.models.feature_names import ATTENTIONS
 from xtremedistil.models.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
 from xtremedistil.models.student import Student
-from xtremedistil.models.task_model import SPANS, NamedOutputs
+from xtremedistil.models.task_model import SPANS, AdaptedModel, NamedOutputs
 from xtremedistil.models.teacher import Teacher
 
 Member = NamedOutputs | Teacher | Student
+OF_ROWS = [name for name, kind in LOSS_KINDS.items() if kind.takes_rows]
 
 
 def check_terms(terms: Terms, matches: Sequence[Match], teachers: Sequence[Member], student: Member) -> None:
@@ -25,6 +27,7 @@ def check_terms(terms: Terms, matches: Sequence[Match], teachers: Sequence[Membe
     if wrong := [match.name for match in matches if match.teacher_number >= len(teachers)]:
         raise ValueError(f"{', '.join(wrong)}: there are {len(teachers)} teachers, counted from 0.")
     _check_gold_labels(terms, student)
+    _check_dropout(matches, student)
     if terms.soft_labels.weight:
         _check_soft_labels(terms.soft_labels, student)
     if teachers:
@@ -32,6 +35,20 @@ def check_terms(terms: Terms, matches: Sequence[Match], teachers: Sequence[Membe
     elif terms.soft_labels.weight or terms.matches:
         raise ValueError(
             "Without a teacher there are gold labels alone: Terms(SoftLabels(weight=0), hard_label_weight=1)."
+        )
+
+
+def _check_dropout(matches: Sequence[Match], student: Member) -> None:
+    """Maps are returned after dropout; those of an adaptor are its own affair."""
+    maps = [match.name for match in matches if match.feature == ATTENTIONS]
+    if not maps or isinstance(student, AdaptedModel):
+        return
+    config = student.encoder.config if isinstance(student, Student) else student.pretrained.config
+    field = student.family.attention_dropout_field
+    if field and getattr(config, field):
+        raise ValueError(
+            f"{', '.join(maps)}: the student's maps come after dropout ({field} is {getattr(config, field)}), which is "
+            f"noise to learn from. Build the student with {field}=0, or match attention_scores."
         )
 
 
@@ -105,15 +122,23 @@ def check_tensors(
     """
     for match in matches:
         theirs, own = teacher_shape(match), matching.output[match.outputs[-1]].shape
+        if len(theirs) == len(own) == 2 and LOSS_KINDS[match.loss].takes_rows:
+            _check_widths(match, theirs, own)
+            continue
         wanted = "[B, S, H]" if LOSS_KINDS[match.loss].compares == STATES else "[B, A, S, S]"
         for side, shape in (("teacher", theirs), ("student", own)):
             if len(shape) != len(wanted.split(",")):
                 raise ValueError(
-                    f"{match.name}: the {side}'s tensor is {shape}; matches are of positions, {wanted}. Take a layer "
-                    "before its rows are summed up."
+                    f"{match.name}: the {side}'s tensor is {shape}; {match.loss} is of positions, {wanted}. Take a "
+                    f"layer before its rows are summed up; of two vectors a row there are: {', '.join(OF_ROWS)}."
                 )
-        if wanted == "[B, S, H]" and own[-1] is not None and (problem := width_problem(match, theirs[-1], own[-1])):
-            raise ValueError(f"{problem}.")
+        if wanted == "[B, S, H]" and own[-1] is not None:
+            _check_widths(match, theirs, own)
+
+
+def _check_widths(match: Match, theirs: Sequence, own: Sequence) -> None:
+    if problem := width_problem(match, theirs[-1], own[-1]):
+        raise ValueError(f"{problem}.")
 
 
 def check_compiled(matches: Sequence[Match], compiled: Mapping[str, bool]) -> None:

@@ -24,13 +24,16 @@ from xtremedistil.distillation.objectives import (
     matches_objective,
     original_representation_objective,
 )
+from xtremedistil.distillation.reach import require_reach
 from xtremedistil.distillation.setting import Setting
 from xtremedistil.distillation.soft_labels import configured_soft_labels
 from xtremedistil.distillation.stages import Stage, checkpoint_name
+from xtremedistil.distillation.target_size import has_room_for_states
 from xtremedistil.distillation.target_source import Source
 from xtremedistil.distillation.targets import LiveTargets, Targets
 from xtremedistil.distillation.transfer_rows import chunk_name
 from xtremedistil.distillation.word_mask import WordMask
+from xtremedistil.errors import InputError
 from xtremedistil.models.matching import PROJECTION_SPREAD, projection_rates
 from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.loop import fit
@@ -106,16 +109,34 @@ class TransferFit:
         masks = [WordMask(features)] if self._by_word else []
         read = [targets, self._frozen.of(targets.features, chunk_name(start))] if self._frozen else [targets]
         batches = TrainingBatches(features, rows, setting.pad_id, seed, read, per_step, masks)
+        if stage.trains_states_in_part:
+            self._require_reach(batches)
         history = fit(self._trainer, batches, self._score, setting.progress.step, keeper)
         self._student.student.settle()
         return history
+
+    def _require_reach(self, batches: TrainingBatches) -> None:
+        """Raises InputError where a term would train nothing of the student; projections of matches do not count."""
+        blocks = self._student.unfrozen(self._stage.unfrozen)
+        own = [variable for block in blocks.values() for variable in block]
+        try:
+            require_reach(self._model, self._objective, batches.sample(), own, self._setting.strategy)
+        except ValueError as error:
+            raise InputError(f"stages: stage {self._stage.number}: {error}") from error
 
     def _finish_chunk(self, start: int) -> None:
         """Frees the disk of what no later fit will read."""
         if self._stage.objective != "logits":
             self._source.finish_chunk(start)
-        if self._frozen and len(self._setting.corpus.transfer.starts) > 1:
+        if self._frozen and not self._states_stay:
             self._frozen.forget(chunk_name(start))
+
+    @functools.cached_property
+    def _states_stay(self) -> bool:
+        """Whether the next stage on the layers above finds what the encoder makes of all chunks."""
+        setting, width = self._setting, self._student.student.encoder.config.hidden_size
+        room = has_room_for_states(setting.corpus, width, setting.config.targets_precision, setting.config.model_dir)
+        return bool(setting.workers.agree(len(setting.corpus.transfer.starts) == 1 or room))
 
     @property
     def _by_word(self) -> bool:

@@ -59,7 +59,7 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
     found = bool(setting.workers.agree(os.path.isfile(path)))
     num_labels = _checked_labels(path, record_path, record, corpus, progress) if found else len(corpus.task.all_labels)
     if not found:
-        setting.workers.on_chief(lambda: _refuse_early(config, corpus))
+        setting.workers.on_chief(lambda: _refuse_early(setting))
     seed_everything(stage_seed(config.seed, STAGE))
     family = find_family(config.pt_teacher, read_config(config.pt_teacher_checkpoint)["model_type"])
     with setting.strategy.scope():
@@ -86,9 +86,10 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
     return TunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs), history.best_score)
 
 
-def _refuse_early(config: DistilConfig, corpus: Corpus) -> None:
+def _refuse_early(setting: Setting) -> None:
     """Raises InputError if what a teacher that is still to be tuned will say has no room; not after hours of tuning."""
-    _, size = run_outputs(config, corpus, len(corpus.task.all_labels))
+    config, corpus = setting.config, setting.corpus
+    _, size = run_outputs(config, corpus, len(corpus.task.all_labels), setting.stages)
     settle_targets(config.targets, size, corpus.store)
 
 

@@ -4,13 +4,13 @@ import os
 import tempfile
 
 from xtremedistil import artefacts
-from xtremedistil.config import ExportConfig
 from xtremedistil.errors import InputError
 from xtremedistil.export.parity import Exported
 from xtremedistil.export.source import Source, open_source
 from xtremedistil.folders import locked
 from xtremedistil.reporting.report import aligned
 from xtremedistil.tasks.fast_tokenizer import FastTokenizer
+from xtremedistil.use_config import ExportConfig
 
 
 def export(config: ExportConfig) -> list[Exported]:

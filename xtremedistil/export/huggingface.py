@@ -16,7 +16,6 @@ import tf_keras
 import transformers
 
 from xtremedistil import artefacts
-from xtremedistil.config import ExportConfig
 from xtremedistil.errors import InputError
 from xtremedistil.export.checkpoint_files import OWN_FILES, input_names_of, write_card, write_config, write_tokenizer
 from xtremedistil.export.earlier_export import refuse_foreign
@@ -31,6 +30,7 @@ from xtremedistil.models.encoder import model_inputs
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.state_files import State
 from xtremedistil.models.student import Student
+from xtremedistil.use_config import ExportConfig
 from xtremedistil.use_validation import check_export
 
 FORM = "huggingface"

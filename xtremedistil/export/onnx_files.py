@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 
 from xtremedistil import artefacts
-from xtremedistil.config import ExportConfig
 from xtremedistil.export.parity import Exported, compare, median_milliseconds, refuse_difference
 from xtremedistil.export.plain_graph import convert
 from xtremedistil.export.source import Source
 from xtremedistil.export.student_graph import build_student_graph, weights_of
 from xtremedistil.models.families import BILSTM
 from xtremedistil.onnx_session import OnnxFunction
+from xtremedistil.use_config import ExportConfig
 from xtremedistil.use_validation import check_export
 
 PLAIN, FUSED, INT8 = "onnx", "onnx_opt", "int8"  # forms, as export.json names them

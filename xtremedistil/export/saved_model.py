@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil import artefacts
-from xtremedistil.config import ExportConfig
 from xtremedistil.errors import InputError
 from xtremedistil.export.earlier_export import refuse_foreign
 from xtremedistil.export.parity import Exported, compare, median_milliseconds, refuse_difference
@@ -16,6 +15,7 @@ from xtremedistil.export.source import Source, open_source
 from xtremedistil.folders import new_folder, size_of
 from xtremedistil.tasks.files import shorten
 from xtremedistil.tasks.padding import INPUT_NAMES, Arrays
+from xtremedistil.use_config import ExportConfig
 from xtremedistil.use_validation import check_export
 
 FORM = "saved_model"

@@ -37,6 +37,16 @@ class Family:
     refused: str = ""
     module: str = "transformers"
 
+    @property
+    def attention_dropout_field(self) -> str | None:
+        """The rate of what attention maps go through; None where they go through none."""
+        return None if self.model_type in ("ctrl", "bilstm") else self.dropout_fields[-1]
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether a token sees those after it."""
+        return self.model_type not in ("openai-gpt", "gpt2", "ctrl")
+
 
 _GPT_DROPOUT = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
 

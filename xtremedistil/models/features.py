@@ -22,6 +22,7 @@ from xtremedistil.models.projection_paths import projection_paths
 from xtremedistil.models.sub_layers import find_sub_layer, sub_layers
 from xtremedistil.models.taps import Recording
 
+AHEAD = -1e4  # a score that a softmax leaves out, and float16 holds
 _POSITIONS_FIRST = ("xlnet",)  # inside, its states are [S, B, H]
 
 
@@ -35,7 +36,7 @@ def encoder_features(
         `attentions_i`: [B, A, S, S], after softmax (and, in training, dropout), of layer i from 0.
         `queries_i`, `keys_i`, `values_i`: [B, S, H], heads side by side.
         `attention_scores_i`: float32 [B, A, S, S], queries times keys by the root of a head's width: what goes into the
-            softmax, without the mask.
+            softmax, without the mask of padding; of families that read from left to right, -1e4 at keys ahead.
         `logits`, `start_logits`, `end_logits`: of a model with a head, float [B, L] or [B, S, L].
         any other: a path as in `sub_layers`, such as `encoder/layer_._1/intermediate`: what that layer gives,
             [B, S, W]; if it runs several times, the last time.
@@ -101,7 +102,8 @@ class TappedEncoder(tf_keras.layers.Layer):
             return tapped[name]
         parts = self._projections(parsed.layer, tapped)
         if parsed.kind == ATTENTION_SCORES:
-            return attention_scores(parts["queries"], parts["keys"], self._encoder.config.num_attention_heads)
+            scores = attention_scores(parts["queries"], parts["keys"], self._encoder.config.num_attention_heads)
+            return scores if self._family.reads_ahead else _without_what_lies_ahead(scores)
         return parts[parsed.kind]
 
     def _projections(self, layer: int, tapped: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -114,6 +116,11 @@ def attention_scores(queries: tf.Tensor, keys: tf.Tensor, heads: int) -> tf.Tens
     """float32 [B, A, S, S] of [B, S, H] each: scaled products, before mask and softmax."""
     queries, keys = (_split_heads(tf.cast(states, tf.float32), heads) for states in (queries, keys))
     return tf.matmul(queries, keys, transpose_b=True) / queries.shape[-1] ** 0.5
+
+
+def _without_what_lies_ahead(scores: tf.Tensor) -> tf.Tensor:
+    length = tf.shape(scores)[-1]
+    return tf.where(tf.range(length)[:, None] >= tf.range(length), scores, AHEAD)
 
 
 def _split_heads(states: tf.Tensor, heads: int) -> tf.Tensor:

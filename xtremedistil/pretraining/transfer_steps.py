@@ -2,8 +2,9 @@
 
 import os
 
-from xtremedistil.config import LABELS_RATE_SHARE, SCRATCH_LEARNING_RATE, BaselineConfig, DistilConfig
+from xtremedistil.config import LABELS_RATE_SHARE, SCRATCH_LEARNING_RATE, DistilConfig
 from xtremedistil.pretraining.transfer_config import TransferConfig
+from xtremedistil.tuning_config import BaselineConfig
 
 TEACHER = "teacher"  # tuned on the source task
 SOURCE = "source"  # the student that was distilled on it

@@ -3,13 +3,13 @@
 import os
 
 from xtremedistil import artefacts
-from xtremedistil.config import BaselineConfig
 from xtremedistil.models.checkpoints import load_encoder, read_config
 from xtremedistil.models.families import AUTO, find_family
 from xtremedistil.models.restored import new_settings
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.models.teacher import HEAD_NAME
 from xtremedistil.tasks import Task, open_task
+from xtremedistil.tuning_config import BaselineConfig
 from xtremedistil.weights import load_weights, save_weights
 
 TUNED_ENCODER = "tf_model"  # its layer in model-ft.h5

@@ -10,6 +10,13 @@ import math
 from dataclasses import dataclass
 
 
+def require_at_least_one(**numbers: int | None) -> None:
+    """Raises ValueError where a number that is given is below 1."""
+    for name, value in numbers.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}; it is at least 1.")
+
+
 def planned_epochs(epochs: int, steps: int | None, steps_per_epoch: int | None) -> tuple[int, int | None]:
     """How many epochs a fit has, and how many updates each; None: as many as a pass over the rows.
 
@@ -19,9 +26,7 @@ def planned_epochs(epochs: int, steps: int | None, steps_per_epoch: int | None) 
     Raises:
         ValueError: a number below 1, or epochs that do not make up the steps.
     """
-    for name, value in (("steps", steps), ("steps_per_epoch", steps_per_epoch), ("epochs", epochs)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}; it is at least 1.")
+    require_at_least_one(steps=steps, steps_per_epoch=steps_per_epoch, epochs=epochs)
     if steps is None:
         return epochs, steps_per_epoch
     each = steps_per_epoch or steps

@@ -1,10 +1,11 @@
 """The state of a fit on disk, so that a run that was killed goes on in the middle of an epoch.
 
-A snapshot is a pair of files: `<number>.npz` with the arrays, then `<number>.json` with all else and the checksum
-of the first. The last two stay: if the newest is damaged, the one before counts, and that is said.
+A snapshot is a pair of files: `<number>.npz` with the arrays, then `<number>.json` with all else, the checksum of
+the first and one of its own. The last two whole ones stay: if the newest is damaged, the one before counts, and that
+is said.
 """
 
-import json
+import contextlib
 import os
 import shutil
 import time
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xtremedistil.artefacts import SNAPSHOTS, atomic_file, fingerprint, write_json
+from xtremedistil.artefacts import SNAPSHOTS, atomic_file, fingerprint, read_sealed, write_sealed
 from xtremedistil.errors import InputError
+from xtremedistil.folders import make_folder
 from xtremedistil.sigterm import TERMINATED, on_sigterm
 
 GENERATIONS = 2
@@ -89,12 +91,12 @@ class Keeper:
         self.stop_if_asked()
 
     def _write(self, snapshot: Snapshot) -> None:
-        os.makedirs(self._folder, exist_ok=True)
+        make_folder(self._folder)
         number = max(self._numbers(), default=0) + 1
         arrays, record = self._paths(number)
         with atomic_file(arrays, "wb") as file:
             np.savez(file, **snapshot.arrays)
-        write_json(record, {"key": self._key, "sha256": fingerprint(arrays), "state": snapshot.state})
+        write_sealed(record, {"key": self._key, "sha256": fingerprint(arrays), "state": snapshot.state})
         for old in sorted(self._numbers())[:-GENERATIONS]:
             self._remove(old)
 
@@ -134,6 +136,7 @@ class Keeper:
             saved = self._whole(number)
             if saved is None:
                 self.say(f"{self._paths(number)[0]} is damaged; going back to the snapshot before it.")
+                self._remove(number)  # of those that stay, each is to be whole
             elif saved["key"] == self._key:
                 return number, saved
         return 0, None
@@ -141,7 +144,7 @@ class Keeper:
     def _whole(self, number: int) -> dict | None:
         """The record of a snapshot, unless it is damaged."""
         arrays, record = self._paths(number)
-        saved = _read(record)
+        saved = read_sealed(record)
         return saved if saved and os.path.isfile(arrays) and fingerprint(arrays) == saved["sha256"] else None
 
     def clear(self) -> None:
@@ -164,13 +167,6 @@ class Keeper:
 
     def _remove(self, number: int) -> None:
         arrays, record = self._paths(number)
-        os.remove(record)  # first: nothing may vouch for what is going
-        os.remove(arrays)
-
-
-def _read(path: str) -> dict | None:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, ValueError):
-        return None
+        for path in (record, arrays):  # in this order: nothing may vouch for what is going
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path)

@@ -8,23 +8,33 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from xtremedistil.errors import InputError
+from xtremedistil.errors import InputError, first_line
 
 
 def make_strategy(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
     """The strategy called `name`; `auto` takes all GPUs of this host if there are several, else one device.
 
     Raises:
-        InputError: the TPU cannot be reached.
+        InputError: the TPU, or another worker, cannot be reached.
     """
     if name == "tpu":
         return _tpu_strategy(tpu)
     if name == "multi_worker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _multi_worker_strategy()
     if name == "mirrored" or (name == "auto" and len(tf.config.list_logical_devices("GPU")) > 1):
         return _mirrored_strategy()
     gpu = tf.config.list_logical_devices("GPU")
     return tf.distribute.OneDeviceStrategy(gpu[0].name if gpu else "/cpu:0")
+
+
+def _multi_worker_strategy() -> tf.distribute.Strategy:
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise InputError(
+            f"--strategy multi_worker: the workers of TF_CONFIG do not come together ({first_line(error)}).\n"
+            "Start the same command on all of them, each with its own index, and see that their addresses are reached."
+        ) from error
 
 
 @functools.cache

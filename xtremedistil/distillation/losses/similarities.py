@@ -62,7 +62,8 @@ def pkt(*, teacher, student, mask=None) -> tf.Tensor:
 def _neighbours(rows: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
     """[B, B], each row a distribution over the rows that count."""
     rows = unit(rows)
-    similarities = pairs * (tf.matmul(rows, rows, transpose_b=True) + 1.0) / 2.0
+    shifted = tf.maximum(tf.matmul(rows, rows, transpose_b=True) + 1.0, 0.0)  # opposite rows may round below -1
+    similarities = pairs * shifted / 2.0
     return tf.math.divide_no_nan(similarities, tf.reduce_sum(similarities, axis=-1, keepdims=True))
 
 
