@@ -65,21 +65,21 @@ def test_run_that_is_asked_to_end_anywhere_ends_with_143_and_goes_on(tagging, at
     assert contents(tmp_path / "m")["xtremedistil.h5"] == contents(tmp_path / "undisturbed")["xtremedistil.h5"]
 
 
-WRITES = ("replace", "fsync", "makedirs", "posix_fallocate")  # of `os`
-
-
 @pytest.fixture
 def full_at(monkeypatch):
-    """A block within which the disk is full from the n-th write on.
+    """A block within which the disk of a folder is full from the n-th write on.
 
     What counts: files that are opened to be written, made safe, put in place, given room; and folders that are made.
     """
 
     @contextlib.contextmanager
-    def within(number: int):
+    def within(folder: Path, number: int):
         seen = [0]
 
-        def counted(function: Callable, writes: Callable[..., bool] = lambda *_: True) -> Callable:
+        def is_there(path) -> bool:
+            return isinstance(path, int) or str(path).startswith(str(folder))
+
+        def counted(function: Callable, writes: Callable[..., bool]) -> Callable:
             def call(*arguments, **named):
                 seen[0] += writes(*arguments)
                 if writes(*arguments) and seen[0] >= number:
@@ -89,9 +89,11 @@ def full_at(monkeypatch):
             return call
 
         with monkeypatch.context() as patch:
-            for name in WRITES:
-                patch.setattr(os, name, counted(getattr(os, name)))
-            patch.setattr("builtins.open", counted(open, lambda path, mode="r", *_: set(mode) & set("wa+") != set()))
+            for name in ("fsync", "makedirs", "posix_fallocate"):
+                patch.setattr(os, name, counted(getattr(os, name), lambda path, *_: is_there(path)))
+            patch.setattr(os, "replace", counted(os.replace, lambda source, target: is_there(target)))
+            opens = counted(open, lambda path, mode="r", *_: is_there(path) and bool(set(mode) & set("wa+")))
+            patch.setattr("builtins.open", opens)
             yield
 
     return within
@@ -102,7 +104,7 @@ def test_disk_that_is_full_at_any_write_leaves_the_last_state_intact(tagging, fu
     flags = tagging.flags(tmp_path / "m", **FLAGS)
     before, number, failures = {}, 1, 0
     while True:
-        with full_at(number):
+        with full_at(tmp_path / "m", number):
             outcome = run_command("distil", *flags)
         if not outcome.code:
             break

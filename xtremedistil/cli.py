@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a fault of ours (traceback); 2 something to mend in what w
 
 import argparse
 import dataclasses
+import errno
 import sys
 import types
 import typing
@@ -212,6 +213,12 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
     except InputError as error:
         print(f"xtremedistil: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"xtremedistil: {where}{error.strerror}. Make room, and give the same command again.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         resuming = "; the same command goes on from where it was last saved" if verb in TRAINING else ""

@@ -191,7 +191,11 @@ def _store(file: np.memmap, name: str, values: np.ndarray, features: Features, r
 
 
 def join_parts(folder: str, name: str, numbers: Sequence[int]) -> None:
-    """An output out of the workers' parts of it; another run may still be reading what stood in its place."""
+    """An output out of the workers' parts of it; another run may still be reading what stood in its place.
+
+    Raises:
+        InputError: the disk is full.
+    """
     path, parts = output_path(folder, name), [_part_path(folder, name, number) for number in numbers]
     if len(parts) > 1:
         arrays = [np.load(part, mmap_mode="r") for part in parts]
@@ -201,4 +205,7 @@ def join_parts(folder: str, name: str, numbers: Sequence[int]) -> None:
         whole.flush()
         for part in parts:
             os.remove(part)
-    os.replace(f"{path}.whole" if len(parts) > 1 else parts[0], path)
+    try:
+        os.replace(f"{path}.whole" if len(parts) > 1 else parts[0], path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}. Its parts are intact.") from error
