@@ -203,9 +203,9 @@ def join_parts(folder: str, name: str, numbers: Sequence[int]) -> None:
         whole = reserved_array(f"{path}.whole", arrays[0].dtype, shape)
         np.concatenate(arrays, out=whole)
         whole.flush()
-        for part in parts:
-            os.remove(part)
     try:
         os.replace(f"{path}.whole" if len(parts) > 1 else parts[0], path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}. Its parts are intact.") from error
+    for part in parts[1:] and parts:  # one alone has become the whole
+        os.remove(part)
