@@ -94,21 +94,27 @@ def frozen_size(corpus: Corpus, hidden_size: int, precision: str) -> int:
     Args:
         hidden_size: of the student.
     """
-    rows, tagging = corpus.transfer, corpus.task.kind == "token_classification"
+    tagging = _is_tagging(corpus)
     dev, train = (len(entry.features.input_ids if tagging else entry.features) for entry in (corpus.dev, corpus.train))
-    chunk = (
-        max(rows.positions[chunk_name(start)] for start in rows.starts) if tagging else min(rows.rows, rows.chunk_size)
-    )
-    return WIDTHS[precision] * hidden_size * (dev + max(train, chunk))
+    return WIDTHS[precision] * hidden_size * (dev + max(train, *_states_by_chunk(corpus)))
 
 
 def has_room_for_states(corpus: Corpus, hidden_size: int, precision: str, folder: str) -> bool:
     """Whether the student's states of all chunks may stay in `folder` until the next stage: a quarter of its room."""
-    rows = corpus.transfer
-    tagging = corpus.task.kind == "token_classification"
-    count = sum(rows.positions[chunk_name(start)] for start in rows.starts) if tagging else rows.rows
     free = shutil.disk_usage(nearest_existing(folder)).free
-    return WIDTHS[precision] * hidden_size * count < SHARE_OF_DISK * free
+    return WIDTHS[precision] * hidden_size * sum(_states_by_chunk(corpus)) < SHARE_OF_DISK * free
+
+
+def _states_by_chunk(corpus: Corpus) -> list[int]:
+    """How many the student has in each: of positions, or one a row."""
+    rows = corpus.transfer
+    if _is_tagging(corpus):
+        return [rows.positions[chunk_name(start)] for start in rows.starts]
+    return [min(rows.chunk_size, rows.rows - start) for start in rows.starts]
+
+
+def _is_tagging(corpus: Corpus) -> bool:
+    return corpus.task.kind == "token_classification"
 
 
 def run_outputs(
@@ -130,7 +136,7 @@ def run_outputs(
         corpus.transfer,
         names,
         labels=labels,
-        tagging=corpus.task.kind == "token_classification",
+        tagging=_is_tagging(corpus),
         hidden_size=teacher.hidden_size if teacher else 0,
         heads=teacher.num_attention_heads if teacher else 0,
         precision=config.targets_precision,

@@ -44,7 +44,7 @@ def _check_dropout(matches: Sequence[Match], student: Member) -> None:
     if not maps or isinstance(student, AdaptedModel):
         return
     config = student.encoder.config if isinstance(student, Student) else student.pretrained.config
-    field = student.family.attention_dropout_field
+    field = student.family.attention_dropout
     if field and getattr(config, field):
         raise ValueError(
             f"{', '.join(maps)}: the student's maps come after dropout ({field} is {getattr(config, field)}), which is "

@@ -116,7 +116,7 @@ def changed_config(
     if dropout is not None:
         changes |= dict.fromkeys(family.dropout_fields, dropout)
     if attention_dropout is not None:
-        changes[family.dropout_fields[-1]] = attention_dropout
+        changes[family.attention_dropout] = attention_dropout
     return config | changes
 
 

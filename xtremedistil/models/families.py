@@ -20,6 +20,8 @@ class Family:
         summary: the position that stands for a whole row, "first" or "last" real token (last where no token sees the
             ones after it, and in XLNet, whose class token comes last).
         dropout_fields: its rates in the config, that of hidden states first.
+        attention_dropout: the one that attention maps go through; None where they go through none.
+        reads_ahead: whether a token sees those after it.
         can_be_student: bidirectional, with a fixed vocabulary of pieces and one table for each kind of embedding.
         float32_only: its code mixes types under another precision policy, or overflows in float16.
         refused: why it cannot be used at all; empty if it can.
@@ -32,35 +34,34 @@ class Family:
     takes_token_types: bool = False
     summary: str = "first"
     dropout_fields: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    attention_dropout: str | None = "attention_probs_dropout_prob"
+    reads_ahead: bool = True
     can_be_student: bool = False
     float32_only: bool = False
     refused: str = ""
     module: str = "transformers"
 
-    @property
-    def attention_dropout_field(self) -> str | None:
-        """The rate of what attention maps go through; None where they go through none."""
-        return None if self.model_type in ("ctrl", "bilstm") else self.dropout_fields[-1]
 
-    @property
-    def reads_ahead(self) -> bool:
-        """Whether a token sees those after it."""
-        return self.model_type not in ("openai-gpt", "gpt2", "ctrl")
-
-
-_GPT_DROPOUT = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
+_GPT = {
+    "summary": "last",
+    "dropout_fields": ("resid_pdrop", "embd_pdrop", "attn_pdrop"),
+    "attention_dropout": "attn_pdrop",
+    "reads_ahead": False,
+}
 
 _ALL = (
     Family("bert", "TFBertModel", "BertConfig", takes_token_types=True, can_be_student=True),
     Family("electra", "TFElectraModel", "ElectraConfig", takes_token_types=True, can_be_student=True),
-    Family("openai-gpt", "TFOpenAIGPTModel", "OpenAIGPTConfig", summary="last", dropout_fields=_GPT_DROPOUT),
-    Family("gpt2", "TFGPT2Model", "GPT2Config", summary="last", dropout_fields=_GPT_DROPOUT),
+    Family("openai-gpt", "TFOpenAIGPTModel", "OpenAIGPTConfig", **_GPT),
+    Family("gpt2", "TFGPT2Model", "GPT2Config", **_GPT),
     Family(
         "ctrl",
         "TFCTRLModel",
         "CTRLConfig",
         summary="last",
         dropout_fields=("resid_pdrop", "embd_pdrop"),
+        attention_dropout=None,
+        reads_ahead=False,
         float32_only=True,
     ),
     Family(
@@ -69,6 +70,8 @@ _ALL = (
         "TransfoXLConfig",
         summary="last",
         dropout_fields=("dropout", "dropatt"),
+        attention_dropout="dropatt",
+        reads_ahead=False,
         refused="its tokenizer unpickles files, which can run any code, and its TensorFlow model takes no attention "
         "mask, so padding would change what it says",
     ),
@@ -79,14 +82,23 @@ _ALL = (
         takes_token_types=True,
         summary="last",
         dropout_fields=("dropout",),
+        attention_dropout="dropout",
         float32_only=True,
     ),
-    Family("xlm", "TFXLMModel", "XLMConfig", dropout_fields=("dropout", "attention_dropout"), float32_only=True),
+    Family(
+        "xlm",
+        "TFXLMModel",
+        "XLMConfig",
+        dropout_fields=("dropout", "attention_dropout"),
+        attention_dropout="attention_dropout",
+        float32_only=True,
+    ),
     Family(
         "distilbert",
         "TFDistilBertModel",
         "DistilBertConfig",
         dropout_fields=("dropout", "attention_dropout"),
+        attention_dropout="attention_dropout",
         can_be_student=True,
     ),
     Family("roberta", "TFRobertaModel", "RobertaConfig", can_be_student=True),
@@ -101,6 +113,7 @@ BILSTM = Family(
     "BilstmModel",
     "BilstmConfig",
     dropout_fields=("hidden_dropout_prob",),
+    attention_dropout=None,
     module="xtremedistil.models.bilstm",
 )
 
