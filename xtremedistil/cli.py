@@ -11,12 +11,13 @@ import sys
 import types
 import typing
 
-from xtremedistil.config import REQUIRED, DistilConfig, rate_or_auto, spelled_out
+from xtremedistil.config import DistilConfig, rate_or_auto, spelled_out
 from xtremedistil.errors import InputError
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.transfer_config import TransferConfig
 from xtremedistil.quiet import import_tensorflow, without_native_noise
 from xtremedistil.sigterm import TERMINATED, on_sigterm
+from xtremedistil.training_flags import REQUIRED, TrainingFlags
 from xtremedistil.tuning_config import BaselineConfig, ContinueConfig
 from xtremedistil.use_config import ExportConfig, OnnxPredictConfig, PredictConfig
 
@@ -76,8 +77,9 @@ def _add_flag(parser: argparse.ArgumentParser, entry: dataclasses.Field) -> None
 
 
 def add_flags(parser: argparse.ArgumentParser, kind) -> None:
-    """One flag for each field of the dataclass `kind`."""
-    for entry in dataclasses.fields(kind):
+    """One flag for each field of the dataclass `kind`, those that all training has last."""
+    common = {entry.name for entry in dataclasses.fields(TrainingFlags)}
+    for entry in sorted(dataclasses.fields(kind), key=lambda entry: entry.name in common):
         _add_flag(parser, entry)
 
 

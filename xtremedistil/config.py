@@ -9,9 +9,10 @@ The names and defaults of the original release are kept. A flag that says `auto`
 import dataclasses
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from xtremedistil.distillation.loss_kinds import LOGITS, losses_of
+from xtremedistil.training_flags import REQUIRED, TrainingFlags, flag, given_flags
 
 LEGACY_LEARNING_RATE = 3e-5
 SCRATCH_LEARNING_RATE = 1e-3
@@ -23,23 +24,6 @@ RECIPES = (ORIGINAL, JOINT, BEST)
 LAST_WITH_LAST = "last"  # the original's layer map
 # Flags that say what is matched between inner tensors.
 PAIRS = ("match", "layer_map", "distil_attention", "distil_multi_hidden_states", "distil_relations", "hidden_weight")
-
-
-def flag(default, help: str, *, choices: tuple[str, ...] | None = None):
-    """A field with its sentence for `--help`; `dataclasses.MISSING` makes it required.
-
-    A bool that is True by default is switched off by `--no_` and its name, which is what its sentence is of.
-    """
-    return field(default=default, metadata={"help": help, "choices": choices})
-
-
-def given_flags(config, names: Iterable[str]) -> list[str]:
-    """Those of `names` that have another value than by default, which somebody must have given."""
-    defaults = {entry.name: entry.default for entry in dataclasses.fields(config)}
-    return [name for name in names if getattr(config, name) != defaults[name]]
-
-
-REQUIRED = dataclasses.MISSING
 MASKED_LM = "masked_lm"
 AUGMENTATIONS = ("masking", "deleting", "n_gram_sampling", "short_disorder", "long_disorder", MASKED_LM)
 
@@ -55,7 +39,7 @@ def rate_or_auto(text: str):
 
 
 @dataclass(kw_only=True)
-class DistilConfig:
+class DistilConfig(TrainingFlags):
     """`run_xtreme_distil.py`: distil a teacher into a student."""
 
     task: str = flag(REQUIRED, "folder with train.tsv, dev.tsv, test.tsv (and labels.tsv for NER)")
@@ -156,17 +140,10 @@ class DistilConfig:
         "auto", "peak rate of the stages on the labels; auto: 0.3 x learning_rate from scratch, else the same"
     )
     teacher_learning_rate: float | str = flag("auto", "peak rate of the teacher's tuning; auto: 3e-5")
-    lr_schedule: str = flag(
-        "linear", "shape of the decay at the end of each stage", choices=("linear", "cosine", "constant")
-    )
     warmup_ratio: float = flag(0.1, "share of a stage's decay period over which the rate first rises")
     decay_epochs: int = flag(
         10, "epochs over which the rate falls to 0, at the end of a stage or when patience runs out"
     )
-    max_grad_norm: float = flag(1.0, "longest gradient; 0 switches clipping off")
-    weight_decay: float = flag(0.0, "share of each weight, times the rate, that a step takes off (AdamW)")
-    gradient_accumulation_steps: int = flag(1, "batches that make one step, as one batch of all their rows would")
-    jit_compile: bool = flag(False, "compile training steps with XLA, once for each shape of a batch")
     class_weight: str = flag(
         "none",
         "weights of gold labels in the loss: none, balanced (rare labels weigh more), or a list as in O=0.5,B-PER=2",
@@ -218,13 +195,6 @@ class DistilConfig:
         "them; a weight_schedule runs over each chunk of the transfer set anew",
     )
     unfreeze_order: str = flag("dense,student", "order in which blocks are unfrozen, top first")
-    seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
-    save_steps: int = flag(0, "save where training is after every so many steps; 0: by time only")
-    save_minutes: float = flag(5.0, "save where training is after so many minutes; 0: not by time")
-    strategy: str = flag(
-        "auto", "which devices train", choices=("auto", "one_device", "mirrored", "multi_worker", "tpu")
-    )
-    tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu")
     baseline: bool = flag(False, "also train the same student on the labels alone, for comparison")
     legacy: bool = flag(
         False,
@@ -233,7 +203,6 @@ class DistilConfig:
     )
     overwrite: bool = flag(False, "start again in a model_dir that holds another run")
     dry_run: bool = flag(False, "print the plan, sizes and estimates, and start nothing")
-    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
 
     @property
     def logits_only(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from xtremedistil.config import JOINT, ORIGINAL, DistilConfig, given_flags
+from xtremedistil.config import JOINT, ORIGINAL, DistilConfig
 from xtremedistil.distillation.layer_map import TRANSPORTS, configured_matches
 from xtremedistil.distillation.loss_kinds import LOSS_KINDS, STATES
 from xtremedistil.distillation.match import PATH, Match
@@ -12,6 +12,7 @@ from xtremedistil.models.families import BILSTM, Family
 from xtremedistil.models.feature_names import ATTENTION_SCORES, PROJECTIONS
 from xtremedistil.models.projection_paths import projection_paths
 from xtremedistil.models.shapes import EncoderShape
+from xtremedistil.training_flags import given_flags
 
 # What the original has not.
 NEWER = (

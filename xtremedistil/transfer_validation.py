@@ -1,11 +1,11 @@
 """Contradictions between the flags, files and checkpoints of `xtremedistil transfer`."""
 
-from xtremedistil.config import given_flags
 from xtremedistil.pretraining.transfer_config import TransferConfig
 from xtremedistil.pretraining.transfer_steps import source_config
 from xtremedistil.problems import Problems
 from xtremedistil.tasks import folder_problems
 from xtremedistil.tasks.files import is_there
+from xtremedistil.training_flags import given_flags
 from xtremedistil.validation import add_distil_problems, not_finite, too_small
 
 SIZES = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size")

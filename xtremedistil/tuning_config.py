@@ -2,33 +2,20 @@
 
 from dataclasses import dataclass
 
-from xtremedistil.config import REQUIRED, flag
+from xtremedistil.training_flags import REQUIRED, TrainingFlags, flag
 
 
 @dataclass(kw_only=True)
-class LabelTraining:
+class LabelTraining(TrainingFlags):
     """Flags of the commands that train on labels only."""
 
     learning_rate: float | str = flag("auto", "peak rate; auto: 3e-5")
-    lr_schedule: str = flag("linear", "shape of the decay", choices=("linear", "cosine", "constant"))
     warmup_ratio: float = flag(0.1, "share of the decay period over which the rate first rises")
     decay_epochs: int = flag(10, "epochs over which the rate falls to 0 at the end")
-    max_grad_norm: float = flag(1.0, "longest gradient; 0 switches clipping off")
-    weight_decay: float = flag(0.0, "share of each weight, times the rate, that a step takes off (AdamW)")
-    gradient_accumulation_steps: int = flag(1, "batches that make one step, as one batch of all their rows would")
-    jit_compile: bool = flag(False, "compile training steps with XLA, once for each shape of a batch")
     class_weight: str = flag(
         "none",
         "weights of labels in the loss: none, balanced (rare labels weigh more), or a list as in O=0.5,B-PER=2",
     )
-    seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
-    save_steps: int = flag(0, "save where training is after every so many steps; 0: by time only")
-    save_minutes: float = flag(5.0, "save where training is after so many minutes; 0: not by time")
-    strategy: str = flag(
-        "auto", "which devices train", choices=("auto", "one_device", "mirrored", "multi_worker", "tpu")
-    )
-    tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu")
-    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
 
 
 @dataclass(kw_only=True)

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from xtremedistil.config import REQUIRED, flag
+from xtremedistil.training_flags import REQUIRED, TrainingFlags, flag
 
 OF_HEAD_TRAINING = ("teacher_head_steps", "teacher_head_learning_rate")
 OF_THE_HEAD = ("teacher_head", *OF_HEAD_TRAINING)  # that a teacher gets which comes without one
 
 
 @dataclass(kw_only=True)
-class PretrainConfig:
+class PretrainConfig(TrainingFlags):
     """`run_xtreme_pretrain.py`: make a small general model out of a big one and plain text."""
 
     pt_teacher_checkpoint: str = flag(REQUIRED, "the teacher: folder or hub name")
@@ -86,21 +86,10 @@ class PretrainConfig:
         0, "updates between losses on held-out rows, of which the least chooses the weights; by default a tenth of all"
     )
     learning_rate: float = flag(5e-4, "peak rate")
-    lr_schedule: str = flag("linear", "shape of the decay", choices=("linear", "cosine", "constant"))
     warmup_ratio: float = flag(0.05, "share of the updates over which the rate first rises")
     max_grad_norm: float = flag(5.0, "longest gradient; 0 switches clipping off")
     weight_decay: float = flag(0.01, "share of each weight, times the rate, that a step takes off (AdamW)")
-    gradient_accumulation_steps: int = flag(1, "batches that make one step, as one batch of all their rows would")
-    jit_compile: bool = flag(False, "compile training steps with XLA, once for each shape of a batch")
     opt_policy: str | None = flag(
         None, "precision of both models", choices=("float32", "mixed_float16", "mixed_bfloat16")
     )
-    seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
-    save_steps: int = flag(0, "save where training is after every so many steps; 0: by time only")
-    save_minutes: float = flag(5.0, "save where training is after so many minutes; 0: not by time")
-    strategy: str = flag(
-        "auto", "which devices train", choices=("auto", "one_device", "mirrored", "multi_worker", "tpu")
-    )
-    tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu")
     overwrite: bool = flag(False, "start again in a model_dir that holds another run")
-    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")

@@ -2,7 +2,6 @@
 
 import os
 
-from xtremedistil.config import given_flags
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.match_widths import divides
 from xtremedistil.errors import InputError
@@ -20,6 +19,7 @@ from xtremedistil.pretraining.vocabulary import pieces_from_file, trimmed_config
 from xtremedistil.problems import Problems
 from xtremedistil.recipe_validation import pair_problems
 from xtremedistil.tasks.tokenizer import Tokenizer
+from xtremedistil.training_flags import given_flags
 from xtremedistil.validation import device_problems, length_problems, number_problems, open_checkpoint
 from xtremedistil.weights import read_weights
 

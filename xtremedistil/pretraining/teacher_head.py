@@ -5,7 +5,6 @@ import os
 import tensorflow as tf
 import tf_keras
 
-from xtremedistil.config import given_flags
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.families import AUTO, find_family
@@ -26,6 +25,7 @@ from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.trainer import Recipe, Trainer
+from xtremedistil.training_flags import given_flags
 
 HEAD_WEIGHTS = "language-head.h5"
 WORDS_ALONE = Learning(0.0, 1.0, 0.0, 1.0, ())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from xtremedistil.config import REQUIRED, flag
+from xtremedistil.training_flags import REQUIRED, flag
 
 
 @dataclass(kw_only=True)
