@@ -5,8 +5,8 @@
 
 The corpus is wikitext2 and whole sentences of the tasks' training text. All encoders are asked alike what they know of
 words: a head is trained on the frozen encoder with the same updates, whatever head it has of its own. A longer one
-of the teacher teaches in DistilBERT's loss. All are tuned alike: `model-ft` on the same rows, chosen on dev, test scored
-once. Beside accuracies stands what the commonest label of train would get. Wall seconds are those of all attempts.
+of the teacher teaches in DistilBERT's loss. All are tuned alike: `model-ft` on the same rows, chosen on dev, test
+scored once. Beside accuracies stands what the commonest label of train would get. Wall seconds are of all attempts.
 Folders are named by what their results hang on, so that the same command goes on where it was stopped, and one with
 other flags, or some of the rows, takes over what is the same. One --folder is for one --data and one --checkpoint.
 """
