@@ -16,7 +16,7 @@ from xtremedistil.distillation.encodings import SPAN_ENDS, features_of
 from xtremedistil.distillation.fit_key import fit_key, known_as
 from xtremedistil.distillation.gold_labels import are_scored, check_labels
 from xtremedistil.distillation.held_out_loss import HeldOutLoss
-from xtremedistil.distillation.lesson import Lesson, kept, open_keeper
+from xtremedistil.distillation.lesson import KeptFit, Lesson, kept
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.reach import require_reach
 from xtremedistil.distillation.target_parts import Computing
@@ -43,7 +43,6 @@ from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks.features import NOT_SCORED, Features
 from xtremedistil.tasks.padding import Arrays
 from xtremedistil.training.learning_rate import LearningRate, planned_epochs, require_at_least_one
-from xtremedistil.training.loop import fit
 from xtremedistil.training.place import History
 from xtremedistil.training.strategy import seed_everything, stage_seed, wants_static_shapes
 from xtremedistil.training.trainer import Objective, Recipe, Trainer
@@ -160,7 +159,7 @@ class Distiller:
         most = steps_per_epoch and epochs * steps_per_epoch * rows_per_step
         variables, factors = self.trained(trained, learning_rate)
         seed_everything(seed)
-        workers, progress = Workers(self.strategy), Progress()
+        workers = Workers(self.strategy)
         with kept(folder, workers) as place:
             how = Computing(0, batch_size, workers, precision=targets_precision, every_minutes=save_minutes)
             sides = (train, dev, teacher_train, teacher_dev)
@@ -170,17 +169,8 @@ class Distiller:
             batches = lesson.batches(batch_size, stage_seed(seed, 1), gradient_accumulation_steps, steps_per_epoch)
             self.require_reach(lesson.objective, batches.sample(), variables)
             trainer = Trainer(self.matching, variables, lesson.objective, self.strategy, recipe, factors)
-            keeper = None
-            if folder:
-                of_batches = batches.batch_size, batches.per_step, steps_per_epoch
-                key = fit_key(lesson.key, recipe, self.terms, trained, *of_batches)
-                keeper = open_keeper(folder, key, save_minutes, workers, progress)
-            report = progress.step if verbose else lambda state: None
-            score = lesson.evaluate
-            evaluate = score and (lambda: workers.agree(score()))
-            history = fit(trainer, batches, evaluate, report, keeper)
-            if keeper:
-                workers.on_chief(keeper.clear)
+            key = lesson.key, recipe, self.terms, trained, batches.batch_size, batches.per_step, steps_per_epoch
+            history = KeptFit(folder, save_minutes, workers, verbose)(trainer, batches, lesson.evaluate, key)
         self.settle()
         return history
 

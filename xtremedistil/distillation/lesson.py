@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from xtremedistil.artefacts import SNAPSHOTS
+from xtremedistil.distillation.fit_key import fit_key
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks.features import Features
 from xtremedistil.training.batches import TargetReader, TrainingBatches
+from xtremedistil.training.loop import fit
+from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.trainer import Objective
 from xtremedistil.training.workers import Workers
@@ -58,8 +61,35 @@ def kept(folder: str | None, workers: Workers) -> Iterator[str]:
         yield place
 
 
-def open_keeper(folder: str, key: str, minutes: float, workers: Workers, progress: Progress) -> Keeper:
-    """Of the snapshots of a fit below `folder`."""
-    places = os.path.join(folder, SNAPSHOTS)
-    often = {"every_steps": 0, "every_minutes": minutes}
-    return Keeper(places, key, **often, say=progress.say, writes=workers.chief, agree=workers.agree)
+@dataclass(frozen=True)
+class KeptFit:
+    """A fit whose snapshots are below `folder` while it goes on; without a folder there are none.
+
+    Fields:
+        minutes: between snapshots. shown: whether steps are reported.
+    """
+
+    folder: str | None
+    minutes: float
+    workers: Workers
+    shown: bool
+
+    def __call__(self, trainer, batches, score: Callable[[], float] | None, key: tuple, steps_of=None) -> History:
+        """Trains; arguments as of `training.loop.fit`.
+
+        Args:
+            key: parts of what makes the fit the same one.
+        """
+        progress = Progress()
+        keeper = self._keeper(fit_key(*key), progress) if self.folder else None
+        evaluate = score and (lambda: self.workers.agree(score()))
+        report = progress.step if self.shown else lambda state: None
+        history = fit(trainer, batches, evaluate, report, keeper, steps_of)
+        if keeper:
+            self.workers.on_chief(keeper.clear)
+        return history
+
+    def _keeper(self, key: str, progress: Progress) -> Keeper:
+        often = {"every_steps": 0, "every_minutes": self.minutes}
+        chief = {"writes": self.workers.chief, "agree": self.workers.agree}
+        return Keeper(os.path.join(self.folder, SNAPSHOTS), key, **often, **chief, say=progress.say)

@@ -7,15 +7,12 @@ import numpy as np
 import tf_keras
 
 from xtremedistil.distillation.distiller import Distiller
-from xtremedistil.distillation.fit_key import fit_key
-from xtremedistil.distillation.lesson import Lesson, kept, open_keeper
+from xtremedistil.distillation.lesson import KeptFit, Lesson, kept
 from xtremedistil.distillation.target_parts import Computing
 from xtremedistil.errors import require_known
-from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks.features import Features
 from xtremedistil.training.batches import TrainingBatches
 from xtremedistil.training.learning_rate import LearningRate, planned_epochs, require_at_least_one
-from xtremedistil.training.loop import fit
 from xtremedistil.training.optimizer import computes_in_float16, make_optimizer
 from xtremedistil.training.place import History
 from xtremedistil.training.strategy import seed_everything, stage_seed
@@ -101,7 +98,7 @@ def fit_tasks(
     variables = {name: one.trained(trained.get(name), learning_rate) for name, one in distillers.items()}
     seed_everything(seed)
     strategy = next(iter(distillers.values())).strategy
-    workers, progress = Workers(strategy), Progress()
+    workers = Workers(strategy)
     with kept(folder, workers) as root:
         how = Computing(0, batch_size, workers, precision=targets_precision, every_minutes=save_minutes)
         lessons = {}
@@ -119,20 +116,14 @@ def fit_tasks(
         _require_reach(distillers, lessons, tasks, variables)
         trainers = TaskTrainers(_trainers(distillers, lessons, variables, recipe, strategy))
         batches = TaskBatches(tasks, tau, seed, steps_per_epoch)
-        keeper = None
-        if folder:
-            parts = [(name, lesson.key, distillers[name].terms, trained.get(name)) for name, lesson in lessons.items()]
-            sizes = [(one.batch_size, one.per_step) for one in tasks.values()]
-            key = fit_key(parts, recipe, tau, sizes, steps_per_epoch)
-            keeper = open_keeper(folder, key, save_minutes, workers, progress)
-        report = progress.step if verbose else lambda state: None
 
-        def evaluate() -> float:
-            return workers.agree(float(np.mean([lesson.evaluate() for lesson in lessons.values()])))
+        def score() -> float:
+            return float(np.mean([lesson.evaluate() for lesson in lessons.values()]))
 
-        history = fit(trainers, batches, evaluate if dev else None, report, keeper, trainers.steps)
-        if keeper:
-            workers.on_chief(keeper.clear)
+        parts = [(name, lesson.key, distillers[name].terms, trained.get(name)) for name, lesson in lessons.items()]
+        key = parts, recipe, tau, [(one.batch_size, one.per_step) for one in tasks.values()], steps_per_epoch
+        run = KeptFit(folder, save_minutes, workers, verbose)
+        history = run(trainers, batches, score if dev else None, key, trainers.steps)
     for distiller in distillers.values():
         distiller.settle()
     return history
