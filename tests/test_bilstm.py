@@ -395,6 +395,7 @@ def test_exports_serve_what_keras_says(copy, run_command, tmp_path):
     assert contents(tmp_path / "predict-onnx") == contents(tmp_path / "predict")
 
 
+@pytest.mark.slow
 def test_saved_model_equals_keras(copy, run_command):
     pytest.importorskip("tensorflow_text", reason="the text extra is not installed")
     outcome = run_command("export", "--model_dir", copy, "--to", "saved_model")

@@ -108,9 +108,10 @@ def test_distil_stopped_between_stages_and_started_again_gives_the_same_bytes(
     assert [name for name in weights if found[name] != expected[name]] == []
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"gradient_accumulation_steps": 2, "weight_decay": 0.1, "class_weight": "balanced"}]
-)
+OTHER_STEPS = {"gradient_accumulation_steps": 2, "weight_decay": 0.1, "class_weight": "balanced"}
+
+
+@pytest.mark.parametrize("changes", [{}, pytest.param(OTHER_STEPS, marks=pytest.mark.slow)])
 def test_distil_in_chunks_names_files_by_first_row_and_resumes_between_chunks(
     pair_material, eagerly, run_command, tmp_path, changes
 ):

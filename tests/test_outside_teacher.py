@@ -98,7 +98,7 @@ def test_distil_from_a_file_writes_a_student_after_four_stages(kind, request, ea
     assert run_command("predict", *flags).code == 0
 
 
-@pytest.mark.parametrize("kind", ["texts", "tags"])
+@pytest.mark.parametrize("kind", ["texts", pytest.param("tags", marks=pytest.mark.slow)])
 def test_order_of_labels_and_rows_in_the_file_changes_no_byte(kind, request, eagerly, run_command, tmp_path):
     material = request.getfixturevalue(kind)
     plain = write_targets(tmp_path / "plain.npz", material)
@@ -120,7 +120,7 @@ def test_order_of_labels_and_rows_in_the_file_changes_no_byte(kind, request, eag
     assert second and first == second
 
 
-@pytest.mark.parametrize("recipe", ["original", "joint"])
+@pytest.mark.parametrize("recipe", ["original", pytest.param("joint", marks=pytest.mark.slow)])
 def test_student_learns_what_the_file_says(texts, eagerly, run_command, tmp_path, recipe):
     """The file says "animal" of everything, with logits 3 and -1; the labels, at a rate of 1e-9, say nothing."""
     logits = np.tile(np.array([3.0, -1.0], np.float32), (30, 1))

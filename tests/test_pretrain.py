@@ -332,6 +332,7 @@ def test_compiled_step_learns_what_a_plain_one_learns(run, request, tmp_path):
         assert compiled[name] == pytest.approx(plain[name], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_two_devices_come_to_what_one_comes_to(run, tmp_path):
     if len(tf.config.list_logical_devices("CPU")) < 2:
         pytest.skip("TensorFlow was in use before a second logical CPU could be asked for")
