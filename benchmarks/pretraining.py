@@ -6,8 +6,8 @@
 The corpus is wikitext2 and whole sentences of the tasks' training text. All encoders are asked alike what they know of
 words: a head is trained on the frozen encoder with the same updates, whatever head it has of its own, on pieces as
 often as they occur, all of them hidden. A longer one of the teacher teaches in DistilBERT's loss. All are tuned alike:
-`model-ft` on the same rows, chosen on dev, test scored once. Beside accuracies stands what the commonest piece, or label
-of train, would get. Wall seconds are of all attempts.
+`model-ft` on the same rows, chosen on dev, test scored once. Beside accuracies stands what the commonest piece, or
+label of train, would get. Wall seconds are of all attempts.
 Folders are named by what their results hang on, so that the same command goes on where it was stopped, and one with
 other flags, or some of the rows, takes over what is the same. One --folder is for one --data and one --checkpoint.
 """
@@ -293,7 +293,7 @@ def main() -> None:
     spent = f"{seconds(teaching):,.0f}", f"{seconds(asked) + seconds(teaching):,.0f}"
     print(row_of("the teacher", f"{100 * found['accuracy']:.1f}", f"{100 * own['accuracy']:.1f}", "", *blank, *spent))
     shares = [commonest(values, task) for task in values.tasks]
-    print(row_of("the commonest piece or label", f"{100 * found['commonest']:.1f}", "", "", *shares, "", ""), flush=True)
+    print(row_of("the commonest one", f"{100 * found['commonest']:.1f}", "", "", *shares, "", ""), flush=True)
     for name in values.rows:
         print(line(values, name, head_path(str(teaching))), flush=True)
 

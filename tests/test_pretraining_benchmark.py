@@ -66,7 +66,7 @@ def test_corpus_has_whole_sentences_and_nothing_that_is_scored(data, tmp_path):
 def test_all_students_are_probed_and_tuned_and_other_flags_are_other_runs(printed, eagerly, tmp_path):
     header, _, teacher, commonest, random, taught = printed()
     assert [row[0] for row in (teacher, commonest, random, taught)] == [
-        "the teacher", "the commonest piece or label", "random weights", "DistilBERT's loss, picked layers"]  # fmt: skip
+        "the teacher", "the commonest one", "random weights", "DistilBERT's loss, picked layers"]  # fmt: skip
     assert all(row[1] for row in (teacher, random, taught)), "words found by a new head"
     assert teacher[2] and taught[2] and not random[2], "and by its own"
     place = header.index("sst2 dev / test")
