@@ -10,7 +10,8 @@ import pytest
 import xtremedistil
 from tests.model_fixtures import toy_features
 from xtremedistil.artefacts import SNAPSHOTS
-from xtremedistil.distillation.encodings import features_of
+from xtremedistil.distillation.aligned_rows import aligned_targets
+from xtremedistil.distillation.encodings import encoded_rows, features_of
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.soft_labels import SoftLabels, parse_temperature_schedule
 from xtremedistil.distillation.terms import Terms
@@ -261,6 +262,27 @@ def test_datasets_that_give_no_batches_are_refused(change, message):
 def test_labels_that_are_no_classes_are_refused(labels):
     with pytest.raises(ValueError, match="one whole number each"):
         features_of({"input_ids": [[1, 2], [3]], "labels": labels}, by_position=False)
+
+
+@pytest.mark.parametrize(
+    ("by_position", "labels", "message"),
+    [
+        (False, [-1, 0], "Row 0 has the label -1"),
+        (True, [[0, 0], [-1]], "Row 1 has the label -1"),
+        (True, [[0, 0.7], [1]], "Gold labels of positions are whole numbers"),
+    ],
+)
+def test_labels_that_are_none_are_refused(by_position, labels, message):
+    with pytest.raises(ValueError, match=message):
+        features_of({"input_ids": [[1, 2], [3]], "labels": labels}, by_position=by_position)
+
+
+def test_dev_rows_without_a_label_are_judged_by_the_loss_and_labels_without_a_logit_refused():
+    distiller = Distiller(*pair())
+    history = distiller.fit(rows(8), rows(4, labels=[-100] * 4), **(FIT | {"epochs": 1}))
+    assert history.best_score < 0
+    with pytest.raises(ValueError, match="The labels reach 9"):
+        distiller.fit(rows(8), rows(4, labels=[0, 9, 0, 1]), **FIT)
 
 
 def test_student_of_scores_learns_from_the_teacher_and_is_judged_by_the_loss():
@@ -589,8 +611,30 @@ def test_name_of_no_variable():
     teacher, student = pair()
     with pytest.raises(ValueError, match="no variables in encodr"):
         Distiller(teacher, student).fit(rows(8), trained=["encodr"], **FIT)
+    with pytest.raises(ValueError, match="no variables in bert/encoder/layer_"):
+        Distiller(teacher, student).fit(rows(8), trained=["bert/encoder/layer_"], **FIT)
     with pytest.raises(ValueError, match=r"list one or several beginnings of names: \['classifier'\]"):
         Distiller(teacher, student).fit(rows(8), trained="classifier", **FIT)
+
+
+def test_layers_that_are_frozen_stay_frozen():
+    teacher, student = pair()
+    student.bert.embeddings.trainable = False
+    variables, _ = Distiller(teacher, student).trained(None, 1.0)
+    names = {variable.name for variable in student.weights if "embeddings" not in variable.name}
+    assert names and {variable.name for variable in variables} == names
+
+
+def test_another_adaptor_over_the_same_teacher_is_asked_anew(tmp_path):
+    model = recurrent()
+    _, student = pair("TokenClassification")
+    losses = []
+    for state in (1, 2):
+        teacher = AdaptedModel(model, lambda i, o, n=state: {"logits": o[0], "hidden_states": [o[1], o[n]]})
+        distiller = Distiller(teacher, student, Terms(matches=(Match("hidden_states", 1, 2, "spkd"),)))
+        (epoch,) = distiller.fit(rows(8), folder=str(tmp_path), **(FIT | {"epochs": 1, "learning_rate": 0.0})).epochs
+        losses.append(epoch["loss"])
+    assert losses[0] != losses[1]
 
 
 def test_targets_are_kept_in_a_folder_and_read_again(tmp_path, monkeypatch):
@@ -1032,6 +1076,29 @@ def test_two_tokenizers_without_a_word_in_common_are_refused():
     sides = [{"input_ids": [[3, 4]], "word_ids": [words]} for words in ([0, 1], [7, 8])]
     with pytest.raises(ValueError, match="No row of the student's has a word of the teacher's"):
         Distiller(*pair("TokenClassification")).fit(sides[0], teacher_train={0: sides[1]}, **FIT)
+
+
+def meetings(texts: list, folders: list[str], **how) -> list[tuple[str, str]]:
+    """Pieces of the student's tokenizer that have a counterpart, and that."""
+    tokenizers = [transformers.AutoTokenizer.from_pretrained(folder, add_prefix_space=True) for folder in folders]
+    sides = [encoded_rows(tokenizer(*texts, **how), by_position=False) for tokenizer in tokenizers]
+    (own, words), (theirs, their_words) = sides
+    source = aligned_targets(own, SimpleNamespace(features=theirs, arrays={}), words, their_words).source
+    found = [(own.input_ids[place], theirs.input_ids[other]) for place, other in enumerate(source) if other >= 0]
+    return [tuple(tokenizers[side].convert_ids_to_tokens(int(pair[side])) for side in (0, 1)) for pair in found]
+
+
+def test_words_of_real_tokenizers_meet_or_are_refused(word_piece_folder, byte_level_folder):
+    folders = [word_piece_folder, byte_level_folder]
+    texts = ["the cats don't mind", "the big dog", "the cat"]
+    with pytest.raises(ValueError, match=r"Row 0 has 6 words by the student's tokenizer and 5 by the teacher's"):
+        meetings([texts], folders)
+    split = {"is_split_into_words": True}
+    met = meetings([[text.split() for text in texts]], folders, **split)
+    assert len(met) == 9 and all(theirs.startswith("Ġ") for _, theirs in met), "first pieces of words"
+    both = meetings([["the cat"], ["big dog"]], folders)
+    assert [pair[0] for pair in both] == ["the", "cat", "big", "dog"] and both[2][1].startswith("Ġb")
+    meetings([["the big dog don't"] * 2], folders, truncation=True, max_length=5)  # cut short before they differ
 
 
 # With an adaptor

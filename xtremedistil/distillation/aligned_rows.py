@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xtremedistil.distillation.encodings import NEXT_TEXT
 from xtremedistil.distillation.targets import Targets
 from xtremedistil.tasks.features import NO_WORD, Features
 from xtremedistil.tasks.padding import Arrays, positions
@@ -68,6 +69,8 @@ def aligned_targets(
     source = np.full(len(features.input_ids), NOWHERE, np.int64)
     for row in range(len(features)):
         own, other = _first_pieces(features, words, row), _first_pieces(theirs, their_words, row)
+        if not (own.keys() == other.keys() or _has_gaps(own) or _has_gaps(other)):
+            _require_cut_short(row, (own, features), (other, theirs))
         for word in own.keys() & other.keys():
             source[own[word]] = other[word]
     if (source == NOWHERE).all():
@@ -75,6 +78,24 @@ def aligned_targets(
             "No row of the student's has a word of the teacher's: word_ids count the words of a row alike."
         )
     return AlignedTargets(features, targets, source)
+
+
+def _has_gaps(words: dict[int, int]) -> bool:
+    """Whether words are left out: then somebody has numbered them, not a tokenizer that split a text."""
+    return any(word % NEXT_TEXT and word - 1 not in words for word in words)
+
+
+def _require_cut_short(row: int, own: tuple[dict, Features], other: tuple[dict, Features]) -> None:
+    """Raises ValueError where two sides count other words in a row, and the one with fewer does not end where rows of
+    its own are cut off."""
+    fewer, features = min(own, other, key=lambda side: len(side[0]))
+    longest = features.lengths.max()
+    if features.lengths[row] < longest or (features.lengths == longest).sum() < 2:
+        raise ValueError(
+            f"Row {row} has {len(own[0])} words by the student's tokenizer and {len(other[0])} by the teacher's: they "
+            "split texts in other ways, and words would meet wrongly. Give both of them lists of words "
+            "(is_split_into_words=True), or word_ids that count alike."
+        )
 
 
 def require_same_rows(features: Features, theirs: Features) -> None:

@@ -145,7 +145,7 @@ class Distiller:
             teacher_train, teacher_dev: by number of a teacher, the same rows as its own tokenizer gives them, with
                 word_ids where logits or states are by position.
             metric: logits of each dev row without padding and the dev rows in, higher is better; by default the share
-                of right labels, without labels of classes minus the loss.
+                of right labels, without any label of classes minus the loss.
             folder: where targets and snapshots are kept, so that the same call goes on after an interruption; snapshots
                 go when it is done. By default nothing stays. With it, schedules of your own are functions with a name.
 
@@ -243,7 +243,7 @@ class Distiller:
         """The variables that change, and what multiplies the learning rate of each."""
         if isinstance(names, str):
             raise ValueError(f"trained is {names!r}; list one or several beginnings of names: [{names!r}].")
-        own = [variable for variable in self.student.weights if variable.trainable]
+        own = self.student.trainable_weights
         projected = [variable for layer in self.projections for variable in layer.weights]
         if names is not None:
             chosen = [variable for variable in own if _is_below(variable, names)]
@@ -260,13 +260,16 @@ class Distiller:
         if dev is None:
             return None
         features = self._features(dev)
-        if metric is None and (features.labels is None or not classifies(self.student)):
+        by_labels = classifies(self.student) and are_scored(features, self.student.problem_type)
+        if metric is None and not by_labels:
             if missing := aligned - set(teacher_dev):
                 raise ValueError(f"teacher_dev has no rows of teacher {min(missing)}, teacher_train has.")
             features, targets, masks = rows.read("dev", dev, teacher_dev)
             self._require_labels(features, "dev")
             held_out = HeldOutLoss(self.matching, objective, features, [*targets, *masks], self.student.pad_id)
             return lambda: -held_out()
+        if metric is None:
+            check_labels(features, self.student.problem_type, logits_of(self.student, self.student.logit_names[0]))
         rows.see(features)
         return functools.partial(self._score, metric or share_of_right_labels, features)
 
@@ -368,9 +371,11 @@ def _member(model) -> TaskModel | AdaptedModel | Teacher | Student:
 
 
 def _is_below(variable: tf.Variable, names: Sequence[str]) -> bool:
-    """Whether a variable's name, with or without the model's before it, begins with one of `names`."""
-    full = variable.name
-    return any(full.startswith(name) or full.partition("/")[2].startswith(name) for name in names)
+    """Whether a variable's name, with or without the model's before it, begins with the whole steps of one of `names`:
+    layer_._1 is not layer_._10."""
+    steps = variable.name.replace(":", "/") + "/"
+    both = steps, steps.partition("/")[2]
+    return any(path.startswith(name.rstrip("/") + "/") for name in names for path in both)
 
 
 def share_of_right_labels(logits: Sequence[np.ndarray], rows: Features) -> float:

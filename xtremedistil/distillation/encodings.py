@@ -11,6 +11,7 @@ from xtremedistil.tasks.features import NO_WORD, NOT_SCORED, Features
 LIKE_LABELS = ("label", "label_ids")  # what data sets call them
 SPAN_ENDS = ("start_positions", "end_positions")
 KNOWN = ("input_ids", "attention_mask", "token_type_ids", "labels", "word_ids", *SPAN_ENDS, *LIKE_LABELS)
+NEXT_TEXT = 1 << 20  # words of the second text of a pair are counted from here
 INFINITE, UNKNOWN = -1, -2  # cardinalities of a tf.data.Dataset that has no end, or does not know it
 
 
@@ -60,7 +61,7 @@ def encoded_rows(
         [row[:length] for row, length in zip(ids, lengths, strict=True)],
         attention_mask=[mask[:length] for mask, length in zip(masks, lengths, strict=True)],
         token_type_ids=cut("token_type_ids"),
-        labels=cut("labels") if tagged else None,
+        labels=_tags(cut("labels")) if tagged else None,
         word_ids=(words or _places(columns, lengths)) if tagged else None,
     )
     if not tagged:
@@ -92,13 +93,36 @@ def _labels_of_rows(columns: Mapping, problem_type: str) -> np.ndarray | None:
 def _classes(labels) -> np.ndarray:
     """One whole number a row, [N] or [N, 1]."""
     array = np.asarray(labels)
-    if array.size != len(array) or not np.array_equal(array, array.astype(np.int32)):
+    if array.size != len(array) or not _are_whole(array):
         raise ValueError(
             f"Gold labels of rows are one whole number each; these are {array.dtype} {list(array.shape)}. Where they "
             f'are scores, or several labels at once, say so in the student: config.problem_type = "{SCORES}" or '
             f'"{SEVERAL_LABELS}".'
         )
+    _require_classes(array.reshape(-1, 1))
     return array.reshape(-1).astype(np.int32)
+
+
+def _tags(rows: list | None) -> list | None:
+    """One whole number a position."""
+    if rows is not None and not all(_are_whole(np.asarray(row)) for row in rows):
+        raise ValueError("Gold labels of positions are whole numbers, one each; some of these are not.")
+    _require_classes(rows or [])
+    return rows
+
+
+def _are_whole(array: np.ndarray) -> bool:
+    return array.dtype.kind in "biuf" and np.array_equal(array, array.astype(np.int32))
+
+
+def _require_classes(rows: Sequence[np.ndarray]) -> None:
+    """Raises ValueError for labels that are neither counted from 0 nor say that there is none."""
+    for number, row in enumerate(rows):
+        if (wrong := row[(row < 0) & (row != NOT_SCORED)]).size:
+            raise ValueError(
+                f"Row {number} has the label {wrong[0]}. Labels are counted from 0; where there is none, {NOT_SCORED} "
+                "stands. Files that have -1 in place of labels are read without: leave the column out."
+            )
 
 
 def _numbers(labels, problem_type: str) -> np.ndarray:
@@ -184,7 +208,13 @@ def _words_of_tokenizer(rows) -> dict:
     """The word of each piece, from a fast tokenizer's result."""
     if "word_ids" in rows.keys() or not getattr(rows, "is_fast", False):
         return {}
-    return {"word_ids": [rows.word_ids(number) for number in range(len(rows["input_ids"]))]}
+    return {"word_ids": [_counted_on(rows, number) for number in range(len(rows["input_ids"]))]}
+
+
+def _counted_on(rows, number: int) -> list[int | None]:
+    """The words of a row; those of both texts of a pair."""
+    pairs = zip(rows.word_ids(number), rows.sequence_ids(number), strict=True)
+    return [None if word is None else word + NEXT_TEXT * text for word, text in pairs]
 
 
 def _require_fit(name: str, values: Sequence, ids: Sequence, *, by_row: bool) -> None:

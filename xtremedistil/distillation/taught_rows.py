@@ -128,7 +128,8 @@ def _fingerprint(teacher: TaskModel | AdaptedModel | Teacher) -> str:
     """Of a teacher's weights, and of what it says of a row: adaptors and configurations count too."""
     row = tf.constant([[1, 2, 3, 4]], tf.int32)
     inputs = {"input_ids": row, "attention_mask": tf.ones_like(row), "token_type_ids": tf.zeros_like(row)}
-    outputs = teacher.model({name: inputs[name] for name in teacher.model.input}, training=False)
+    model = teacher.feature_model(teacher.output_names) if isinstance(teacher, AdaptedModel) else teacher.model
+    outputs = model({name: inputs[name] for name in model.input}, training=False)
     digest = hashlib.sha256()
     for value in [*teacher.weights, *(outputs[name] for name in sorted(outputs))]:
         digest.update(np.ascontiguousarray(value.numpy()).tobytes())

@@ -67,6 +67,11 @@ class Student(WithHead):
         table = word_embedding_variable(self.encoder)
         return [variable for variable in variables if variable is not table] + [self.word_map.kernel]
 
+    @property
+    def trainable_weights(self) -> list:
+        """Those of layers that nobody has frozen."""
+        return [variable for variable in self.weights if variable.trainable]
+
     def settle(self) -> None:
         """Writes the word embeddings that training has reached into the deployed model."""
         if self.word_map is not None:

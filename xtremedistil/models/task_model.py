@@ -89,6 +89,11 @@ class TaskModel(NamedOutputs):
     def weights(self) -> list:
         return list(self.pretrained.weights)
 
+    @property
+    def trainable_weights(self) -> list:
+        """Those of layers that nobody has frozen."""
+        return list(self.pretrained.trainable_weights)
+
     def _run(self, inputs: dict, names: Sequence[str]) -> dict:
         return encoder_features(self.pretrained, self.family, inputs, names)
 
@@ -109,6 +114,9 @@ class AdaptedModel(NamedOutputs):
         problem_type: as in a configuration of Hugging Face; by default "regression" for one number a row, else
             "single_label_classification".
 
+    Fields:
+        output_names: of all that the function gives, masks apart.
+
     Raises:
         ValueError: the function gives another key, or a tensor of another rank.
     """
@@ -127,6 +135,7 @@ class AdaptedModel(NamedOutputs):
         inputs = model_inputs()
         found = self._explained(inputs)
         self.logit_names = tuple(_logits(found))
+        self.output_names = tuple(_named(found))
         super().__init__(problem_type)
         self.num_hidden_layers = max(len(found.get("hidden_states", [])) - 1, 0)
         if LOGITS_MASK in found:
@@ -136,11 +145,13 @@ class AdaptedModel(NamedOutputs):
     def weights(self) -> list:
         return list(self._keras_model.weights)
 
+    @property
+    def trainable_weights(self) -> list:
+        """Those of layers that nobody has frozen."""
+        return list(self._keras_model.trainable_weights)
+
     def _run(self, inputs: dict, names: Sequence[str]) -> dict:
-        found = self._explained(inputs)
-        adapted = _logits(found)
-        for key in ("hidden_states", "attentions"):
-            adapted |= _checked_list(key, found.get(key, []))
+        adapted = _named(self._explained(inputs))
         if unknown := [name for name in names if name not in adapted]:
             raise ValueError(f"The adaptor gives no {', '.join(unknown)}; it gives {', '.join(adapted)}.")
         return {name: adapted[name] for name in names}
@@ -152,6 +163,12 @@ class AdaptedModel(NamedOutputs):
         if "logits" not in found:
             raise ValueError("The adaptor gives no logits.")
         return found
+
+
+def _named(found: Mapping) -> dict:
+    """Logits, states and maps by name."""
+    lists = {key: _checked_list(key, found.get(key, [])) for key in ("hidden_states", "attentions")}
+    return _logits(found) | lists["hidden_states"] | lists["attentions"]
 
 
 def _logits(found: Mapping) -> dict:
