@@ -62,7 +62,8 @@ def test_best_recipe_heeds_what_is_given_and_what_teacher_and_student_can_give()
     found = same.hard_label_weight, same.temperature, same.loss, same.hidden_weight, same.distil_relations
     assert (verb, *found) == ("distil", 0.0, 1.0, "logits_mse", 1.0, False), "what is given stays, also a default"
     lstm = resolve(parse("--recipe", "best", "--student_kind", "bilstm"))
-    assert (lstm.hidden_weight, lstm.distil_relations) == (0.0, False)
+    found = lstm.recipe, lstm.loss, lstm.hard_label_weight, lstm.hidden_weight, lstm.distil_multi_hidden_states
+    assert (*found, lstm.distil_relations) == ("joint", "logits_mse", 0.0, 1.0, True, False), "what was measured"
 
 
 def test_map_of_layers_implies_the_states_of_all_of_them():

@@ -872,6 +872,53 @@ def test_models_of_different_tasks_are_refused():
         Distiller(bert("QuestionAnswering", layers=1, width=8, seed=1), student)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("TFBertModel", "TFBertModel gives no logits: take a class with a head"),
+        ("TFBertForPreTraining", "gives no logits"),
+        ("TFBertForMultipleChoice", "reads several rows at once: wrap it in AdaptedModel"),
+    ],
+)
+def test_classes_without_such_a_head_are_refused(name, message):
+    _, student = pair()
+    with pytest.raises(ValueError, match=message):
+        Distiller(getattr(transformers, name)(student.config), student)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": -1.0}, "learning_rate is -1.0"),
+        ({"lr_schedule": "linaer"}, "linaer"),
+        ({"warmup_ratio": 5}, "warmup_ratio is 5; it is a share"),
+        ({"weight_decay": -1}, "weight_decay is -1"),
+        ({"batch_size": 0}, "batch_size is 0; it is at least 1"),
+        ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps is 0"),
+        ({"targets_precision": "float8"}, "float8"),
+    ],
+)
+def test_numbers_of_a_fit_that_cannot_be(changes, message):
+    distiller = Distiller(*pair())
+    for fit in (distiller.fit, lambda train, **given: fit_tasks({"a": distiller}, {"a": train}, **given)):
+        with pytest.raises(ValueError, match=message):
+            fit(rows(4), **(FIT | changes))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"input_ids": [[1] * 17]}, "Row 0 is 17 pieces long; the student has positions for 16"),
+        ({"input_ids": [[1], [WORDS]]}, "a piece 40; the student has 40, counted from 0"),
+        ({"input_ids": [[1], []]}, "Row 1 is empty"),
+        ({"input_ids": []}, "There are no rows"),
+    ],
+)
+def test_rows_that_a_model_cannot_read(data, message):
+    with pytest.raises(ValueError, match=message):
+        Distiller(*pair()).fit(data, **FIT)
+
+
 # Two tokenizers
 
 
@@ -1246,8 +1293,22 @@ def test_unknown_name_in_json_is_refused_with_a_hint(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "a mapping of names to values; this is a list"),
+        ('{"soft_labels": {"temperature": "4"}}', "temperature is '4'"),
+        ('{"hard_label_weight": "1"}', "hard_label_weight is '1'"),
+    ],
+)
+def test_terms_of_other_kinds_in_json_are_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        Terms.from_json(text)
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"soft_labels": SoftLabels(weight=0), "matches": (Match("values", 1, 1, "rkd", 0.0),)}, "nothing to learn"),
         ({"matches": (Match("hidden_states", 1, 1), Match("hidden_states", 1, 1, weight=2.0))}, "is there twice"),
         ({"combine": "probability"}, "Did you mean probabilities"),
         ({"combine": "probabilities", "soft_labels": SoftLabels("logits_mse")}, "logits_mse is not of these"),
@@ -1419,6 +1480,13 @@ def test_tasks_that_were_stopped_go_on_to_the_same_end(tmp_path, monkeypatch):
     monkeypatch.undo()
     for one, other in zip(whole, run(folder=str(tmp_path), save_minutes=1e-9), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_encoders_that_would_be_built_otherwise_are_not_shared():
+    one, other = (bert("SequenceClassification", layers=1, width=8, seed=seed) for seed in (1, 2))
+    other.config.hidden_act, other.config.hidden_dropout_prob = "relu", 0.3
+    with pytest.raises(ValueError, match="differ in hidden_act. Build both"):
+        share_encoder(one, other)
 
 
 def test_tasks_are_drawn_by_size_to_the_power_of_tau():

@@ -193,6 +193,7 @@ def test_matches_in_a_file(tmp_path, name):
         ("feature=hidden_states", "teacher and student is missing"),
         ("feature", "not written as name=value"),
         ("feature=hidden_states,teacher=1,student=1,wieght=2", "Did you mean weight"),
+        ("feature=values,teacher=1,student=1,loss=rkd,weight=1,weight=5", "weight is given twice"),
         ("missing.json", "no such file"),
         ("feature=hidden_states,teacher=one,student=1", "teacher is 'one'"),
     ],
@@ -206,6 +207,13 @@ def test_same_match_twice_is_refused():
     text = "feature=hidden_states,teacher=1,student=1"
     with pytest.raises(InputError, match="twice"):
         read_matches([text, text])
+
+
+def test_file_with_more_than_matches_is_refused(tmp_path):
+    path = tmp_path / "matches.json"
+    path.write_text('{"matches": [], "temperature": 8, "hard_label_weight": 1}')
+    with pytest.raises(InputError, match="temperature, hard_label_weight stands beside matches"):
+        read_matches([str(path)])
 
 
 def test_file_that_holds_no_list(tmp_path):

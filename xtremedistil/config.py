@@ -162,7 +162,8 @@ class DistilConfig(TrainingFlags):
         "original",
         "stages: original, representation, then logits, then labels, these two with more of head, projection and "
         "encoder from stage to stage; joint, states, logits and (with --hard_label_weight) labels at once, then "
-        "labels; best, the joint stage with soft labels, gold labels and relations, ahead in docs/results.md",
+        "labels; best, the joint stage with what is ahead in docs/results.md: soft labels, gold labels and relations, "
+        "or a BiLSTM's logits and states",
         choices=RECIPES,
     )
     loss: str = flag("logits_mse", "loss between the logits of teacher and student", choices=tuple(losses_of(LOGITS)))
@@ -228,12 +229,13 @@ def spelled_out(config: DistilConfig, given: Iterable[str] | None = None) -> Dis
     """
     if config.recipe != BEST or config.legacy:
         return config
-    best: dict = {"loss": "soft_label_kl", "temperature": 2.0}
-    if not config.teacher_targets:
-        best["hard_label_weight"] = 0.5
+    recurrent = config.student_kind == "bilstm"
+    best: dict = {} if recurrent else {"loss": "soft_label_kl", "temperature": 2.0, "hard_label_weight": 0.5}
+    if config.teacher_targets:
+        best.pop("hard_label_weight", None)
     given = set(given_flags(config, {*PAIRS, *best, "hard_label_weight"}) if given is None else given)
     if not config.logits_only and not given & set(PAIRS):
-        best |= {"hidden_weight": 0.0, "distil_relations": config.student_kind != "bilstm"}
+        best |= {"distil_multi_hidden_states": True} if recurrent else {"hidden_weight": 0.0, "distil_relations": True}
     return dataclasses.replace(config, recipe=JOINT, **{k: v for k, v in best.items() if k not in given})
 
 

@@ -19,7 +19,9 @@ from xtremedistil.distillation.held_out_loss import HeldOutLoss
 from xtremedistil.distillation.lesson import KeptFit, Lesson, kept
 from xtremedistil.distillation.match import Match
 from xtremedistil.distillation.reach import require_reach
+from xtremedistil.distillation.row_checks import check_rows
 from xtremedistil.distillation.target_parts import Computing
+from xtremedistil.distillation.target_size import PRECISIONS
 from xtremedistil.distillation.taught_rows import Taught, TaughtRows
 from xtremedistil.distillation.term_checks import (
     check_compiled,
@@ -31,6 +33,7 @@ from xtremedistil.distillation.term_checks import (
 )
 from xtremedistil.distillation.terms import Terms
 from xtremedistil.distillation.terms_objective import terms_objective
+from xtremedistil.errors import require_known
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.matching import projection_rates
 from xtremedistil.models.problem_types import SPAN
@@ -138,7 +141,8 @@ class Distiller:
                 know where, the first rows are read, as many as the steps take.
             steps: updates in all, in place of `epochs`. steps_per_epoch: updates between two looks at `dev`; by default
                 one pass over the rows, or, with `steps`, all of them.
-            batch_size: rows per batch and device.
+            batch_size: rows per batch and device. Losses between the rows of a batch, such as "spkd", see those of one
+                device and one part of a step.
             teachers: numbers of those that teach now; by default all.
             trained: beginnings of the names of the variables that change, such as "bert/encoder/layer_._0"; by default
                 all of them, projections included.
@@ -153,8 +157,13 @@ class Distiller:
             ValueError: the rows or names do not fit, or a term would train nothing. InputError: training went astray.
         """
         self.check_fit(jit_compile=jit_compile, resumable=bool(folder))
-        require_at_least_one(patience=patience)
+        require_at_least_one(
+            patience=patience, batch_size=batch_size, gradient_accumulation_steps=gradient_accumulation_steps
+        )
+        require_known("targets_precision", targets_precision, PRECISIONS)
         epochs, steps_per_epoch = planned_epochs(epochs, steps, steps_per_epoch)
+        rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
+        recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay, jit_compile)
         rows_per_step = batch_size * self.strategy.num_replicas_in_sync * gradient_accumulation_steps
         most = steps_per_epoch and epochs * steps_per_epoch * rows_per_step
         variables, factors = self.trained(trained, learning_rate)
@@ -164,8 +173,6 @@ class Distiller:
             how = Computing(0, batch_size, workers, precision=targets_precision, every_minutes=save_minutes)
             sides = (train, dev, teacher_train, teacher_dev)
             lesson = self.lesson(*sides, teachers=teachers, metric=metric, place=place, how=how, most=most)
-            rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
-            recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay, jit_compile)
             batches = lesson.batches(batch_size, stage_seed(seed, 1), gradient_accumulation_steps, steps_per_epoch)
             self.require_reach(lesson.objective, batches.sample(), variables)
             trainer = Trainer(self.matching, variables, lesson.objective, self.strategy, recipe, factors)
@@ -285,6 +292,7 @@ class Distiller:
     def predict(self, rows, batch_size: int = 64) -> list[np.ndarray]:
         """The student's logits of each row without padding: float32 [S, L] or [L]; of spans [S, 2]."""
         features = self._features(rows)
+        check_rows(features, self.student, "the student")
         logits: list[np.ndarray] = [np.empty(0)] * len(features)
         names = self.student.logit_names
         batches = predict_batches(self._logits_of, features, batch_size=batch_size, pad_id=self.student.pad_id)

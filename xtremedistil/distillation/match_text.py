@@ -45,6 +45,9 @@ def _parse(text: str) -> dict:
             f'--match {text}: "{wrong[0]}" is not written as name=value.\n'
             "An example: feature=hidden_states,teacher=4,student=1,loss=hidden_mse,weight=1"
         )
+    names = [name.strip() for name, _, _ in pairs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"--match {text}: {', '.join(sorted(twice))} is given twice. Leave one of them away.")
     return {name.strip(): _value(value.strip()) for name, _, value in pairs}
 
 
@@ -68,7 +71,13 @@ def _read_file(path: str) -> list[Match]:
     with open(path, encoding="utf-8") as file:
         text = file.read()
     found = _parsed(text, path)
-    found = found.get("matches", found) if isinstance(found, Mapping) else found
+    if isinstance(found, Mapping) and "matches" in found:
+        if others := [str(name) for name in found if name != "matches"]:
+            raise InputError(
+                f"{path}: {', '.join(others)} stands beside matches, and is not read here. Give all but the matches as "
+                "flags (xtremedistil distil --help), or to Distiller by Terms.from_json."
+            )
+        found = found["matches"]
     if not isinstance(found, list) or not all(isinstance(entry, Mapping) for entry in found):
         raise InputError(f"{path} does not hold a list of matches, each a mapping of names to values.")
     return [_match_of(entry, f"{path}, match {number}") for number, entry in enumerate(found, start=1)]

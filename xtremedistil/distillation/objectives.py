@@ -184,7 +184,7 @@ def logits_objective(counted: str = REAL, soft_labels: SoftLabels | None = None)
 
 def soft_label_loss(soft_labels: SoftLabels, teacher, student, batch, mask) -> tf.Tensor:
     """One term between logits [B, L] or [B, S, L], under a mask [B] or [B, S]."""
-    if soft_labels.probability_shift:
+    if soft_labels.probability_shift and "labels" in batch:  # rows of the transfer set have none
         teacher = probability_shift(teacher, batch["labels"])
     temperature = soft_labels.temperature
     if soft_labels.temperature_of is not None:

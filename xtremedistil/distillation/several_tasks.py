@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tf_keras
+from transformers import PretrainedConfig
 
 from xtremedistil.distillation.distiller import Distiller
 from xtremedistil.distillation.lesson import KeptFit, Lesson, kept
 from xtremedistil.distillation.target_parts import Computing
+from xtremedistil.distillation.target_size import PRECISIONS
 from xtremedistil.errors import require_known
 from xtremedistil.tasks.features import Features
 from xtremedistil.training.batches import TrainingBatches
@@ -25,13 +27,14 @@ def share_encoder(first, *others) -> None:
     """Puts the encoder of one Hugging Face model into others of the same kind; their heads and poolers stay their own.
 
     Raises:
-        ValueError: the models are of different families or sizes.
+        ValueError: the models are of different families, or their configurations say something else of the encoder:
+            saved, they would be built otherwise.
     """
     for other in others:
-        if (other.base_model_prefix, _sizes(other)) != (first.base_model_prefix, _sizes(first)):
+        if differing := _differing(first.config, other.config):
             raise ValueError(
-                f"{type(other).__name__} cannot take the encoder of {type(first).__name__}: they are of different "
-                "families or sizes."
+                f"{type(other).__name__} cannot take the encoder of {type(first).__name__}: their configurations "
+                f"differ in {', '.join(differing)}. Build both with the same."
             )
         main, source = (getattr(model, model.base_model_prefix) for model in (other, first))
         for name, value in list(vars(source).items()):
@@ -39,9 +42,12 @@ def share_encoder(first, *others) -> None:
                 setattr(main, name, value)
 
 
-def _sizes(model) -> tuple[int, ...]:
-    config = model.config
-    return config.vocab_size, config.hidden_size, config.num_hidden_layers, config.num_attention_heads
+def _differing(first: PretrainedConfig, second: PretrainedConfig) -> list[str]:
+    """Fields of two configurations that say other things of their encoders: what all configurations have is of heads,
+    labels and files."""
+    one, two = first.to_dict(), second.to_dict()
+    names = (one.keys() | two.keys()) - PretrainedConfig().to_dict().keys() - {"initializer_range"} | {"model_type"}
+    return sorted(name for name in names if "drop" not in name and one.get(name) != two.get(name))
 
 
 def _is_layers(value) -> bool:
@@ -93,8 +99,13 @@ def fit_tasks(
     _require_tasks(distillers, {"teachers": teachers, "trained": trained, "metric": metric})
     for one in distillers.values():
         one.check_fit(jit_compile=jit_compile, resumable=bool(folder))
-    require_at_least_one(patience=patience)
+    require_at_least_one(
+        patience=patience, batch_size=batch_size, gradient_accumulation_steps=gradient_accumulation_steps
+    )
+    require_known("targets_precision", targets_precision, PRECISIONS)
     epochs, steps_per_epoch = planned_epochs(epochs, steps, steps_per_epoch)
+    rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
+    recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay, jit_compile)
     variables = {name: one.trained(trained.get(name), learning_rate) for name, one in distillers.items()}
     seed_everything(seed)
     strategy = next(iter(distillers.values())).strategy
@@ -107,8 +118,6 @@ def fit_tasks(
             rows = train[name], dev and dev[name]
             own = {"teachers": teachers.get(name), "metric": metric.get(name)}
             lessons[name] = one.lesson(*rows, **own, place=place, how=how)
-        rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
-        recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay, jit_compile)
         tasks = {
             name: lesson.batches(batch_size, stage_seed(seed, number), gradient_accumulation_steps)
             for number, (name, lesson) in enumerate(lessons.items())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.loss_kinds import LOGITS, LOSS_KINDS, losses_of
 from xtremedistil.distillation.loss_options import require_options
-from xtremedistil.distillation.weight_schedules import require_weight
+from xtremedistil.distillation.weight_schedules import is_number, require_weight
 from xtremedistil.errors import require_known
 
 COMBINATIONS = ("logits", "probabilities", "losses")  # what of several teachers is averaged
@@ -45,8 +45,8 @@ class SoftLabels:
             raise ValueError("temperature is a field of SoftLabels: give it there, not among the options.")
         require_options(self.loss, self.options, LOSS_KINDS[self.loss].options)
         require_weight(f"The weight of {self.loss}", self.weight, self.weight_schedule)
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise ValueError(f"temperature is {self.temperature}; it must be greater than 0.")
+        if not (is_number(self.temperature) and self.temperature > 0):
+            raise ValueError(f"temperature is {self.temperature!r}; it must be a number greater than 0.")
         if self.temperature_of is not None and self.loss == "dist":
             raise ValueError("The loss dist takes one temperature; a schedule of temperatures goes with soft labels.")
 

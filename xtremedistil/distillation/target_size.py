@@ -24,7 +24,8 @@ from xtremedistil.tasks.features import Features
 
 LABELLED_ROWS = "train"  # the part of the store that is of no transfer row
 LOGIT_BYTES = 4
-WIDTHS = {"float16": 2, "float32": 4}
+PRECISIONS = ("float16", "float32")
+WIDTHS = dict(zip(PRECISIONS, (2, 4), strict=True))
 SHARE_OF_DISK = 0.25  # of the free space, that states may take for good where nobody has decided
 
 

@@ -14,6 +14,7 @@ from xtremedistil.distillation.corpus import KEY_LETTERS
 from xtremedistil.distillation.encodings import encoded_rows
 from xtremedistil.distillation.logits_mask import logits_masks
 from xtremedistil.distillation.objectives import target_prefix
+from xtremedistil.distillation.row_checks import check_rows
 from xtremedistil.distillation.target_parts import Computing
 from xtremedistil.distillation.targets import Targets, compute_targets
 from xtremedistil.models.student import Student
@@ -66,6 +67,7 @@ class TaughtRows:
         """
         how = {"by_position": self._student.by_position, "problem_type": self._student.problem_type}
         features, words = encoded_rows(rows, **how, most=most)
+        check_rows(features, self._student, "the student")
         self._seen.append(_rows_key(features, words))
         targets: list = []
         masks: list = logits_masks([self._student, *self._readers_alike(of_teachers)], features)
@@ -76,9 +78,11 @@ class TaughtRows:
                 theirs, their_words = encoded_rows(of_teachers[number], **of_teacher, most=most)
                 self._seen.append(_rows_key(theirs, their_words))
                 require_same_rows(features, theirs)
+                check_rows(theirs, taught.teacher, f"teacher {number}")
                 readers, aligned = _of_other_pieces(features, self._of(number, name, theirs), words, their_words)
                 targets, masks = targets + readers, masks + aligned
             elif taught.names:
+                check_rows(features, taught.teacher, f"teacher {number}")
                 targets.append(self._of(number, name, features))
         return features, targets, masks
 

@@ -76,8 +76,13 @@ class Terms:
         require_known("way to combine teachers", self.combine, COMBINATIONS)
         if self.soft_labels:
             self._check_combine(self.soft_labels)
-        if self.soft_labels and not (self.soft_labels.weight or self.matches or self.hard_label_weight):
+        if self.soft_labels and not (self.soft_labels.weight or self._has_matches or self.hard_label_weight):
             raise ValueError("There is nothing to learn: no soft labels, no matches, no gold labels.")
+
+    @property
+    def _has_matches(self) -> bool:
+        """Whether any weighs something; those of a layer map do."""
+        return isinstance(self.matches, str) or any(match.weight for match in self.matches)
 
     def _check_combine(self, soft_labels: SoftLabels) -> None:
         if self.combine == "probabilities" and soft_labels.loss not in OF_PROBABILITIES:
@@ -131,6 +136,8 @@ class Terms:
             ValueError: a name is not known.
         """
         found = json.loads(text)
+        if not isinstance(found, Mapping):
+            raise ValueError(f"Terms are written as a mapping of names to values; this is a {type(found).__name__}.")
         if _is_textbrewers_alone(found, cls):
             return cls.from_textbrewer(found)
         _require_fields(found, cls)

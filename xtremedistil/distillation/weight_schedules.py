@@ -1,6 +1,7 @@
 """How the weight of a loss term varies with training: factors by the share of the updates that are done, 0 to 1."""
 
 import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -70,11 +71,16 @@ def _factor(text: str, schedule: str) -> float:
     return factor
 
 
+def is_number(value) -> bool:
+    """Whether it is a finite one; texts and truth values are none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def require_weight(term: str, weight: float, schedule: str | Callable) -> None:
     """Raises ValueError where a weight is none, or a schedule is unknown or has nothing to multiply."""
     factor = weight_factor(schedule)
-    if not (math.isfinite(weight) and weight >= 0):
-        raise ValueError(f"{term} is {weight}; it is a finite number of at least 0.")
+    if not (is_number(weight) and weight >= 0):
+        raise ValueError(f"{term} is {weight!r}; it is a finite number of at least 0.")
     if weight == 0 and factor is not constant_weight:
         raise ValueError(
             f"{term} is 0, and {schedule} multiplies it: it would stay 0. Give the weight that the schedule is a share "

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from xtremedistil.distillation.match import Match
 
 SPANS = ("start_logits", "end_logits")  # of question answering
+OF_SPANS = ("ForQuestionAnswering", "ForQuestionAnsweringSimple")  # endings of the classes that give these
+ADVICE = "wrap it in AdaptedModel, with a function that says which of its outputs are logits"
 
 
 class NamedOutputs:
@@ -69,13 +71,28 @@ class TaskModel(NamedOutputs):
 
     Fields:
         weights: all its variables.
+
+    Raises:
+        ValueError: the model is of another family, or has no such head.
     """
 
     def __init__(self, pretrained):
+        name = type(pretrained).__name__
         self.pretrained = pretrained
-        self.family = find_family(AUTO, pretrained.config.model_type)
-        self.logit_names = SPANS if type(pretrained).__name__.endswith("ForQuestionAnswering") else ("logits",)
-        super().__init__(pretrained.config.problem_type)
+        self.logit_names = SPANS if name.endswith(OF_SPANS) else ("logits",)
+        if name.endswith("ForMultipleChoice"):
+            raise ValueError(f"{name} reads several rows at once: {ADVICE}.")
+        try:
+            self.family = find_family(AUTO, pretrained.config.model_type)
+        except ValueError as error:
+            raise ValueError(f"{error} Or {ADVICE}.") from error
+        try:
+            super().__init__(pretrained.config.problem_type)
+        except KeyError as error:
+            raise ValueError(
+                f"{name} gives no {error.args[0]}: take a class with a head for sequences, tokens, question answering "
+                f"or language modelling, as TFAutoModelForSequenceClassification; or {ADVICE}."
+            ) from error
 
     @property
     def num_hidden_layers(self) -> int:

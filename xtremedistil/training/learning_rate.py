@@ -9,12 +9,23 @@ falls from the first step after the warm-up to the last.
 import math
 from dataclasses import dataclass
 
+from xtremedistil.errors import require_known
+
+SHAPES = ("linear", "cosine", "constant")
+
 
 def require_at_least_one(**numbers: int | None) -> None:
     """Raises ValueError where a number that is given is below 1."""
     for name, value in numbers.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}; it is at least 1.")
+
+
+def require_not_negative(**numbers: float) -> None:
+    """Raises ValueError where a number is below 0, or none."""
+    for name, value in numbers.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} is {value}; it is a finite number of at least 0.")
 
 
 def planned_epochs(epochs: int, steps: int | None, steps_per_epoch: int | None) -> tuple[int, int | None]:
@@ -47,6 +58,9 @@ class LearningRate:
         warmup_ratio: warm-up as a share of the decay's length, 0 to 1.
         shape: "linear", "cosine" or "constant" (no decay).
         steps: of the whole fit, where its last epoch is to be shorter than the others; 0: all epochs are as long.
+
+    Raises:
+        ValueError: the shape is not known, or a number is out of range.
     """
 
     peak: float
@@ -55,6 +69,12 @@ class LearningRate:
     warmup_ratio: float = 0.1
     shape: str = "linear"
     steps: int = 0
+
+    def __post_init__(self):
+        require_known("shape of the learning rate", self.shape, SHAPES)
+        require_not_negative(learning_rate=self.peak, warmup_ratio=self.warmup_ratio)
+        if self.warmup_ratio > 1:
+            raise ValueError(f"warmup_ratio is {self.warmup_ratio}; it is a share, from 0 to 1.")
 
     @property
     def decay_length(self) -> int:

@@ -12,7 +12,7 @@ import tf_keras
 from xtremedistil.tasks.padding import Arrays
 from xtremedistil.training.dropout import seed_dropout
 from xtremedistil.training.gradient_sums import GradientSums
-from xtremedistil.training.learning_rate import LearningRate
+from xtremedistil.training.learning_rate import LearningRate, require_not_negative
 from xtremedistil.training.optimizer import computes_in_float16, make_optimizer
 from xtremedistil.training.place import Place, go_on_from, take_snapshot
 from xtremedistil.training.snapshots import Snapshot
@@ -74,6 +74,9 @@ class Recipe:
     Fields:
         patience: epochs without a better score. max_grad_norm: 0 switches clipping off.
         jit_compile: compile the model's part of a step with XLA; batches are filled up, so that few shapes occur.
+
+    Raises:
+        ValueError: max_grad_norm or weight_decay is no number of at least 0.
     """
 
     learning_rate: LearningRate
@@ -82,6 +85,9 @@ class Recipe:
     seed: int
     weight_decay: float = 0.0
     jit_compile: bool = False
+
+    def __post_init__(self):
+        require_not_negative(max_grad_norm=self.max_grad_norm, weight_decay=self.weight_decay)
 
     @classmethod
     def of(cls, flags, peak: float, epochs: int, seed: int) -> "Recipe":
