@@ -25,6 +25,7 @@ from xtremedistil.predict_command import evaluate_folder
 from xtremedistil.pretraining.checkpoint_folder import write_checkpoint
 from xtremedistil.pretraining.pretrain import pretrain
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
+from xtremedistil.pretraining.pretrain_report import REPORT
 from xtremedistil.pretraining.tuned_student import write_tuned_student
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.tuning_config import BaselineConfig
@@ -84,7 +85,7 @@ def pretrained(values, teacher: Path, name: str, **flags) -> Path:
         seed=values.seed,
         **flags,
     )
-    with contextlib.nullcontext() if (folder / METRICS).is_file() else timed(folder):
+    with contextlib.nullcontext() if (folder / REPORT).is_file() else timed(folder):
         pretrain(config)
     return folder
 

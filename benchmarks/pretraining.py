@@ -28,13 +28,15 @@ from xtremedistil.artefacts import METRICS, write_json
 from xtremedistil.fine_tuning import fine_tune
 from xtremedistil.models.language_head import LanguageHead
 from xtremedistil.models.language_model import LanguageModel
+from xtremedistil.pretraining.head_record import head_path
 from xtremedistil.pretraining.initial_models import open_teacher
 from xtremedistil.pretraining.language_objective import language_objective
 from xtremedistil.pretraining.language_score import LanguageScore
 from xtremedistil.pretraining.pretrain import HEAD_PLACE, Run, period_of, pretrain
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.pretrain_corpus import open_corpus
-from xtremedistil.pretraining.teacher_head import WORDS_ALONE, head_parts, head_path, train_head
+from xtremedistil.pretraining.pretrain_report import REPORT
+from xtremedistil.pretraining.teacher_head import WORDS_ALONE, head_parts, train_head
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks import open_task
 from xtremedistil.tasks.few_labels import few_rows, write_few_labels
@@ -142,7 +144,7 @@ def student(values, name: str, head: str) -> dict:
     if flags["recipe"] == "distilbert":
         flags["teacher_head"] = head
     config = config_of(values, values.checkpoint, folder, **flags)
-    with contextlib.nullcontext() if (folder / METRICS).is_file() else timed(folder):
+    with contextlib.nullcontext() if (folder / REPORT).is_file() else timed(folder):
         return dataclasses.asdict(pretrain(config))
 
 

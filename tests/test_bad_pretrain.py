@@ -83,6 +83,8 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
         ({"objective": "clm"}, ("--objective clm", "sees the words to come")),
         ({"mlm_hide": 0.8, "mlm_random": 0.3}, ("more than 1 together",)),
         ({"mlm_share": 0.0}, ("--mlm_share 0", "nothing would be asked for")),
+        ({"mlm_smoothing": 1000.0}, ("--mlm_smoothing 1000.0: must be at most 5",)),
+        ({"seq_len": 4}, ("--seq_len 4: beside its special pieces a row has room for 2; at least 3 are",)),
         ({"recipe": "words", "word_weight": 0.0}, ("All weights are 0",)),
         ({"teacher_head": "none.h5"}, ("--teacher_head none.h5: there is no such file",)),
         (
@@ -212,7 +214,7 @@ def test_pattern_without_files_is_refused(teacher, tmp_path):
         (b"\n \n", ("corpus.txt", "no text")),
         (b"\x00\x01\x02" * 100, ("corpus.txt, line 1", "NUL")),
         (b"a cat\n" + b"the cat " * 1_300_000, ("corpus.txt, line 2", "MB")),
-        (b"the cat sat on the mat\n" * 3, ("fewer than the 32 of one batch",)),
+        (b"the cat sat on the mat\n" * 3, ("fewer than the 32 of one step",)),
     ],
     ids=["empty", "blank", "binary", "a line of 10 MB", "smaller than a batch"],
 )

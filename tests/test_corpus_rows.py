@@ -138,5 +138,5 @@ def test_split_of_a_single_row_has_it_on_both_sides():
 def test_fewer_rows_than_a_batch_are_refused():
     rows = packed_rows(store_of([20] * 11), 4)
     require_rows(rows, 3)
-    with pytest.raises(InputError, match="(?s)3 rows to learn from, fewer than the 4 of one batch.*more text"):
+    with pytest.raises(InputError, match="(?s)3 rows to learn from, fewer than the 4 of one step.*more text"):
         require_rows(rows, 4)

@@ -14,6 +14,7 @@ from tests.conftest import TEXT
 from tests.model_fixtures import masked_lm_state, shaken_masked_lm, tiny_config, write_checkpoint
 from tests.test_bad_input import assert_refused
 from tests.test_language_models import opened
+from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import load_encoder, read_config
 from xtremedistil.models.families import FAMILIES
 from xtremedistil.models.state_files import read_state
@@ -100,7 +101,7 @@ def weights(folder: Path) -> dict[str, bytes]:
 
 
 def metrics(folder: Path) -> dict:
-    return json.loads((folder / "metrics.json").read_text())
+    return json.loads((folder / "pretrain.json").read_text())
 
 
 def card(folder: Path) -> str:
@@ -126,7 +127,7 @@ def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, 
     assert outcome.code == 0, outcome.err
     folder = tmp_path / "m"
     assert {path.name for path in folder.iterdir() if path.name != ".lock"} == {
-        "checkpoint", "corpus", "metrics.json", "run-settings.json"}  # fmt: skip
+        "checkpoint", "corpus", "pretrain.json", "run-settings.json"}  # fmt: skip
     assert FOLDER <= {path.name for path in (folder / "checkpoint").iterdir()}
     config = read_config(str(folder / "checkpoint"))
     assert config["architectures"] == ["BertForMaskedLM"] and config["num_hidden_layers"] == 1
@@ -146,6 +147,8 @@ def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, 
     outcome = run("m", steps=5, temperature=3.0)
     assert outcome.code == 2 and "temperature: 2.0 there, 3.0 now" in outcome.err
     assert contents(folder) == before
+    (folder / "metrics.json").write_text('{"metrics": {}}')  # of another command with this model_dir
+    assert run("m", steps=5).code == 0
 
 
 def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_at, recorded, tmp_path):
@@ -274,6 +277,10 @@ def test_teacher_without_a_head_gets_one_that_a_later_run_takes(run, eagerly, ta
     assert outcome.code == 0 and "comes without" not in outcome.err
     assert (tmp_path / "second/language-head.h5").read_bytes() == head.read_bytes()
     assert weights(tmp_path / "second") == weights(tmp_path / "first")
+    other = shutil.copytree(tagging.teacher, tmp_path / "other")
+    (other / "vocab.txt").write_text((other / "vocab.txt").read_text().replace("john", "jahn"))
+    refused = run("third", pt_teacher_checkpoint=other, teacher_head=head)
+    assert_refused(refused, f"--teacher_head {head} was trained on another teacher")
     own = {"pt_teacher_checkpoint": tmp_path / "first/checkpoint"}
     assert_refused(run("third", **own, teacher_head=head), f"--teacher_head {head}", "has a head of its own")
     assert_refused(run("third", **own, teacher_head_steps=4), "--teacher_head_steps 4", "has a head of its own")
@@ -361,3 +368,17 @@ def test_rows_are_cut_as_the_students_tokenizer_cuts_them(byte_level_folder, wri
         found += [row[own].tolist() for row, own in zip(ids, inside, strict=True)]
     assert sorted(found) == sorted(ids for ids, _ in corpus.tokenizer.encode_texts(TEXT, None, 128))
     assert corpus.tokenizer.size == len(corpus.kept) == len(corpus.hiding.weights) > max(map(max, found))
+
+
+def test_word_corpus_means_the_corpus_whatever_files_there_are(word_piece_folder, write_file, monkeypatch, tmp_path):
+    from xtremedistil.pretraining.pretrain_corpus import open_corpus
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpus").write_text("no piece of any tokenizer\n" * 30)
+    places = {"pt_teacher_checkpoint": word_piece_folder, "corpus": (write_file("text.txt", "\n".join(TEXT)),)}
+    config = PretrainConfig(**places | {"model_dir": "m", "student_vocab": "corpus", "batch_size": 1})
+    workers = SimpleNamespace(on_chief=lambda work: work())
+    assert len(open_corpus(config, str(tmp_path / "tokens"), workers, 1, Progress()).kept) > 5
+    several = PretrainConfig(**places | {"model_dir": "m", "batch_size": 1, "gradient_accumulation_steps": 9})
+    with pytest.raises(InputError, match="rows to learn from, fewer than the 9 of one step"):
+        open_corpus(several, str(tmp_path / "tokens"), workers, 1, Progress())

@@ -73,12 +73,12 @@ def packed_rows(store: TokenStore, room: int) -> CorpusRows:
     return CorpusRows(starts, np.minimum(room, len(store.pieces) - starts).astype(np.int32))
 
 
-def require_rows(rows: CorpusRows, batch_size: int) -> None:
-    """Raises InputError where there are fewer rows than a batch has."""
-    if len(rows) < batch_size:
+def require_rows(rows: CorpusRows, of_a_step: int) -> None:
+    """Raises InputError where there are fewer rows than a step takes, all its batches and devices together."""
+    if len(rows) < of_a_step:
         raise InputError(
-            f"The corpus makes {len(rows):,} rows to learn from, fewer than the {batch_size:,} of one batch.\n"
-            "Give more text with --corpus, or a lower --batch_size."
+            f"The corpus makes {len(rows):,} rows to learn from, fewer than the {of_a_step:,} of one step.\n"
+            "Give more text with --corpus, or a lower --batch_size or --gradient_accumulation_steps."
         )
 
 

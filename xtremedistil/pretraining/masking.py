@@ -123,7 +123,7 @@ def hide(
     labels = np.full(shown.shape, NOT_SCORED, np.int32)
     weights = np.where(scored, hiding.weights[input_ids], 0.0).reshape(-1)
     places = np.flatnonzero(weights)
-    budget = math.ceil(hiding.share * len(places) - HALF_UNIT)
+    budget = max(1, math.ceil(hiding.share * len(places) - HALF_UNIT))
     if hiding.continues is None:
         drawn = places[_draw(weights[places], budget, generator)]
     else:

@@ -16,24 +16,32 @@ import tensorflow as tf
 from xtremedistil import artefacts
 from xtremedistil.config import resolve_seed
 from xtremedistil.distillation.match_text import read_matches
+from xtremedistil.errors import InputError
 from xtremedistil.models.language_model import LanguageModel
 from xtremedistil.models.matching import projection_rates
 from xtremedistil.models.shapes import encoder_shape
 from xtremedistil.pretraining.checkpoint_folder import check_place, remove_checkpoint, write_checkpoint
 from xtremedistil.pretraining.corpus_files import corpus_paths
+from xtremedistil.pretraining.head_record import (
+    head_path,
+    head_record,
+    read_head_record,
+    remove_head,
+    write_head_record,
+)
 from xtremedistil.pretraining.initial_models import initial_student, open_teacher
 from xtremedistil.pretraining.language_objective import language_objective, learning_objective
 from xtremedistil.pretraining.language_score import LanguageScore
 from xtremedistil.pretraining.live_teacher import taught_model
 from xtremedistil.pretraining.pretrain_card import pretrain_card
-from xtremedistil.pretraining.pretrain_config import PretrainConfig
+from xtremedistil.pretraining.pretrain_config import ALL_OF_THE_CORPUS, PretrainConfig
 from xtremedistil.pretraining.pretrain_corpus import PretrainCorpus, open_corpus
-from xtremedistil.pretraining.pretrain_report import PretrainReport
+from xtremedistil.pretraining.pretrain_report import REPORT, PretrainReport
 from xtremedistil.pretraining.pretrain_validation import check_pretrain
 from xtremedistil.pretraining.recipes import Learning, configured_learning, language_terms
 from xtremedistil.pretraining.store_writer import store_key
 from xtremedistil.pretraining.student_shape import student_shape
-from xtremedistil.pretraining.teacher_head import WORDS_ALONE, check_head, head_parts, head_path, train_head
+from xtremedistil.pretraining.teacher_head import WORDS_ALONE, check_head, head_parts, train_head
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.learning_rate import LearningRate
@@ -87,22 +95,22 @@ def run_settings(config: PretrainConfig) -> dict:
     for name in ("pt_teacher_checkpoint", "pt_student_checkpoint"):
         if settings[name]:
             settings[name] = artefacts.fingerprint_checkpoint(settings[name])
-    for name in ("teacher_head", "student_vocab"):
-        if settings[name] and os.path.isfile(settings[name]):
-            settings[name] = artefacts.fingerprint(settings[name])
+    if config.teacher_head:
+        settings["teacher_head"] = artefacts.fingerprint(config.teacher_head)
+    if config.student_vocab not in (None, ALL_OF_THE_CORPUS):
+        settings["student_vocab"] = artefacts.fingerprint(config.student_vocab)
     return settings
 
 
 def _begin(config: PretrainConfig, settings: dict) -> None:
     if config.overwrite:
         remove_checkpoint(os.path.join(config.model_dir, CHECKPOINT))
-        if os.path.isfile(head_path(config.model_dir)):
-            os.remove(head_path(config.model_dir))
+        remove_head(config.model_dir)
     artefacts.claim(config.model_dir, settings, config.overwrite)
 
 
 def _finished(config: PretrainConfig, workers: Workers) -> PretrainReport | None:
-    path = os.path.join(config.model_dir, artefacts.METRICS)
+    path = os.path.join(config.model_dir, REPORT)
     if not workers.agree(os.path.isfile(path)):
         return None
     Progress().say(f"This run has finished before: {config.model_dir}. --overwrite starts it again.")
@@ -152,16 +160,20 @@ class Run:
     def _give_head(self, teacher: LanguageModel) -> None:
         """A head that was trained before, or is now, for a teacher that came without its own."""
         own, given = head_path(self.config.model_dir), self.config.teacher_head
+        record = head_record(self.config.pt_teacher_checkpoint, self.corpus.kept)
         if self.workers.agree(os.path.isfile(own)):
             load_weights(own, head_parts(teacher))
             return  # the snapshots that are there now are the student's
         keeper = self._keeper("teacher's head")
         if given:
+            if read_head_record(given) not in (None, record):
+                raise InputError(f"--teacher_head {given} was trained on other pieces of the teacher. Train one anew.")
             load_weights(given, head_parts(teacher))
         else:
             self._train_head(teacher, keeper)
 
         def save() -> None:
+            write_head_record(own, record)
             save_weights(own, head_parts(teacher))
             if not given:
                 keeper.clear()
@@ -252,7 +264,7 @@ class Run:
             seq_len=config.seq_len,
             card=pretrain_card(config, student, learning, report),
         )
-        artefacts.write_json(os.path.join(config.model_dir, artefacts.METRICS), report.to_dict())
+        artefacts.write_json(os.path.join(config.model_dir, REPORT), report.to_dict())
         shutil.rmtree(os.path.join(config.model_dir, artefacts.SNAPSHOTS), ignore_errors=True)
 
 

@@ -64,7 +64,11 @@ def _use(student: LanguageModel) -> str:
         'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n'
         'encoder = AutoModel.from_pretrained("path/to/this/folder")\n```'
     )
-    remark = "As the student of a task: `xtremedistil distil --pt_student_checkpoint path/to/this/folder ...`"
+    remark = (
+        "To tune it on a task: `xtremedistil model-ft --pt_model auto --pt_model_checkpoint path/to/this/folder ...`"
+    )
+    if student.family.can_be_student:
+        remark += "\n\nAs the student of a task: `xtremedistil distil --pt_student_checkpoint path/to/this/folder ...`"
     if student.head is None:
         remark += "\n\nIt has learnt from what goes on inside its teacher and has no head for words."
     return f"## Use\n\n{code}\n\n{remark}"

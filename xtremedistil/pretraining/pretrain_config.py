@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from xtremedistil.training_flags import REQUIRED, TrainingFlags, flag
 
+ALL_OF_THE_CORPUS = "corpus"  # --student_vocab
 OF_HEAD_TRAINING = ("teacher_head_steps", "teacher_head_learning_rate")
 OF_THE_HEAD = ("teacher_head", *OF_HEAD_TRAINING)  # that a teacher gets which comes without one
 

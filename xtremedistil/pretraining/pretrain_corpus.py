@@ -14,7 +14,7 @@ from xtremedistil.pretraining.corpus_files import corpus_paths
 from xtremedistil.pretraining.corpus_reader import CorpusReader
 from xtremedistil.pretraining.corpus_rows import CorpusRows, line_rows, packed_rows, require_rows
 from xtremedistil.pretraining.masking import Hiding, hiding_of
-from xtremedistil.pretraining.pretrain_config import PretrainConfig
+from xtremedistil.pretraining.pretrain_config import ALL_OF_THE_CORPUS, PretrainConfig
 from xtremedistil.pretraining.recipes import language_terms
 from xtremedistil.pretraining.store_writer import store_key
 from xtremedistil.pretraining.token_store import TokenStore, open_token_store, write_token_store
@@ -25,7 +25,6 @@ from xtremedistil.tasks.padding import Arrays
 from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.workers import Workers
 
-ALL_OF_THE_CORPUS = "corpus"  # --student_vocab
 HELD_OUT_SEED = 0
 KEY_CHARACTERS = 16  # of a store, in the name of its folder
 TRIMMED = "-trimmed"  # behind the name of the folder of a corpus that the student's tokenizer cut
@@ -96,7 +95,7 @@ def open_corpus(
     pieces = None if cut_by is tokenizer else piece_map(kept, cut_by.size, tokenizer.pad_id)  # no others occur
     train, apart = _rows(config, cut_by, store).split(resolve_seed(config.seed))
     batch_size = config.batch_size * replicas
-    require_rows(train, batch_size)
+    require_rows(train, batch_size * config.gradient_accumulation_steps)
     around = tuple(tokenizer.start_ids), tuple(tokenizer.end_ids), tokenizer.pad_id, pieces
     counts = store.counts if pieces is None else store.counts[kept]
     intact = not language_terms(config).predicts_words
@@ -140,7 +139,7 @@ def _tokenised(
     teachers = Tokenizer.load(config.pt_teacher_checkpoint)
     if config.student_vocab is None:
         return teachers, None, teachers, store_of(teachers)
-    if config.student_vocab == ALL_OF_THE_CORPUS and not os.path.isfile(config.student_vocab):
+    if config.student_vocab == ALL_OF_THE_CORPUS:
         store = store_of(teachers)
         kept = kept_pieces(teachers, store.counts, config.student_vocab_min_count)
         tokenizer = trimmed_tokenizer(teachers, kept)

@@ -1,9 +1,11 @@
-"""What a pre-training run comes to, as a table and as `metrics.json`."""
+"""What a pre-training run comes to, as a table and as `pretrain.json`."""
 
 import dataclasses
 from dataclasses import dataclass, field
 
 from xtremedistil.reporting.report import aligned
+
+REPORT = "pretrain.json"
 
 
 @dataclass(frozen=True)

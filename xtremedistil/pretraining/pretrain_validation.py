@@ -2,6 +2,7 @@
 
 import os
 
+from xtremedistil.artefacts import fingerprint_checkpoint
 from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.distillation.match_widths import divides
 from xtremedistil.errors import InputError
@@ -10,8 +11,10 @@ from xtremedistil.models.families import AUTO, Family
 from xtremedistil.models.feature_names import ATTENTION_SCORES
 from xtremedistil.models.shapes import EncoderShape
 from xtremedistil.pretraining.corpus_files import check_beginnings, corpus_paths
+from xtremedistil.pretraining.corpus_rows import SHORTEST
+from xtremedistil.pretraining.head_record import read_head_record
 from xtremedistil.pretraining.masking import continues_word
-from xtremedistil.pretraining.pretrain_config import OF_HEAD_TRAINING, OF_THE_HEAD, PretrainConfig
+from xtremedistil.pretraining.pretrain_config import ALL_OF_THE_CORPUS, OF_HEAD_TRAINING, OF_THE_HEAD, PretrainConfig
 from xtremedistil.pretraining.recipes import MINILM, configured_learning, configured_weights, language_terms
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.pretraining.tokenizer_definition import read_definition
@@ -24,6 +27,7 @@ from xtremedistil.validation import device_problems, length_problems, number_pro
 from xtremedistil.weights import read_weights
 
 CAUSAL = ("gpt2",)
+MOST_SMOOTHING = 5  # beyond, common pieces would never be asked for
 WITHOUT_TYPES = ("distilbert", "gpt2")  # families whose only embeddings are those of words and positions
 OF_HIDDEN_WORDS = ("mlm_share", "mlm_smoothing", "mlm_hide", "mlm_random", "whole_words")
 OF_ITS_OWN = "num_hidden_layers hidden_size num_attention_heads intermediate_size init_layers".split()
@@ -60,6 +64,8 @@ def _share_problems(config: PretrainConfig) -> list[str]:
             problems.append(f"--{name} {getattr(config, name)}: must be from 0 to 1")
     if config.mlm_share == 0:
         problems.append("--mlm_share 0: nothing would be asked for; 0.15 is usual")
+    if config.mlm_smoothing > MOST_SMOOTHING:
+        problems.append(f"--mlm_smoothing {config.mlm_smoothing}: must be at most {MOST_SMOOTHING}; 0.7 is usual")
     if config.mlm_hide + config.mlm_random > 1:
         problems.append(f"--mlm_hide {config.mlm_hide} and --mlm_random {config.mlm_random} are more than 1 together")
     if config.dropout is not None and not 0 <= config.dropout < 1:
@@ -86,7 +92,7 @@ def _flag_problems(config: PretrainConfig) -> list[str]:
     if config.teacher_head and not os.path.isfile(config.teacher_head):
         problems.append(f"--teacher_head {config.teacher_head}: there is no such file")
     vocabulary = config.student_vocab
-    if vocabulary and vocabulary != "corpus" and not os.path.isfile(vocabulary):
+    if vocabulary and vocabulary != ALL_OF_THE_CORPUS and not os.path.isfile(vocabulary):
         problems.append(f"--student_vocab {vocabulary}: there is no such file; give one, or the word corpus")
     return problems + _idle_problems(config)
 
@@ -103,7 +109,11 @@ def _idle_problems(config: PretrainConfig) -> list[str]:
         (not terms.soft_label_weight, ("temperature",), "no weight asks for soft labels"),
         (not relations, ("relation_teacher_layer",), "no weight asks for relations"),
         (not relations or config.recipe == MINILM, ("relation_heads",), "the relations of minilmv2 alone are cut anew"),
-        (config.student_vocab != "corpus", ("student_vocab_min_count",), "--student_vocab corpus alone counts pieces"),
+        (
+            config.student_vocab != ALL_OF_THE_CORPUS,
+            ("student_vocab_min_count",),
+            "--student_vocab corpus alone counts pieces",
+        ),
         (config.steps, ("epochs",), "--steps says how many updates there are"),
     ]
     return [
@@ -127,6 +137,12 @@ def _family_problems(config: PretrainConfig, name: str, family: Family) -> list[
 def _tokenizer_problems(config: PretrainConfig, tokenizer: Tokenizer, problems: Problems) -> list[str]:
     lines = []
     problems.attempt(_check_pieces, config, tokenizer)
+    room, needed = tokenizer.room(config.seq_len), 1 if config.packed else SHORTEST
+    if room < needed:
+        lines.append(
+            f"--seq_len {config.seq_len}: beside its special pieces a row has room for {room}; at least {needed} are "
+            "needed"
+        )
     if config.objective == "mlm" and tokenizer.mask_id is None and language_terms(config).predicts_words:
         lines.append(f"The tokenizer of {config.pt_teacher_checkpoint} has no mask piece, so no word can be hidden")
     if config.pt_student_checkpoint:
@@ -142,7 +158,7 @@ def _tokenizer_problems(config: PretrainConfig, tokenizer: Tokenizer, problems: 
 
 def _check_pieces(config: PretrainConfig, tokenizer: Tokenizer) -> None:
     """Raises InputError where the pieces do not allow what the flags ask of them."""
-    if config.student_vocab == "corpus":
+    if config.student_vocab == ALL_OF_THE_CORPUS:
         read_definition(tokenizer)
     elif config.student_vocab and os.path.isfile(config.student_vocab):
         kept = pieces_from_file(config.student_vocab, tokenizer)
@@ -152,7 +168,14 @@ def _check_pieces(config: PretrainConfig, tokenizer: Tokenizer) -> None:
 
 
 def _check_head_file(config: PretrainConfig, teacher: EncoderShape) -> None:
-    """Raises InputError where `--teacher_head` is of another teacher, as far as shapes tell."""
+    """Raises InputError where `--teacher_head` is of another teacher; without a record beside it, as far as shapes
+    tell."""
+    record = read_head_record(config.teacher_head)
+    if record and record["teacher"] != fingerprint_checkpoint(config.pt_teacher_checkpoint):
+        raise InputError(
+            f"--teacher_head {config.teacher_head} was trained on another teacher than {config.pt_teacher_checkpoint}. "
+            "Give that one's, or leave the flag away to train one."
+        )
     found = {array.shape for held in read_weights(config.teacher_head).values() for array in held.values()}
     width = teacher.embedding_size
     expected = {(teacher.hidden_size, width), (width,), (teacher.vocab_size,)}

@@ -1,7 +1,5 @@
 """A head trained on a frozen encoder: for teachers that come without theirs, and to see what encoders know of words."""
 
-import os
-
 import tensorflow as tf
 import tf_keras
 
@@ -27,17 +25,12 @@ from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.trainer import Recipe, Trainer
 from xtremedistil.training_flags import given_flags
 
-HEAD_WEIGHTS = "language-head.h5"
 WORDS_ALONE = Learning(0.0, 1.0, 0.0, 1.0, ())
 
 
 def head_parts(model: LanguageModel) -> dict:
     """For the weight file."""
     return {"language_head": list(model.head.weights)}
-
-
-def head_path(model_dir: str) -> str:
-    return os.path.join(model_dir, HEAD_WEIGHTS)
 
 
 def check_head(config: PretrainConfig) -> None:

@@ -1,0 +1,40 @@
+"""What a teacher's trained head belongs to: a file beside it, for runs that take the head over."""
+
+import hashlib
+import os
+
+import numpy as np
+
+from xtremedistil.artefacts import fingerprint_checkpoint, read_json, write_json
+
+HEAD_WEIGHTS = "language-head.h5"
+
+
+def head_path(model_dir: str) -> str:
+    return os.path.join(model_dir, HEAD_WEIGHTS)
+
+
+def head_record(checkpoint: str, kept: np.ndarray | None) -> dict[str, str]:
+    """Of a teacher, and of the pieces that it is asked about; None: all that it has."""
+    pieces = "all" if kept is None else hashlib.sha256(np.asarray(kept, np.int64).tobytes()).hexdigest()
+    return {"teacher": fingerprint_checkpoint(checkpoint), "pieces": pieces}
+
+
+def write_head_record(head: str, record: dict[str, str]) -> None:
+    write_json(_record_path(head), record)
+
+
+def read_head_record(head: str) -> dict[str, str] | None:
+    """None where there is none: heads of earlier versions."""
+    return read_json(_record_path(head)) if os.path.isfile(_record_path(head)) else None
+
+
+def remove_head(model_dir: str) -> None:
+    head = head_path(model_dir)
+    for path in (head, _record_path(head)):
+        if os.path.isfile(path):
+            os.remove(path)
+
+
+def _record_path(head: str) -> str:
+    return f"{os.path.splitext(head)[0]}.json"
