@@ -282,7 +282,7 @@ def test_teacher_without_a_head_gets_one_that_a_later_run_takes(run, eagerly, ta
     refused = run("third", pt_teacher_checkpoint=other, teacher_head=head)
     assert_refused(refused, f"--teacher_head {head} was trained on another teacher")
     own = {"pt_teacher_checkpoint": tmp_path / "first/checkpoint"}
-    assert_refused(run("third", **own, teacher_head=head), f"--teacher_head {head}", "has a head of its own")
+    assert_refused(run("third", **own, teacher_head=head), f"--teacher_head {head} was trained on another teacher")
     assert_refused(run("third", **own, teacher_head_steps=4), "--teacher_head_steps 4", "has a head of its own")
 
 
@@ -382,3 +382,26 @@ def test_word_corpus_means_the_corpus_whatever_files_there_are(word_piece_folder
     several = PretrainConfig(**places | {"model_dir": "m", "batch_size": 1, "gradient_accumulation_steps": 9})
     with pytest.raises(InputError, match="rows to learn from, fewer than the 9 of one step"):
         open_corpus(several, str(tmp_path / "tokens"), workers, 1, Progress())
+
+
+def test_trimmed_student_is_distilled_from_a_teacher_that_loses_the_same_pieces(
+    run, eagerly, tagging, run_command, tmp_path
+):
+    few = tmp_path / "few.txt"
+    few.write_text("the cat sat on the mat\n" * 20 + "john ran in london\n" * 20)
+    small = {"recipe": "minilmv2", "relation_heads": 4, "steps": 1, "eval_steps": 1, "num_hidden_layers": 1}
+    outcome = run("m", pt_teacher_checkpoint=tagging.teacher, corpus=few, student_vocab="corpus", **small)
+    assert outcome.code == 0, outcome.err
+    student, folder = tmp_path / "m/checkpoint", tmp_path / "d"
+    pieces = read_config(str(student))["vocab_size"]
+    assert pieces < PIECES and "xtremedistil distil" in card(tmp_path / "m")
+    flags = tagging.flags(folder, pt_student_checkpoint=student, distil_multi_hidden_states=True)
+    assert run_command("distil", *flags, "--dry-run").code == 0
+    outcome = run_command("distil", *flags)
+    assert outcome.code == 0, outcome.err
+    assert np.load(folder / "word_embedding.npy").shape[0] == pieces
+    lines = tmp_path / "lines.txt"
+    lines.write_text("john ran in rome\n")
+    assert run_command("predict", "--model_dir", folder, "--do_predict", "--pred_file", lines).code == 0
+    whole = run_command("distil", *tagging.flags(tmp_path / "whole", teacher_model_dir=folder))
+    assert_refused(whole, "was tuned with other settings: pieces differ")

@@ -9,8 +9,9 @@ import pytest
 
 from tests.conftest import SPECIAL, WORDS
 from xtremedistil.errors import InputError
+from xtremedistil.models.trimmed import trimmed_config
 from xtremedistil.pretraining.trimmed_tokenizer import trimmed_tokenizer
-from xtremedistil.pretraining.vocabulary import kept_pieces, piece_map, pieces_from_file, trimmed_config
+from xtremedistil.pretraining.vocabulary import kept_pieces, piece_map, pieces_from_file
 from xtremedistil.tasks.tokenizer import Tokenizer
 
 FOLDERS = (

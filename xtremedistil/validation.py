@@ -322,6 +322,7 @@ def _embedding_problems(config: DistilConfig, teacher: EncoderShape | None, widt
 
 
 def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[str]:
+    from xtremedistil.distillation.run_vocabulary import pieces_among
     from xtremedistil.tasks.tokenizer import Tokenizer
 
     if config.compress_word_embedding:
@@ -331,7 +332,10 @@ def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[st
     except InputError as error:
         return [str(error)]
     try:
-        same = Tokenizer.load(config.pt_student_checkpoint).fingerprint() == teachers.fingerprint()
+        students = Tokenizer.load(config.pt_student_checkpoint)
+        same = students.fingerprint() == teachers.fingerprint()
+        if pieces_among(students, teachers) is not None and student.vocab_size == students.size:
+            return []
     except InputError:  # a checkpoint without tokenizer files: its size is all that can be compared
         same = student.vocab_size == teachers.size
     if same and student.vocab_size >= teachers.size:
@@ -339,5 +343,5 @@ def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[st
     return [
         f"--pt_student_checkpoint {config.pt_student_checkpoint} has {student.vocab_size} words, the teacher's "
         f"tokenizer {teachers.size}, or other ones.\nGive --compress_word_embedding (the student starts from the "
-        "teacher's word embeddings), a student checkpoint with the teacher's vocabulary, or no checkpoint"
+        "teacher's word embeddings), a student checkpoint with the teacher's vocabulary or some of it, or no checkpoint"
     ]

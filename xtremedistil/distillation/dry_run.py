@@ -13,6 +13,7 @@ from xtremedistil.distillation.match import PATH, Match
 from xtremedistil.distillation.onnx_teacher import OnnxTeacher
 from xtremedistil.distillation.outside_teacher import describe, open_outside_teacher, outside_graph
 from xtremedistil.distillation.run_shapes import student_blocks, student_shape, teacher_shape
+from xtremedistil.distillation.run_vocabulary import run_vocabulary
 from xtremedistil.distillation.stages import Stage, plan_stages
 from xtremedistil.distillation.target_size import TargetSize, frozen_size, megabytes, run_outputs
 from xtremedistil.distillation.term_table import term_table
@@ -20,7 +21,6 @@ from xtremedistil.folders import size_of
 from xtremedistil.models.shapes import BilstmShape, EncoderShape
 from xtremedistil.quiet import import_tensorflow
 from xtremedistil.reporting.report import aligned
-from xtremedistil.tasks.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def dry_run(config: DistilConfig) -> DryRun:
     """
     config = resolve(config)
     with tempfile.TemporaryDirectory() as folder:
-        tokenizer, store = Tokenizer.load(config.pt_teacher_checkpoint), os.path.join(folder, "store")
+        (tokenizer, _), store = run_vocabulary(config), os.path.join(folder, "store")
         corpus = read_corpus(config, tokenizer, store, open_model=no_model)
         rows_size = size_of(corpus.transfer.folder)
         outside = open_outside_teacher(config, corpus, outside_graph(config))

@@ -4,17 +4,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 from xtremedistil.config import DistilConfig
 from xtremedistil.distillation.corpus import Corpus, read_corpus, store_of
 from xtremedistil.distillation.on_labels import LabelFit
+from xtremedistil.distillation.run_vocabulary import run_vocabulary
 from xtremedistil.distillation.stages import Stage
 from xtremedistil.distillation.target_parts import Computing
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.scoring import Scorer
 from xtremedistil.tasks.features import LabelledSet
-from xtremedistil.tasks.tokenizer import Tokenizer
 from xtremedistil.training.snapshots import Keeper
 from xtremedistil.training.strategy import stage_seed
 from xtremedistil.training.trainer import Recipe
@@ -28,6 +29,7 @@ class Setting:
     Fields:
         config: settled by `config.resolve`.
         stages: those that take the place of the recipe's, if any.
+        kept: the pieces that the teacher has in this run, as of `run_vocabulary`.
     """
 
     config: DistilConfig
@@ -37,6 +39,7 @@ class Setting:
     workers: Workers
     progress: Progress
     stages: Sequence[Stage] | None = None
+    kept: np.ndarray | None = None
 
     @property
     def pad_id(self) -> int:
@@ -99,10 +102,10 @@ def open_setting(
     Raises:
         InputError: a file cannot be used.
     """
-    tokenizer = Tokenizer.load(config.pt_teacher_checkpoint)
+    tokenizer, kept = run_vocabulary(config)
     corpus = read_corpus(config, tokenizer, store_of(config, tokenizer), workers.on_chief)
     scorer = Scorer(corpus.task, tokenizer.pad_id, config.teacher_batch_size, config.legacy)
     progress = Progress()
     if corpus.augmented:
         progress.say(f"augmented transfer set: {corpus.augmented}")
-    return Setting(config, corpus, scorer, strategy, workers, progress, stages)
+    return Setting(config, corpus, scorer, strategy, workers, progress, stages, kept)

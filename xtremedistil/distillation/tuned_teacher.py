@@ -1,8 +1,11 @@
 """The teacher of a run: fine-tuned on the labels, or read from `model-ft.h5` if that was done before."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from functools import partial
+
+import numpy as np
 
 from xtremedistil.artefacts import (
     TEACHER_RECORD,
@@ -22,6 +25,7 @@ from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints import load_encoder, read_config
 from xtremedistil.models.families import find_family
 from xtremedistil.models.teacher import Teacher, build_teacher
+from xtremedistil.models.trimmed import with_vocabulary
 from xtremedistil.reporting.progress import Progress
 from xtremedistil.training.strategy import seed_everything, stage_seed
 from xtremedistil.weights import load_weights, read_weights, save_weights
@@ -55,7 +59,7 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
     config, corpus, progress = setting.config, setting.corpus, setting.progress
     path = os.path.join(config.teacher_model_dir, TEACHER_WEIGHTS)
     record_path = os.path.join(config.teacher_model_dir, TEACHER_RECORD)
-    record = _record(config, corpus)
+    record = _record(config, corpus, setting.kept)
     found = bool(setting.workers.agree(os.path.isfile(path)))
     num_labels = _checked_labels(path, record_path, record, corpus, progress) if found else len(corpus.task.all_labels)
     if not found:
@@ -64,6 +68,8 @@ def tuned_teacher(setting: Setting) -> TunedTeacher:
     family = find_family(config.pt_teacher, read_config(config.pt_teacher_checkpoint)["model_type"])
     with setting.strategy.scope():
         encoder = load_encoder(config.pt_teacher_checkpoint, family, name="tf_model")
+        if setting.kept is not None:
+            encoder = with_vocabulary(encoder, family, setting.kept, "tf_model")
         teacher = build_teacher(encoder, family, kind=corpus.task.kind, num_labels=num_labels)
     if found:
         load_weights(path, teacher.parts)
@@ -97,9 +103,10 @@ def _trainable(teacher: Teacher) -> list:
     return [variable for part in teacher.parts.values() for variable in part]
 
 
-def _record(config: DistilConfig, corpus: Corpus) -> dict:
-    """What a fine-tuned teacher depends on and must agree in to be used again."""
+def _record(config: DistilConfig, corpus: Corpus, kept: np.ndarray | None) -> dict:
+    """What a fine-tuned teacher depends on and must agree in to be used again; `kept`: its pieces, None: all."""
     return {
+        "pieces": None if kept is None else hashlib.sha256(kept.tobytes()).hexdigest(),
         "labels": list(corpus.task.all_labels),
         "train": data_fingerprint(config)["train"],
         "pt_teacher_checkpoint": fingerprint_checkpoint(config.pt_teacher_checkpoint),

@@ -7,15 +7,14 @@ import transformers
 
 from xtremedistil.distillation.layer_map import read_maps
 from xtremedistil.models.checkpoints import changed_config, load_encoder, new_encoder_from_config, read_config
-from xtremedistil.models.embeddings import word_embedding_variable
 from xtremedistil.models.families import AUTO, Family, find_family
 from xtremedistil.models.language_head import LanguageHead, head_state
 from xtremedistil.models.language_model import LanguageModel
 from xtremedistil.models.layer_picking import pick_layers
 from xtremedistil.models.shapes import encoder_shape, resized
+from xtremedistil.models.trimmed import with_vocabulary
 from xtremedistil.pretraining.pretrain_config import PretrainConfig
 from xtremedistil.pretraining.student_shape import picked_layers, student_shape
-from xtremedistil.pretraining.vocabulary import trimmed_config
 
 STUDENT_NAME = "tf_model"
 
@@ -49,22 +48,13 @@ def _opened(
     config = changed_config(config, family, dropout=dropout, attention_dropout=attention_dropout)
     encoder = load_encoder(checkpoint, family, name=name, config=config)
     if kept is not None:
-        encoder = _with_vocabulary(encoder, family, config, kept, name)
+        encoder = with_vocabulary(encoder, family, kept, name)
     if not with_head:
         return LanguageModel(encoder, family), False
     head, state = LanguageHead(encoder, family), head_state(checkpoint, family)
     if state:
         head.load(state if kept is None else _trimmed(state, head, kept), checkpoint)
     return LanguageModel(encoder, family, head), state is not None
-
-
-def _with_vocabulary(encoder, family: Family, config: dict, kept: np.ndarray, name: str):
-    """The same encoder with some rows of its word table."""
-    trimmed = new_encoder_from_config(trimmed_config(config, kept), family, name=name)
-    table = word_embedding_variable(encoder)
-    for old, new in zip(encoder.weights, trimmed.weights, strict=True):
-        new.assign(old.numpy()[kept] if old is table else old)
-    return trimmed
 
 
 def _trimmed(state: dict, head: LanguageHead, kept: np.ndarray) -> dict:

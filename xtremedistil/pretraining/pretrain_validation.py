@@ -10,6 +10,7 @@ from xtremedistil.models.checkpoints import read_config
 from xtremedistil.models.families import AUTO, Family
 from xtremedistil.models.feature_names import ATTENTION_SCORES
 from xtremedistil.models.shapes import EncoderShape
+from xtremedistil.models.trimmed import trimmed_config
 from xtremedistil.pretraining.corpus_files import check_beginnings, corpus_paths
 from xtremedistil.pretraining.corpus_rows import SHORTEST
 from xtremedistil.pretraining.head_record import read_head_record
@@ -18,7 +19,7 @@ from xtremedistil.pretraining.pretrain_config import ALL_OF_THE_CORPUS, OF_HEAD_
 from xtremedistil.pretraining.recipes import MINILM, configured_learning, configured_weights, language_terms
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.pretraining.tokenizer_definition import read_definition
-from xtremedistil.pretraining.vocabulary import pieces_from_file, trimmed_config
+from xtremedistil.pretraining.vocabulary import pieces_from_file
 from xtremedistil.problems import Problems
 from xtremedistil.recipe_validation import pair_problems
 from xtremedistil.tasks.tokenizer import Tokenizer

@@ -13,12 +13,9 @@ import os
 import numpy as np
 
 from xtremedistil.errors import InputError
-from xtremedistil.models.shapes import OFFSET_POSITIONS
 from xtremedistil.pretraining.tokenizer_definition import BPE, ids_of_pieces, indispensable, merges, read_definition
 from xtremedistil.tasks.files import find_file, read_lines, shorten
 from xtremedistil.tasks.tokenizer import Tokenizer
-
-ROBERTA_PAD = 1  # where a config.json does not say
 
 
 def kept_pieces(tokenizer: Tokenizer, counts: np.ndarray, min_count: int = 1) -> np.ndarray:
@@ -81,43 +78,6 @@ def piece_map(kept: np.ndarray, size: int, unk_id: int) -> np.ndarray:
     places = np.full(size, unk_id, np.int32)
     places[kept] = np.arange(len(kept))
     return places
-
-
-def trimmed_config(config: dict, kept: np.ndarray) -> dict:
-    """A teacher's `config.json` with the size of the trimmed vocabulary and its numbers of special pieces.
-
-    Numbers of pieces that were not kept are none of the tokenizer's special ones: configurations have stray ones, and
-    they become None.
-
-    Args:
-        kept: int64 [K].
-
-    Raises:
-        InputError: the padding piece, from whose number the family counts positions, would get another.
-    """
-    places = {piece: place for place, piece in enumerate(kept.tolist())}
-    _check_positions(config, places)
-    special = {name: _place(value, places) for name, value in config.items() if name.endswith("_token_id")}
-    return config | {"vocab_size": len(kept)} | special
-
-
-def _place(value: int | list[int] | None, places: dict[int, int]) -> int | list[int] | None:
-    if isinstance(value, list):
-        return [places[number] for number in value if number in places]
-    return places.get(value)
-
-
-def _check_positions(config: dict, places: dict[int, int]) -> None:
-    if config["model_type"] not in OFFSET_POSITIONS:
-        return
-    pad = config.get("pad_token_id", ROBERTA_PAD)
-    if places.get(pad) != pad:
-        found = f"would become {places[pad]}" if pad in places else "is no special piece of the tokenizer"
-        raise InputError(
-            f"config.json: pad_token_id {pad} {found}, but a {config['model_type']} counts its positions from there. "
-            "Only vocabularies that begin with their special pieces can be trimmed. Leave --student_vocab away: the "
-            "student then has all pieces of its teacher."
-        )
 
 
 def _with_parts(definition: dict, pieces: set[str]) -> set[str]:

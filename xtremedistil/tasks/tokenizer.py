@@ -244,6 +244,10 @@ class Tokenizer:
         """The pieces as text, special ones too."""
         return self._hf.convert_ids_to_tokens([int(i) for i in ids])
 
+    def pieces(self) -> dict[str, int]:
+        """The number of each piece, special ones too."""
+        return self._hf.get_vocab()
+
     def whole_words(self) -> list[str | None]:
         """By piece id: the word that this piece is by itself, behind another word; None for special pieces and those
         that only parts of words are made of. For tokenizers that `load` gave."""
