@@ -158,6 +158,8 @@ def test_probability_shift_and_temperatures_by_position_reach_the_loss():
     assert float(tf.reduce_max(temperatures) - tf.reduce_min(temperatures)) > 1e-3
     expected = LOSSES["soft_label_ce"](teacher=shifted, student=student, temperature=temperatures)
     assert float(term.value) == pytest.approx(float(expected))
+    (bare,) = logits_objective("rows", soft)({"logits": student}, batch_of({"logits": teacher})).values()
+    assert float(bare.value) != pytest.approx(float(term.value)), "without labels nothing is shifted"
 
 
 def test_weight_follows_its_schedule_times_the_base_and_stays_at_the_base_without_progress():
