@@ -79,3 +79,21 @@ def test_all_students_are_probed_and_tuned_and_other_flags_are_other_runs(printe
     assert "±" in again[place] and again[1] == taught[1]
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps, "all that was finished is taken over"
     assert len(list((tmp_path / "runs").glob("*/*/metrics.json"))) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["distilbert", "minilm"])
+def test_all_ways_of_a_step_do_the_same_work(word_piece_folder, recipe, monkeypatch, capfd, tmp_path):
+    from benchmarks import live_teacher
+
+    config = {"model_type": "bert", "vocab_size": PIECES, "max_position_embeddings": 32}
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    teacher = write_random_checkpoint(tmp_path / "teacher", word_piece_folder, config | sizes, "TFBertModel")
+    (tmp_path / "text.txt").write_text(text_of(80, 1), encoding="utf-8")
+    places = ["--corpus", str(tmp_path / "text.txt"), "--checkpoint", teacher, "--folder", str(tmp_path / "runs")]
+    less = ["--recipe", recipe, "--layers", "1", "--seq_len", "16", "--batch_size", "8", "--batches", "4"]
+    monkeypatch.setattr(sys, "argv", ["live_teacher.py", *places, *less])
+    live_teacher.main()  # ends with a message where losses differ
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in lines if "%" in line] == [
+        "| step", "| student alone", "| teacher alone", "| naive"]  # fmt: skip
