@@ -46,7 +46,7 @@ class SoftLabels:
         require_options(self.loss, self.options, LOSS_KINDS[self.loss].options)
         require_weight(f"The weight of {self.loss}", self.weight, self.weight_schedule)
         if not (is_number(self.temperature) and self.temperature > 0):
-            raise ValueError(f"temperature is {self.temperature!r}; it must be a number greater than 0.")
+            raise ValueError(f"temperature is {self.temperature!r}; it must be greater than 0.")
         if self.temperature_of is not None and self.loss == "dist":
             raise ValueError("The loss dist takes one temperature; a schedule of temperatures goes with soft labels.")
 
