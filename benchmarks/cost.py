@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
-from xtremedistil.quiet import import_tensorflow
+from xtremedistil.console.quiet import import_tensorflow
 
 MILLION, LABELS, VOCABULARY, HEADS = 1_000_000, 7, 30_522, 12
 TEACHERS, STUDENTS = ((6, 384), (12, 768)), ((2, 192), (6, 384))
@@ -34,7 +34,7 @@ def seconds_per_million(call: Callable[[], None], rows: int) -> float:
 
 
 def generated_rows(pieces: int):
-    from xtremedistil.tasks.features import Features
+    from xtremedistil.data.features import Features
 
     ids = np.random.default_rng(1).integers(1000, VOCABULARY, (ROWS, pieces))
     words = np.tile(np.arange(pieces), (ROWS, 1))
@@ -42,8 +42,8 @@ def generated_rows(pieces: int):
 
 
 def encoder(layers: int, width: int, name: str):
-    from xtremedistil.models.checkpoints import new_encoder
-    from xtremedistil.models.families import FAMILIES
+    from xtremedistil.models.architectures.families import FAMILIES
+    from xtremedistil.models.checkpoints.pretrained import new_encoder
 
     family = FAMILIES["TFBertModel"]
     sizes = {"num_hidden_layers": layers, "hidden_size": width, "intermediate_size": 4 * width}
@@ -53,7 +53,7 @@ def encoder(layers: int, width: int, name: str):
 
 def word_map(teacher_width: int, width: int):
     """A table of word embeddings and the matrix that reduces it."""
-    from xtremedistil.models.mapped_embedding import MappedEmbedding
+    from xtremedistil.models.factorized_embedding import MappedEmbedding
 
     generator = np.random.default_rng(1)
     table, kernel = (
@@ -68,11 +68,11 @@ class Pair:
     def __init__(self, teacher: tuple[int, int], student: tuple[int, int], pieces: int, folder: str):
         import tensorflow as tf
 
-        from xtremedistil.distillation.layer_map import layer_map, mapped_matches, teacher_names
-        from xtremedistil.distillation.target_parts import Computing
-        from xtremedistil.distillation.targets import compute_targets
+        from xtremedistil.distillation.teacher_outputs.cache import compute_targets
+        from xtremedistil.distillation.teacher_outputs.cache_writer import Computing
         from xtremedistil.models.student import build_student
         from xtremedistil.models.teacher import build_teacher
+        from xtremedistil.terms.layer_map import layer_map, mapped_matches, teacher_names
         from xtremedistil.training.workers import Workers
 
         kind = {"kind": "token_classification", "num_labels": LABELS}
@@ -95,8 +95,8 @@ class Pair:
         return {"logits": sizes["logits"], "last state": sizes[last], "all": sum(sizes.values())}
 
     def teacher_seconds(self) -> float:
+        from xtremedistil.data.padding import pad_rows
         from xtremedistil.models.forward import make_predict_function
-        from xtremedistil.tasks.padding import pad_rows
 
         predict, rows = make_predict_function(self.model), np.arange(BATCH)
         batch = pad_rows(self.features, rows, int(self.features.lengths[0]), 0)
@@ -107,21 +107,21 @@ class Pair:
         return seconds_per_million(lambda: [None for _ in batches.epoch(0, 1)], ROWS)
 
     def states_seconds(self) -> float:
-        from xtremedistil.distillation.objectives import matches_objective
+        from xtremedistil.objectives.parts import matches_objective
 
         model, projections = self.student.matching_model(self.matches)
         extra = [variable for layer in projections for variable in layer.variables]
         return self._update_seconds(model, extra, matches_objective(self.matches), list(self.targets.arrays))
 
     def logits_seconds(self) -> float:
-        from xtremedistil.distillation.objectives import logits_objective
+        from xtremedistil.objectives.parts import logits_objective
 
         return self._update_seconds(self.student.training_model, [], logits_objective(), ["logits"])
 
     def head_seconds(self) -> float:
         import tensorflow as tf
 
-        from xtremedistil.distillation.objectives import logits_objective
+        from xtremedistil.objectives.parts import logits_objective
 
         width = self.student.encoder.config.hidden_size
         states = tf.random.normal([BATCH, int(self.features.lengths[0]), width])
@@ -145,7 +145,7 @@ class Pair:
         return seconds_per_million(lambda: trainer.step(batch | extra, 0, 1e-4)["loss"].numpy(), BATCH)
 
     def batches(self, names: list[str]):
-        from xtremedistil.training.batches import TrainingBatches
+        from xtremedistil.training.batching import TrainingBatches
 
         return TrainingBatches(self.features, BATCH, 0, 0, [self.targets.select(names)])
 

@@ -16,20 +16,21 @@ import shutil
 from pathlib import Path
 
 from benchmarks.pretraining import name_of, row_of, seconds, timed
-from xtremedistil.artefacts import CONFIG, METRICS, write_json
-from xtremedistil.fine_tuning import fine_tune
-from xtremedistil.inference import load_predictor
-from xtremedistil.models.checkpoints import new_encoder
-from xtremedistil.models.families import FAMILIES
-from xtremedistil.predict_command import evaluate_folder
+from xtremedistil.finetuning.config import BaselineConfig
+from xtremedistil.finetuning.finetune import fine_tune
+from xtremedistil.inference.config import PredictConfig
+from xtremedistil.inference.predict import evaluate_folder
+from xtremedistil.models.architectures.families import FAMILIES
+from xtremedistil.models.checkpoints.pretrained import new_encoder
 from xtremedistil.pretraining.checkpoint_folder import write_checkpoint
+from xtremedistil.pretraining.config import PretrainConfig
 from xtremedistil.pretraining.pretrain import pretrain
-from xtremedistil.pretraining.pretrain_config import PretrainConfig
-from xtremedistil.pretraining.pretrain_report import REPORT
-from xtremedistil.pretraining.tuned_student import write_tuned_student
-from xtremedistil.tasks.tokenizer import Tokenizer
-from xtremedistil.tuning_config import BaselineConfig
-from xtremedistil.use_config import PredictConfig
+from xtremedistil.pretraining.report import REPORT
+from xtremedistil.serving.predictor import load_predictor
+from xtremedistil.storage.files import write_json
+from xtremedistil.storage.model_folder import CONFIG, METRICS
+from xtremedistil.task_transfer.tuned_student import write_tuned_student
+from xtremedistil.tokenization.tokenizer import Tokenizer
 
 LANGUAGES = ("en", "de", "fr", "es", "ru")
 SMALL = {"num_hidden_layers": 2, "hidden_size": 96, "num_attention_heads": 6}

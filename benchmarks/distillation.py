@@ -37,19 +37,19 @@ MATRIX, REPEATS = 2048, 20
 
 
 def pad_to_the_end(seq_len: int) -> None:
-    from xtremedistil import prediction
-    from xtremedistil.training import batches
+    from xtremedistil.models import prediction
+    from xtremedistil.training import batching
 
     pad_rows = prediction.pad_rows
-    batches.padded_width = lambda features, rows, step: seq_len
+    batching.padded_width = lambda features, rows, step: seq_len
     prediction.full_length_order = prediction.length_order
     prediction.pad_rows = lambda features, rows, width, pad_id: pad_rows(features, rows, seq_len, pad_id)
 
 
 def forget_targets_between_stages() -> None:
-    from xtremedistil.distillation import distil, target_source
+    from xtremedistil.distillation.pipeline import distil, output_source
 
-    run_stage, compute, now = distil._run_stage, target_source.compute_targets, {}
+    run_stage, compute, now = distil._run_stage, output_source.compute_targets, {}
 
     def numbered(setting, student, stage, source):
         now["stage"] = stage.number
@@ -58,13 +58,13 @@ def forget_targets_between_stages() -> None:
     def of_this_stage(*arguments, key, **named):
         return compute(*arguments, key=f"{key}, stage {now['stage']}", **named)
 
-    distil._run_stage, target_source.compute_targets = numbered, of_this_stage
+    distil._run_stage, output_source.compute_targets = numbered, of_this_stage
 
 
 def run_here(flags: dict, measures: list[str]) -> None:
     """One distillation with some measures in place."""
-    from xtremedistil.config import DistilConfig
-    from xtremedistil.distillation.distil import distil
+    from xtremedistil.distillation.pipeline.distil import distil
+    from xtremedistil.distillation.planning.config import DistilConfig
 
     if BUCKETS not in measures:
         pad_to_the_end(flags["seq_len"])
@@ -156,7 +156,7 @@ def training_operations(lengths: np.ndarray, teacher_width: int) -> float:
 
 def over_the_limit(folder: Path) -> str:
     """Rows a second of the stages in which the whole student is trained in float32, beside what products allow."""
-    from xtremedistil.distillation.transfer_rows import open_transfer_rows
+    from xtremedistil.distillation.data.transfer_set import open_transfer_rows
 
     rows = open_transfer_rows(str(next(folder.glob("teacher-targets/*/rows"))))
     lengths = np.concatenate([rows.chunk(start).lengths for start in rows.starts]).astype(float)

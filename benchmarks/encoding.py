@@ -19,7 +19,7 @@ from itertools import accumulate, chain, islice, pairwise
 from pathlib import Path
 
 from xtremedistil.tasks import TaggedSentence, TokenClassification
-from xtremedistil.tasks.tokenizer import Tokenizer
+from xtremedistil.tokenization.tokenizer import Tokenizer
 
 SUBSAMPLE = 1_000
 SEQ_LEN = 128

@@ -55,11 +55,11 @@ class Graph:
 
 def checkpoint_graphs(checkpoint: str, classifier: Path) -> dict[str, Graph]:
     """Our graphs of the reference's weights."""
-    from xtremedistil.export.encoder_weights import Linear, student_weights
-    from xtremedistil.export.fused_graph import build_graph, quantizable
-    from xtremedistil.models.checkpoints import load_encoder, read_config
-    from xtremedistil.models.families import find_family
-    from xtremedistil.weights import relative_name
+    from xtremedistil.export.common.encoder_weights import Linear, student_weights
+    from xtremedistil.export.onnx.transformer_graph import build_graph, quantizable
+    from xtremedistil.models.architectures.families import find_family
+    from xtremedistil.models.checkpoints.h5_weights import relative_name
+    from xtremedistil.models.checkpoints.pretrained import load_encoder, read_config
 
     family = find_family("auto", read_config(checkpoint)["model_type"])
     encoder = load_encoder(checkpoint, family, name="tf_model")
@@ -189,10 +189,10 @@ TEACHER = "teacher, Keras predict, padded to seq_len"
 
 def padded_teacher(saved: dict):
     """The fine-tuned teacher as the original used it: `predict` on rows that are all padded to `seq_len`."""
-    from xtremedistil.models.checkpoints import load_encoder, read_config
-    from xtremedistil.models.families import find_family
+    from xtremedistil.models.architectures.families import find_family
+    from xtremedistil.models.checkpoints.h5_weights import load_weights
+    from xtremedistil.models.checkpoints.pretrained import load_encoder, read_config
     from xtremedistil.models.teacher import build_teacher
-    from xtremedistil.weights import load_weights
 
     checkpoint = saved["pt_teacher_checkpoint"]
     family = find_family("auto", read_config(checkpoint)["model_type"])
@@ -201,7 +201,7 @@ def padded_teacher(saved: dict):
     load_weights(os.path.join(saved["teacher_model_dir"], "model-ft.h5"), teacher.parts)
 
     def label(predictor, examples: list, seq_len: int) -> list:
-        from xtremedistil.tasks.padding import pad_rows
+        from xtremedistil.data.padding import pad_rows
 
         features = predictor.task.encode(examples, predictor.tokenizer, seq_len)
         inputs = pad_rows(features, np.arange(len(features)), seq_len, predictor.tokenizer.pad_id)

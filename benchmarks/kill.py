@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the tiny material is that of the tests
 
 import xtremedistil  # noqa: E402, F401 - chooses legacy Keras
-from xtremedistil.quiet import import_tensorflow  # noqa: E402
+from xtremedistil.console.quiet import import_tensorflow  # noqa: E402
 
 
 def tiny_material(folder: Path):

@@ -26,19 +26,19 @@ import xtremedistil  # noqa: F401 - chooses legacy Keras, before TensorFlow come
 import tensorflow as tf
 import tf_keras
 
-from xtremedistil.distillation.layer_map import teacher_names
-from xtremedistil.models.encoder import in_float32
-from xtremedistil.models.language_model import LanguageModel, language_inputs
-from xtremedistil.models.matching import matched_tensors
-from xtremedistil.models.shapes import encoder_shape
+from xtremedistil.console.progress import Progress
+from xtremedistil.models.architectures.shapes import encoder_shape
+from xtremedistil.models.features.encoder_outputs import in_float32
+from xtremedistil.models.language_model.language_model import LanguageModel, language_inputs
+from xtremedistil.models.projections import matched_tensors
+from xtremedistil.pretraining.config import PretrainConfig
 from xtremedistil.pretraining.language_objective import learning_objective
 from xtremedistil.pretraining.live_teacher import taught_model
 from xtremedistil.pretraining.pretrain import HEAD_PLACE, Run, trained_variables
-from xtremedistil.pretraining.pretrain_config import PretrainConfig
-from xtremedistil.pretraining.pretrain_corpus import open_corpus
 from xtremedistil.pretraining.recipes import Learning, configured_learning
+from xtremedistil.pretraining.run_corpus import open_corpus
 from xtremedistil.pretraining.student_shape import student_shape
-from xtremedistil.reporting.progress import Progress
+from xtremedistil.terms.layer_map import teacher_names
 from xtremedistil.training.loop import batch_signature
 from xtremedistil.training.strategy import make_strategy, precision, stage_seed
 from xtremedistil.training.trainer import Trainer

@@ -16,11 +16,11 @@ import xtremedistil  # noqa: F401 - chooses legacy Keras
 
 
 def mean_logits(flags: dict, folders: list[str], seeds: list[int], out: str) -> None:
-    from xtremedistil.config import DistilConfig, resolve
-    from xtremedistil.distillation.setting import open_setting
-    from xtremedistil.distillation.tuned_teacher import tuned_teacher
+    from xtremedistil.distillation.pipeline.run_context import open_setting
+    from xtremedistil.distillation.pipeline.teacher import tuned_teacher
+    from xtremedistil.distillation.planning.config import DistilConfig, resolve
     from xtremedistil.models.forward import make_predict_function
-    from xtremedistil.prediction import predict_logits
+    from xtremedistil.models.prediction import predict_logits
     from xtremedistil.training.strategy import make_strategy
     from xtremedistil.training.workers import Workers
 

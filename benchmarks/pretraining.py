@@ -24,27 +24,28 @@ from pathlib import Path
 
 import numpy as np
 
-from xtremedistil.artefacts import METRICS, write_json
-from xtremedistil.fine_tuning import fine_tune
-from xtremedistil.models.language_head import LanguageHead
-from xtremedistil.models.language_model import LanguageModel
+from xtremedistil.console.progress import Progress
+from xtremedistil.data.text_files import read_lines
+from xtremedistil.finetuning.config import BaselineConfig
+from xtremedistil.finetuning.finetune import fine_tune
+from xtremedistil.models.checkpoints.h5_weights import save_weights
+from xtremedistil.models.language_model.language_head import LanguageHead
+from xtremedistil.models.language_model.language_model import LanguageModel
+from xtremedistil.pretraining.config import PretrainConfig
 from xtremedistil.pretraining.head_record import head_path
-from xtremedistil.pretraining.initial_models import open_teacher
 from xtremedistil.pretraining.language_objective import language_objective
 from xtremedistil.pretraining.language_score import LanguageScore
+from xtremedistil.pretraining.models import open_teacher
 from xtremedistil.pretraining.pretrain import HEAD_PLACE, Run, period_of, pretrain
-from xtremedistil.pretraining.pretrain_config import PretrainConfig
-from xtremedistil.pretraining.pretrain_corpus import open_corpus
-from xtremedistil.pretraining.pretrain_report import REPORT
+from xtremedistil.pretraining.report import REPORT
+from xtremedistil.pretraining.run_corpus import open_corpus
 from xtremedistil.pretraining.teacher_head import WORDS_ALONE, head_parts, train_head
-from xtremedistil.reporting.progress import Progress
+from xtremedistil.storage.files import write_json
+from xtremedistil.storage.model_folder import METRICS
 from xtremedistil.tasks import open_task
-from xtremedistil.tasks.few_labels import few_rows, write_few_labels
-from xtremedistil.tasks.files import read_lines
+from xtremedistil.tasks.label_sampling import few_rows, write_few_labels
 from xtremedistil.training.strategy import make_strategy, seed_everything, stage_seed
 from xtremedistil.training.workers import Workers
-from xtremedistil.tuning_config import BaselineConfig
-from xtremedistil.weights import save_weights
 
 PICKED = {"init_layers": "uniform"}
 NARROW = {"hidden_size": 192, "num_attention_heads": 12}

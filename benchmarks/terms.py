@@ -13,9 +13,9 @@ import numpy as np
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
 from benchmarks.cost import BATCH, Pair
-from xtremedistil.distillation.match import Match
-from xtremedistil.quiet import import_tensorflow
-from xtremedistil.tasks.padding import INPUT_NAMES
+from xtremedistil.console.quiet import import_tensorflow
+from xtremedistil.data.padding import INPUT_NAMES
+from xtremedistil.terms.match import Match
 
 REPEATS, PIECES = 30, 16
 STATES = [Match("hidden_states", teacher, student) for teacher, student in ((6, 2), (5, 1))]
@@ -46,8 +46,8 @@ def main() -> None:
     import_tensorflow(verbose=False)
     import tensorflow as tf
 
-    from xtremedistil.distillation.layer_map import teacher_names
-    from xtremedistil.distillation.objectives import joined, logits_objective, matches_objective
+    from xtremedistil.objectives.parts import joined, logits_objective, matches_objective
+    from xtremedistil.terms.layer_map import teacher_names
     from xtremedistil.training.learning_rate import LearningRate
     from xtremedistil.training.trainer import Recipe, Trainer
 

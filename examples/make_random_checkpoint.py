@@ -11,9 +11,9 @@ import os
 import shutil
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras before TensorFlow comes in
-from xtremedistil.models.checkpoints import new_encoder
-from xtremedistil.models.families import FAMILIES
-from xtremedistil.tasks.tokenizer import Tokenizer
+from xtremedistil.models.architectures.families import FAMILIES
+from xtremedistil.models.checkpoints.pretrained import new_encoder
+from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.strategy import seed_everything
 
 

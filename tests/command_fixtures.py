@@ -157,8 +157,8 @@ def write_random_checkpoint(folder: Path, tokenizer: str, config: dict, class_na
 
     import xtremedistil  # noqa: F401 - chooses legacy Keras
     from tests.model_fixtures import pytorch_state
-    from xtremedistil.models.checkpoints import new_encoder_from_config
-    from xtremedistil.models.families import FAMILIES
+    from xtremedistil.models.architectures.families import FAMILIES
+    from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
 
     tf_keras.utils.set_random_seed(11)
     encoder = new_encoder_from_config(config, FAMILIES[class_name], name="tf_model")
@@ -173,12 +173,13 @@ def write_student(
     import tf_keras
 
     import xtremedistil  # noqa: F401 - chooses legacy Keras
-    from xtremedistil.artefacts import CONFIG, STUDENT_WEIGHTS, write_json
-    from xtremedistil.models.checkpoints import new_encoder_from_config
-    from xtremedistil.models.families import FAMILIES
+    from xtremedistil.models.architectures.families import FAMILIES
+    from xtremedistil.models.checkpoints.h5_weights import save_weights
+    from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
     from xtremedistil.models.student import ENCODER_NAME, build_student
-    from xtremedistil.tasks.tokenizer import Tokenizer
-    from xtremedistil.weights import save_weights
+    from xtremedistil.storage.files import write_json
+    from xtremedistil.storage.model_folder import CONFIG, STUDENT_WEIGHTS
+    from xtremedistil.tokenization.tokenizer import Tokenizer
 
     folder.mkdir()
     tokenizer = Tokenizer.load(tokenizer_folder)

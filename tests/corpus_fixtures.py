@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from xtremedistil.pretraining.corpus_batches import CorpusBatches
-from xtremedistil.pretraining.corpus_reader import CorpusReader
-from xtremedistil.pretraining.corpus_rows import line_rows, packed_rows
-from xtremedistil.pretraining.masking import Hiding, piece_weights
-from xtremedistil.pretraining.token_store import TokenStore
+from xtremedistil.pretraining.corpus.batches import CorpusBatches
+from xtremedistil.pretraining.corpus.masking import Hiding, piece_weights
+from xtremedistil.pretraining.corpus.reader import CorpusReader
+from xtremedistil.pretraining.corpus.rows import line_rows, packed_rows
+from xtremedistil.pretraining.corpus.token_store import TokenStore
 
 PAD, UNK, START, END = 0, 1, 2, 3
 MASK, CORPUS_WORDS = 4, 50

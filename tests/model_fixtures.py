@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from xtremedistil.models.families import FAMILIES
-from xtremedistil.tasks.features import Features
+from xtremedistil.data.features import Features
+from xtremedistil.models.architectures.families import FAMILIES
 
 USABLE = [name for name, family in FAMILIES.items() if not family.refused]
 STUDENTS = [name for name, family in FAMILIES.items() if family.can_be_student]
@@ -77,7 +77,7 @@ def shaken_encoder(class_name: str, seed: int = 7):
     """A tiny encoder whose every weight is random and matters: initial biases are all zero."""
     import tf_keras
 
-    from xtremedistil.models.checkpoints import new_encoder_from_config
+    from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
 
     tf_keras.utils.set_random_seed(seed)
     encoder = new_encoder_from_config(tiny_config(class_name), FAMILIES[class_name], name="tf_model")
@@ -171,8 +171,8 @@ def shaken_bilstm(seed: int = 7, **changes):
     """A tiny BiLSTM whose every weight is random and matters; its states are 12 wide."""
     import tf_keras
 
-    from xtremedistil.models.checkpoints import new_encoder_from_config
-    from xtremedistil.models.families import BILSTM
+    from xtremedistil.models.architectures.families import BILSTM
+    from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
 
     tf_keras.utils.set_random_seed(seed)
     encoder = new_encoder_from_config(BILSTM_CONFIG | changes, BILSTM, name="student_2")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from xtremedistil.conlleval import chunk_scores, piece_scores, scored_tags, without_continuation
+from xtremedistil.metrics import chunk_scores, piece_scores, scored_tags, without_continuation
 
 SPECIAL = ("[PAD]", "[SEP]", "[CLS]")
 

@@ -10,8 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from xtremedistil import cli
-from xtremedistil.quickstart import bracketed, format_predictions, format_rows, quickstart_config
-from xtremedistil.reporting.report import ReportRow
+from xtremedistil.evaluation.report import ReportRow
+from xtremedistil.quickstart.run import bracketed, format_predictions, format_rows, quickstart_config
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = {

@@ -11,15 +11,16 @@ import sys
 import types
 import typing
 
-from xtremedistil.config import DistilConfig, rate_or_auto, spelled_out
+from xtremedistil.console.quiet import import_tensorflow, without_native_noise
+from xtremedistil.console.sigterm import TERMINATED, on_sigterm
+from xtremedistil.distillation.planning.config import DistilConfig, spelled_out
 from xtremedistil.errors import InputError
-from xtremedistil.pretraining.pretrain_config import PretrainConfig
-from xtremedistil.pretraining.transfer_config import TransferConfig
-from xtremedistil.quiet import import_tensorflow, without_native_noise
-from xtremedistil.sigterm import TERMINATED, on_sigterm
-from xtremedistil.training_flags import REQUIRED, TrainingFlags
-from xtremedistil.tuning_config import BaselineConfig, ContinueConfig
-from xtremedistil.use_config import ExportConfig, OnnxPredictConfig, PredictConfig
+from xtremedistil.export.common.config import ExportConfig
+from xtremedistil.finetuning.config import BaselineConfig, ContinueConfig
+from xtremedistil.flags import REQUIRED, TrainingFlags, rate_or_auto
+from xtremedistil.inference.config import OnnxPredictConfig, PredictConfig
+from xtremedistil.pretraining.config import PretrainConfig
+from xtremedistil.task_transfer.config import TransferConfig
 
 
 def _rate(text: str):
@@ -87,22 +88,22 @@ def add_flags(parser: argparse.ArgumentParser, kind) -> None:
 
 
 def _distil(config: DistilConfig) -> None:
-    from xtremedistil.validation import check_distil
+    from xtremedistil.distillation.planning.validation import check_distil
 
     check_distil(config)
     if config.dry_run:
-        from xtremedistil.distillation.dry_run import dry_run
+        from xtremedistil.distillation.pipeline.dry_run import dry_run
 
         print(dry_run(config))
         return
     import_tensorflow(config.verbose)
-    from xtremedistil.distillation.distil import distil
+    from xtremedistil.distillation.pipeline.distil import distil
 
     print(distil(config).table())
 
 
 def _pretrain(config: PretrainConfig) -> None:
-    from xtremedistil.pretraining.pretrain_validation import check_pretrain
+    from xtremedistil.pretraining.validation import check_pretrain
 
     check_pretrain(config)
     import_tensorflow(config.verbose)
@@ -112,61 +113,61 @@ def _pretrain(config: PretrainConfig) -> None:
 
 
 def _predict(config: PredictConfig) -> None:
-    from xtremedistil.use_validation import check_predict
+    from xtremedistil.inference.validation import check_predict
 
     check_predict(config)
     import_tensorflow(config.verbose)
-    from xtremedistil.predict_command import predict_with_keras
+    from xtremedistil.inference.predict import predict_with_keras
 
     predict_with_keras(config)
 
 
 def _predict_onnx(config: OnnxPredictConfig) -> None:
-    from xtremedistil.use_validation import check_predict_onnx
+    from xtremedistil.inference.validation import check_predict_onnx
 
     check_predict_onnx(config)
-    from xtremedistil.predict_command import predict_with_onnx
+    from xtremedistil.inference.predict import predict_with_onnx
 
     predict_with_onnx(config)
 
 
 def _export(config: ExportConfig) -> None:
-    from xtremedistil.use_validation import check_export
+    from xtremedistil.export.common.validation import check_export
 
     check_export(config)
     import_tensorflow(config.verbose)
-    from xtremedistil.export.command import export, table
+    from xtremedistil.export.export import export, table
 
     print(table(export(config)))
 
 
 def _continue(config: ContinueConfig) -> None:
-    from xtremedistil.validation import check_continue
+    from xtremedistil.finetuning.validation import check_continue
 
     check_continue(config)
     import_tensorflow(config.verbose)
-    from xtremedistil.fine_tuning import continue_training
+    from xtremedistil.finetuning.finetune import continue_training
 
     print(continue_training(config).table())
 
 
 def _fine_tune(config: BaselineConfig) -> None:
-    from xtremedistil.validation import check_baseline
+    from xtremedistil.finetuning.validation import check_baseline
 
     check_baseline(config)
     import_tensorflow(config.verbose)
-    from xtremedistil.fine_tuning import fine_tune
+    from xtremedistil.finetuning.finetune import fine_tune
 
     print(fine_tune(config).table())
 
 
 def _transfer(config: TransferConfig) -> None:
-    from xtremedistil.transfer_validation import check_transfer
+    from xtremedistil.task_transfer.validation import check_transfer
 
     check_transfer(config)
     import_tensorflow(config.verbose)
-    from xtremedistil.pretraining.task_transfer import transfer
-    from xtremedistil.reporting.transfer_table import transfer_table
+    from xtremedistil.evaluation.report import transfer_table
+    from xtremedistil.task_transfer.task_transfer import transfer
 
     print(transfer_table(transfer(config)))
 
@@ -181,6 +182,7 @@ VERBS = {
     "model-ft": (_fine_tune, BaselineConfig, "fine-tune a pre-trained model, without distillation"),
     "transfer": (_transfer, TransferConfig, "distil on one task and reuse the student on another with few labels"),
 }
+
 TRAINING = ("distil", "pretrain", "ft", "model-ft", "transfer")  # these save where they are
 
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.losses.formulas import softmax
-from xtremedistil.distillation.losses import LOSSES, attention_ce, attention_ce_mean, attention_mse, attention_mse_sum
+from xtremedistil.losses import LOSSES, attention_ce, attention_ce_mean, attention_mse, attention_mse_sum
 
 NAMES = ["attention_mse", "attention_mse_sum", "attention_ce", "attention_ce_mean"]
 

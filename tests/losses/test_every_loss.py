@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.losses.cases import CASES
-from xtremedistil.distillation.losses import LOSSES
+from xtremedistil.losses import LOSSES
 
 LABELS = ("soft_label_ce", "soft_label_kl", "soft_label_bce", "logits_mse", "logit_standardized_kl", "dist")
 SOFTMAX = ("soft_label_ce", "soft_label_kl", "logit_standardized_kl", "dist", "attention_ce")

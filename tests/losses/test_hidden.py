@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from xtremedistil.distillation.losses import hidden_cosine, pkd
+from xtremedistil.losses import hidden_cosine, pkd
 
 
 def test_hidden_cosine_of_45_degrees():

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xtremedistil.distillation.losses import fsp, nst
-from xtremedistil.distillation.losses.transport import exact_flow, layer_transport, sinkhorn_flow
+from xtremedistil.losses import fsp, nst
+from xtremedistil.losses.transport import exact_flow, layer_transport, sinkhorn_flow
 
 COLUMN = np.array([[[1.0], [2.0]]], "float32")  # one row of two positions of width 1
 

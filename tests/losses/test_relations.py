@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xtremedistil.distillation.losses import attention_ce, relation_kl
+from xtremedistil.losses import attention_ce, relation_kl
 
 
 def vectors(*shape, seed=0):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xtremedistil.distillation.losses import cckd, pkt, rkd, spkd
+from xtremedistil.losses import cckd, pkt, rkd, spkd
 
 LOSSES = [rkd, spkd, pkt, cckd]
 

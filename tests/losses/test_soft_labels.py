@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xtremedistil.distillation.losses import (
+from xtremedistil.losses import (
     LOSSES,
     dist,
     logit_standardized_kl,

@@ -1,1 +1,1 @@
-"""A student in the forms that people deploy, each compared with the Keras student on real rows."""
+"""Students in the forms that people deploy."""

@@ -1,1 +1,1 @@
-
+"""Teachers and students as Keras models."""

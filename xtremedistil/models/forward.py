@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from xtremedistil.prediction import PredictFunction
-from xtremedistil.tasks.padding import INPUT_NAMES
+from xtremedistil.data.padding import INPUT_NAMES
+from xtremedistil.models.prediction import PredictFunction
 
 
 def make_predict_function(model: tf.keras.Model | PredictFunction) -> PredictFunction:

@@ -2,25 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import tf_keras
 
-from xtremedistil.models.checkpoints import hidden_dropout
-from xtremedistil.models.embeddings import word_embedding_variable
-from xtremedistil.models.encoder import Summary, in_float32, model_inputs, run_encoder
-from xtremedistil.models.families import Family
-from xtremedistil.models.features import encoder_features, top_state
-from xtremedistil.models.mapped_embedding import MappedEmbedding
-from xtremedistil.models.matching import PROJECTION_SPREAD, matched_tensors
-from xtremedistil.models.with_head import WithHead
-
-if TYPE_CHECKING:
-    from xtremedistil.distillation.match import Match
+from xtremedistil.models.architectures.families import Family
+from xtremedistil.models.checkpoints.pretrained import hidden_dropout
+from xtremedistil.models.classifier import WithHead
+from xtremedistil.models.factorized_embedding import MappedEmbedding
+from xtremedistil.models.features.encoder_outputs import Summary, in_float32, model_inputs, run_encoder
+from xtremedistil.models.features.extraction import encoder_features, top_state
+from xtremedistil.models.features.word_embeddings import word_embedding_variable
+from xtremedistil.models.projections import PROJECTION_SPREAD, Match, matched_tensors
 
 ENCODER_NAME = "student_2"  # the original's names, so that one reader serves both
+
 PROJECTION_NAME = "dense_2"
+
 HEAD_NAME = "dense"
+
 STATE = "state"  # of an encoder, as projection and head read it
 
 
@@ -99,8 +98,8 @@ class Student(WithHead):
 
     def matching_model(
         self,
-        matches: Sequence["Match"],
-        teacher_width: Callable[["Match"], int] | None = None,
+        matches: Sequence[Match],
+        teacher_width: Callable[[Match], int] | None = None,
         spread: float | None = PROJECTION_SPREAD,
     ) -> tuple[tf_keras.Model, list[tf_keras.layers.Layer]]:
         """The tensors that are pulled towards the teacher's, together with the logits.

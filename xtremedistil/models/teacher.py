@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import tf_keras
 
-from xtremedistil.models.checkpoints import hidden_dropout
-from xtremedistil.models.encoder import Summary, in_float32, model_inputs, run_encoder
-from xtremedistil.models.families import Family
-from xtremedistil.models.features import encoder_features, top_state
-from xtremedistil.models.with_head import WithHead
+from xtremedistil.models.architectures.families import Family
+from xtremedistil.models.checkpoints.pretrained import hidden_dropout
+from xtremedistil.models.classifier import WithHead
+from xtremedistil.models.features.encoder_outputs import Summary, in_float32, model_inputs, run_encoder
+from xtremedistil.models.features.extraction import encoder_features, top_state
 
 HEAD_NAME = "final_logits"
+
 DEFAULT_INITIALIZER_RANGE = 0.02
 
 

@@ -1,1 +1,1 @@
-"""Small general models: pre-training by distillation."""
+"""General students from plain text."""

@@ -12,18 +12,26 @@ from collections.abc import Iterable
 import transformers
 
 from xtremedistil.errors import InputError
-from xtremedistil.export.checkpoint_files import OWN_FILES, input_names_of, write_card, write_config, write_tokenizer
-from xtremedistil.export.earlier_export import refuse_foreign
-from xtremedistil.export.pytorch_state import is_made_here, state_in_pytorch, write_state
-from xtremedistil.folders import new_folder
-from xtremedistil.models.checkpoints import load_all, load_encoder, read_config
-from xtremedistil.models.families import Family
-from xtremedistil.models.state_files import State
-from xtremedistil.tasks.tokenizer import Tokenizer
+from xtremedistil.export.common.earlier_export import refuse_foreign
+from xtremedistil.export.huggingface.checkpoint_files import (
+    OWN_FILES,
+    input_names_of,
+    write_card,
+    write_config,
+    write_tokenizer,
+)
+from xtremedistil.export.huggingface.pytorch_state import is_made_here, state_in_pytorch, write_state
+from xtremedistil.models.architectures.families import Family
+from xtremedistil.models.checkpoints.pretrained import load_all, load_encoder, read_config
+from xtremedistil.models.checkpoints.weight_files import State
+from xtremedistil.storage.folders import new_folder
+from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.strategy import precision
 
 TENSORFLOW_WEIGHTS = "tf_model.h5"
+
 FILES = OWN_FILES | {TENSORFLOW_WEIGHTS}
+
 LANGUAGE_MODELS = {"gpt2": "GPT2LMHeadModel"}  # else ...ForMaskedLM
 
 

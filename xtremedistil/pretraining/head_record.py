@@ -5,7 +5,8 @@ import os
 
 import numpy as np
 
-from xtremedistil.artefacts import fingerprint_checkpoint, read_json, write_json
+from xtremedistil.storage.files import read_json, write_json
+from xtremedistil.storage.model_folder import fingerprint_checkpoint
 
 HEAD_WEIGHTS = "language-head.h5"
 

@@ -5,13 +5,15 @@ Axes: M positions that are asked about, V pieces.
 
 import tensorflow as tf
 
-from xtremedistil.distillation.losses import label_cross_entropy, label_weights, logits_mse, soft_label_kl
-from xtremedistil.distillation.objectives import PREFIX, joined, matches_objective
+from xtremedistil.losses import label_cross_entropy, label_weights, logits_mse, soft_label_kl
+from xtremedistil.objectives.parts import joined, matches_objective
+from xtremedistil.objectives.position_masks import PREFIX
 from xtremedistil.pretraining.live_teacher import reading_outputs
 from xtremedistil.pretraining.recipes import Learning
-from xtremedistil.training.trainer import Objective
+from xtremedistil.training.objectives import Objective
 
 WORDS, SOFT_LABELS, LOGITS = "words", "soft_labels", "logits"  # names of the terms
+
 ASKED = "predicted_mask"  # of a batch: float32 [M], 0 for fillers
 
 

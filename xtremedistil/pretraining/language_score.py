@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from xtremedistil.tasks.features import NOT_SCORED
-from xtremedistil.tasks.padding import Arrays
-from xtremedistil.training.trainer import Objective
+from xtremedistil.data.features import NOT_SCORED
+from xtremedistil.data.padding import Arrays
+from xtremedistil.training.objectives import Objective
 
 
 class LanguageScore:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import tf_keras
 
-from xtremedistil.distillation.layer_map import teacher_names
-from xtremedistil.distillation.match import Match
-from xtremedistil.distillation.objectives import PREFIX
-from xtremedistil.models.encoder import in_float32
-from xtremedistil.models.language_model import AsConstant, LanguageModel, language_inputs
-from xtremedistil.models.matching import matched_tensors
-from xtremedistil.training.trainer import Objective
+from xtremedistil.models.features.encoder_outputs import in_float32
+from xtremedistil.models.language_model.language_model import AsConstant, LanguageModel, language_inputs
+from xtremedistil.models.projections import matched_tensors
+from xtremedistil.objectives.position_masks import PREFIX
+from xtremedistil.terms.layer_map import teacher_names
+from xtremedistil.terms.match import Match
+from xtremedistil.training.objectives import Objective
 
 
 def taught_model(

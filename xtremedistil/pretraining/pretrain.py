@@ -13,15 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from xtremedistil import artefacts
-from xtremedistil.config import resolve_seed
-from xtremedistil.distillation.match_text import read_matches
+from xtremedistil.console.progress import Progress
 from xtremedistil.errors import InputError
-from xtremedistil.models.language_model import LanguageModel
-from xtremedistil.models.matching import projection_rates
-from xtremedistil.models.shapes import encoder_shape
+from xtremedistil.flags import resolve_seed
+from xtremedistil.models.architectures.shapes import encoder_shape
+from xtremedistil.models.checkpoints.h5_weights import load_weights, save_weights
+from xtremedistil.models.language_model.language_model import LanguageModel
+from xtremedistil.models.projections import projection_rates
+from xtremedistil.pretraining.card import pretrain_card
 from xtremedistil.pretraining.checkpoint_folder import check_place, remove_checkpoint, write_checkpoint
-from xtremedistil.pretraining.corpus_files import corpus_paths
+from xtremedistil.pretraining.config import ALL_OF_THE_CORPUS, PretrainConfig
+from xtremedistil.pretraining.corpus.files import corpus_paths
+from xtremedistil.pretraining.corpus.store_writer import store_key
 from xtremedistil.pretraining.head_record import (
     head_path,
     head_record,
@@ -29,35 +32,37 @@ from xtremedistil.pretraining.head_record import (
     remove_head,
     write_head_record,
 )
-from xtremedistil.pretraining.initial_models import initial_student, open_teacher
 from xtremedistil.pretraining.language_objective import language_objective, learning_objective
 from xtremedistil.pretraining.language_score import LanguageScore
 from xtremedistil.pretraining.live_teacher import taught_model
-from xtremedistil.pretraining.pretrain_card import pretrain_card
-from xtremedistil.pretraining.pretrain_config import ALL_OF_THE_CORPUS, PretrainConfig
-from xtremedistil.pretraining.pretrain_corpus import PretrainCorpus, open_corpus
-from xtremedistil.pretraining.pretrain_report import REPORT, PretrainReport
-from xtremedistil.pretraining.pretrain_validation import check_pretrain
+from xtremedistil.pretraining.models import initial_student, open_teacher
 from xtremedistil.pretraining.recipes import Learning, configured_learning, language_terms
-from xtremedistil.pretraining.store_writer import store_key
+from xtremedistil.pretraining.report import REPORT, PretrainReport
+from xtremedistil.pretraining.run_corpus import PretrainCorpus, open_corpus
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.pretraining.teacher_head import WORDS_ALONE, check_head, head_parts, train_head
-from xtremedistil.reporting.progress import Progress
-from xtremedistil.tasks.tokenizer import Tokenizer
+from xtremedistil.pretraining.validation import check_pretrain
+from xtremedistil.storage import files, model_folder, run_folder
+from xtremedistil.terms.match_parsing import read_matches
+from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.loop import fit
-from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.state import History
 from xtremedistil.training.strategy import make_strategy, precision, seed_everything, stage_seed
 from xtremedistil.training.trainer import Recipe, Trainer
 from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
-from xtremedistil.weights import load_weights, save_weights
 
 CHECKPOINT = "checkpoint"  # the student's folder
+
 CORPUS = "corpus"
+
 NOT_SETTINGS = ("model_dir", "corpus_dir", "save_steps", "save_minutes", "overwrite", "verbose")
+
 HEAD_PLACE, STUDENT_PLACE, FIT_PLACE = 1, 2, 3  # in the run, for seeds
+
 SCORES = 10  # of a run, by default
+
 FROZEN = {"freeze_pos_embs": ("position_embeddings", "wpe"), "freeze_token_type_embds": ("token_type_embeddings",)}
 
 
@@ -74,7 +79,7 @@ def pretrain(config: PretrainConfig) -> PretrainReport:
     with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
         settings = run_settings(config)
         if not config.overwrite:
-            artefacts.check_claim(config.model_dir, settings)
+            run_folder.check_claim(config.model_dir, settings)
             if report := _finished(config, workers):
                 return report
         check_place(os.path.join(config.model_dir, CHECKPOINT))
@@ -94,11 +99,11 @@ def run_settings(config: PretrainConfig) -> dict:
     settings["match"] = [repr(match) for match in read_matches(config.match)]
     for name in ("pt_teacher_checkpoint", "pt_student_checkpoint"):
         if settings[name]:
-            settings[name] = artefacts.fingerprint_checkpoint(settings[name])
+            settings[name] = model_folder.fingerprint_checkpoint(settings[name])
     if config.teacher_head:
-        settings["teacher_head"] = artefacts.fingerprint(config.teacher_head)
+        settings["teacher_head"] = files.fingerprint(config.teacher_head)
     if config.student_vocab not in (None, ALL_OF_THE_CORPUS):
-        settings["student_vocab"] = artefacts.fingerprint(config.student_vocab)
+        settings["student_vocab"] = files.fingerprint(config.student_vocab)
     return settings
 
 
@@ -106,7 +111,7 @@ def _begin(config: PretrainConfig, settings: dict) -> None:
     if config.overwrite:
         remove_checkpoint(os.path.join(config.model_dir, CHECKPOINT))
         remove_head(config.model_dir)
-    artefacts.claim(config.model_dir, settings, config.overwrite)
+    run_folder.claim(config.model_dir, settings, config.overwrite)
 
 
 def _finished(config: PretrainConfig, workers: Workers) -> PretrainReport | None:
@@ -114,7 +119,7 @@ def _finished(config: PretrainConfig, workers: Workers) -> PretrainReport | None
     if not workers.agree(os.path.isfile(path)):
         return None
     Progress().say(f"This run has finished before: {config.model_dir}. --overwrite starts it again.")
-    return PretrainReport(**artefacts.read_json(path))
+    return PretrainReport(**files.read_json(path))
 
 
 @dataclass(frozen=True)
@@ -264,8 +269,8 @@ class Run:
             seq_len=config.seq_len,
             card=pretrain_card(config, student, learning, report),
         )
-        artefacts.write_json(os.path.join(config.model_dir, REPORT), report.to_dict())
-        shutil.rmtree(os.path.join(config.model_dir, artefacts.SNAPSHOTS), ignore_errors=True)
+        files.write_json(os.path.join(config.model_dir, REPORT), report.to_dict())
+        shutil.rmtree(os.path.join(config.model_dir, model_folder.SNAPSHOTS), ignore_errors=True)
 
 
 def parameters(model: LanguageModel) -> int:

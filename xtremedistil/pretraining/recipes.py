@@ -9,14 +9,15 @@
 import dataclasses
 from dataclasses import dataclass
 
-from xtremedistil.distillation.layer_map import checked_layers
-from xtremedistil.distillation.match import Match
-from xtremedistil.distillation.match_text import read_matches
 from xtremedistil.errors import InputError
-from xtremedistil.models.shapes import EncoderShape
-from xtremedistil.pretraining.pretrain_config import PretrainConfig
+from xtremedistil.models.architectures.shapes import EncoderShape
+from xtremedistil.pretraining.config import PretrainConfig
+from xtremedistil.terms.layer_map import checked_layers
+from xtremedistil.terms.match import Match
+from xtremedistil.terms.match_parsing import read_matches
 
 DISTILBERT, MINILM, MINILM_V2, WORDS = "distilbert", "minilm", "minilmv2", "words"
+
 # As in DistilBERT's README: soft labels 5, masked words 2, cosine 1.
 WEIGHTS = {
     DISTILBERT: {"soft_label": 5.0, "word": 2.0, "logits_mse": 0.0, "cosine": 1.0, "relation": 0.0},
@@ -24,7 +25,9 @@ WEIGHTS = {
     MINILM_V2: {"soft_label": 0.0, "word": 0.0, "logits_mse": 0.0, "cosine": 0.0, "relation": 1.0},
     WORDS: {"soft_label": 0.0, "word": 1.0, "logits_mse": 0.0, "cosine": 0.0, "relation": 0.0},
 }
+
 RELATIONS = ("queries", "keys", "values")
+
 BY_ROW = {"mean_over": "rows"}  # the papers' 1 / |x| for each row
 
 

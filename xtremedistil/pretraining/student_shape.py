@@ -3,10 +3,10 @@
 import dataclasses
 
 from xtremedistil.errors import InputError
-from xtremedistil.models.checkpoints import read_config
-from xtremedistil.models.layer_picking import parse_layers
-from xtremedistil.models.shapes import EncoderShape, encoder_shape
-from xtremedistil.pretraining.pretrain_config import PretrainConfig
+from xtremedistil.models.architectures.shapes import EncoderShape, encoder_shape
+from xtremedistil.models.checkpoints.pretrained import read_config
+from xtremedistil.models.layer_initialization import parse_layers
+from xtremedistil.pretraining.config import PretrainConfig
 
 
 def student_shape(config: PretrainConfig, teacher: EncoderShape) -> EncoderShape:

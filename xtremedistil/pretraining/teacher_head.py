@@ -4,26 +4,26 @@ import tensorflow as tf
 import tf_keras
 
 from xtremedistil.errors import InputError
-from xtremedistil.models.checkpoints import read_config
-from xtremedistil.models.families import AUTO, find_family
-from xtremedistil.models.features import top_state
-from xtremedistil.models.language_head import head_state
-from xtremedistil.models.language_model import (
+from xtremedistil.flags import given_flags
+from xtremedistil.models.architectures.families import AUTO, find_family
+from xtremedistil.models.checkpoints.pretrained import read_config
+from xtremedistil.models.features.extraction import top_state
+from xtremedistil.models.language_model.language_head import head_state
+from xtremedistil.models.language_model.language_model import (
     PREDICTED,
     AsConstant,
     AtPositions,
     LanguageModel,
     language_inputs,
 )
-from xtremedistil.pretraining.corpus_batches import CorpusBatches
+from xtremedistil.pretraining.config import OF_THE_HEAD, PretrainConfig
+from xtremedistil.pretraining.corpus.batches import CorpusBatches
 from xtremedistil.pretraining.language_objective import language_objective
-from xtremedistil.pretraining.pretrain_config import OF_THE_HEAD, PretrainConfig
 from xtremedistil.pretraining.recipes import Learning, language_terms
 from xtremedistil.training.loop import fit
-from xtremedistil.training.place import History
 from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.state import History
 from xtremedistil.training.trainer import Recipe, Trainer
-from xtremedistil.training_flags import given_flags
 
 WORDS_ALONE = Learning(0.0, 1.0, 0.0, 1.0, ())
 

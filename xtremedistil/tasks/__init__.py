@@ -4,10 +4,10 @@ import os
 import re
 from collections.abc import Sequence
 
+from xtremedistil.data.text_files import is_there
 from xtremedistil.errors import InputError
-from xtremedistil.tasks.classification import LabelledText, SequenceClassification, class_labels
-from xtremedistil.tasks.files import is_there
-from xtremedistil.tasks.tagging import CONTINUATION, TaggedSentence, TokenClassification, read_labels
+from xtremedistil.tasks.sequence_classification import LabelledText, SequenceClassification, class_labels
+from xtremedistil.tasks.token_classification import CONTINUATION, TaggedSentence, TokenClassification, read_labels
 
 __all__ = [
     "LabelledText",
@@ -20,7 +20,9 @@ __all__ = [
     "task_from_labels",
 ]
 
+
 Task = TokenClassification | SequenceClassification
+
 SPECIAL_TOKEN = re.compile(r"[\[<].*[\]>]")
 
 

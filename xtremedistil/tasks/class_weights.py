@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xtremedistil.data.features import Features
+from xtremedistil.data.text_files import shorten
 from xtremedistil.errors import InputError
-from xtremedistil.tasks.features import Features
-from xtremedistil.tasks.files import shorten
 
 NONE, BALANCED = "none", "balanced"
+
 LARGEST = float(np.finfo(np.float32).max)
 
 

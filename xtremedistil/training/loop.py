@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from xtremedistil.data.padding import Arrays
 from xtremedistil.errors import InputError
-from xtremedistil.tasks.padding import Arrays
-from xtremedistil.training.batches import TrainingBatches
-from xtremedistil.training.place import History, Place
+from xtremedistil.training.batching import TrainingBatches
 from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.state import History, Place
 from xtremedistil.training.trainer import Trainer
 
 TakeStep = Callable[[int, float], dict[str, tf.Tensor]]  # number and rate in, losses out
+
 StepsOf = Callable[[TrainingBatches, Place], TakeStep]
 
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xtremedistil.artefacts import SNAPSHOTS, atomic_file, fingerprint, read_sealed, write_sealed
+from xtremedistil.console.sigterm import TERMINATED, on_sigterm
 from xtremedistil.errors import InputError
-from xtremedistil.folders import make_folder
-from xtremedistil.sigterm import TERMINATED, on_sigterm
+from xtremedistil.storage.files import atomic_file, fingerprint, read_sealed, write_sealed
+from xtremedistil.storage.folders import make_folder
+from xtremedistil.storage.model_folder import SNAPSHOTS
 
 GENERATIONS = 2
 

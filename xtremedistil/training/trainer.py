@@ -3,68 +3,21 @@
 Not here: what is learnt; an `Objective` gives named losses.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import tensorflow as tf
 import tf_keras
 
-from xtremedistil.tasks.padding import Arrays
+from xtremedistil.data.padding import Arrays
 from xtremedistil.training.dropout import seed_dropout
-from xtremedistil.training.gradient_sums import GradientSums
+from xtremedistil.training.gradient_accumulation import GradientSums
 from xtremedistil.training.learning_rate import LearningRate, require_not_negative
+from xtremedistil.training.objectives import Objective
 from xtremedistil.training.optimizer import computes_in_float16, make_optimizer
-from xtremedistil.training.place import Place, go_on_from, take_snapshot
 from xtremedistil.training.snapshots import Snapshot
+from xtremedistil.training.state import Place, go_on_from, take_snapshot
 from xtremedistil.training.strategy import wants_static_shapes
-
-
-@dataclass(frozen=True)
-class Loss:
-    """One term of an objective.
-
-    Fields:
-        value: float32 scalar, mean over what its mask leaves on this replica.
-        count: float32 scalar, how many items that mean is over: replicas and batches of a step are weighted by it.
-        weight: factor in the sum.
-    """
-
-    value: tf.Tensor
-    count: tf.Tensor
-    weight: float | tf.Tensor = 1.0
-
-    def total_and_count(self) -> tf.Tensor:
-        """[2]: the weighted sum over the items, and their number; both can be added over batches."""
-        return tf.stack([self.weight * self.value * self.count, self.count])
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What a fit minimises: model outputs and a batch in, named losses out.
-
-    Fields:
-        values: outputs and batch in, the values by name out.
-        counts: a batch in, what these are means over by name out. It is also asked before the model has run, of a batch
-            without targets: a step of several batches has to know how many items they hold together.
-        weights: factors by name; 1 where there is none.
-        schedules: by name, what multiplies a weight as training goes on: the share of all updates that are done, a
-            scalar tensor from 0 to 1, in; a factor out.
-    """
-
-    values: Callable[[dict, dict], dict[str, tf.Tensor]]
-    counts: Callable[[dict], dict[str, tf.Tensor]]
-    weights: dict[str, float] = field(default_factory=dict)
-    schedules: dict[str, Callable] = field(default_factory=dict)
-
-    def __call__(self, outputs: dict, batch: dict, progress: tf.Tensor | None = None) -> dict[str, Loss]:
-        """The terms; with their weights as they are without a schedule where no progress is given."""
-        counts = self.counts(batch)
-        values = self.values(outputs, batch)
-        return {name: Loss(value, counts[name], self._weight(name, progress)) for name, value in values.items()}
-
-    def _weight(self, name: str, progress: tf.Tensor | None):
-        weight = self.weights.get(name, 1.0)
-        return weight * self.schedules[name](progress) if name in self.schedules and progress is not None else weight
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.errors import InputError
-from xtremedistil.folders import locked
+from xtremedistil.storage.folders import locked
 
 
 class Workers:

@@ -1,0 +1,203 @@
+"""Lines and columns of text files, plain or gzip, with the file and the line in every error."""
+
+import codecs
+import difflib
+import gzip
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+from xtremedistil.errors import InputError, MissingFileError
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+# What a file of another kind begins with, and what it is then.
+SIGNATURES = {
+    b"\x1f\x8b": "It looks like gzip: name it .gz.",
+    b"\xff\xfe": "It looks like UTF-16: save it as UTF-8.",
+    b"\xfe\xff": "It looks like UTF-16: save it as UTF-8.",
+    b"PK\x03\x04": "It looks like a zip archive: unpack it.",
+}
+
+MOST_LISTED = 8
+
+SHOWN_CHARACTERS = 120
+
+BLOCK = 1 << 20
+
+MOST_MEASURED = 64 << 20  # of a line that is too long
+
+
+def find_file(path: str | os.PathLike) -> str:
+    """`path`, or `path`.gz if only that exists.
+
+    Raises:
+        MissingFileError: neither exists; the message lists what stands nearby.
+        InputError: it is a folder.
+    """
+    path = os.fspath(path)
+    for candidate in (path, f"{path}.gz"):
+        if os.path.isdir(candidate):
+            raise InputError(f"{candidate} is a folder; a text file is expected.")
+        if os.path.exists(candidate):
+            return candidate
+    raise MissingFileError(f"{path} does not exist. {_nearby(path)}")
+
+
+def is_there(path: str) -> bool:
+    """Whether `path` or `path`.gz is a file."""
+    return os.path.isfile(path) or os.path.isfile(f"{path}.gz")
+
+
+def _nearby(path: str) -> str:
+    folder, name = os.path.split(path)
+    folder = folder or "."
+    if not os.path.isdir(folder):
+        return f"There is no folder {folder} either."
+    names = sorted(entry for entry in os.listdir(folder) if not entry.startswith("."))
+    similar = difflib.get_close_matches(name, names, n=MOST_LISTED, cutoff=0.5) or names[:MOST_LISTED]
+    more = ", ..." if len(similar) == MOST_LISTED < len(names) else ""
+    return f"In {folder}: {', '.join(similar)}{more}." if similar else f"The folder {folder} is empty."
+
+
+def read_lines(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
+    r"""Every line of a UTF-8 file with its number, streamed; empty lines too.
+
+    Only \n and \r\n end a line (U+2028 and the like are text). A byte order mark at the start is dropped.
+
+    Args:
+        path: plain text, or gzip if the name ends in .gz; `path`.gz is read if only that exists.
+
+    Yields:
+        (number from 1, text without its line end).
+
+    Raises:
+        MissingFileError: there is no such file. InputError: not UTF-8, a NUL character, or damaged gzip.
+    """
+    return ((number, text) for number, _, text in read_lines_after(path))
+
+
+def read_lines_after(
+    path: str | os.PathLike, number: int = 0, offset: int = 0, longest: int | None = None
+) -> Iterator[tuple[int, int, str]]:
+    """The lines of `read_lines` behind a place that an earlier reading came to.
+
+    Args:
+        number, offset: of the last line that is left out, as they were yielded.
+        longest: bytes that a line may have.
+
+    Yields:
+        (number from 1, bytes of text up to the end of this line, text without its line end).
+
+    Raises:
+        MissingFileError and InputError: as `read_lines`; InputError: a line is longer.
+    """
+    path = find_file(path)
+    try:
+        with open_binary(path) as file:
+            file.seek(offset)
+            while line := file.readline(-1 if longest is None else longest + 1):
+                number, offset = number + 1, offset + len(line)
+                if longest is not None and len(line) > longest and not line.endswith(b"\n"):
+                    _refuse_long(line, file, path, number, longest)
+                yield number, offset, _decode(line, path, number)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is not a complete gzip file ({error}). Make or copy it again.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _refuse_long(begin: bytes, file: BinaryIO, path: str, number: int, longest: int) -> None:
+    """Raises InputError for a line that begins like this, without ever holding all of it."""
+    _decode(begin.decode("utf-8", "ignore").encode() if _is_cut_text(begin) else begin, path, number)
+    size, block = len(begin), begin
+    while block and not block.endswith(b"\n") and size < MOST_MEASURED:
+        block = file.readline(BLOCK)
+        size += len(block)
+    found = f"{size / 1e6:,.1f} MB" if size < MOST_MEASURED else f"more than {MOST_MEASURED / 1e6:,.0f} MB"
+    raise InputError(
+        f"{path}, line {number}: {found} in one line, at most {longest / 1e6:,.1f} MB are read.\n"
+        "Expected one sentence or document a line: split long documents into sentences or paragraphs."
+    )
+
+
+def _is_cut_text(begin: bytes) -> bool:
+    """Whether the beginning of a line is UTF-8, but for a last character that is cut through."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(begin)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def open_binary(path: str) -> BinaryIO:
+    """The bytes of a file, unpacked if its name ends in .gz."""
+    return gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")
+
+
+def _decode(line: bytes, path: str, number: int) -> str:
+    content = line.removesuffix(b"\n").removesuffix(b"\r") if line.endswith(b"\n") else line
+    if number == 1:
+        content = content.removeprefix(BYTE_ORDER_MARK)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(_not_utf8(path, number, content, error)) from error
+    if "\0" in text:
+        raise InputError(f"{path}, line {number}: a NUL character at position {text.index(chr(0)) + 1}. Remove it.")
+    return text
+
+
+def _not_utf8(path: str, number: int, content: bytes, error: UnicodeDecodeError) -> str:
+    hints = [hint for signature, hint in SIGNATURES.items() if number == 1 and content.startswith(signature)]
+    found = f"byte 0x{content[error.start]:02x} at position {error.start + 1}"
+    return f"{path}, line {number}: not UTF-8 ({found}). {(hints or ['Save the file as UTF-8.'])[0]}"
+
+
+def read_table(
+    path: str | os.PathLike, columns: Sequence[str], at_least: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """Rows of a tab-separated file without header or quoting (quotes are text); blank lines are skipped.
+
+    Args:
+        columns: what the columns hold, for example ("words", "tags").
+        at_least: rows may have more columns; these are dropped.
+
+    Yields:
+        (line number from 1, as many texts as `columns`).
+
+    Raises:
+        InputError: another number of columns, or no row at all; and what `read_lines` raises.
+    """
+    rows = 0
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        values = line.split("\t")
+        if len(values) < len(columns) or (len(values) > len(columns) and not at_least):
+            raise InputError(_wrong_columns(find_file(path), number, line, columns, at_least))
+        rows += 1
+        yield number, values[: len(columns)]
+    if not rows:
+        raise InputError(f"{find_file(path)} has no rows. Expected lines of {describe(columns)}.")
+
+
+def describe(columns: Sequence[str]) -> str:
+    """The layout of a row: `"words<TAB>tags"`."""
+    return '"' + "<TAB>".join(columns) + '"'
+
+
+def shorten(text: str) -> str:
+    """`text`, or its beginning, for an error message."""
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
+
+
+def _wrong_columns(path: str, number: int, line: str, columns: Sequence[str], at_least: bool) -> str:
+    found = line.count("\t") + 1
+    wanted = f"{'at least ' if at_least else ''}{len(columns)}"
+    return (
+        f"{path}, line {number}: {found} column{'s' if found > 1 else ''}, expected {wanted}.\n"
+        f"  line: {shorten(line)}\n"
+        f"Expected {describe(columns)}, separated by tabs, without header or quoting."
+    )

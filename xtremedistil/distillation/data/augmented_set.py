@@ -1,0 +1,159 @@
+"""`--augment`: lines that are made of those of the transfer file, and follow them.
+
+They are streamed: in memory at a time is a block of lines with their copies.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain, islice
+
+from xtremedistil.augmentation.masked_lm_words import Predict, fill, hide, shown
+from xtremedistil.augmentation.word_edits import AUGMENTERS, Augmenter, augment_lines
+from xtremedistil.console.progress import Progress
+from xtremedistil.distillation.planning.config import MASKED_LM, DistilConfig
+from xtremedistil.errors import InputError
+from xtremedistil.storage.files import read_json, write_json
+from xtremedistil.storage.model_folder import fingerprint_checkpoint
+from xtremedistil.tasks import Task
+from xtremedistil.tokenization.tokenizer import Tokenizer
+
+LINES_AT_A_TIME = 100  # a masked-language model is asked for these together
+
+SUMMARY = "augmented.json"
+
+
+@dataclass
+class Augmented:
+    """How many lines came of an augmentation, and how many were left out: empty, or nothing new."""
+
+    lines: int = 0
+    left_out: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.lines:,} lines, {self.left_out:,} left out (empty, or nothing new)"
+
+    def save(self, folder: str) -> None:
+        write_json(os.path.join(folder, SUMMARY), asdict(self))
+
+
+def open_augmented(folder: str) -> Augmented | None:
+    """What `save` wrote into a folder; None where nothing was augmented."""
+    path = os.path.join(folder, SUMMARY)
+    return Augmented(**read_json(path)) if os.path.isfile(path) else None
+
+
+OpenModel = Callable[[str], Predict | None]
+
+
+def open_masked_lm(checkpoint: str) -> Predict:
+    """The model of `--augment_checkpoint`; TensorFlow comes in here."""
+    from xtremedistil.augmentation.masked_lm import open_masked_lm
+
+    return open_masked_lm(checkpoint)
+
+
+def no_model(checkpoint: str) -> None:
+    """Stands in for `open_masked_lm` where lines are only counted: hidden words stay, and their copies count as new."""
+
+
+def augmentation_settings(config: DistilConfig) -> dict:
+    """What decides the augmented lines, beside the transfer file and the seed; empty where there are none."""
+    if not config.augment:
+        return {}
+    settings = {"augment": " ".join(config.augment), "augment_copies": config.augment_copies}
+    if MASKED_LM not in config.augment:
+        return settings
+    return settings | {"augment_checkpoint": fingerprint_checkpoint(config.augment_checkpoint)}
+
+
+def augmented_examples(
+    config: DistilConfig, task: Task, tokenizer: Tokenizer, open_model: OpenModel, counts: Augmented
+) -> Iterator:
+    """Examples made of those of the transfer file, in its order, `augment_copies` of each.
+
+    Which they are depends on the seed, the number of the line (from 1, without the blank ones) and its words alone.
+
+    Args:
+        open_model: called if `masked_lm` is among the augmenters.
+        counts: grows meanwhile.
+
+    Raises:
+        InputError: the file, or a model that is needed, cannot be used.
+    """
+    augmenters = [_augmenter(name, tokenizer) for name in config.augment]
+    predict = open_model(config.augment_checkpoint) if MASKED_LM in config.augment else None
+    done = _progress(config, task) if predict else lambda number: None
+    blocks = _blocks(_numbered_sides(config, task))
+    draw = partial(augment_lines, augmenters=augmenters, seed=config.seed, copies=config.augment_copies)
+    made = chain.from_iterable(_augmented_block(block, draw, predict, done) for block in blocks)
+    return map(task.from_sides, chain.from_iterable(_new(sides, copies, counts) for sides, copies in made))
+
+
+def _augmented_block(block: list, draw: Callable, predict: Predict | None, done: Callable[[int], None]) -> list[tuple]:
+    """(sides, copies) of each line of a block."""
+    lines, copies = [sides for _, sides in block], [copies for _, copies in draw(block)]
+    if predict:
+        copies = _filled(lines, copies, predict)
+    done(block[-1][0])
+    return list(zip(lines, copies, strict=True))
+
+
+def _augmenter(name: str, tokenizer: Tokenizer) -> Augmenter:
+    if name == MASKED_LM:
+        return hide
+    if name != "masking":
+        return AUGMENTERS[name]
+    if tokenizer.mask_token is None:
+        raise InputError(f"--augment masking: the tokenizer {tokenizer.name} has no mask piece. Take other augmenters.")
+    return partial(AUGMENTERS[name], mask=tokenizer.mask_token)
+
+
+def _numbered_sides(config: DistilConfig, task: Task) -> Iterator[tuple[int, list[list[str]]]]:
+    return enumerate(map(task.sides_of, task.iter_unlabelled(config.transfer_file)), start=1)
+
+
+def _progress(config: DistilConfig, task: Task) -> Callable[[int], None]:
+    """Takes the number of lines that a model has been asked for: that may take hours."""
+    total = sum(1 for _ in task.iter_unlabelled(config.transfer_file))
+    report = Progress().count("lines augmented by the masked-language model")
+    return lambda number: report(number, total)
+
+
+def _blocks(lines: Iterable) -> Iterator[list]:
+    iterator = iter(lines)
+    while block := list(islice(iterator, LINES_AT_A_TIME)):
+        yield block
+
+
+def _filled(lines: list[list], copies: list[list], predict: Predict) -> list[list]:
+    """The copies of all lines, [copies][sides] of each, with words in place of those that are hidden."""
+    texts = [
+        (words, [copy[side] for copy in line])
+        for sides, line in zip(lines, copies, strict=True)
+        for side, words in enumerate(sides)
+    ]
+    found = iter(fill(texts, predict))
+    return [list(zip(*islice(found, len(sides)), strict=True)) for sides in lines]
+
+
+def _new(sides: list[list[str]], copies: list, counts: Augmented) -> Iterator[list[list[str]]]:
+    """The copies of one line that are neither empty on a side, nor the line again, nor an earlier copy."""
+    seen = {_key(sides)}
+    for copy in copies:
+        emptied = any(_blank(words) and not _blank(before) for words, before in zip(copy, sides, strict=True))
+        if emptied or _key(copy) in seen:
+            counts.left_out += 1
+            continue
+        seen.add(_key(copy))
+        counts.lines += 1
+        yield [shown(words) for words in copy]
+
+
+def _key(sides) -> tuple:
+    return tuple(map(tuple, sides))
+
+
+def _blank(words) -> bool:
+    return not "".join(shown(words)).strip()

@@ -1,0 +1,248 @@
+"""Rows that a Hugging Face tokenizer has encoded, in whatever wrapping they come, as `Features`."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from xtremedistil.data.features import NO_WORD, NOT_SCORED, Features
+from xtremedistil.tasks.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
+
+LIKE_LABELS = ("label", "label_ids")  # what data sets call them
+
+SPAN_ENDS = ("start_positions", "end_positions")
+
+KNOWN = ("input_ids", "attention_mask", "token_type_ids", "labels", "word_ids", *SPAN_ENDS, *LIKE_LABELS)
+
+NEXT_TEXT = 1 << 20  # words of the second text of a pair are counted from here
+
+INFINITE, UNKNOWN = -1, -2  # cardinalities of a tf.data.Dataset that has no end, or does not know it
+
+
+def features_of(rows, *, by_position: bool, problem_type: str = CLASSES) -> Features:
+    """Rows as flat arrays; padding at their ends goes.
+
+    Args:
+        rows: what a tokenizer returns, or any mapping of "input_ids" and, by choice, "attention_mask",
+            "token_type_ids", "labels" and "word_ids" (None or -1: of no word) to lists or arrays [N, ...]; a
+            `datasets.Dataset`; a `tf.data.Dataset` of batches of such mappings, or of pairs (mapping, labels);
+            `Features`, which come back as they are.
+        by_position: whether logits and labels are of positions, not of rows. Positions labelled -100 are not scored.
+        problem_type: of the model. Labels of "multi_label_classification" are 0 or 1 [N, L], those of "regression"
+            numbers [N] or [N, L]; of "question_answering" they are "start_positions" and "end_positions" [N].
+
+    Raises:
+        ValueError: it is something else, or its columns do not fit together.
+    """
+    return encoded_rows(rows, by_position=by_position, problem_type=problem_type)[0]
+
+
+def encoded_rows(
+    rows, *, by_position: bool, problem_type: str = CLASSES, most: int | None = None
+) -> tuple[Features, np.ndarray | None]:
+    """`features_of` the rows; and the word that each position is of, int32 [P], of none: -1. None: nothing says it.
+
+    Args:
+        most: rows to read of a `tf.data.Dataset` that never ends, or does not know where.
+    """
+    if isinstance(rows, Features):
+        return rows, rows.word_ids
+    columns = _columns(rows, most)
+    _require_names(columns)
+    masks = columns.get("attention_mask")
+    ids = [np.asarray(row).reshape(-1) for row in columns["input_ids"]]
+    masks = [np.ones(len(row), np.int32) for row in ids] if masks is None else [np.asarray(row) for row in masks]
+    lengths = [int(np.flatnonzero(mask)[-1]) + 1 if mask.any() else 1 for mask in masks]
+
+    def cut(name: str):
+        if columns.get(name) is None:
+            return None
+        _require_fit(name, columns[name], ids, by_row=False)
+        return [np.asarray(row)[:length] for row, length in zip(columns[name], lengths, strict=True)]
+
+    tagged, words = by_position and problem_type != SPAN, _words(columns, ids, lengths)
+    features = Features.from_rows(
+        [row[:length] for row, length in zip(ids, lengths, strict=True)],
+        attention_mask=[mask[:length] for mask, length in zip(masks, lengths, strict=True)],
+        token_type_ids=cut("token_type_ids"),
+        labels=_tags(cut("labels")) if tagged else None,
+        word_ids=(words or _places(columns, lengths)) if tagged else None,
+    )
+    if not tagged:
+        features = dataclasses.replace(features, labels=_labels_of_rows(columns, problem_type))
+    return features, words and np.concatenate([np.zeros(0, np.int32), *words]).astype(np.int32)
+
+
+def _require_names(columns: Mapping) -> None:
+    if "input_ids" not in columns:
+        raise ValueError(f"The rows have {', '.join(columns) or 'no columns'}; input_ids are missing.")
+    if "labels" not in columns and (near := [name for name in LIKE_LABELS if name in columns]):
+        raise ValueError(
+            f"The rows have a column {near[0]}; gold labels are read from labels. Rename it, or leave it out where the "
+            "student shall not see it."
+        )
+
+
+def _labels_of_rows(columns: Mapping, problem_type: str) -> np.ndarray | None:
+    """One entry a row: int32 [N] of classes, [N, 2] of spans; float32 [N, L] of all else."""
+    if problem_type == SPAN:
+        return _span_ends(columns)
+    labels = columns.get("labels")
+    if labels is None:
+        return None
+    _require_fit("labels", labels, columns["input_ids"], by_row=True)
+    return _numbers(labels, problem_type) if problem_type in (SEVERAL_LABELS, SCORES) else _classes(labels)
+
+
+def _classes(labels) -> np.ndarray:
+    """One whole number a row, [N] or [N, 1]."""
+    array = np.asarray(labels)
+    if array.size != len(array) or not _are_whole(array):
+        raise ValueError(
+            f"Gold labels of rows are one whole number each; these are {array.dtype} {list(array.shape)}. Where they "
+            f'are scores, or several labels at once, say so in the student: config.problem_type = "{SCORES}" or '
+            f'"{SEVERAL_LABELS}".'
+        )
+    _require_classes(array.reshape(-1, 1))
+    return array.reshape(-1).astype(np.int32)
+
+
+def _tags(rows: list | None) -> list | None:
+    """One whole number a position."""
+    if rows is not None and not all(_are_whole(np.asarray(row)) for row in rows):
+        raise ValueError("Gold labels of positions are whole numbers, one each; some of these are not.")
+    _require_classes(rows or [])
+    return rows
+
+
+def _are_whole(array: np.ndarray) -> bool:
+    return array.dtype.kind in "biuf" and np.array_equal(array, array.astype(np.int32))
+
+
+def _require_classes(rows: Sequence[np.ndarray]) -> None:
+    """Raises ValueError for labels that are neither counted from 0 nor say that there is none."""
+    for number, row in enumerate(rows):
+        if (wrong := row[(row < 0) & (row != NOT_SCORED)]).size:
+            raise ValueError(
+                f"Row {number} has the label {wrong[0]}. Labels are counted from 0; where there is none, {NOT_SCORED} "
+                "stands. Files that have -1 in place of labels are read without: leave the column out."
+            )
+
+
+def _numbers(labels, problem_type: str) -> np.ndarray:
+    """float32 [N, L] of [N] or [N, L]."""
+    array = np.asarray(labels, np.float32)
+    array = array.reshape(len(array), -1)
+    if problem_type == SEVERAL_LABELS and not ((array >= 0) & (array <= 1)).all():
+        raise ValueError(
+            f"Labels of {SEVERAL_LABELS} are 0 or 1 for each label of a row; these reach from {array.min():g} to "
+            f"{array.max():g}. Give [N, L], 1 where a label holds."
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"Row {int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])} has no finite score as label.")
+    return array
+
+
+def _span_ends(columns: Mapping) -> np.ndarray | None:
+    given = [name for name in SPAN_ENDS if columns.get(name) is not None]
+    if len(given) == 1:
+        raise ValueError(f"The rows have {given[0]} alone; a span has {' and '.join(SPAN_ENDS)}.")
+    for name in given:
+        _require_fit(name, columns[name], columns["input_ids"], by_row=True)
+    ends = [np.asarray(columns[name], np.int32).reshape(-1) for name in given]
+    return np.stack(ends, axis=1) if ends else None
+
+
+def _columns(rows, most: int | None) -> dict:
+    """Known columns by name, each a sequence with an entry a row."""
+    if hasattr(rows, "as_numpy_iterator"):
+        return _of_batches(rows, most)
+    if isinstance(rows, Mapping) or hasattr(rows, "keys"):  # a tokenizer's BatchEncoding is no Mapping
+        found = {name: rows[name] for name in KNOWN if name in rows.keys()}
+        return found | _words_of_tokenizer(rows)
+    if hasattr(rows, "column_names"):
+        return {name: rows[name] for name in KNOWN if name in rows.column_names}
+    raise ValueError(
+        f"Rows are a {type(rows).__name__}; a mapping with input_ids, a tf.data.Dataset or a datasets.Dataset is "
+        "expected."
+    )
+
+
+def _of_batches(dataset, most: int | None) -> dict:
+    size = int(dataset.cardinality()) if hasattr(dataset, "cardinality") else UNKNOWN
+    if size == INFINITE and most is None:
+        raise ValueError(
+            "The tf.data.Dataset never ends; rows are read once, and fit repeats them. Leave repeat() out, or take(n) "
+            "of its batches. What Distiller.fit trains on by steps= alone need not end."
+        )
+    wanted = most if size < 0 else None
+    columns: dict[str, list] = {}
+    for batch in dataset.as_numpy_iterator():
+        inputs, *rest = batch if isinstance(batch, tuple) else (batch,)
+        _require_batch(inputs)
+        if len(rest) > 1:
+            raise ValueError(
+                "A batch of the tf.data.Dataset has weights behind its labels; no loss reads any. Drop them."
+            )
+        for name, values in (inputs | _gold(*rest)).items():
+            if name in KNOWN:
+                columns.setdefault(name, []).extend(values)
+        if wanted is not None and len(columns.get("input_ids", ())) >= wanted:
+            break
+    return {name: values[:wanted] for name, values in columns.items()}
+
+
+def _gold(given=None) -> Mapping:
+    """Of the second half of a pair: labels, or several kinds of them by name."""
+    if given is None or isinstance(given, Mapping):
+        return given or {}
+    return {"labels": given}
+
+
+def _require_batch(inputs) -> None:
+    if not isinstance(inputs, Mapping):
+        raise ValueError(
+            f"A batch of the tf.data.Dataset holds a {type(inputs).__name__}; a mapping with input_ids is expected."
+        )
+    if np.ndim(inputs.get("input_ids", [[]])) < 2:
+        raise ValueError("The tf.data.Dataset gives single rows; batches are expected. Add .batch(32).")
+
+
+def _words_of_tokenizer(rows) -> dict:
+    """The word of each piece, from a fast tokenizer's result."""
+    if "word_ids" in rows.keys() or not getattr(rows, "is_fast", False):
+        return {}
+    return {"word_ids": [_counted_on(rows, number) for number in range(len(rows["input_ids"]))]}
+
+
+def _counted_on(rows, number: int) -> list[int | None]:
+    """The words of a row; those of both texts of a pair."""
+    pairs = zip(rows.word_ids(number), rows.sequence_ids(number), strict=True)
+    return [None if word is None else word + NEXT_TEXT * text for word, text in pairs]
+
+
+def _require_fit(name: str, values: Sequence, ids: Sequence, *, by_row: bool) -> None:
+    if len(values) != len(ids):
+        raise ValueError(f"There are {len(values)} {name} for {len(ids)} rows.")
+    for number, (value, row) in enumerate(zip(values, ids, strict=True)):
+        if not by_row and np.size(value) != len(row):
+            raise ValueError(
+                f"Row {number} has {len(row)} input_ids and {np.size(value)} {name}; one each is expected."
+            )
+
+
+def _words(columns: dict, ids: Sequence, lengths: Sequence[int]) -> list | None:
+    """The word of each position, as given."""
+    if columns.get("word_ids") is None:
+        return None
+    _require_fit("word_ids", columns["word_ids"], ids, by_row=False)
+    rows = [[NO_WORD if word is None else word for word in row] for row in columns["word_ids"]]
+    return [row[:length] for row, length in zip(rows, lengths, strict=True)]
+
+
+def _places(columns: dict, lengths: Sequence[int]) -> list:
+    """Where no words are given: each position answers for itself, where it is scored."""
+    if columns.get("labels") is None:
+        return [np.arange(length) for length in lengths]
+    labels = [np.asarray(row)[:length] for row, length in zip(columns["labels"], lengths, strict=True)]
+    return [np.where(row == NOT_SCORED, NO_WORD, np.arange(len(row))) for row in labels]

@@ -1,0 +1,192 @@
+"""The transfer set, encoded once and kept on disk in chunks of a seeded order, however many lines it has.
+
+First the lines are encoded block by block into one store in their own order; then the rows are dealt out to their
+chunks, block by block again. In memory at a time: a block of lines, the order (8 bytes a row), and later one chunk.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from xtremedistil.data.features import Features, offsets_of
+from xtremedistil.storage.files import read_json, write_json
+from xtremedistil.tasks import Task
+from xtremedistil.tokenization.tokenizer import Tokenizer
+
+HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
+
+LINES_AT_A_TIME = 10_000
+
+ROWS_AT_A_TIME = 10_000
+
+HELD_OUT = "held-out"
+
+SUMMARY = "rows.json"
+
+# Per position and per row; what is constant over a transfer set costs little more than nothing on disk.
+POSITIONAL = {"input_ids": np.int32, "token_type_ids": np.uint8, "attention_mask": np.uint8, "word_ids": np.int32}
+
+BY_ROW = {"lengths": np.int32, "example_ids": np.int32, "rank": np.int64}
+
+
+@dataclass(frozen=True)
+class TransferRows:
+    """The rows of a transfer set in a folder.
+
+    Fields:
+        rows, held_out_rows: how many are trained on, and how many decide when the representation stage ends.
+        chunk_size: rows of a chunk, but for the last.
+        positions, pairs: sums of the rows' lengths and of their squares, of each chunk and of "held-out".
+    """
+
+    folder: str
+    rows: int
+    held_out_rows: int
+    chunk_size: int
+    positions: dict[str, int]
+    pairs: dict[str, int]
+
+    @property
+    def starts(self) -> range:
+        """First row of each chunk."""
+        return range(0, self.rows, self.chunk_size)
+
+    def chunk(self, start: int) -> Features:
+        return _load(self.folder, chunk_name(start))
+
+    @property
+    def held_out(self) -> Features:
+        return _load(self.folder, HELD_OUT)
+
+
+def chunk_name(start: int) -> str:
+    return f"chunk-{start}"
+
+
+def open_transfer_rows(folder: str) -> TransferRows:
+    """The rows that `write_transfer_rows` wrote."""
+    return TransferRows(folder, **read_json(os.path.join(folder, SUMMARY)))
+
+
+def write_transfer_rows(
+    folder: str,
+    task: Task,
+    examples: Iterable,
+    tokenizer: Tokenizer,
+    seq_len: int,
+    *,
+    chunk_size: int,
+    seed: int,
+    legacy: bool = False,
+) -> TransferRows:
+    """Encodes `examples` and deals the rows out; a tenth, at most 1,000, are held out.
+
+    Args:
+        folder: an empty folder.
+        legacy: the original's rows; texts are padded to the longest of all, so that all are encoded at once.
+
+    Raises:
+        InputError: of reading the examples, or `seq_len` leaves no room for text.
+    """
+    unordered = os.path.join(folder, "unordered")
+    os.makedirs(unordered)
+    count = 0
+    for block in _blocks(examples, None if legacy else LINES_AT_A_TIME):
+        features = task.encode(block, tokenizer, seq_len, legacy=legacy)
+        _append(unordered, features, count + features.example_ids, np.zeros(len(features), np.int64))
+        count += len(block)
+    summary = _deal(unordered, folder, chunk_size, seed)
+    shutil.rmtree(unordered)
+    write_json(os.path.join(folder, SUMMARY), summary)
+    return TransferRows(folder, **summary)
+
+
+def _blocks(examples: Iterable, size: int | None) -> Iterator[list]:
+    iterator = iter(examples)
+    while block := list(islice(iterator, size)):
+        yield block
+
+
+def _deal(unordered: str, folder: str, chunk_size: int, seed: int) -> dict:
+    lengths = _field(unordered, "lengths")
+    order = np.random.default_rng([seed, 0]).permutation(len(lengths))
+    held_out = min(MOST_HELD_OUT, max(1, int(HELD_OUT_SHARE * len(order))))
+    alone = len(order) <= held_out  # a single row has to serve as both
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - (0 if alone else held_out)
+    positions: dict[str, int] = {}
+    pairs: dict[str, int] = {}
+    for rows, features in _row_blocks(unordered, lengths):
+        names = _place(rank[rows], chunk_size, alone)
+        for name in dict.fromkeys(names.tolist()):
+            chosen = np.flatnonzero(names == name)
+            part = features.take(chosen)
+            _append(os.path.join(folder, name), part, part.example_ids, rank[rows][chosen])
+            positions[name] = positions.get(name, 0) + int(part.lengths.sum())
+            pairs[name] = pairs.get(name, 0) + int((part.lengths**2).sum())
+    if alone:
+        shutil.copytree(os.path.join(folder, chunk_name(0)), os.path.join(folder, HELD_OUT))
+        positions[HELD_OUT], pairs[HELD_OUT] = positions[chunk_name(0)], pairs[chunk_name(0)]
+    rows = len(order) - (0 if alone else held_out)
+    return {
+        "rows": rows,
+        "held_out_rows": held_out,
+        "chunk_size": chunk_size,
+        "positions": positions,
+        "pairs": pairs,
+    }
+
+
+def _place(rank: np.ndarray, chunk_size: int, alone: bool) -> np.ndarray:
+    """Name of the store of each row; ranks below 0 are held out."""
+    starts = (rank // chunk_size) * chunk_size
+    return np.array([HELD_OUT if start < 0 and not alone else chunk_name(start) for start in starts.tolist()])
+
+
+def _append(folder: str, features: Features, example_ids: np.ndarray, rank: np.ndarray) -> None:
+    os.makedirs(folder, exist_ok=True)
+    arrays = {name: getattr(features, name) for name in POSITIONAL}
+    arrays |= {"lengths": features.lengths, "example_ids": example_ids, "rank": rank}
+    for name, kind in (POSITIONAL | BY_ROW).items():
+        if arrays[name] is not None:
+            with open(os.path.join(folder, name), "ab") as file:
+                file.write(np.asarray(arrays[name]).astype(kind).tobytes())  # tofile may not notice that a disk is full
+
+
+def _field(folder: str, name: str) -> np.ndarray | None:
+    path = os.path.join(folder, name)
+    return np.fromfile(path, (POSITIONAL | BY_ROW)[name]) if os.path.isfile(path) else None
+
+
+def _row_blocks(folder: str, lengths: np.ndarray) -> Iterator[tuple[np.ndarray, Features]]:
+    """Row numbers and rows of an unordered store, block by block."""
+    offsets = offsets_of(lengths)
+    for start in range(0, len(lengths), ROWS_AT_A_TIME):
+        stop = min(start + ROWS_AT_A_TIME, len(lengths))
+        fields = {name: _slice(folder, name, offsets[start], offsets[stop]) for name in POSITIONAL}
+        example_ids = _slice(folder, "example_ids", start, stop)
+        yield np.arange(start, stop), _features(fields, offsets[start : stop + 1] - offsets[start], example_ids)
+
+
+def _slice(folder: str, name: str, start: int, stop: int) -> np.ndarray | None:
+    path, kind = os.path.join(folder, name), np.dtype((POSITIONAL | BY_ROW)[name])
+    if not os.path.isfile(path):
+        return None
+    return np.fromfile(path, kind, count=int(stop - start), offset=int(start) * kind.itemsize)
+
+
+def _features(fields: dict, offsets: np.ndarray, example_ids: np.ndarray) -> Features:
+    arrays = {name: None if array is None else array.astype(np.int32) for name, array in fields.items()}
+    return Features(offsets=offsets, example_ids=example_ids.astype(np.int32), **arrays)
+
+
+def _load(folder: str, name: str) -> Features:
+    """A chunk in the seeded order."""
+    place = os.path.join(folder, name)
+    fields = {field: _field(place, field) for field in POSITIONAL}
+    features = _features(fields, offsets_of(_field(place, "lengths")), _field(place, "example_ids"))
+    return features.take(np.argsort(_field(place, "rank")))

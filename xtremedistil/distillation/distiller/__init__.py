@@ -1,0 +1,1 @@
+"""`Distiller` and `fit_tasks`."""

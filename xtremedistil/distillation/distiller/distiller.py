@@ -1,0 +1,393 @@
+"""`Distiller`: distillation between models that are already there, from Python.
+
+It runs on the loop that the commands run on: targets are computed once and kept, batches are by length, devices,
+precision, accumulation and resuming are the same.
+"""
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence, Set
+
+import numpy as np
+import tensorflow as tf
+
+from xtremedistil.console.progress import Progress
+from xtremedistil.data.features import NOT_SCORED, Features
+from xtremedistil.data.padding import Arrays
+from xtremedistil.distillation.data.encoded_inputs import SPAN_ENDS, features_of
+from xtremedistil.distillation.distiller.dataset import Taught, TaughtRows
+from xtremedistil.distillation.distiller.fit_inputs import KeptFit, Lesson, fit_key, kept, known_as
+from xtremedistil.distillation.distiller.row_checks import check_rows
+from xtremedistil.distillation.teacher_outputs.cache_writer import Computing
+from xtremedistil.distillation.teacher_outputs.disk_size import PRECISIONS
+from xtremedistil.errors import require_known
+from xtremedistil.models.adapters import AdaptedModel, TaskModel
+from xtremedistil.models.checkpoints.h5_weights import load_weights, save_weights
+from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.prediction import PredictFunction, predict_batches
+from xtremedistil.models.projections import projection_rates
+from xtremedistil.models.student import Student
+from xtremedistil.models.student_folder import save_student
+from xtremedistil.models.teacher import Teacher
+from xtremedistil.objectives.from_terms import terms_objective
+from xtremedistil.objectives.gold_labels import are_scored, check_labels
+from xtremedistil.objectives.gradient_check import require_reach
+from xtremedistil.objectives.held_out_loss import HeldOutLoss
+from xtremedistil.objectives.term_checks import (
+    check_compiled,
+    check_other_pieces,
+    check_tensors,
+    check_terms,
+    classifies,
+    logits_of,
+)
+from xtremedistil.tasks.problem_types import SPAN
+from xtremedistil.terms.match import Match
+from xtremedistil.terms.terms import Terms
+from xtremedistil.training.learning_rate import LearningRate, planned_epochs, require_at_least_one
+from xtremedistil.training.objectives import Objective
+from xtremedistil.training.state import History
+from xtremedistil.training.strategy import seed_everything, stage_seed, wants_static_shapes
+from xtremedistil.training.trainer import Recipe, Trainer
+from xtremedistil.training.workers import Workers
+
+PROJECTIONS, TERMS = "projections.h5", "terms.json"
+
+
+class Distiller:
+    """A student and its teachers.
+
+    Args:
+        teacher: a Hugging Face TensorFlow model with a head, an `AdaptedModel` or a `Teacher`; or several in a list;
+            None: the student learns from gold labels alone, as a teacher is tuned.
+        student: one of the first two, or a `Student`, as `restore_student` gives it. Models return attention maps after
+            dropout: build one whose maps are matched with an attention dropout of 0.
+        terms: what is learnt.
+        strategy: where the student was built; by default the strategy of its variables.
+
+    Fields:
+        model: the student alone, in inference mode: named inputs in, its logits by name out.
+        matching: the student in training: its logits and all tensors of the matches out.
+
+    Raises:
+        ValueError: the models or the terms do not go together.
+    """
+
+    def __init__(self, teacher, student, terms: Terms | None = None, *, strategy: tf.distribute.Strategy | None = None):
+        with strategy.scope() if strategy else contextlib.nullcontext():  # variables may not be there yet
+            self.teachers = [_member(one) for one in _listed(teacher)]
+            self.student = _member(student)
+        self.terms = (terms or Terms()).for_problem(self.student.problem_type)
+        self.strategy = strategy or getattr(self.student.weights[0], "distribute_strategy", None)
+        self.strategy = self.strategy or tf.distribute.get_strategy()
+        depth = self.teachers[0].num_hidden_layers if self.teachers else 0
+        self.matches = self.terms.matches_for(depth, self.student.num_hidden_layers) if self.teachers else ()
+        check_terms(self.terms, self.matches, self.teachers, self.student)
+        shape = self._teacher_shape()
+        with self.strategy.scope():
+            self.matching, self.projections = self.student.matching_model(self.matches, lambda match: shape(match)[-1])
+        check_tensors(self.matches, self.matching, shape)
+        self.model = self.student.model
+
+    def _teacher_shape(self) -> Callable[[Match], Sequence]:
+        """Of the tensor of the teacher that a match is of."""
+        outputs = {}
+        for number, teacher in enumerate(self.teachers):
+            if names := self._names(number, logits=False):
+                outputs[number] = teacher.feature_model(names).output
+        return lambda match: outputs[match.teacher_number][match.teacher_names[-1]].shape
+
+    def _names(self, number: int, *, logits: bool = True) -> list[str]:
+        """What one teacher is asked for."""
+        matched = {name for match in self.matches if match.teacher_number == number for name in match.teacher_names}
+        wanted = self.teachers[number].logit_names if logits and self.terms.soft_labels.weight else ()
+        return sorted({*matched, *wanted})
+
+    def fit(
+        self,
+        train,
+        dev=None,
+        *,
+        epochs: int = 3,
+        steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        batch_size: int = 32,
+        learning_rate: float = 5e-5,
+        warmup_ratio: float = 0.1,
+        lr_schedule: str = "linear",
+        patience: int | None = None,
+        weight_decay: float = 0.0,
+        max_grad_norm: float = 1.0,
+        gradient_accumulation_steps: int = 1,
+        jit_compile: bool = False,
+        seed: int = 42,
+        teachers: Sequence[int] | None = None,
+        trained: Sequence[str] | None = None,
+        teacher_train: Mapping[int, object] | None = None,
+        teacher_dev: Mapping[int, object] | None = None,
+        metric: Callable[[list, Features], float] | None = None,
+        folder: str | None = None,
+        save_minutes: float = 5.0,
+        targets_precision: str = "float16",
+        verbose: bool = False,
+    ) -> History:
+        """Trains the student; the weights of the best epoch on `dev` stay, of the last one without a dev set.
+
+        Calling it again, with other `teachers` or `trained`, is another stage.
+
+        Args:
+            train, dev: rows, as `encodings.features_of` takes them. Of a `tf.data.Dataset` that never ends, or does not
+                know where, the first rows are read, as many as the steps take.
+            steps: updates in all, in place of `epochs`. steps_per_epoch: updates between two looks at `dev`; by default
+                one pass over the rows, or, with `steps`, all of them.
+            batch_size: rows per batch and device. Losses between the rows of a batch, such as "spkd", see those of one
+                device and one part of a step.
+            teachers: numbers of those that teach now; by default all.
+            trained: beginnings of the names of the variables that change, such as "bert/encoder/layer_._0"; by default
+                all of them, projections included.
+            teacher_train, teacher_dev: by number of a teacher, the same rows as its own tokenizer gives them, with
+                word_ids where logits or states are by position.
+            metric: logits of each dev row without padding and the dev rows in, higher is better; by default the share
+                of right labels, without any label of classes minus the loss.
+            folder: where targets and snapshots are kept, so that the same call goes on after an interruption; snapshots
+                go when it is done. By default nothing stays. With it, schedules of your own are functions with a name.
+
+        Raises:
+            ValueError: the rows or names do not fit, or a term would train nothing. InputError: training went astray.
+        """
+        self.check_fit(jit_compile=jit_compile, resumable=bool(folder))
+        require_at_least_one(
+            patience=patience, batch_size=batch_size, gradient_accumulation_steps=gradient_accumulation_steps
+        )
+        require_known("targets_precision", targets_precision, PRECISIONS)
+        epochs, steps_per_epoch = planned_epochs(epochs, steps, steps_per_epoch)
+        rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
+        recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay, jit_compile)
+        rows_per_step = batch_size * self.strategy.num_replicas_in_sync * gradient_accumulation_steps
+        most = steps_per_epoch and epochs * steps_per_epoch * rows_per_step
+        variables, factors = self.trained(trained, learning_rate)
+        seed_everything(seed)
+        workers = Workers(self.strategy)
+        with kept(folder, workers) as place:
+            how = Computing(0, batch_size, workers, precision=targets_precision, every_minutes=save_minutes)
+            sides = (train, dev, teacher_train, teacher_dev)
+            lesson = self.lesson(*sides, teachers=teachers, metric=metric, place=place, how=how, most=most)
+            batches = lesson.batches(batch_size, stage_seed(seed, 1), gradient_accumulation_steps, steps_per_epoch)
+            self.require_reach(lesson.objective, batches.sample(), variables)
+            trainer = Trainer(self.matching, variables, lesson.objective, self.strategy, recipe, factors)
+            key = lesson.key, recipe, self.terms, trained, batches.batch_size, batches.per_step, steps_per_epoch
+            history = KeptFit(folder, save_minutes, workers, verbose)(trainer, batches, lesson.evaluate, key)
+        self.settle()
+        return history
+
+    def check_fit(self, *, jit_compile: bool, resumable: bool) -> None:
+        """Raises ValueError where the terms do not go with how a fit shall go."""
+        check_compiled(self.matches, {"jit_compile": jit_compile, "TPUStrategy": wants_static_shapes(self.strategy)})
+        if resumable:
+            fit_key(self.terms)
+
+    def require_reach(self, objective: Objective, batch: Arrays, variables: Sequence[tf.Variable]) -> None:
+        """Raises ValueError where a term would train nothing of the student; projections alone do not count, unless
+        nothing else changes."""
+        projected = {id(variable) for layer in self.projections for variable in layer.weights}
+        own = [variable for variable in variables if id(variable) not in projected]
+        require_reach(self.matching, objective, batch, own or variables, self.strategy)
+
+    def settle(self) -> None:
+        """Puts what training has reached into the deployed model."""
+        if isinstance(self.student, Student):
+            self.student.settle()
+
+    def lesson(
+        self,
+        train,
+        dev,
+        teacher_train: Mapping[int, object] | None = None,
+        teacher_dev: Mapping[int, object] | None = None,
+        *,
+        teachers: Sequence[int] | None,
+        metric: Callable[[list, Features], float] | None,
+        place: str,
+        how: Computing,
+        most: int | None = None,
+    ) -> Lesson:
+        """Asks the teachers, and puts together what a fit needs besides the student; arguments as of `fit`.
+
+        Args:
+            place: folder for the teachers' outputs. most: rows of a dataset without an end.
+        """
+        active = range(len(self.teachers)) if teachers is None else teachers
+        self._require_teachers(active, teacher_train or {}, teacher_dev or {})
+        check_other_pieces(self.matches, {*(teacher_train or {}), *(teacher_dev or {})})
+        taught = {number: Taught(self.teachers[number], self._names(number)) for number in active}
+        rows = TaughtRows(self.student, taught, place, how)
+        features, targets, masks = rows.read("train", train, teacher_train or {}, most)
+        self._require_labels(features, "training")
+        aligned = set(teacher_train or {}) & set(active)
+        objective = terms_objective(self.terms, self.matches, self.student, active, aligned)
+        evaluate = self._evaluate(rows, dev, teacher_dev or {}, aligned, objective, metric)
+        sizes = [list(variable.shape) for variable in self.student.weights]
+        key, replicas = f"{rows.key}|{known_as(metric)}|{sizes}", self.strategy.num_replicas_in_sync
+        return Lesson(features, targets, masks, objective, evaluate, key, self.student.pad_id, replicas)
+
+    def _require_teachers(self, active: Sequence[int], train: Mapping, dev: Mapping) -> None:
+        for what, numbers in (("teachers", active), ("teacher_train", train), ("teacher_dev", dev)):
+            if wrong := [number for number in numbers if number not in range(len(self.teachers))]:
+                raise ValueError(f"{what} names {wrong}; there are {len(self.teachers)} teachers, counted from 0.")
+
+    def _require_labels(self, features: Features, which: str) -> None:
+        """Raises ValueError where a term of gold labels has none, or some that the student has no logits for."""
+        soft, problem = self.terms.soft_labels, self.student.problem_type
+        wanting = {"hard_label_weight": self.terms.hard_label_weight, "probability_shift": soft.probability_shift}
+        for name in [name for name, wanted in wanting.items() if wanted]:
+            if not are_scored(features, problem):
+                columns = " and ".join(SPAN_ENDS) if problem == SPAN else "labels"
+                raise ValueError(f"{name} needs gold labels, and the {which} rows have none. Give them as {columns}.")
+            check_labels(features, problem, logits_of(self.student, self.student.logit_names[0]))
+
+    def trained(self, names: Sequence[str] | None, peak: float) -> tuple[list, list[float]]:
+        """The variables that change, and what multiplies the learning rate of each."""
+        if isinstance(names, str):
+            raise ValueError(f"trained is {names!r}; list one or several beginnings of names: [{names!r}].")
+        own = self.student.trainable_weights
+        projected = [variable for layer in self.projections for variable in layer.weights]
+        if names is not None:
+            chosen = [variable for variable in own if _is_below(variable, names)]
+            if unused := [name for name in names if not any(_is_below(variable, [name]) for variable in own)]:
+                example = own[0].name.rsplit("/", 1)[0]
+                raise ValueError(f"The student has no variables in {', '.join(unused)}; one is {example}.")
+            own = chosen
+        rates = projection_rates(self.matches, peak)
+        factors = [1.0] * len(own) + [rates.get(layer.name, 1.0) for layer in self.projections for _ in layer.weights]
+        return own + projected, factors
+
+    def _evaluate(self, rows: TaughtRows, dev, teacher_dev: Mapping, aligned: Set[int], objective: Objective, metric):
+        """What says how good the weights are; None without a dev set."""
+        if dev is None:
+            return None
+        features = self._features(dev)
+        by_labels = classifies(self.student) and are_scored(features, self.student.problem_type)
+        if metric is None and not by_labels:
+            if missing := aligned - set(teacher_dev):
+                raise ValueError(f"teacher_dev has no rows of teacher {min(missing)}, teacher_train has.")
+            features, targets, masks = rows.read("dev", dev, teacher_dev)
+            self._require_labels(features, "dev")
+            held_out = HeldOutLoss(self.matching, objective, features, [*targets, *masks], self.student.pad_id)
+            return lambda: -held_out()
+        if metric is None:
+            check_labels(features, self.student.problem_type, logits_of(self.student, self.student.logit_names[0]))
+        rows.see(features)
+        return functools.partial(self._score, metric or share_of_right_labels, features)
+
+    def _score(self, metric: Callable[[list, Features], float], features: Features) -> float:
+        self.settle()
+        return metric(self.predict(features), features)
+
+    @functools.cached_property
+    def _logits_of(self) -> PredictFunction:
+        """The student alone; traced once."""
+        return make_predict_function(self.model)
+
+    def predict(self, rows, batch_size: int = 64) -> list[np.ndarray]:
+        """The student's logits of each row without padding: float32 [S, L] or [L]; of spans [S, 2]."""
+        features = self._features(rows)
+        check_rows(features, self.student, "the student")
+        logits: list[np.ndarray] = [np.empty(0)] * len(features)
+        names = self.student.logit_names
+        batches = predict_batches(self._logits_of, features, batch_size=batch_size, pad_id=self.student.pad_id)
+        for numbers, outputs in batches:
+            values = outputs["logits"] if names == ("logits",) else np.concatenate([outputs[n] for n in names], -1)
+            for row, value in zip(numbers, values, strict=True):
+                logits[row] = value[: features.lengths[row]] if value.ndim == 2 else value
+        return logits
+
+    def _features(self, rows) -> Features:
+        return features_of(rows, by_position=self.student.by_position, problem_type=self.student.problem_type)
+
+    def save(self, folder: str, like: str | None = None) -> None:
+        """Writes the student, and beside it what only distillation needs: `projections.h5` and `terms.json`.
+
+        A Hugging Face model becomes a Hugging Face folder (`deploy` writes the other kind); a `Student` a model folder,
+        to predict with and to export.
+
+        Args:
+            like: the model folder that a `Student` came from; its labels and tokenizer go with it.
+
+        Raises:
+            ValueError: the student is a Keras model with an adaptor: save that model; or `like` is missing.
+        """
+        if isinstance(self.student, AdaptedModel):
+            raise ValueError("This student is a Keras model of yours: save it with its own `save`.")
+        os.makedirs(folder, exist_ok=True)
+        if isinstance(self.student, TaskModel):
+            self.student.pretrained.save_pretrained(folder)
+        elif like is None:
+            raise ValueError("Give like=, the model folder that the student was restored from.")
+        else:
+            save_student(self.student, folder, like)
+        self._save_terms(os.path.join(folder, TERMS))
+        if self.projections:
+            save_weights(os.path.join(folder, PROJECTIONS), self._projection_parts())
+
+    def deploy(
+        self,
+        folder: str,
+        tokenizer,
+        *,
+        labels: Sequence[str] | None = None,
+        seq_len: int = 128,
+        do_pairwise: bool = False,
+        task: str = "",
+    ) -> None:
+        """Writes a Hugging Face student as a model folder, for `load_predictor`, `xtremedistil predict` and `export`.
+
+        Arguments and what it raises: as of `export.deployed.write_model_folder`. A `Student` is deployed by `save`.
+        """
+        from xtremedistil.export.huggingface.deployed import write_model_folder
+
+        if not isinstance(self.student, TaskModel):
+            raise ValueError("deploy is of Hugging Face students; save(folder, like=) writes a `Student`.")
+        how = {"labels": labels, "seq_len": seq_len, "do_pairwise": do_pairwise, "task": task}
+        write_model_folder(self.student, folder, tokenizer, **how)
+
+    def _save_terms(self, path: str) -> None:
+        try:
+            text = self.terms.to_json()
+        except ValueError as error:
+            Progress().say(f"{path} is not written: {error}")
+            return
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def load_projections(self, folder: str) -> None:
+        """Puts the projections that `save` wrote in place, to train on."""
+        load_weights(os.path.join(folder, PROJECTIONS), self._projection_parts())
+
+    def _projection_parts(self) -> dict:
+        return {layer.name: list(layer.weights) for layer in self.projections}
+
+
+def _listed(teacher) -> list:
+    if teacher is None:
+        return []
+    return list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
+
+
+def _member(model) -> TaskModel | AdaptedModel | Teacher | Student:
+    return model if isinstance(model, (TaskModel, AdaptedModel, Teacher, Student)) else TaskModel(model)
+
+
+def _is_below(variable: tf.Variable, names: Sequence[str]) -> bool:
+    """Whether a variable's name, with or without the model's before it, begins with the whole steps of one of `names`:
+    layer_._1 is not layer_._10."""
+    steps = variable.name.replace(":", "/") + "/"
+    both = steps, steps.partition("/")[2]
+    return any(path.startswith(name.rstrip("/") + "/") for name in names for path in both)
+
+
+def share_of_right_labels(logits: Sequence[np.ndarray], rows: Features) -> float:
+    """Of the rows, or of the positions, that have a label: 0 to 1."""
+    found = np.concatenate([np.argmax(values, axis=-1).reshape(-1) for values in logits])
+    scored = rows.labels != NOT_SCORED
+    return float(np.mean(found[scored] == rows.labels[scored])) if scored.any() else 0.0

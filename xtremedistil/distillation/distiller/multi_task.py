@@ -1,0 +1,190 @@
+"""Several tasks, each with its teachers and a head of its own, and one encoder for all."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tf_keras
+from transformers import PretrainedConfig
+
+from xtremedistil.data.features import Features
+from xtremedistil.distillation.distiller.distiller import Distiller
+from xtremedistil.distillation.distiller.fit_inputs import KeptFit, Lesson, kept
+from xtremedistil.distillation.teacher_outputs.cache_writer import Computing
+from xtremedistil.distillation.teacher_outputs.disk_size import PRECISIONS
+from xtremedistil.errors import require_known
+from xtremedistil.training.batching import TrainingBatches
+from xtremedistil.training.learning_rate import LearningRate, planned_epochs, require_at_least_one
+from xtremedistil.training.multi_task import TaskBatches, TaskTrainers, union
+from xtremedistil.training.optimizer import computes_in_float16, make_optimizer
+from xtremedistil.training.state import History
+from xtremedistil.training.strategy import seed_everything, stage_seed
+from xtremedistil.training.trainer import Recipe, Trainer, new_dropout_seed
+from xtremedistil.training.workers import Workers
+
+
+def share_encoder(first, *others) -> None:
+    """Puts the encoder of one Hugging Face model into others of the same kind; their heads and poolers stay their own.
+
+    Raises:
+        ValueError: the models are of different families, or their configurations say something else of the encoder:
+            saved, they would be built otherwise.
+    """
+    for other in others:
+        if differing := _differing(first.config, other.config):
+            raise ValueError(
+                f"{type(other).__name__} cannot take the encoder of {type(first).__name__}: their configurations "
+                f"differ in {', '.join(differing)}. Build both with the same."
+            )
+        main, source = (getattr(model, model.base_model_prefix) for model in (other, first))
+        for name, value in list(vars(source).items()):
+            if _is_layers(value) and name != "pooler":
+                setattr(main, name, value)
+
+
+def _differing(first: PretrainedConfig, second: PretrainedConfig) -> list[str]:
+    """Fields of two configurations that say other things of their encoders: what all configurations have is of heads,
+    labels and files."""
+    one, two = first.to_dict(), second.to_dict()
+    names = (one.keys() | two.keys()) - PretrainedConfig().to_dict().keys() - {"initializer_range"} | {"model_type"}
+    return sorted(name for name in names if "drop" not in name and one.get(name) != two.get(name))
+
+
+def _is_layers(value) -> bool:
+    each = value if isinstance(value, (list, tuple)) else [value]
+    return bool(len(each)) and all(isinstance(one, tf_keras.layers.Layer) for one in each)
+
+
+def fit_tasks(
+    distillers: Mapping[str, Distiller],
+    train: Mapping[str, object],
+    dev: Mapping[str, object] | None = None,
+    *,
+    tau: float = 1.0,
+    epochs: int = 3,
+    steps: int | None = None,
+    steps_per_epoch: int | None = None,
+    batch_size: int = 32,
+    learning_rate: float = 5e-5,
+    warmup_ratio: float = 0.1,
+    lr_schedule: str = "linear",
+    patience: int | None = None,
+    weight_decay: float = 0.0,
+    max_grad_norm: float = 1.0,
+    gradient_accumulation_steps: int = 1,
+    jit_compile: bool = False,
+    seed: int = 42,
+    teachers: Mapping[str, Sequence[int]] | None = None,
+    trained: Mapping[str, Sequence[str]] | None = None,
+    metric: Mapping[str, Callable[[list, Features], float]] | None = None,
+    folder: str | None = None,
+    save_minutes: float = 5.0,
+    targets_precision: str = "float16",
+    verbose: bool = False,
+) -> History:
+    """Trains the students of several distillers, whose encoder is one (see `share_encoder`), together.
+
+    Args:
+        distillers, train, dev: by task. The mean of the tasks' scores on `dev` decides.
+        tau: a step is of a task with a chance in proportion to its rows ** tau.
+        epochs: each has as many steps as all tasks have batches; `steps_per_epoch` gives it another number.
+        teachers, trained, metric: by task, as of `Distiller.fit`; by default of each that is left out.
+        All others: as of `Distiller.fit`.
+
+    Raises:
+        ValueError: the tasks of the arguments differ, or their strategies; or a term would train nothing.
+    """
+    _require_same_tasks(distillers, train, dev)
+    teachers, trained, metric = teachers or {}, trained or {}, metric or {}
+    _require_tasks(distillers, {"teachers": teachers, "trained": trained, "metric": metric})
+    for one in distillers.values():
+        one.check_fit(jit_compile=jit_compile, resumable=bool(folder))
+    require_at_least_one(
+        patience=patience, batch_size=batch_size, gradient_accumulation_steps=gradient_accumulation_steps
+    )
+    require_known("targets_precision", targets_precision, PRECISIONS)
+    epochs, steps_per_epoch = planned_epochs(epochs, steps, steps_per_epoch)
+    rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
+    recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay, jit_compile)
+    variables = {name: one.trained(trained.get(name), learning_rate) for name, one in distillers.items()}
+    seed_everything(seed)
+    strategy = next(iter(distillers.values())).strategy
+    workers = Workers(strategy)
+    with kept(folder, workers) as root:
+        how = Computing(0, batch_size, workers, precision=targets_precision, every_minutes=save_minutes)
+        lessons = {}
+        for name, one in distillers.items():
+            place = os.path.join(root, name)  # of its own: tasks may have the same teacher
+            rows = train[name], dev and dev[name]
+            own = {"teachers": teachers.get(name), "metric": metric.get(name)}
+            lessons[name] = one.lesson(*rows, **own, place=place, how=how)
+        tasks = {
+            name: lesson.batches(batch_size, stage_seed(seed, number), gradient_accumulation_steps)
+            for number, (name, lesson) in enumerate(lessons.items())
+        }
+        _require_reach(distillers, lessons, tasks, variables)
+        trainers = TaskTrainers(_trainers(distillers, lessons, variables, recipe, strategy))
+        batches = TaskBatches(tasks, tau, seed, steps_per_epoch)
+
+        def score() -> float:
+            return float(np.mean([lesson.evaluate() for lesson in lessons.values()]))
+
+        parts = [(name, lesson.key, distillers[name].terms, trained.get(name)) for name, lesson in lessons.items()]
+        key = parts, recipe, tau, [(one.batch_size, one.per_step) for one in tasks.values()], steps_per_epoch
+        run = KeptFit(folder, save_minutes, workers, verbose)
+        history = run(trainers, batches, score if dev else None, key, trainers.steps)
+    for distiller in distillers.values():
+        distiller.settle()
+    return history
+
+
+Trained = Mapping[str, tuple[list, list[float]]]  # by task, variables and what multiplies the rate of each
+
+
+def _require_reach(
+    distillers: Mapping[str, Distiller],
+    lessons: Mapping[str, Lesson],
+    tasks: Mapping[str, TrainingBatches],
+    trained: Trained,
+) -> None:
+    for name, one in distillers.items():
+        try:
+            one.require_reach(lessons[name].objective, tasks[name].sample(), trained[name][0])
+        except ValueError as error:
+            raise ValueError(f"Task {name}: {error}") from error
+
+
+def _trainers(
+    distillers: Mapping[str, Distiller], lessons: Mapping[str, Lesson], trained: Trained, recipe: Recipe, strategy
+) -> dict[str, Trainer]:
+    """One a task, all with the same optimizer and the same seed of dropout."""
+    variables = union(own for own, _ in trained.values())
+    factors = {
+        id(variable): factor for own, given in trained.values() for variable, factor in zip(own, given, strict=True)
+    }
+    rates = [factors[id(variable)] for variable in variables]
+    half = any(computes_in_float16(one.matching) for one in distillers.values())
+    with strategy.scope():
+        peak = recipe.learning_rate.peak
+        optimizer = make_optimizer(peak, recipe.weight_decay, variables, rates, scale_losses=half)
+        shared = {"optimizer": optimizer, "dropout_seed": new_dropout_seed(recipe.seed)}
+    return {
+        name: Trainer(one.matching, trained[name][0], lessons[name].objective, strategy, recipe, **shared)
+        for name, one in distillers.items()
+    }
+
+
+def _require_tasks(distillers: Mapping, given: Mapping[str, Mapping]) -> None:
+    for what, by_task in given.items():
+        if not isinstance(by_task, Mapping):
+            raise ValueError(f"{what} is {by_task!r}; here it is given by task: {{{next(iter(distillers))!r}: ...}}.")
+        for name in by_task:
+            require_known(f"task of {what}", name, distillers)
+
+
+def _require_same_tasks(distillers: Mapping, train: Mapping, dev: Mapping | None) -> None:
+    for what, given in (("train", train), ("dev", dev if dev is not None else distillers)):
+        if given.keys() != distillers.keys():
+            raise ValueError(f"{what} has the tasks {', '.join(given)}; the distillers {', '.join(distillers)}.")
+    if len({id(one.strategy) for one in distillers.values()}) > 1:
+        raise ValueError("The students were built under different strategies.")

@@ -1,0 +1,171 @@
+"""The student that a run starts from: a checkpoint or random weights, with the teacher's word embeddings reduced."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from xtremedistil.data.features import LabelledSet
+from xtremedistil.distillation.data.corpus import Corpus
+from xtremedistil.distillation.pipeline.run_context import Setting
+from xtremedistil.distillation.planning.config import DistilConfig
+from xtremedistil.distillation.planning.stages import ENCODER
+from xtremedistil.errors import InputError
+from xtremedistil.evaluation.scorer import Scorer
+from xtremedistil.models.architectures.families import AUTO, BILSTM, FAMILIES, find_family
+from xtremedistil.models.checkpoints.h5_weights import WORD_MAP
+from xtremedistil.models.checkpoints.pretrained import (
+    changed_config,
+    load_encoder,
+    new_encoder,
+    new_encoder_from_config,
+    read_config,
+)
+from xtremedistil.models.factorized_embedding import MappedEmbedding
+from xtremedistil.models.features.sub_layers import find_sub_layer
+from xtremedistil.models.features.word_embeddings import factorize, word_embedding_variable
+from xtremedistil.models.student import ENCODER_NAME, Student, build_student
+from xtremedistil.terms.layer_map import read_maps
+from xtremedistil.training.strategy import seed_everything, stage_seed
+
+STAGE = 1  # the student is born with stage 1, for seeds
+
+EMBEDDING_SPREAD = 0.025  # standard deviation; that of new position embeddings is 0.02
+
+LONGEST_ROW = 512  # positions of a student from scratch, as BERT has
+
+
+class InitialStudent:
+    """A student on its way through the stages.
+
+    Fields:
+        student: the graph.
+        trainable_blocks: variables by block; of the word embeddings the table, the matrix that makes it, or (frozen)
+            nothing.
+        saved_parts: variables by layer of `xtremedistil.h5`; frozen word embeddings stand in `word_embedding.npy`.
+        checkpoint_parts: the same for stages, with the matrix.
+    """
+
+    def __init__(self, student: Student, first_table: np.ndarray | None, *, frozen: bool):
+        self.student = student
+        self._first_table = first_table
+        table, word_map = word_embedding_variable(student.encoder), student.word_map
+        self.trainable_blocks = _without(table if frozen or word_map else None, student.blocks)
+        self.saved_parts = _without(table if frozen else None, student.parts)
+        self.checkpoint_parts = dict(self.saved_parts)
+        if word_map:
+            self.trainable_blocks["student"].append(word_map.kernel)
+            self.checkpoint_parts[word_map.name] = [word_map.kernel]
+
+    def unfrozen(self, names: Sequence[str]) -> dict[str, list[tf.Variable]]:
+        """What a stage trains, by its names: blocks, or sub-layers of the encoder.
+
+        The matrix that makes compressed word embeddings goes with the whole encoder alone.
+
+        Raises:
+            InputError: nothing in a sub-layer is trained.
+        """
+        found = {name: self.trainable_blocks.get(name) or self._inside(name) for name in names}
+        if nothing := [name for name, variables in found.items() if not variables]:
+            raise InputError(f"stages: there is nothing to train in {', '.join(nothing)}; leave it away.")
+        return found
+
+    def _inside(self, path: str) -> list[tf.Variable]:
+        there = {id(variable) for variable in find_sub_layer(self.student.encoder, path).weights}
+        return [variable for variable in self.trainable_blocks[ENCODER] if id(variable) in there]
+
+    def score(self, scorer: Scorer, labelled: LabelledSet) -> float:
+        """The task's metric, 0 to 1, of the weights as they stand."""
+        self.student.settle()
+        return scorer.primary(self.student.predict_function, labelled)
+
+    def word_embedding_to_save(self) -> np.ndarray:
+        """float32 [V, H]: the teacher's embeddings as they were reduced; without reduction, the student's own."""
+        return word_embedding_variable(self.student.encoder).numpy() if self._first_table is None else self._first_table
+
+
+def _without(left_out: tf.Variable | None, groups: dict[str, list]) -> dict[str, list[tf.Variable]]:
+    return {name: [variable for variable in group if variable is not left_out] for name, group in groups.items()}
+
+
+def initial_student(setting: Setting, teacher) -> InitialStudent:
+    """Builds the student of a run; the same settings give the same weights.
+
+    Args:
+        teacher: the teacher's encoder; None where it gives logits alone: there is no width to project to then, and
+            word embeddings come from the checkpoint that gave the tokenizer.
+    """
+    config, corpus = setting.config, setting.corpus
+    seed_everything(stage_seed(config.seed, STAGE))
+    with setting.strategy.scope():
+        encoder, family = _encoder(config, corpus)
+        word_map = _compressed(config, encoder, teacher) if config.compress_word_embedding else None
+        first_table = word_map and word_map.product().numpy()
+        if word_map:
+            word_embedding_variable(encoder).assign(first_table)
+        trained_as_map = word_map and not config.freeze_word_embedding and config.embedding_training == "map"
+        student = build_student(
+            encoder,
+            family,
+            kind=corpus.task.kind,
+            num_labels=len(corpus.task.all_labels),
+            teacher_hidden_size=(teacher or encoder).config.hidden_size,
+            word_map=word_map if trained_as_map else None,
+        )
+    return InitialStudent(student, first_table, frozen=config.freeze_word_embedding)
+
+
+def _compressed(config: DistilConfig, encoder, teacher) -> MappedEmbedding:
+    """The teacher's word embeddings and the matrix that reduces them to the student's width."""
+    rows, width = word_embedding_variable(encoder).shape
+    table = word_embedding_variable(teacher or _tokenizers_encoder(config)).numpy()[:rows]
+    full, kernel = factorize(table, width, config.embedding_factorization, config.seed)
+    scale = 1.0 if config.legacy else EMBEDDING_SPREAD / (full @ kernel).std()
+    return MappedEmbedding(full, kernel * np.float32(scale), name=WORD_MAP)
+
+
+def _tokenizers_encoder(config: DistilConfig):
+    checkpoint = config.pt_teacher_checkpoint
+    family = find_family(config.pt_teacher, read_config(checkpoint)["model_type"])
+    return load_encoder(checkpoint, family, name="tf_model")
+
+
+def _encoder(config: DistilConfig, corpus: Corpus):
+    if config.student_kind == "bilstm":
+        return _bilstm(config, corpus), BILSTM
+    # Maps come back after dropout: with it, a student would be pulled towards the teacher's maps plus noise.
+    matches_maps = config.distil_attention or read_maps(config.match)
+    attention_dropout = 0.0 if matches_maps and not config.legacy else None
+    if config.pt_student_checkpoint is None:
+        family = FAMILIES["TFBertModel"]
+        encoder = new_encoder(
+            family,
+            name=ENCODER_NAME,
+            vocab_size=corpus.tokenizer.size,
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.num_hidden_layers,
+            num_attention_heads=config.num_attention_heads,
+            intermediate_size=config.intermediate_size,
+            max_position_embeddings=max(LONGEST_ROW, config.seq_len),
+            pad_token_id=corpus.tokenizer.pad_id,
+            dropout=config.dropout,
+            attention_dropout=attention_dropout,
+        )
+        return encoder, family
+    source = config.pt_student_checkpoint
+    own = read_config(source)
+    family = find_family(AUTO, own["model_type"])
+    size = corpus.tokenizer.size if config.compress_word_embedding else None
+    changed = changed_config(own, family, vocab_size=size, dropout=config.dropout, attention_dropout=attention_dropout)
+    return load_encoder(source, family, name=ENCODER_NAME, config=changed), family
+
+
+def _bilstm(config: DistilConfig, corpus: Corpus):
+    sizes = {
+        "vocab_size": corpus.tokenizer.size,
+        "pad_token_id": corpus.tokenizer.pad_id,
+        "embedding_size": config.hidden_size,
+        "lstm_units": config.lstm_units,
+        "num_hidden_layers": config.num_hidden_layers,
+    }
+    return new_encoder_from_config(changed_config(sizes, BILSTM, dropout=config.dropout), BILSTM, name=ENCODER_NAME)

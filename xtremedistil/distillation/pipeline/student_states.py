@@ -1,0 +1,109 @@
+"""What the student's encoder makes of rows, computed once for stages that leave it alone."""
+
+import dataclasses
+import functools
+import hashlib
+import os
+import shutil
+
+import numpy as np
+import tensorflow as tf
+
+from xtremedistil.data.features import Features, LabelledSet
+from xtremedistil.distillation.pipeline.run_context import Setting
+from xtremedistil.distillation.pipeline.student import InitialStudent
+from xtremedistil.distillation.planning.stages import Stage
+from xtremedistil.distillation.teacher_outputs.cache import Targets, compute_targets
+from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.prediction import PredictFunction
+from xtremedistil.models.student import STATE, Student
+from xtremedistil.storage.model_folder import FROZEN_FEATURES
+from xtremedistil.training.workers import Workers
+
+POSITIONS_AT_A_TIME = 65_536
+
+KEY_DIGITS = 12  # 48 bits
+
+
+class FrozenFeatures:
+    """States of an encoder as it stands, on disk below the model folder; those of its earlier weights go.
+
+    Fields:
+        model: the layers above, for training: {"state"} in, {"logits"} out.
+    """
+
+    def __init__(self, setting: Setting, student: Student):
+        self._setting, self._student = setting, student
+        self._key = _agreed(setting.workers, _fingerprint(student))
+        self._root, width = setting.path(FROZEN_FEATURES), student.encoder.config.hidden_size
+        self._dev: Targets | None = None
+        with setting.strategy.scope():
+            self.model = student.head_model()
+        self._apply = tf.function(
+            lambda state: self.model({STATE: state}, training=False)["logits"],
+            input_signature=[tf.TensorSpec([None] * (self.model.input[STATE].shape.rank - 1) + [width], tf.float32)],
+        )
+        setting.workers.on_chief(self._forget_others)
+
+    def of(self, rows: Features, name: str) -> Targets:
+        """The states of some rows, as batches read them."""
+        states = compute_targets(
+            lambda names: self._states_of,
+            rows,
+            [STATE],
+            self._folder(name),
+            key=f"encoder {self._key}, rows {rows.fingerprint()}",
+            how=self._setting.computing(f"student's states ({name})"),
+        )
+        return dataclasses.replace(states, prefix="")
+
+    @functools.cached_property
+    def _states_of(self) -> PredictFunction:
+        return make_predict_function(self._student.state_model())
+
+    def score(self, dev: LabelledSet) -> float:
+        """The task's metric, 0 to 1, of projection and head as they stand, on the dev set."""
+        self._dev = self._dev or self.of(dev.features, "dev")
+        metrics = self._setting.scorer.metrics_of(self._logits(self._dev), dev)
+        return metrics[metrics["primary"]]
+
+    def _logits(self, states: Targets) -> list[np.ndarray]:
+        """By row, without padding; the layers above the encoder take all rows, or all positions, alike."""
+        array, extra = states.arrays[STATE], () if states.by_row else (None,)
+        blocks = np.array_split(array, -(-len(array) // POSITIONS_AT_A_TIME))
+        logits = [self._apply(tf.constant(block.astype(np.float32)[(*extra,)])).numpy() for block in blocks]
+        if states.by_row:
+            return list(np.concatenate(logits))
+        return np.split(np.concatenate(logits, axis=1)[0], states.features.offsets[1:-1])
+
+    def forget(self, name: str) -> None:
+        """Frees the disk of some rows' states."""
+        self._setting.workers.on_chief(lambda: shutil.rmtree(self._folder(name), ignore_errors=True))
+
+    def _folder(self, name: str) -> str:
+        return os.path.join(self._root, self._key, name)
+
+    def _forget_others(self) -> None:
+        for key in os.listdir(self._root) if os.path.isdir(self._root) else []:
+            if key != self._key:
+                shutil.rmtree(os.path.join(self._root, key), ignore_errors=True)
+
+
+def frozen_features(setting: Setting, initial: InitialStudent, stage: Stage) -> FrozenFeatures | None:
+    """Of a stage that leaves the encoder alone; None where the encoder runs in every step."""
+    if stage.trains_encoder or setting.config.frozen_features == "recompute":
+        return None
+    return FrozenFeatures(setting, initial.student)
+
+
+def _agreed(workers: Workers, fingerprint: str) -> str:
+    """The chief's, cut to what a number can carry: weights may be rounded otherwise elsewhere."""
+    return f"{int(workers.agree(int(fingerprint[:KEY_DIGITS], 16))):0{KEY_DIGITS}x}"
+
+
+def _fingerprint(student: Student) -> str:
+    """sha256 over the encoder's weights."""
+    digest = hashlib.sha256()
+    for variable in student.encoder.weights:
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return digest.hexdigest()

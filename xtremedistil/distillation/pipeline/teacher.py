@@ -1,0 +1,138 @@
+"""The teacher of a run: fine-tuned on the labels, or read from `model-ft.h5` if that was done before."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from xtremedistil.console.progress import Progress
+from xtremedistil.distillation.data.corpus import Corpus, data_fingerprint
+from xtremedistil.distillation.pipeline.run_context import Setting
+from xtremedistil.distillation.planning.config import DistilConfig
+from xtremedistil.distillation.teacher_outputs.disk_size import run_outputs, settle_targets
+from xtremedistil.distillation.teacher_outputs.onnx_teacher import OnnxTeacher
+from xtremedistil.errors import InputError
+from xtremedistil.finetuning.supervised import fit_on_labels
+from xtremedistil.models.architectures.families import find_family
+from xtremedistil.models.checkpoints.h5_weights import load_weights, read_weights, save_weights
+from xtremedistil.models.checkpoints.pretrained import load_encoder, read_config
+from xtremedistil.models.teacher import Teacher, build_teacher
+from xtremedistil.models.vocabulary_trimming import with_vocabulary
+from xtremedistil.storage.files import fingerprint, read_json, write_json
+from xtremedistil.storage.model_folder import TEACHER_RECORD, TEACHER_WEIGHTS, fingerprint_checkpoint
+from xtremedistil.training.strategy import seed_everything, stage_seed
+
+STAGE = 0  # the teacher's place in the plan, for seeds
+
+
+@dataclass(frozen=True)
+class TunedTeacher:
+    """Knows the task.
+
+    Fields:
+        key: fingerprint of its weights. seconds, epochs: what its tuning took, 0 if it was read.
+        dev: its score on dev, where its tuning has found that.
+    """
+
+    teacher: Teacher | OnnxTeacher
+    key: str
+    seconds: float
+    epochs: int
+    dev: float | None = None
+
+
+def tuned_teacher(setting: Setting) -> TunedTeacher:
+    """Reads the fine-tuned teacher of `teacher_model_dir`, or tunes and saves it.
+
+    Raises:
+        InputError: the file there belongs to other data, labels or another checkpoint; or the teacher has to be tuned,
+            and there is no room for what it will say.
+    """
+    config, corpus, progress = setting.config, setting.corpus, setting.progress
+    path = os.path.join(config.teacher_model_dir, TEACHER_WEIGHTS)
+    record_path = os.path.join(config.teacher_model_dir, TEACHER_RECORD)
+    record = _record(config, corpus, setting.kept)
+    found = bool(setting.workers.agree(os.path.isfile(path)))
+    num_labels = _checked_labels(path, record_path, record, corpus, progress) if found else len(corpus.task.all_labels)
+    if not found:
+        setting.workers.on_chief(lambda: _refuse_early(setting))
+    seed_everything(stage_seed(config.seed, STAGE))
+    family = find_family(config.pt_teacher, read_config(config.pt_teacher_checkpoint)["model_type"])
+    with setting.strategy.scope():
+        encoder = load_encoder(config.pt_teacher_checkpoint, family, name="tf_model")
+        if setting.kept is not None:
+            encoder = with_vocabulary(encoder, family, setting.kept, "tf_model")
+        teacher = build_teacher(encoder, family, kind=corpus.task.kind, num_labels=num_labels)
+    if found:
+        load_weights(path, teacher.parts)
+        progress.say(f"teacher: read from {path}")
+        return TunedTeacher(teacher, fingerprint(path), 0.0, 0)
+    recipe = setting.recipe(config.teacher_learning_rate, config.teacher_epochs, STAGE)
+    progress.begin("teacher", later=[])
+    keeper = setting.keeper("teacher")
+    label_fit = setting.label_fit(recipe, config.teacher_batch_size, keeper)
+    score = partial(setting.scorer.primary, teacher.predict_function, corpus.dev)
+    history = fit_on_labels(teacher.model, _trainable(teacher), label_fit, score)
+
+    def save() -> None:
+        write_json(record_path, record)  # first: weights without a record would never be checked again
+        save_weights(path, teacher.parts)
+        keeper.clear()
+
+    setting.workers.on_chief(save)
+    keeper.stop_if_asked()
+    return TunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs), history.best_score)
+
+
+def _refuse_early(setting: Setting) -> None:
+    """Raises InputError if what a teacher that is still to be tuned will say has no room; not after hours of tuning."""
+    config, corpus = setting.config, setting.corpus
+    _, size = run_outputs(config, corpus, len(corpus.task.all_labels), setting.stages)
+    settle_targets(config.targets, size, corpus.store)
+
+
+def _trainable(teacher: Teacher) -> list:
+    return [variable for part in teacher.parts.values() for variable in part]
+
+
+def _record(config: DistilConfig, corpus: Corpus, kept: np.ndarray | None) -> dict:
+    """What a fine-tuned teacher depends on and must agree in to be used again; `kept`: its pieces, None: all."""
+    return {
+        "pieces": None if kept is None else hashlib.sha256(kept.tobytes()).hexdigest(),
+        "labels": list(corpus.task.all_labels),
+        "train": data_fingerprint(config)["train"],
+        "pt_teacher_checkpoint": fingerprint_checkpoint(config.pt_teacher_checkpoint),
+        "seq_len": config.seq_len,
+    }
+
+
+def _checked_labels(path: str, record_path: str, record: dict, corpus: Corpus, progress: Progress) -> int:
+    """Number of labels of the teacher in `path`: with or without the original's pseudo-labels."""
+    if os.path.isfile(record_path):
+        saved = read_json(record_path)
+        differing = [name for name in record if saved.get(name) != record[name]]
+        if differing:
+            raise InputError(
+                f"{path} was tuned with other settings: {', '.join(differing)} differ.\n"
+                "Give another --teacher_model_dir, or delete that file to tune the teacher again."
+            )
+    else:
+        progress.say(f"teacher: {path} has no record of its task; its number of labels is all that can be checked")
+    width = _head_width(path)
+    plain, pseudo = len(corpus.task.labels), len(corpus.task.labels) + 4
+    allowed = {plain, pseudo} if corpus.task.kind == "token_classification" else {plain}
+    if width not in allowed or width < len(corpus.task.all_labels):
+        raise InputError(
+            f"{path} was tuned for {width} labels; this task has {len(corpus.task.all_labels)}.\n"
+            "Give another --teacher_model_dir to tune a teacher for this task."
+        )
+    return width
+
+
+def _head_width(path: str) -> int:
+    head = read_weights(path).get("final_logits", {})
+    if "final_logits/bias:0" not in head:
+        raise InputError(f"{path} is not a fine-tuned teacher: it has no layer final_logits.")
+    return len(head["final_logits/bias:0"])

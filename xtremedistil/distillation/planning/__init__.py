@@ -1,0 +1,1 @@
+"""Flags, their checks, and what they come to."""

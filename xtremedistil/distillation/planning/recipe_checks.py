@@ -1,0 +1,194 @@
+"""Contradictions between the flags that say what a student learns."""
+
+from collections.abc import Callable, Sequence
+
+from xtremedistil.distillation.planning.config import JOINT, ORIGINAL, DistilConfig
+from xtremedistil.distillation.planning.configured_terms import configured_matches, configured_soft_labels
+from xtremedistil.flags import given_flags
+from xtremedistil.losses.specs import LOSS_KINDS, STATES
+from xtremedistil.models.architectures.families import BILSTM, Family
+from xtremedistil.models.architectures.shapes import EncoderShape
+from xtremedistil.models.features.attention_projections import projection_paths
+from xtremedistil.models.features.names import ATTENTION_SCORES, PROJECTIONS
+from xtremedistil.terms.layer_map import TRANSPORTS
+from xtremedistil.terms.match import PATH, Match
+from xtremedistil.terms.match_widths import width_problem
+
+# What the original has not.
+NEWER = (
+    "recipe",
+    "distil_relations",
+    "loss",
+    "temperature",
+    "temperature_schedule",
+    "soft_label_weight",
+    "layer_map",
+    "match",
+)
+
+WEIGHTS = ("hidden_weight", "embedding_weight", "attention_weight")
+
+# What says which pairs there are, and what they weigh.
+OF_PAIRS = (
+    "distil_attention",
+    "distil_multi_hidden_states",
+    "distil_relations",
+    "relation_heads",
+    "layer_map",
+    *WEIGHTS,
+)
+
+
+def recipe_problems(config: DistilConfig) -> list[str]:
+    """Of the flags alone."""
+    problems = _soft_label_problems(config)
+    if config.legacy and (given := [f"--{name}" for name in given_flags(config, NEWER)]):
+        problems.append(f"--legacy learns as the original did; leave {', '.join(given)} away, or --legacy")
+    if config.hard_label_weight < 0:
+        problems.append(f"--hard_label_weight {config.hard_label_weight}: must not be negative")
+    if config.hard_label_weight > 0 and config.recipe != JOINT:
+        problems.append("--hard_label_weight is of the joint stage: give --recipe joint, or leave it away")
+    if config.probability_shift and not config.hard_label_weight:
+        problems.append("--probability_shift needs gold labels: give --recipe joint and a --hard_label_weight too")
+    return problems + _match_problems(config)
+
+
+def _soft_label_problems(config: DistilConfig) -> list[str]:
+    """Of the term between logits."""
+    if config.soft_label_weight < 0:
+        return [f"--soft_label_weight {config.soft_label_weight}: must not be negative"]
+    kind = LOSS_KINDS.get(config.loss)
+    if kind and not config.t_squared and "t_squared" not in kind.options:
+        return [f"--no_t_squared: {config.loss} is without a choice there; leave it away, or give --loss soft_label_kl"]
+    problems = _refusals(lambda: configured_soft_labels(config), "--loss, --temperature, --temperature_schedule: ")
+    if config.soft_label_weight != 1 and config.recipe != JOINT:
+        problems.append("--soft_label_weight is of the joint stage: give --recipe joint, or leave it away")
+    elif not config.soft_label_weight and not config.hard_label_weight:
+        problems.append("--soft_label_weight 0: nothing trains the classifier then; give a --hard_label_weight too")
+    return problems
+
+
+def _match_problems(config: DistilConfig) -> list[str]:
+    problems = []
+    replaced = [f"--{name}" for name in given_flags(config, OF_PAIRS)]
+    if config.match and replaced:
+        problems.append(f"--match replaces the pairs of {' and '.join(replaced)}: leave one of them away")
+    if config.layer_map in TRANSPORTS and config.distil_attention:
+        problems.append(f"--layer_map {config.layer_map} moves hidden states; --distil_attention needs a map of layers")
+    if config.logits_only:
+        given = ["--match"] if config.match else []
+        given += [f"--{name}" for name in given_flags(config, ("layer_map", *WEIGHTS))]
+        problems += [f"{name}: a teacher that gives logits alone has nothing for it; leave it away" for name in given]
+    if config.teacher_targets and config.hard_label_weight:
+        problems.append(
+            f"--hard_label_weight: --teacher_targets {config.teacher_targets} has no logits of the labelled rows; "
+            "leave it away, or take a teacher that runs here"
+        )
+    return problems + _idle_problems(config)
+
+
+def _idle_problems(config: DistilConfig) -> list[str]:
+    """Flags of the representation stage, and weights of pairs, that nothing would read."""
+    problems = []
+    stage = "--recipe joint" if config.recipe == JOINT else "a teacher that gives logits alone"
+    if config.representation_learning_rate != "auto" and (config.recipe == JOINT or config.logits_only):
+        problems.append(
+            f"--representation_learning_rate: there is no representation stage with {stage}; give --learning_rate"
+        )
+    if config.match or config.logits_only or config.legacy:  # refused elsewhere
+        return problems
+    given = given_flags(config, OF_PAIRS)
+    if "relation_heads" in given and not config.distil_relations:
+        problems.append("--relation_heads cuts what --distil_relations matches: give that too, or leave it away")
+    maps = config.distil_attention
+    states = maps or config.distil_multi_hidden_states or "layer_map" in given
+    if "attention_weight" in given and not maps:
+        problems.append("--attention_weight weighs attention maps: give --distil_attention too, or leave it away")
+    if "embedding_weight" in given and not states:
+        problems.append(
+            "--embedding_weight is of the states of all layers: give --distil_multi_hidden_states too, or leave it away"
+        )
+    return problems
+
+
+def layer_problems(
+    config: DistilConfig,
+    teacher: EncoderShape,
+    student_layers: int,
+    student_width: int,
+    families: tuple[Family, Family],
+) -> list[str]:
+    """Of layers, and of the widths that relations are cut into.
+
+    Args:
+        families: of teacher and student.
+    """
+    matches: list[Match] = []
+
+    def read() -> None:
+        matches.extend(configured_matches(config, teacher.num_hidden_layers, student_layers))
+
+    problems = _refusals(read, "")
+    if not problems and not matches and config.recipe == ORIGINAL:
+        problems.append("--hidden_weight 0: there is nothing to match in the representation stage; give --recipe joint")
+    problems += _projection_problems(config, matches, families)
+    widths = teacher.hidden_size, student_width
+    for match in matches:
+        problems += pair_problems(config, match, None if _is_below(config, match) else widths)
+        if _joins_embeddings(config, match, student_width):
+            problems.append(
+                f"--match {match.name}: layers 0 ({config.hidden_size} wide) and above ({student_width}) of a BiLSTM "
+                "cannot be joined in one pair; leave 0 away, or give --lstm_units half of --hidden_size"
+            )
+        if config.student_kind == "bilstm" and match.feature not in ("hidden_states", PATH):
+            problems.append(f"--match {match.name}: a BiLSTM has no {match.feature}; match hidden_states")
+    return problems
+
+
+def _projection_problems(config: DistilConfig, matches: Sequence[Match], families: tuple[Family, Family]) -> list[str]:
+    """Of queries, keys, values and scores, which not every family has."""
+    problems, relations = [], "--distil_relations (of --recipe best too; --distil_attention takes their place)"
+    for side, family in zip(("teacher", "student"), families, strict=True):
+        names = [match.name for match in matches if match.feature in (*PROJECTIONS, ATTENTION_SCORES)]
+        if names and family is not BILSTM:
+            flag = f"--match {names[0]}" if config.match else relations
+            problems += _refusals(lambda family=family: projection_paths(family, 0), f"{flag}, {side}: ")
+    return problems
+
+
+def pair_problems(config, match: Match, widths: tuple[int, int] | None) -> list[str]:
+    """Of one match, what only the run and its models make wrong.
+
+    Args:
+        config: of a distillation, or of pre-training. widths: of the models' states; None: its tensors have others.
+    """
+    problems = []
+    if match.teacher_number:
+        problems.append(f"--match {match.name}: a run has one teacher; leave teacher_number away")
+    if match.needs_host:
+        flags = {"--jit_compile": config.jit_compile, "--strategy tpu": config.strategy == "tpu"}
+        problems += [f"{flag}: the flow of emd is found on the host; take sinkhorn" for flag, on in flags.items() if on]
+    as_wide = LOSS_KINDS[match.loss].compares == STATES and match.feature != PATH  # as states: not inside a layer
+    if widths and as_wide and (problem := width_problem(match, *widths)):
+        problems.append(f"--match {problem}")
+    return problems
+
+
+def _is_below(config: DistilConfig, match: Match) -> bool:
+    """Whether it is of what goes into a BiLSTM, which has a width of its own."""
+    layers = match.student if isinstance(match.student, tuple) else (match.student,)
+    return config.student_kind == "bilstm" and 0 in layers
+
+
+def _joins_embeddings(config: DistilConfig, match: Match, width: int) -> bool:
+    """Whether a loss of two layers would put a BiLSTM's embeddings beside states of another width."""
+    below = config.student_kind == "bilstm" and isinstance(match.student, tuple) and 0 in match.student
+    return below and match.is_pair and set(match.student) != {0} and config.hidden_size != width
+
+
+def _refusals(action: Callable[[], object], flags: str) -> list[str]:
+    try:
+        action()
+    except ValueError as error:  # InputError too
+        return [f"{flags}{error}"]
+    return []

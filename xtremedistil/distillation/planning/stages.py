@@ -1,0 +1,140 @@
+"""The schedule as data: representation, then logits, then labels, the last two with gradual unfreezing.
+
+With n shared blocks (the encoder, and the projection where the student is narrower than the teacher) there are
+2n + 3 stages (Mukherjee & Awadallah, 2020, section 4; numbering and file names of the original release). A teacher that
+gives logits alone leaves out the first of them. The recipe "joint" has one stage in place of all on the transfer set:
+the whole student learns from states and logits together. A list of stages of one's own may take the place of either.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xtremedistil.distillation.planning.config import JOINT, DistilConfig
+from xtremedistil.errors import InputError
+
+HEAD, PROJECTION, ENCODER = "head", "dense", "student"
+
+REPRESENTATION, LOGITS, LABELS = "representation", "logits", "labels"
+
+OBJECTIVES = (REPRESENTATION, LOGITS, JOINT, LABELS)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One fit of the plan.
+
+    Fields:
+        number: from 1, as in the file names.
+        objective: "representation", "logits", "joint" (both and, by choice, labels) or "labels".
+        unfrozen: blocks that are trained: of "student", "dense" and "head"; or paths of sub-layers of the student's
+            encoder, such as "encoder/layer_._0".
+        epochs: most epochs (of each chunk, on the transfer set).
+        learning_rate: peak.
+        batch_size: rows per batch and device.
+    """
+
+    number: int
+    objective: str
+    unfrozen: tuple[str, ...]
+    epochs: int
+    learning_rate: float
+    batch_size: int
+
+    @property
+    def trains_encoder(self) -> bool:
+        """Or some of its layers."""
+        return any(name not in (HEAD, PROJECTION) for name in self.unfrozen)
+
+    @property
+    def trains_states_in_part(self) -> bool:
+        """Whether it learns from states and leaves some of what gives them as it is, as only stages of one's own do."""
+        return self.objective in (REPRESENTATION, JOINT) and ENCODER not in self.unfrozen
+
+    @property
+    def on_transfer_set(self) -> bool:
+        return self.objective != LABELS
+
+
+def unfreeze_order(config: DistilConfig, blocks: Sequence[str]) -> list[str]:
+    """The shared blocks that exist, in the order in which they are unfrozen."""
+    return [name for name in config.unfreeze_order.split(",") if name in blocks and name != HEAD]
+
+
+def plan_stages(config: DistilConfig, blocks: Sequence[str]) -> list[Stage]:
+    """All stages of a run.
+
+    Args:
+        config: settled by `config.resolve`.
+        blocks: names of the student's blocks: "student", "head", and "dense" if it has a projection.
+    """
+    shared = unfreeze_order(config, blocks)
+    growing = [(HEAD, *shared[:count]) for count in range(len(shared) + 1)]
+    if config.recipe == JOINT:
+        wanted = [(JOINT, growing[-1])]
+    else:
+        wanted = [] if config.logits_only else [(REPRESENTATION, tuple(shared))]
+        wanted += [(LOGITS, unfrozen) for unfrozen in growing]
+    wanted += [(LABELS, unfrozen) for unfrozen in growing]
+    return [_stage(config, number, *entry) for number, entry in enumerate(wanted, start=1)]
+
+
+def _stage(config: DistilConfig, number: int, objective: str, unfrozen: tuple[str, ...]) -> Stage:
+    rate = {
+        REPRESENTATION: config.representation_learning_rate,
+        LOGITS: config.learning_rate,
+        JOINT: config.learning_rate,
+        LABELS: config.label_learning_rate,
+    }[objective]
+    if objective == LABELS:
+        return Stage(number, objective, unfrozen, config.ft_epochs, rate, config.student_ft_batch_size)
+    return Stage(number, objective, unfrozen, config.distil_epochs, rate, config.student_distil_batch_size)
+
+
+def check_stages(stages: Sequence[Stage], *, logits_only: bool) -> None:
+    """Looks through a list of stages that takes the place of the plan; what their names stand for is not known here.
+
+    Args:
+        logits_only: whether the teacher has no states.
+
+    Raises:
+        InputError: a stage cannot be, or nothing could be chosen by its score.
+    """
+    if [stage.number for stage in stages] != list(range(1, len(stages) + 1)):
+        numbers = ", ".join(str(stage.number) for stage in stages)
+        raise InputError(f"stages: their numbers are {numbers}; count them from 1 in the order in which they run.")
+    for stage in stages:
+        if problem := _stage_problem(stage, logits_only):
+            raise InputError(f"stages: stage {stage.number}: {problem}")
+    if all(stage.objective == REPRESENTATION for stage in stages):
+        raise InputError("stages: none trains the head; add one whose objective is logits, joint or labels.")
+
+
+def _stage_problem(stage: Stage, logits_only: bool) -> str | None:
+    if stage.objective not in OBJECTIVES:
+        return f'the objective is "{stage.objective}"; there are: {", ".join(OBJECTIVES)}.'
+    if logits_only and stage.objective == REPRESENTATION:
+        return "a teacher that gives logits alone has no states; take another objective."
+    if not stage.unfrozen or isinstance(stage.unfrozen, str):
+        return f"unfrozen is {stage.unfrozen!r}; list one or several blocks, or paths of sub-layers."
+    if twice := _named_twice(stage.unfrozen):
+        return f"unfrozen is {stage.unfrozen!r}, where {twice} is in another of these too. Leave it away."
+    if stage.objective == REPRESENTATION and not stage.trains_encoder:
+        return f"unfrozen is {stage.unfrozen!r}; states are the encoder's. Add {ENCODER}."
+    if stage.epochs < 1 or stage.batch_size < 1 or not 0 < stage.learning_rate < math.inf:
+        return "epochs and batch_size are at least 1, learning_rate is a number above 0."
+    return None
+
+
+def _named_twice(names: Sequence[str]) -> str | None:
+    """One that another stands for too."""
+    paths = [name for name in names if name not in (HEAD, PROJECTION, ENCODER)]
+    if ENCODER in names and paths:
+        return paths[0]
+    inside = [path for path in paths for other in paths if path.startswith(f"{other}/")]
+    return next((name for name in names if list(names).count(name) > 1), next(iter(inside), None))
+
+
+def checkpoint_name(stage: Stage, chunk_start: int | None) -> str:
+    """File name of the original: `model-stage-2-indx-0.h5` on the transfer set, `model-stage-6.h5` on the labels."""
+    return f"model-stage-{stage.number}" + (f"-indx-{chunk_start}.h5" if stage.on_transfer_set else ".h5")

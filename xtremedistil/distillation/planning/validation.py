@@ -1,0 +1,233 @@
+"""Contradictions between flags, files and checkpoints, found before any model is loaded and reported together."""
+
+import difflib
+import os
+
+from xtremedistil.data.text_files import is_there
+from xtremedistil.distillation.planning.config import AUGMENTATIONS, MASKED_LM, DistilConfig, resolve, spelled_out
+from xtremedistil.distillation.planning.recipe_checks import layer_problems, recipe_problems
+from xtremedistil.errors import InputError, Problems, missing_packages
+from xtremedistil.flag_checks import device_problems, length_problems, number_problems, open_checkpoint
+from xtremedistil.models.architectures.families import AUTO, BILSTM, FAMILIES, Family
+from xtremedistil.models.architectures.shapes import EncoderShape
+from xtremedistil.tasks import folder_problems
+from xtremedistil.tasks.class_weights import NONE, parse_class_weight
+
+MATCHED = ("distil_attention", "distil_multi_hidden_states", "distil_relations")
+
+
+def check_distil(config: DistilConfig) -> None:
+    """Raises one InputError with all problems of a distillation's settings."""
+    problems = Problems()
+    problems.add(_file_problems(config))
+    add_distil_problems(problems, config)
+    problems.refuse("Cannot distil with these settings")
+
+
+def add_distil_problems(problems: Problems, config: DistilConfig) -> None:
+    """All but those of the task's folder and the transfer file."""
+    config = spelled_out(config)
+    problems.add(number_problems(config))
+    problems.add(device_problems(config))
+    problems.attempt(parse_class_weight, config.class_weight)
+    problems.add(_flag_problems(config))
+    problems.add(recipe_problems(config))
+    problems.add(_augment_problems(config))
+    problems.add(_masked_lm_problems(config, problems))
+    problems.add(_outside_problems(config))
+    resolved, family, teacher = resolve(config), None, None
+    if not config.logits_only or resolved.compress_word_embedding:
+        checkpoint = "--pt_teacher_checkpoint", config.pt_teacher_checkpoint, config.pt_teacher
+        family, teacher = open_checkpoint(problems, *checkpoint)
+    if teacher and not config.logits_only:
+        problems.add(length_problems(resolved.seq_len, teacher, resolved.pt_teacher_checkpoint))
+    if teacher or config.logits_only:
+        problems.add(_student_problems(resolved, family, teacher, problems))
+
+
+def _flag_problems(config: DistilConfig) -> list[str]:
+    problems = _legacy_problems(config) if config.legacy else []
+    problems += _kind_problems(config)
+    if config.dropout is not None and not 0 <= config.dropout < 1:
+        problems.append(f"--dropout {config.dropout}: must be at least 0 and below 1")
+    heads = max(1, config.num_attention_heads)  # less is a problem of its own
+    transformer = config.student_kind == "transformer"
+    if config.hidden_size % heads and transformer and not config.pt_student_checkpoint:
+        problems.append(f"--hidden_size {config.hidden_size} is not a multiple of --num_attention_heads {heads}")
+    if sorted(config.unfreeze_order.split(",")) != ["dense", "student"]:
+        problems.append(f"--unfreeze_order {config.unfreeze_order}: give dense,student (top first) or student,dense")
+    return problems
+
+
+def _kind_problems(config: DistilConfig) -> list[str]:
+    """Flags that the kind of the student has no use for."""
+    if config.student_kind == "transformer":
+        return [] if config.lstm_units is None else [f"--lstm_units {config.lstm_units} needs --student_kind bilstm"]
+    reasons = {
+        "pt_student_checkpoint": "there are no checkpoints of it",
+        "intermediate_size": "it has no feed-forward layers",
+        "distil_attention": "it has no attention maps",
+        "distil_relations": "it has no queries, keys and values",
+        "legacy": "the original's students are transformers",
+    }
+    given = [name for name in reasons if getattr(config, name)]
+    return [f"--student_kind bilstm: {reasons[name]}; leave --{name} away" for name in given]
+
+
+def _legacy_problems(config: DistilConfig) -> list[str]:
+    problems = []
+    rates = ("learning_rate", "representation_learning_rate", "label_learning_rate", "teacher_learning_rate")
+    if given := [f"--{name}" for name in rates if getattr(config, name) != "auto"]:
+        problems.append(f"--legacy trains at 3e-5 throughout; leave {', '.join(given)} away, or --legacy")
+    newer = {"gradient_accumulation_steps": 1, "weight_decay": 0, "class_weight": NONE}
+    newer |= {"embedding_weight": 0.0, "attention_weight": 3.0}
+    given = [f"--{name}" for name, off in newer.items() if getattr(config, name) != off]
+    if given := [*given, *(["--augment"] if config.augment else [])]:
+        problems.append(f"--legacy trains as the original did, without {', '.join(given)}; leave that out, or --legacy")
+    return problems
+
+
+def _file_problems(config: DistilConfig) -> list[str]:
+    problems = folder_problems(config.task, config.do_NER, config.do_pairwise)
+    if not is_there(config.transfer_file):
+        problems.append(f"--transfer_file {config.transfer_file}: there is no such file")
+    return problems
+
+
+def _augment_problems(config: DistilConfig) -> list[str]:
+    problems = [_unknown_augmenter(name) for name in config.augment if name not in AUGMENTATIONS]
+    if config.augment_copies > 1 and not config.augment:
+        problems.append(f"--augment_copies {config.augment_copies} needs --augment: {', '.join(AUGMENTATIONS)}")
+    if config.augment_checkpoint and MASKED_LM not in config.augment:
+        problems.append(f"--augment_checkpoint {config.augment_checkpoint} is for --augment {MASKED_LM} alone")
+    if config.augment and config.teacher_targets:
+        problems.append(
+            f"--augment: --teacher_targets {config.teacher_targets} has logits of the transfer file's own lines and "
+            "none of those that are made of them. Leave --augment away, or take a teacher that runs here"
+        )
+    return problems
+
+
+def _unknown_augmenter(name: str) -> str:
+    nearest = difflib.get_close_matches(name, AUGMENTATIONS, n=1, cutoff=0.5)
+    hint = f". Did you mean {nearest[0]}?" if nearest else ""
+    return f"--augment {name}: unknown. Known: {', '.join(AUGMENTATIONS)}{hint}"
+
+
+def _masked_lm_problems(config: DistilConfig, problems: Problems) -> list[str]:
+    if MASKED_LM not in config.augment:
+        return []
+    if not config.augment_checkpoint:
+        return [f"--augment {MASKED_LM} needs --augment_checkpoint, a masked-language model with its pre-training head"]
+    family, _ = open_checkpoint(problems, "--augment_checkpoint", config.augment_checkpoint, AUTO)
+    if family is None or family.can_be_student:  # bidirectional
+        return []
+    return [f"--augment_checkpoint {config.augment_checkpoint}: a {family.model_type} predicts no masked words"]
+
+
+def _outside_problems(config: DistilConfig) -> list[str]:
+    """Of a teacher from elsewhere."""
+    given = {name: getattr(config, name) for name in ("teacher_targets", "teacher_onnx") if getattr(config, name)}
+    problems = [f"--{name} {path}: there is no such file" for name, path in given.items() if not os.path.isfile(path)]
+    if len(given) > 1:
+        problems.append("--teacher_targets and --teacher_onnx exclude each other: each of them is the teacher")
+    flag = next(iter(given), None)
+    states = [f"--{name}" for name in MATCHED if getattr(config, name)]
+    if flag and states:
+        problems.append(f"--{flag}: such a teacher gives logits and no states; leave {', '.join(states)} away")
+    if flag and config.legacy:
+        problems.append(f"--legacy: the original's teacher is a TensorFlow model; leave --{flag} away, or --legacy")
+    if config.teacher_targets:
+        problems += _targets_problems(config.teacher_targets, config.targets)
+    if config.teacher_onnx:
+        problems += missing_packages(("onnx", "onnxruntime"), f"--teacher_onnx {config.teacher_onnx}")
+    return problems
+
+
+def _targets_problems(path: str, policy: str) -> list[str]:
+    problems = []
+    if not path.endswith((".npz", ".parquet")):
+        problems.append(f"--teacher_targets {path}: a file whose name ends in .npz or .parquet is expected")
+    if path.endswith(".parquet"):
+        problems += missing_packages(("pyarrow",), f"--teacher_targets {path}")
+    if policy == "live":
+        problems.append("--targets live: logits in a file are not computed; leave the flag away")
+    return problems
+
+
+def _student_problems(
+    config: DistilConfig, teachers: Family | None, teacher: EncoderShape | None, problems: Problems
+) -> list[str]:
+    """`teachers`: the family of the teacher."""
+    if config.pt_student_checkpoint is None or config.student_kind == "bilstm":
+        layers, width = config.num_hidden_layers, config.hidden_size
+        flags = (f"--num_hidden_layers {layers}", f"--hidden_size {width}")
+        own = BILSTM if config.student_kind == "bilstm" else FAMILIES["TFBertModel"]
+        lines = _size_problems(config, teacher, layers, width, flags, (teachers, own))
+        return lines + _embedding_problems(config, teacher, width)
+    family, student = open_checkpoint(problems, "--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
+    if student is None:
+        return []
+    if not family.can_be_student:
+        return [f"--pt_student_checkpoint {config.pt_student_checkpoint}: a {family.model_type} cannot be a student"]
+    name = f"--pt_student_checkpoint {config.pt_student_checkpoint}"
+    sizes = student.num_hidden_layers, student.hidden_size
+    lines = _size_problems(config, teacher, *sizes, (name, name), (teachers, family))
+    lines += length_problems(config.seq_len, student, config.pt_student_checkpoint)
+    lines += _embedding_problems(config, teacher, student.embedding_size)
+    return lines + _vocabulary_problems(config, student)
+
+
+def _size_problems(
+    config: DistilConfig, teacher: EncoderShape | None, layers: int, width: int, flags, families
+) -> list[str]:
+    lines: list[str] = []
+    if config.logits_only:
+        return lines
+    if layers > teacher.num_hidden_layers:
+        lines.append(
+            f"{flags[0]}: the student has {layers} layers, the teacher {config.pt_teacher_checkpoint} "
+            f"{teacher.num_hidden_layers}; layers are paired one by one, so use at most {teacher.num_hidden_layers}"
+        )
+    if width > teacher.hidden_size and config.student_kind == "transformer":
+        lines.append(
+            f"{flags[1]}: the student is wider ({width}) than the teacher {config.pt_teacher_checkpoint} "
+            f"({teacher.hidden_size}); use at most {teacher.hidden_size}"
+        )
+    states = width if config.student_kind == "transformer" else 2 * config.lstm_units
+    return lines or layer_problems(config, teacher, layers, states, families)
+
+
+def _embedding_problems(config: DistilConfig, teacher: EncoderShape | None, width: int) -> list[str]:
+    if not config.compress_word_embedding or teacher is None or width <= teacher.embedding_size:
+        return []
+    return [
+        f"--compress_word_embedding: the teacher's word embeddings are {teacher.embedding_size} wide, the student's "
+        f"{width}; there is nothing to reduce. Leave the flag away, or use a student of at most that width"
+    ]
+
+
+def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[str]:
+    from xtremedistil.distillation.planning.run_vocabulary import pieces_among
+    from xtremedistil.tokenization.tokenizer import Tokenizer
+
+    if config.compress_word_embedding:
+        return []
+    try:
+        teachers = Tokenizer.load(config.pt_teacher_checkpoint)
+    except InputError as error:
+        return [str(error)]
+    try:
+        students = Tokenizer.load(config.pt_student_checkpoint)
+        same = students.fingerprint() == teachers.fingerprint()
+        if pieces_among(students, teachers) is not None and student.vocab_size == students.size:
+            return []
+    except InputError:  # a checkpoint without tokenizer files: its size is all that can be compared
+        same = student.vocab_size == teachers.size
+    if same and student.vocab_size >= teachers.size:
+        return []
+    return [
+        f"--pt_student_checkpoint {config.pt_student_checkpoint} has {student.vocab_size} words, the teacher's "
+        f"tokenizer {teachers.size}, or other ones.\nGive --compress_word_embedding (the student starts from the "
+        "teacher's word embeddings), a student checkpoint with the teacher's vocabulary or some of it, or no checkpoint"
+    ]

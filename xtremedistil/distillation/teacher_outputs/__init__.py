@@ -1,0 +1,1 @@
+"""What teachers say of rows, on disk or computed when asked."""

@@ -1,0 +1,198 @@
+"""What the outputs of teacher and student take on disk, before any is computed."""
+
+import glob
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+import numpy as np
+
+from xtremedistil.data.features import Features
+from xtremedistil.distillation.data.corpus import Corpus
+from xtremedistil.distillation.data.transfer_set import HELD_OUT, TransferRows, chunk_name
+from xtremedistil.distillation.planning.config import JOINT, DistilConfig
+from xtremedistil.distillation.planning.configured_terms import configured_matches
+from xtremedistil.distillation.planning.model_shapes import student_shape, teacher_shape
+from xtremedistil.distillation.planning.stages import REPRESENTATION, Stage
+from xtremedistil.errors import InputError
+from xtremedistil.models.architectures.shapes import EncoderShape
+from xtremedistil.models.features.names import is_map
+from xtremedistil.storage.folders import nearest_existing, same_disk, size_of
+from xtremedistil.storage.model_folder import FROZEN_FEATURES
+from xtremedistil.terms.layer_map import teacher_names
+
+LABELLED_ROWS = "train"  # the part of the store that is of no transfer row
+
+LOGIT_BYTES = 4
+
+PRECISIONS = ("float16", "float32")
+
+WIDTHS = dict(zip(PRECISIONS, (2, 4), strict=True))
+
+SHARE_OF_DISK = 0.25  # of the free space, that states may take for good where nobody has decided
+
+
+@dataclass(frozen=True)
+class TargetSize:
+    """Bytes of a teacher's outputs over a transfer set.
+
+    Fields:
+        logits: of all rows. states: hidden states and attention maps, of each chunk, of the held-out rows and, where a
+            stage reads them too, of the labelled ones.
+        besides: what the student's states are still to take of the same disk.
+    """
+
+    logits: int
+    states: dict[str, int]
+    besides: int = 0
+
+    @property
+    def everything(self) -> int:
+        return self.logits + sum(self.states.values())
+
+    @property
+    def at_a_time(self) -> int:
+        """The most, if a chunk's states go when it is done."""
+        stay = {name: size for name, size in self.states.items() if name in (HELD_OUT, LABELLED_ROWS)}
+        return self.logits + sum(stay.values()) + max(size for name, size in self.states.items() if name not in stay)
+
+
+def target_size(
+    rows: TransferRows,
+    names: Sequence[str],
+    *,
+    labels: int,
+    tagging: bool,
+    hidden_size: int,
+    heads: int,
+    precision: str,
+    labelled: Features | None = None,
+    held_out: bool = True,
+) -> TargetSize:
+    """Bytes of the outputs `names` (what `encoder_features` knows; logits always).
+
+    What a sub-layer gives counts as wide as the hidden states, which most are. Only the model itself knows: the inner
+    layer of a feed-forward part is usually four times as wide.
+
+    Args:
+        labels: outputs of the teacher's classifier; tagging: at each position.
+        hidden_size, heads: of the teacher. precision: of states, "float16" or "float32".
+        labelled: labelled rows that a stage reads too. held_out: whether one reads the rows that are held out.
+    """
+    lengths = np.zeros(0, np.int64) if labelled is None else labelled.lengths.astype(np.int64)
+    positions = rows.positions | {LABELLED_ROWS: int(lengths.sum())}
+    pairs = rows.pairs | {LABELLED_ROWS: int((lengths**2).sum())}
+    parts = [*map(chunk_name, rows.starts), LABELLED_ROWS, *([HELD_OUT] if held_out else [])]
+    width = WIDTHS[precision]
+    maps = sum(is_map(name) for name in names)
+    states = sum(name != "logits" for name in names) - maps
+    by_part = {part: width * (positions[part] * states * hidden_size + pairs[part] * maps * heads) for part in parts}
+    of_rows = rows.rows + len(lengths) + (rows.held_out_rows if held_out else 0)
+    answers = sum(positions[part] for part in parts) if tagging else of_rows
+    return TargetSize(answers * labels * LOGIT_BYTES, by_part)
+
+
+def frozen_size(corpus: Corpus, hidden_size: int, precision: str) -> int:
+    """Bytes of the student's states that are on disk at a time: of dev, and of the train set or a chunk.
+
+    Args:
+        hidden_size: of the student.
+    """
+    tagging = _is_tagging(corpus)
+    dev, train = (len(entry.features.input_ids if tagging else entry.features) for entry in (corpus.dev, corpus.train))
+    return WIDTHS[precision] * hidden_size * (dev + max(train, *_states_by_chunk(corpus)))
+
+
+def has_room_for_states(corpus: Corpus, hidden_size: int, precision: str, folder: str) -> bool:
+    """Whether the student's states of all chunks may stay in `folder` until the next stage: a quarter of its room."""
+    free = shutil.disk_usage(nearest_existing(folder)).free
+    return WIDTHS[precision] * hidden_size * sum(_states_by_chunk(corpus)) < SHARE_OF_DISK * free
+
+
+def _states_by_chunk(corpus: Corpus) -> list[int]:
+    """How many the student has in each: of positions, or one a row."""
+    rows = corpus.transfer
+    if _is_tagging(corpus):
+        return [rows.positions[chunk_name(start)] for start in rows.starts]
+    return [min(rows.chunk_size, rows.rows - start) for start in rows.starts]
+
+
+def _is_tagging(corpus: Corpus) -> bool:
+    return corpus.task.kind == "token_classification"
+
+
+def run_outputs(
+    config: DistilConfig, corpus: Corpus, labels: int, stages: Sequence[Stage] | None = None
+) -> tuple[list[str], TargetSize]:
+    """Names of the states that the stages of a run ask its teacher for, and what all outputs take.
+
+    Args:
+        labels: outputs of the teacher's classifier.
+        stages: those that take the place of the recipe's, if any.
+    """
+    teacher, student, names = teacher_shape(config), student_shape(config, corpus.tokenizer.size), []
+    objectives = (
+        {stage.objective for stage in stages} if stages else {JOINT if config.recipe == JOINT else REPRESENTATION}
+    )
+    if teacher and objectives & {REPRESENTATION, JOINT}:
+        names = teacher_names(configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers))
+    size = target_size(
+        corpus.transfer,
+        names,
+        labels=labels,
+        tagging=_is_tagging(corpus),
+        hidden_size=teacher.hidden_size if teacher else 0,
+        heads=teacher.num_attention_heads if teacher else 0,
+        precision=config.targets_precision,
+        labelled=corpus.train.features if config.hard_label_weight and JOINT in objectives else None,
+        held_out=REPRESENTATION in objectives and not config.logits_only,
+    )
+    return names, replace(size, besides=_besides(config, corpus, student))
+
+
+def _besides(config: DistilConfig, corpus: Corpus, student: EncoderShape) -> int:
+    if config.frozen_features == "recompute" or not same_disk(corpus.store, config.model_dir):
+        return 0
+    there = size_of(os.path.join(config.model_dir, FROZEN_FEATURES))
+    return max(0, frozen_size(corpus, student.hidden_size, config.targets_precision) - there)
+
+
+def array_file(name: str) -> str:
+    """The file of an output in the store; "/" in a path is %2F there."""
+    return f"{quote(name, safe='')}.npy"
+
+
+def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[str] = ()) -> str:
+    """What `--targets` means for this run: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
+
+    Args:
+        folder: of what the teacher says. names: the outputs that this run needs; what is there of them takes no room.
+
+    Raises:
+        InputError: `--targets cache` needs more than the disk has.
+    """
+    kept = sum(size_of(path) for name in names for path in glob.glob(os.path.join(folder, "*", array_file(name))))
+    free = shutil.disk_usage(nearest_existing(folder)).free + kept
+    room = free - size.besides
+    if targets == "live" or (targets == "auto" and size.at_a_time > room):
+        return "live"
+    if targets == "cache":
+        if size.everything > room:
+            raise InputError(_no_room(size, free, folder))
+        return "cache"
+    return "cache" if size.everything < SHARE_OF_DISK * room else "chunks"
+
+
+def _no_room(size: TargetSize, free: int, folder: str) -> str:
+    besides = f", the student's states {megabytes(size.besides)}" if size.besides else ""
+    return (
+        f"--targets cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "
+        f"{megabytes(free)} left.\nFree some space, name another disk with --targets_dir, or give --targets auto "
+        f"(states of one chunk at a time: {megabytes(size.at_a_time)}) or --targets live (none, but slower)."
+    )
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

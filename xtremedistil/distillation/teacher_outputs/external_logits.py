@@ -1,0 +1,91 @@
+"""A file of logits, checked against the transfer file and put on disk in its order.
+
+It is written once, block by block; in memory at a time: a block, and a few numbers for each example.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil.data.features import offsets_of, slice_index
+from xtremedistil.data.text_files import find_file
+from xtremedistil.distillation.data.corpus import KEY_LETTERS, OnChief, at_once
+from xtremedistil.distillation.teacher_outputs.logit_checks import (
+    check_finite,
+    check_row_ids,
+    check_source,
+    check_words,
+    label_columns,
+)
+from xtremedistil.distillation.teacher_outputs.npz_logits import open_npz
+from xtremedistil.distillation.teacher_outputs.parquet_logits import open_parquet
+from xtremedistil.storage.files import fingerprint, forget_pages, reserved_array, write_array
+from xtremedistil.storage.folders import locked, new_folder
+from xtremedistil.tasks import Task
+
+FORMS = {".npz": open_npz, ".parquet": open_parquet}
+
+VALUES, STARTS = "logits.npy", "starts.npy"
+
+
+@dataclass(frozen=True)
+class ExampleLogits:
+    """Logits of every example of a transfer file, memory-mapped.
+
+    Fields:
+        path: of the file that they came in.
+        values: float32 [V, L]: one vector for each example, tagging: for each word of each example; L as in the task.
+        starts: int64 [N + 1]; the vectors of example n are `starts[n]:starts[n + 1]`.
+    """
+
+    path: str
+    values: np.ndarray
+    starts: np.ndarray
+
+
+def example_logits(path: str, task: Task, transfer_file: str, store: str, on_chief: OnChief = at_once) -> ExampleLogits:
+    """Reads a file of logits, or what a run before has made of it.
+
+    An example is a line of the transfer file that is not blank, counted from 0.
+
+    Args:
+        store: folder of the transfer set. on_chief: runs what only one of several processes may do.
+
+    Raises:
+        InputError: the file is damaged, or does not fit the transfer file or the task.
+    """
+    parts = [fingerprint(path), task.labels]
+    folder = os.path.join(store, "file-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:KEY_LETTERS])
+
+    def write() -> None:
+        with locked(store, wait=True):
+            if not os.path.isdir(folder):
+                with new_folder(folder) as partial:
+                    _write(partial, path, task, find_file(transfer_file))
+
+    on_chief(write)
+    values, starts = (np.load(os.path.join(folder, name), mmap_mode="r") for name in (VALUES, STARTS))
+    return ExampleLogits(path, values, starts)
+
+
+def _write(folder: str, path: str, task: Task, transfer_file: str) -> None:
+    tagging = task.kind == "token_classification"
+    file = FORMS[os.path.splitext(path)[1]](path, tagging)
+    columns = label_columns(file.labels, task.labels, path)
+    check_source(file, transfer_file)
+    sizes = (len(example.words) if tagging else 1 for example in task.iter_unlabelled(transfer_file))
+    counts = np.fromiter(sizes, np.int64)
+    check_row_ids(file, len(counts), transfer_file)
+    starts = offsets_of(counts)
+    values = reserved_array(os.path.join(folder, VALUES), np.float32, (int(starts[-1]), len(columns)))
+    for block in file.blocks():
+        examples = file.row_ids[block.start : block.start + len(block.counts)]
+        check_words(file, examples, block, counts, transfer_file)
+        check_finite(file, examples, block)
+        values[slice_index(starts[examples], block.counts)] = block.logits[:, columns]
+        forget_pages(values)
+    values.flush()
+    write_array(os.path.join(folder, STARTS), starts)

@@ -1,0 +1,55 @@
+"""A file of logits as what the stages learn from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil.data.features import NO_WORD, Features
+from xtremedistil.data.padding import Arrays, positions
+from xtremedistil.distillation.data.transfer_set import TransferRows
+from xtremedistil.distillation.teacher_outputs.external_logits import ExampleLogits
+from xtremedistil.objectives.position_masks import PREFIX
+from xtremedistil.storage.files import forget_pages
+
+
+@dataclass(frozen=True)
+class FileTargets:
+    """Logits of the examples that `features` are of; called as `Targets` are.
+
+    For tagging they stand at the positions that answer for a word, with zeros elsewhere.
+    """
+
+    features: Features
+    logits: ExampleLogits
+
+    def __call__(self, rows: np.ndarray, width: int) -> Arrays:
+        batch = {PREFIX + "logits": self._values(rows, width)}
+        for array in (self.logits.values, self.logits.starts):
+            forget_pages(array)
+        return batch
+
+    def _values(self, rows: np.ndarray, width: int) -> np.ndarray:
+        first = self.logits.starts[self.features.example_ids[rows]]
+        if self.features.word_ids is None:
+            return self.logits.values[first]
+        index, inside = positions(self.features, rows, width)
+        words = np.where(inside, self.features.word_ids[index], NO_WORD)
+        answering = words != NO_WORD
+        values = self.logits.values[np.where(answering, first[:, None] + words, 0)]
+        return np.where(answering[..., None], values, np.float32(0))
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Takes the place of a `TargetSource` in stages on logits, and in a joint one without states."""
+
+    transfer: TransferRows
+    logits: ExampleLogits
+
+    def chunk(self, start: int, names: Sequence[str]) -> FileTargets:
+        """Of the chunk that begins with row `start`; the only name is "logits"."""
+        return FileTargets(self.transfer.chunk(start), self.logits)
+
+    def finish_chunk(self, start: int) -> None:
+        """The file stays as it is: nothing on disk is of one chunk alone."""

@@ -1,0 +1,107 @@
+"""A file of logits as `.npz`; its arrays are described in `logit_file`. Nothing is unpickled."""
+
+import contextlib
+import functools
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from xtremedistil.data.features import offsets_of
+from xtremedistil.distillation.teacher_outputs.logit_files import (
+    LABELS,
+    ROWS_AT_A_TIME,
+    SHA256,
+    Block,
+    LogitFile,
+    described,
+)
+from xtremedistil.errors import InputError
+
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def open_npz(path: str, tagging: bool) -> LogitFile:
+    """Reads everything but the logits.
+
+    Raises:
+        InputError: the file is damaged, of another kind, or an array is missing or of another shape.
+    """
+    names = _names(path)
+    needed = ["row_ids", "logits", LABELS] + ["word_counts"] * tagging
+    if missing := [name for name in needed if name not in names]:
+        raise InputError(f"{path} lacks {', '.join(missing)}; its arrays are {', '.join(names) or 'none'}.")
+    if "word_counts" in names and not tagging:
+        raise InputError(f"{path} has word_counts: it is for tagging. Give --do_NER, or make a file of whole texts.")
+    row_ids = _integers(path, "row_ids")
+    counts = _integers(path, "word_counts") if tagging else np.ones(len(row_ids), np.int64)
+    if len(counts) != len(row_ids) or (counts < 1).any():
+        raise InputError(f"{path}: word_counts should hold a number from 1 on for each of the {len(row_ids)} row_ids.")
+    labels = _texts(path, LABELS)
+    sha256 = _texts(path, SHA256)[0] if SHA256 in names else None
+    return LogitFile(path, labels, sha256, row_ids, functools.partial(_blocks, path, counts, len(labels)))
+
+
+def _names(path: str) -> list[str]:
+    with _readable(path, "it"), zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def _array(path: str, name: str) -> np.ndarray:
+    with _readable(path, name), zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def _integers(path: str, name: str) -> np.ndarray:
+    array = _array(path, name)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise InputError(f"{path}: {name} is {described(array.dtype, array.shape)}; integers [N] are expected.")
+    return array.astype(np.int64)
+
+
+def _texts(path: str, name: str) -> list[str]:
+    array = _array(path, name)
+    if array.dtype.kind not in "Uiu" or array.ndim > 1 or not array.size:
+        raise InputError(f"{path}: {name} is {described(array.dtype, array.shape)}; texts are expected.")
+    return [str(value) for value in array.reshape(-1).tolist()]
+
+
+def _blocks(path: str, counts: np.ndarray, labels: int) -> Iterator[Block]:
+    offsets = offsets_of(counts)
+    with _readable(path, "logits"), zipfile.ZipFile(path) as archive, archive.open("logits.npy") as member:
+        read = _reader(path, member, (int(offsets[-1]), labels))
+        for start in range(0, len(counts), ROWS_AT_A_TIME):
+            stop = min(start + ROWS_AT_A_TIME, len(counts))
+            yield Block(start, counts[start:stop], read(offsets[start], offsets[stop]))
+
+
+def _reader(path: str, member, expected: tuple[int, int]) -> Callable[[int, int], np.ndarray]:
+    """What gives slices of the array in an open file, float32, if it is asked for one after the other."""
+    shape, by_column, kind = HEADERS[np.lib.format.read_magic(member)](member)
+    if shape != expected or kind.kind != "f":
+        raise InputError(
+            f"{path}: logits is {described(kind, shape)}; floats {list(expected)} are expected: a row for each of the "
+            "row_ids (tagging: for each of their words), a column for each of the labels."
+        )
+    if by_column:  # no row stands together in the file
+        whole = np.frombuffer(member.read(), kind).reshape(shape[::-1]).T
+        return lambda start, stop: whole[start:stop].astype(np.float32)
+
+    def read(start: int, stop: int) -> np.ndarray:
+        values = np.frombuffer(member.read((stop - start) * shape[1] * kind.itemsize), kind)
+        return values.reshape(stop - start, shape[1]).astype(np.float32)
+
+    return read
+
+
+@contextlib.contextmanager
+def _readable(path: str, name: str) -> Iterator[None]:
+    """Within, what zipfile and NumPy say of a damaged file becomes an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, RuntimeError, ValueError) as error:
+        cure = "Write it again with numpy.savez; texts as numpy.array(labels, dtype=str), not as Python objects."
+        raise InputError(f"{path}: {name} cannot be read as part of an .npz file ({error}). {cure}") from error

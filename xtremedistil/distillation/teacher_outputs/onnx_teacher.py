@@ -1,0 +1,165 @@
+"""An ONNX graph as a teacher: logits alone, through ONNX Runtime."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil.data.features import Features
+from xtremedistil.data.padding import INPUT_NAMES, Arrays, longest, pad_rows
+from xtremedistil.distillation.teacher_outputs.logit_checks import label_columns
+from xtremedistil.errors import InputError, first_line
+from xtremedistil.models.prediction import PredictFunction
+from xtremedistil.serving.onnx_runtime import ID_TYPES, available_cores, open_session
+from xtremedistil.storage.files import fingerprint
+from xtremedistil.tasks import Task
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A constant of a graph: its shape."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What the file of a graph holds.
+
+    Fields:
+        fingerprint: sha256 of the file and of those beside it that its weights may be in.
+    """
+
+    path: str
+    fingerprint: str
+    weights: list[Weight]
+
+
+@dataclass(frozen=True)
+class OnnxTeacher:
+    """A graph that answers as a `Teacher` does, but has no states.
+
+    Fields:
+        model: `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in; {"logits": float32 [B, S, L] for
+            tagging, [B, L] for classification} out, L in the task's order.
+        parts: its weights. key: fingerprint of its files and of the order of its outputs.
+        names_labels: whether the file says which output is which label; if not, they are taken to be in the task's
+            order.
+    """
+
+    path: str
+    model: PredictFunction
+    parts: dict[str, list[Weight]]
+    key: str
+    names_labels: bool
+
+    def feature_model(self, names: Sequence[str]) -> PredictFunction:
+        """What gives the outputs `names`, of which there is "logits" alone."""
+        return self.model
+
+
+def open_onnx_teacher(graph: Graph, task: Task, sample: Features, pad_id: int) -> OnnxTeacher:
+    """Loads a graph and tries it.
+
+    Args:
+        sample: some encoded rows of the task.
+
+    Raises:
+        InputError: the graph cannot be loaded, takes or gives something else, or has other labels than the task.
+    """
+    path = graph.path
+    session = open_session(path, path, available_cores())
+    run = _logits_function(path, session)
+    names = _label_names(session)
+    columns = np.arange(len(task.labels)) if names is None else label_columns(names, task.labels, path)
+    rows = np.arange(min(2, len(sample)))
+    batch = pad_rows(sample, rows, longest(sample, rows), pad_id)
+    _check_logits(path, run(batch), batch["input_ids"].shape, task)
+    key = hashlib.sha256(json.dumps([graph.fingerprint, columns.tolist()]).encode()).hexdigest()
+
+    def model(batch: Arrays) -> Arrays:
+        return {"logits": run(batch)[..., columns]}
+
+    return OnnxTeacher(path, model, {"graph": graph.weights}, key, names is not None)
+
+
+def _logits_function(path: str, session) -> Callable[[Arrays], np.ndarray]:
+    """Named int32 [B, S] inputs in; what the graph calls logits, or its first output, float32, out."""
+    types = {entry.name: entry.type for entry in session.get_inputs()}
+    if "input_ids" not in types or not types.keys() <= set(INPUT_NAMES) or not set(types.values()) <= set(ID_TYPES):
+        found = ", ".join(f"{name} {kind}" for name, kind in types.items())
+        raise InputError(
+            f"{path} takes {found}. A teacher takes input_ids, attention_mask and, if it wants them, token_type_ids,\n"
+            "int32 or int64 [rows, pieces]. Export it with these inputs."
+        )
+    outputs = [entry.name for entry in session.get_outputs()]
+    output = "logits" if "logits" in outputs else outputs[0]
+
+    def run(batch: Arrays) -> np.ndarray:
+        feed = {name: np.ascontiguousarray(batch[name], ID_TYPES[kind]) for name, kind in types.items()}
+        try:
+            return session.run([output], feed)[0].astype(np.float32, copy=False)
+        except Exception as error:  # onnxruntime's own errors share no base but this
+            rows, pieces = batch["input_ids"].shape
+            raise InputError(
+                f"{path} cannot compute {rows} rows of {pieces} pieces ({first_line(error)}).\n"
+                "It needs open axes for rows and pieces, the vocabulary of --pt_teacher_checkpoint, and positions for "
+                "--seq_len pieces."
+            ) from error
+
+    return run
+
+
+def _check_logits(path: str, logits: np.ndarray, batch: tuple[int, int], task: Task) -> None:
+    axes = batch if task.kind == "token_classification" else batch[:1]
+    expected = (*axes, len(task.labels))
+    if logits.shape != expected:
+        names = ("rows", "pieces")[: len(axes)]
+        raise InputError(
+            f"{path} gives logits {list(logits.shape)} for {batch[0]} rows of {batch[1]} pieces; {list(expected)} is "
+            f"expected ({', '.join(names)}, labels).\nThe task's labels are {', '.join(task.labels)}. Name a graph "
+            "that was made for such a task."
+        )
+
+
+def _label_names(session) -> list[str] | None:
+    """The labels of the outputs as our exports note them; None in a graph without such a note."""
+    try:
+        names = json.loads(session.get_modelmeta().custom_metadata_map["labels"])
+    except (KeyError, ValueError):
+        return None
+    return [str(name) for name in names] if isinstance(names, list) else None
+
+
+def read_graph(path: str) -> Graph:
+    """Reads what does not take ONNX Runtime.
+
+    Raises:
+        InputError: it is no ONNX file, or a file that its weights are in is missing.
+    """
+    tensors = _tensors(path)
+    beside = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+    paths = [os.path.join(os.path.dirname(path), name) for name in sorted(beside)]
+    if missing := [name for name in paths if not os.path.isfile(name)]:
+        raise InputError(f"{path} has weights in {', '.join(missing)}, which is not there. Copy it there too.")
+    return Graph(path, fingerprint(path, *paths), _weights(tensors))
+
+
+def _weights(tensors: list) -> list[Weight]:
+    """Constants that are no integers of 32 or 64 bits: those are shapes and indices."""
+    from onnx import TensorProto
+
+    counts = (TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING)
+    return [Weight(tuple(tensor.dims)) for tensor in tensors if tensor.data_type not in counts]
+
+
+def _tensors(path: str) -> list:
+    import onnx
+
+    try:
+        return list(onnx.load(path, load_external_data=False).graph.initializer)
+    except Exception as error:  # protobuf's DecodeError is not always the same class
+        raise InputError(f"{path} is not an ONNX file ({first_line(error)}).") from error

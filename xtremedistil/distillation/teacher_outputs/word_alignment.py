@@ -1,0 +1,106 @@
+"""A teacher with another tokenizer: what it says of a word, given to the student's first piece of that word."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil.data.features import NO_WORD, Features
+from xtremedistil.data.padding import Arrays, positions
+from xtremedistil.distillation.data.encoded_inputs import NEXT_TEXT
+from xtremedistil.distillation.teacher_outputs.cache import Targets
+from xtremedistil.objectives.aligned_names import aligned_name
+
+NOWHERE = -1
+
+
+@dataclass(frozen=True)
+class AlignedTargets:
+    """Outputs by position of a teacher that reads the same rows in other pieces; called as `Targets` are.
+
+    Fields:
+        features: the student's rows. targets: of the teacher's rows, in the same order. source: int64 [P], for each of
+            the student's positions the teacher's, or -1.
+    """
+
+    features: Features
+    targets: Targets
+    source: np.ndarray
+
+    def __call__(self, rows: np.ndarray, width: int) -> Arrays:
+        source = self._source(rows, width)
+        found = (source != NOWHERE)[..., None]
+        return {
+            self.targets.prefix + name: np.where(found, array[np.maximum(source, 0)], 0).astype(np.float32)
+            for name, array in self.targets.arrays.items()
+        }
+
+    def mask(self, rows: np.ndarray, width: int) -> Arrays:
+        """Where there are outputs; losses count there alone."""
+        found = self._source(rows, width) != NOWHERE
+        return {aligned_name(self.targets.prefix): found.astype(np.int32)}  # of integers all axes are open
+
+    def _source(self, rows: np.ndarray, width: int) -> np.ndarray:
+        """int64 [B, S]."""
+        index, inside = positions(self.features, rows, width)
+        return np.where(inside, self.source[index], NOWHERE)
+
+
+def aligned_targets(
+    features: Features, targets: Targets, words: np.ndarray | None, their_words: np.ndarray | None
+) -> AlignedTargets:
+    """Pairs words by their number in a row; of each word, the first pieces of both sides.
+
+    Args:
+        words, their_words: the word of each position of the student's and the teacher's rows, int32 [P], or -1.
+
+    Raises:
+        ValueError: rows or words do not fit together, none is in both, or an output is not one of positions.
+    """
+    theirs = targets.features
+    require_same_rows(features, theirs)
+    if words is None or their_words is None:
+        raise ValueError("Pieces of two tokenizers meet by words: give both sides word_ids, as fast tokenizers do.")
+    if maps := [name for name in targets.arrays if name.startswith("attention")]:
+        raise ValueError(f"{', '.join(maps)}: maps of other pieces cannot be compared; match states or logits.")
+    source = np.full(len(features.input_ids), NOWHERE, np.int64)
+    for row in range(len(features)):
+        own, other = _first_pieces(features, words, row), _first_pieces(theirs, their_words, row)
+        if not (own.keys() == other.keys() or _has_gaps(own) or _has_gaps(other)):
+            _require_cut_short(row, (own, features), (other, theirs))
+        for word in own.keys() & other.keys():
+            source[own[word]] = other[word]
+    if (source == NOWHERE).all():
+        raise ValueError(
+            "No row of the student's has a word of the teacher's: word_ids count the words of a row alike."
+        )
+    return AlignedTargets(features, targets, source)
+
+
+def _has_gaps(words: dict[int, int]) -> bool:
+    """Whether words are left out: then somebody has numbered them, not a tokenizer that split a text."""
+    return any(word % NEXT_TEXT and word - 1 not in words for word in words)
+
+
+def _require_cut_short(row: int, own: tuple[dict, Features], other: tuple[dict, Features]) -> None:
+    """Raises ValueError where two sides count other words in a row, and the one with fewer does not end where rows of
+    its own are cut off."""
+    fewer, features = min(own, other, key=lambda side: len(side[0]))
+    longest = features.lengths.max()
+    if features.lengths[row] < longest or (features.lengths == longest).sum() < 2:
+        raise ValueError(
+            f"Row {row} has {len(own[0])} words by the student's tokenizer and {len(other[0])} by the teacher's: they "
+            "split texts in other ways, and words would meet wrongly. Give both of them lists of words "
+            "(is_split_into_words=True), or word_ids that count alike."
+        )
+
+
+def require_same_rows(features: Features, theirs: Features) -> None:
+    if len(features) != len(theirs):
+        raise ValueError(f"The student has {len(features)} rows, the teacher {len(theirs)}; they must be the same.")
+
+
+def _first_pieces(features: Features, words: np.ndarray, row: int) -> dict[int, int]:
+    """Position of the first piece of each word of a row."""
+    start, stop = int(features.offsets[row]), int(features.offsets[row + 1])
+    found, places = np.unique(words[start:stop], return_index=True)
+    return {int(word): start + int(place) for word, place in zip(found, places, strict=True) if word != NO_WORD}

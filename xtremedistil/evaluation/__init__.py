@@ -1,0 +1,1 @@
+"""Scores, reports, parameter counts."""

@@ -1,0 +1,85 @@
+"""What a run ends with: scores, sizes, speed and times, as a table and as `report.json`."""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from xtremedistil.storage.files import read_json
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One model: parameters, dev and test score (0 to 1) of the task's metric, milliseconds per sentence."""
+
+    name: str
+    parameters: int
+    metric: str
+    dev: float
+    test: float
+    milliseconds: float
+
+
+@dataclass
+class Report:
+    """Rows for teacher, student and baseline; full test metrics by row; seconds by stage."""
+
+    rows: list[ReportRow] = field(default_factory=list)
+    metrics: dict[str, dict] = field(default_factory=dict)
+    stages: list[dict] = field(default_factory=list)
+    best_stage: int | None = None
+
+    def table(self) -> str:
+        """The rows, aligned, for a person."""
+        if not self.rows:
+            return ""
+        header = ["", "parameters", f"dev {self.rows[0].metric}", f"test {self.rows[0].metric}", "ms/sentence"]
+        lines = [header] + [
+            [
+                row.name,
+                f"{row.parameters:,}",
+                f"{100 * row.dev:.1f}",
+                f"{100 * row.test:.1f}",
+                f"{row.milliseconds:.2f}",
+            ]
+            for row in self.rows
+        ]
+        return aligned(lines)
+
+    def to_dict(self) -> dict:
+        return dataclasses.asdict(self)
+
+
+def read_report(path: str) -> Report:
+    """The report of a finished run."""
+    saved = read_json(path)
+    return Report(**saved | {"rows": [ReportRow(**row) for row in saved["rows"]]})
+
+
+def aligned(lines: list[list[str]]) -> str:
+    """Columns as wide as their widest cell; the first to the left, the others to the right."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if not place else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
+
+
+HEADER = ["", "parameters", "metric", "dev", "test", "ms/sentence"]
+
+
+def transfer_table(report: Report) -> str:
+    """Source teacher, source student, target student, and the one that reused nothing, for a person."""
+    rows = [
+        [
+            row.name,
+            f"{row.parameters:,}",
+            row.metric,
+            f"{100 * row.dev:.1f}",
+            f"{100 * row.test:.1f}",
+            f"{row.milliseconds:.2f}",
+        ]
+        for row in report.rows
+    ]
+    return aligned([HEADER, *rows])

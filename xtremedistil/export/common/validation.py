@@ -1,0 +1,45 @@
+"""Contradictions between the flags of prediction and export, reported together. Needs nothing but this package."""
+
+import os
+from collections.abc import Collection
+
+from xtremedistil.data.text_files import find_file
+from xtremedistil.errors import TENSORFLOW, Problems, missing_packages
+from xtremedistil.export.common.config import ExportConfig
+from xtremedistil.storage.model_folder import read_config, weight_file
+
+
+def check_export(config: ExportConfig) -> None:
+    """The same for an export."""
+    problems = Problems()
+    forms = dict.fromkeys(config.to)
+    needed = dict.fromkeys(package for form in forms for package in (*TENSORFLOW, *NEEDED_BY_EXPORTS[form]))
+    problems.add(missing_packages(tuple(needed), f"Export to {' and '.join(forms)}"))
+    if not config.max_metric_drop >= 0:
+        problems.add([f"--max_metric_drop {config.max_metric_drop}: must not be negative"])
+    if config.rows and config.task:
+        problems.add(["--rows and --task exclude each other: both say what exports are compared on"])
+    if config.rows:
+        problems.attempt(find_file, config.rows)
+    if config.task and not os.path.isdir(config.task):
+        problems.add([f"--task {config.task}: there is no such folder"])
+    if saved := problems.attempt(read_config, config.model_dir):
+        problems.add(_architecture_problems(saved, forms))
+        problems.attempt(weight_file, config.model_dir, config.weights)
+    problems.refuse("Cannot export with these settings")
+
+
+def _architecture_problems(saved: dict, forms: Collection[str]) -> list[str]:
+    model_type = (saved.get("student_config") or {}).get("model_type")
+    if model_type != "bilstm" or "huggingface" not in forms:
+        return []
+    return ["--to huggingface: the student is a BiLSTM, and transformers has no such class; give onnx or saved_model"]
+
+
+# Modules by form, and the extra that brings each.
+NEEDED_BY_EXPORTS = {
+    "onnx": ("tf2onnx", "onnx", "onnxruntime"),
+    "int8": ("onnx", "onnxruntime"),
+    "saved_model": ("tensorflow_text",),
+    "huggingface": (),
+}

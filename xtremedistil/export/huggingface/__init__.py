@@ -1,0 +1,1 @@
+"""Folders for PyTorch's transformers."""

@@ -1,0 +1,1 @@
+"""ONNX graphs, float32 and int8."""

@@ -1,0 +1,1 @@
+"""SavedModel that takes text and returns labels."""

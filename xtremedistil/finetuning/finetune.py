@@ -1,0 +1,186 @@
+"""Training on labels only: a distilled student continued (`run_xtreme_distil_ft.py`), and the plain fine-tuning
+baseline (`run_model_ft.py`)."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from xtremedistil.console.progress import Progress
+from xtremedistil.data.features import LabelledSet
+from xtremedistil.evaluation.report import Report
+from xtremedistil.evaluation.scorer import Scorer, scored_row
+from xtremedistil.finetuning.config import BaselineConfig, ContinueConfig, LabelTraining
+from xtremedistil.finetuning.supervised import LabelFit, fit_on_labels
+from xtremedistil.flags import LEGACY_LEARNING_RATE, resolve_seed
+from xtremedistil.models.architectures.families import find_family
+from xtremedistil.models.checkpoints.h5_weights import save_weights
+from xtremedistil.models.checkpoints.pretrained import load_encoder, read_config
+from xtremedistil.models.features.word_embeddings import word_embedding_variable
+from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.student_folder import restore_student
+from xtremedistil.models.teacher import build_teacher
+from xtremedistil.storage import files, model_folder
+from xtremedistil.tasks import Task, open_task, saved_task
+from xtremedistil.tasks.class_weights import class_weights
+from xtremedistil.tasks.labelled_sets import read_labelled_sets
+from xtremedistil.tokenization.model_folder import load_tokenizer
+from xtremedistil.tokenization.tokenizer import Tokenizer
+from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.state import History
+from xtremedistil.training.strategy import make_strategy, precision, seed_everything, stage_seed
+from xtremedistil.training.trainer import Recipe
+from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
+
+NOT_SETTINGS = ("save_steps", "save_minutes", "verbose")
+
+XLM_R_TOKENIZER = "xlm-roberta-base"
+
+
+def continue_training(config: ContinueConfig) -> Report:
+    """Trains all blocks of a student on its task's labels; writes `xtremedistil-ft.h5`.
+
+    Word embeddings that were frozen stay so. Folders of the original release can be continued.
+    """
+    saved = model_folder.read_config(config.model_dir)
+    strategy = make_strategy(config.strategy, config.tpu)
+    workers = Workers(strategy)
+    with told_of_lost_workers(workers), in_turn(workers, config.model_dir), precision(config.opt_policy):
+        tokenizer = load_tokenizer(config.model_dir, saved, config.pt_teacher_checkpoint)
+        task = saved_task(saved)
+        sets = read_labelled_sets(task, config.task or saved["task"], tokenizer, saved["seq_len"], legacy=False)
+        weights = class_weights(config.class_weight, task.labels, sets[0].features)
+        seed_everything(resolve_seed(config.seed))
+        with strategy.scope():
+            student = restore_student(config.model_dir)
+        started_from = files.fingerprint(model_folder.weight_file(config.model_dir, model_folder.STUDENT_WEIGHTS))
+        table = word_embedding_variable(student.encoder) if saved["freeze_word_embedding"] else None
+        parts = {name: [v for v in variables if v is not table] for name, variables in student.parts.items()}
+        variables = [v for block in student.blocks.values() for v in block if v is not table]
+        run = _LabelRun(config, task, tokenizer, sets, strategy, workers, weights, started_from)
+        report = run.fit_and_report("student, continued", student.model, variables, parts)
+
+        def save() -> None:
+            save_weights(os.path.join(config.model_dir, model_folder.CONTINUED_WEIGHTS), parts)
+            run.keeper.clear()
+
+        workers.on_chief(save)
+    run.keeper.stop_if_asked()
+    return report
+
+
+def fine_tune(config: BaselineConfig) -> Report:
+    """Fine-tunes a pre-trained model on the labels; writes `model-ft.h5`, `metrics.json` and the tokenizer."""
+    strategy = make_strategy(config.strategy, config.tpu)
+    workers = Workers(strategy)
+    with told_of_lost_workers(workers), in_turn(workers, config.model_dir), precision(config.opt_policy):
+        tokenizer = Tokenizer.load(_tokenizer_source(config))
+        task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise)
+        sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len, legacy=False)
+        weights = class_weights(config.class_weight, task.labels, sets[0].features)
+        seed_everything(resolve_seed(config.seed))
+        family = find_family(config.pt_model, read_config(config.pt_model_checkpoint)["model_type"])
+        with strategy.scope():
+            encoder = load_encoder(config.pt_model_checkpoint, family, name="tf_model")
+            teacher = build_teacher(encoder, family, kind=task.kind, num_labels=len(task.all_labels))
+        started_from = model_folder.fingerprint_checkpoint(config.pt_model_checkpoint)
+        variables = [variable for part in teacher.parts.values() for variable in part]
+        run = _LabelRun(config, task, tokenizer, sets, strategy, workers, weights, started_from)
+        report = run.fit_and_report("fine-tuned model", teacher.model, variables, teacher.parts)
+
+        def save() -> None:
+            with contextlib.suppress(FileNotFoundError):  # it speaks of weights that are replaced now
+                os.remove(os.path.join(config.model_dir, model_folder.TEACHER_RECORD))
+            save_weights(os.path.join(config.model_dir, model_folder.TEACHER_WEIGHTS), teacher.parts)
+            tokenizer.save(config.model_dir)
+            files.write_json(os.path.join(config.model_dir, model_folder.METRICS), report.to_dict())
+            run.keeper.clear()
+
+        workers.on_chief(save)
+    run.keeper.stop_if_asked()
+    return report
+
+
+def _tokenizer_source(config: BaselineConfig) -> str:
+    if config.pt_tokenizer:
+        return config.pt_tokenizer
+    return XLM_R_TOKENIZER if config.multilingual else config.pt_model_checkpoint
+
+
+@dataclass(frozen=True)
+class _LabelRun:
+    """What the two commands share: a fit on train, chosen by dev, scored once on test.
+
+    Fields:
+        starting_weights: fingerprint of what is trained on.
+    """
+
+    config: ContinueConfig | BaselineConfig
+    task: Task
+    tokenizer: Tokenizer
+    sets: list[LabelledSet]
+    strategy: tf.distribute.Strategy
+    workers: Workers
+    class_weights: np.ndarray | None
+    starting_weights: str
+
+    @functools.cached_property
+    def keeper(self) -> Keeper:
+        """Of the snapshots of the fit; other flags or files make another fit of it."""
+        config = self.config
+        flags = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_SETTINGS}
+        flags |= {"seed": resolve_seed(config.seed), "devices": self.strategy.num_replicas_in_sync}
+        parts = [flags, self.starting_weights, list(self.task.labels), [_digest(entry) for entry in self.sets]]
+        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return Keeper.of(config, key, self.workers)
+
+    def fit_and_report(self, name: str, model: tf.keras.Model, variables: list, parts: dict) -> Report:
+        train, dev, test = self.sets
+        scorer = Scorer(self.task, self.tokenizer.pad_id, self.config.batch_size)
+        progress = Progress()
+        progress.begin(name, later=[])
+        setting = LabelFit(
+            train=train.features,
+            pad_id=scorer.pad_id,
+            batch_size=self.config.batch_size,
+            recipe=_recipe(self.config),
+            strategy=self.strategy,
+            workers=self.workers,
+            progress=progress,
+            keeper=self.keeper,
+            batches_per_step=self.config.gradient_accumulation_steps,
+            class_weights=self.class_weights,
+        )
+        predict = make_predict_function(model)
+        history = fit_on_labels(model, variables, setting, lambda: scorer.primary(predict, dev))
+        row, metrics = scored_row(name, predict, parts, scorer, history.best_score, test)
+        return Report([row], {name: metrics}, [_stage_entry(name, history)])
+
+
+def _digest(labelled: LabelledSet) -> str:
+    """sha256 of rows and labels."""
+    return hashlib.sha256(labelled.features.fingerprint().encode() + labelled.features.labels.tobytes()).hexdigest()
+
+
+def _recipe(config: LabelTraining) -> Recipe:
+    peak = LEGACY_LEARNING_RATE if config.learning_rate == "auto" else config.learning_rate
+    return Recipe.of(config, peak, config.ft_epochs, stage_seed(resolve_seed(config.seed)))
+
+
+def _stage_entry(name: str, history: History) -> dict:
+    """The fit in `Report.stages`."""
+    return {
+        "stage": name,
+        "objective": "labels",
+        "unfrozen": ["all"],
+        "epochs": len(history.epochs),
+        "dev": history.best_score,
+        "score": history.best_score,
+        "seconds": history.seconds,
+    }

@@ -1,0 +1,68 @@
+"""A fit on gold labels, scored after each epoch: the teacher, label stages, the baseline, continued training."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from xtremedistil.console.progress import Progress
+from xtremedistil.data.features import Features
+from xtremedistil.objectives.parts import labels_objective
+from xtremedistil.training.batching import TargetReader, TrainingBatches
+from xtremedistil.training.loop import fit
+from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.state import History
+from xtremedistil.training.trainer import Recipe, Trainer
+from xtremedistil.training.workers import Workers
+
+
+@dataclass(frozen=True)
+class LabelFit:
+    """What a fit on labels needs besides the model.
+
+    Fields:
+        train: rows with labels. pad_id: what fills them up.
+        workers: of the strategy. keeper: of where the fit is.
+        batch_size: rows per batch and replica. batches_per_step: batches of one update.
+        class_weights: float32 [L], factor of each gold label in the loss; None: all weigh the same.
+    """
+
+    train: Features
+    pad_id: int
+    batch_size: int
+    recipe: Recipe
+    strategy: tf.distribute.Strategy
+    workers: Workers
+    progress: Progress
+    keeper: Keeper
+    batches_per_step: int = 1
+    class_weights: np.ndarray | None = None
+
+
+def fit_on_labels(
+    model: tf.keras.Model,
+    variables: Sequence[tf.Variable],
+    setting: LabelFit,
+    score: Callable[[], float],
+    states: Sequence[TargetReader] = (),
+) -> History:
+    """Trains `variables` of `model` (outputs "logits") and leaves the weights of the best epoch in place.
+
+    Args:
+        score: of the weights as they stand, on dev; higher is better.
+        states: what the model reads besides the encoded rows.
+    """
+    objective = labels_objective(setting.class_weights)
+    trainer = Trainer(model, variables, objective, setting.strategy, setting.recipe)
+    rows = setting.batch_size * setting.strategy.num_replicas_in_sync
+    batches = TrainingBatches(
+        setting.train, rows, setting.pad_id, setting.recipe.seed, states, setting.batches_per_step
+    )
+    return fit(
+        trainer,
+        batches,
+        lambda: setting.workers.agree(score()),
+        setting.progress.step,
+        setting.keeper,
+    )

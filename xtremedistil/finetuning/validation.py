@@ -1,0 +1,29 @@
+"""Contradictions between flags, files and checkpoints, found before any model is loaded and reported together."""
+
+from xtremedistil.errors import Problems
+from xtremedistil.finetuning.config import BaselineConfig, ContinueConfig
+from xtremedistil.flag_checks import device_problems, length_problems, number_problems, open_checkpoint
+from xtremedistil.tasks import folder_problems
+from xtremedistil.tasks.class_weights import parse_class_weight
+
+
+def check_baseline(config: BaselineConfig) -> None:
+    """The same for the fine-tuning baseline."""
+    problems = Problems()
+    problems.add(number_problems(config))
+    problems.add(device_problems(config))
+    problems.attempt(parse_class_weight, config.class_weight)
+    problems.add(folder_problems(config.task, config.do_NER, config.do_pairwise))
+    family, shape = open_checkpoint(problems, "--pt_model_checkpoint", config.pt_model_checkpoint, config.pt_model)
+    if shape:
+        problems.add(length_problems(config.seq_len, shape, config.pt_model_checkpoint))
+    problems.refuse("Cannot fine-tune with these settings")
+
+
+def check_continue(config: ContinueConfig) -> None:
+    """The same for a student's continued training."""
+    problems = Problems()
+    problems.add(number_problems(config))
+    problems.add(device_problems(config))
+    problems.attempt(parse_class_weight, config.class_weight)
+    problems.refuse("Cannot train on with these settings")

@@ -1,0 +1,105 @@
+"""How the temperature of soft labels varies.
+
+Temperatures vary with what the two models say of a position: lower, for sharper labels, where the student is far off
+(dynamic temperature distillation, Wen et al., 2019, arXiv 1911.07471). They vary around a mean over the rows, or their
+positions, of one batch of one device: on several devices, or with batches of a step apart, each has its own mean.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from xtremedistil.losses.masking import competing, masked_mean, real
+
+NORM_FLOOR = 1e-4  # added to the norms of flsw
+
+CONFIDENCE_FLOOR = 1e-3  # added to the confidences of cwsm
+
+MIN_TEMPERATURE = 1e-2
+
+
+@dataclass(frozen=True)
+class ConstantTemperature:
+    """The same everywhere."""
+
+    def __call__(self, *, teacher, student, temperature, mask=None) -> tf.Tensor:
+        """Args: as `Flsw`. Returns: `temperature` in float32."""
+        return tf.stop_gradient(tf.cast(temperature, tf.float32))
+
+
+@dataclass(frozen=True)
+class Flsw:
+    """Focal-loss-style weights: lower where the directions of the two logit vectors differ.
+
+    temperature + beta * (mean(w) - w) with w = (1 - cosine) ** gamma.
+
+    Fields:
+        beta: how much. gamma: how much more so for large differences.
+        min_temperature: what results is not below it. The formula alone goes below 0 where beta is large.
+    """
+
+    beta: float
+    gamma: float
+    min_temperature: float = MIN_TEMPERATURE
+
+    def __post_init__(self):
+        _require_positive(self.min_temperature)
+
+    def __call__(self, *, teacher, student, temperature, mask=None) -> tf.Tensor:
+        """The temperature of each position, for the losses of soft labels; no gradient flows through it.
+
+        Args:
+            teacher, student: logits [B, L] or [B, S, L].
+            temperature: the base, a number.
+            mask: optional [B] or [B, S]. Masked positions do not enter the mean.
+
+        Returns:
+            float32 [B] or [B, S]; of no meaning where the mask is 0, but finite and positive.
+        """
+        cosine = tf.reduce_sum(_shortened(real(teacher, mask)) * _shortened(real(student, mask)), axis=-1)
+        weights = tf.maximum(1.0 - cosine, 0.0) ** self.gamma
+        return _around(temperature, weights, mask, self.beta, self.min_temperature)
+
+
+@dataclass(frozen=True)
+class Cwsm:
+    """Confidence-weighted by the student's maximum: lower where the student is unsure.
+
+    temperature + beta * (mean(w) - w) with w = 1 / (the student's largest probability, at temperature 1, + 0.001).
+
+    Fields: as `Flsw`.
+    """
+
+    beta: float
+    min_temperature: float = MIN_TEMPERATURE
+
+    def __post_init__(self):
+        _require_positive(self.min_temperature)
+
+    def __call__(self, *, teacher, student, temperature, mask=None) -> tf.Tensor:
+        """Args, returns: as `Flsw`. What the teacher says does not matter."""
+        confidence = tf.reduce_max(tf.nn.softmax(real(student, mask)), axis=-1)
+        return _around(temperature, 1.0 / (confidence + CONFIDENCE_FLOOR), mask, self.beta, self.min_temperature)
+
+
+TEMPERATURES: dict[str, Callable[..., Callable[..., tf.Tensor]]] = {
+    "constant": ConstantTemperature,
+    "flsw": Flsw,
+    "cwsm": Cwsm,
+}
+
+
+def _require_positive(min_temperature: float) -> None:
+    if not min_temperature > 0:
+        raise ValueError(f"min_temperature is {min_temperature}; it must be greater than 0.")
+
+
+def _shortened(logits: tf.Tensor) -> tf.Tensor:
+    logits = tf.where(competing(logits) > 0, logits, 0.0)
+    return logits / (tf.norm(logits, axis=-1, keepdims=True) + NORM_FLOOR)
+
+
+def _around(temperature, weights: tf.Tensor, mask, beta: float, min_temperature: float) -> tf.Tensor:
+    shifted = tf.cast(temperature, tf.float32) + beta * (masked_mean(weights, mask) - weights)
+    return tf.stop_gradient(tf.maximum(shifted, min_temperature))

@@ -1,0 +1,239 @@
+"""Models that come with their own head, as teachers and students: Hugging Face's, or any with an adaptor."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import tf_keras
+
+from xtremedistil.errors import require_known
+from xtremedistil.models.architectures.families import AUTO, find_family
+from xtremedistil.models.features.encoder_outputs import in_float32, model_inputs
+from xtremedistil.models.features.extraction import encoder_features
+from xtremedistil.models.projections import Match, matched_tensors
+from xtremedistil.tasks.problem_types import CLASSES, PROBLEM_TYPES, SCORES, SPAN
+
+SPANS = ("start_logits", "end_logits")  # of question answering
+
+OF_SPANS = ("ForQuestionAnswering", "ForQuestionAnsweringSimple")  # endings of the classes that give these
+
+ADVICE = "wrap it in AdaptedModel, with a function that says which of its outputs are logits"
+
+
+class NamedOutputs:
+    """What both kinds of models below do with their outputs by name.
+
+    Fields:
+        logit_names: of its logits. by_position: whether these are [B, S, L], not [B, L].
+        model: the model in inference mode: inputs in, its logits by name out.
+        mask_model: inputs in, {"logits_mask"} [B, S] out; None: all real positions count.
+        problem_type: what its logits say, see `problem_types`.
+    """
+
+    logit_names: tuple[str, ...]
+    mask_model: tf_keras.Model | None = None
+
+    def __init__(self, problem_type: str | None = None):
+        self.model = self.feature_model(self.logit_names)
+        logits = self.model.output[self.logit_names[0]]
+        self.by_position = logits.shape.rank == 3
+        self.problem_type = problem_type or CLASSES
+        if set(self.logit_names) == set(SPANS):
+            self.problem_type = SPAN
+        elif self.by_position:
+            self.problem_type = CLASSES
+        elif problem_type is None and logits.shape[-1] == 1:
+            self.problem_type = SCORES
+
+    def feature_model(self, names: Sequence[str]) -> tf_keras.Model:
+        """Inputs in, the outputs `names` in float32 out: logits, and tensors inside the model."""
+        inputs = model_inputs()
+        tensors = self._run(inputs, names)
+        return tf_keras.Model(inputs, {name: in_float32(tensors[name], name) for name in names}, name="features")
+
+    def matching_model(self, matches: Sequence[Match], teacher_width: Callable[[Match], int]):
+        """As `Student.matching_model`; no projection is deployed here."""
+        inputs = model_inputs()
+        names = dict.fromkeys([*self.logit_names, *(name for match in matches for name in match.student_names)])
+        tensors = self._run(inputs, list(names))
+        outputs, layers = matched_tensors(matches, tensors, teacher_width=teacher_width)
+        logits = {name: in_float32(tensors[name], name) for name in self.logit_names}
+        return tf_keras.Model(inputs, logits | outputs, name="student_matching"), layers
+
+    def _run(self, inputs: dict, names: Sequence[str]) -> dict:
+        raise NotImplementedError
+
+
+class TaskModel(NamedOutputs):
+    """A Hugging Face TensorFlow model with a head: sequence or token classification, regression, question answering.
+
+    Its outputs are logits and what `encoder_features` knows.
+
+    Fields:
+        weights: all its variables.
+
+    Raises:
+        ValueError: the model is of another family, or has no such head.
+    """
+
+    def __init__(self, pretrained):
+        name = type(pretrained).__name__
+        self.pretrained = pretrained
+        self.logit_names = SPANS if name.endswith(OF_SPANS) else ("logits",)
+        if name.endswith("ForMultipleChoice"):
+            raise ValueError(f"{name} reads several rows at once: {ADVICE}.")
+        try:
+            self.family = find_family(AUTO, pretrained.config.model_type)
+        except ValueError as error:
+            raise ValueError(f"{error} Or {ADVICE}.") from error
+        try:
+            super().__init__(pretrained.config.problem_type)
+        except KeyError as error:
+            raise ValueError(
+                f"{name} gives no {error.args[0]}: take a class with a head for sequences, tokens, question answering "
+                f"or language modelling, as TFAutoModelForSequenceClassification; or {ADVICE}."
+            ) from error
+
+    @property
+    def num_hidden_layers(self) -> int:
+        return self.pretrained.config.num_hidden_layers
+
+    @property
+    def pad_id(self) -> int:
+        return self.pretrained.config.pad_token_id or 0
+
+    @property
+    def weights(self) -> list:
+        return list(self.pretrained.weights)
+
+    @property
+    def trainable_weights(self) -> list:
+        """Those of layers that nobody has frozen."""
+        return list(self.pretrained.trainable_weights)
+
+    def _run(self, inputs: dict, names: Sequence[str]) -> dict:
+        return encoder_features(self.pretrained, self.family, inputs, names)
+
+
+LOGITS_MASK = "logits_mask"
+
+ADAPTED = {"logits": None, LOGITS_MASK: 2, "hidden_states": 3, "attentions": 4}  # keys, and ranks of their tensors
+
+
+class AdaptedModel(NamedOutputs):
+    """Any Keras model of `input_ids`, `attention_mask` and `token_type_ids`, int32 [B, S], whose outputs a function
+    explains.
+
+    Args:
+        adaptor: inputs and the model's outputs in; a dict with "logits" ([B, L] or [B, S, L], or a dict of several)
+            and, by choice, "hidden_states" (list of [B, S, H], 0 = embeddings), "attentions" (list of [B, A, S, S]) and
+            "logits_mask" ([B, S], made of the inputs alone: above 0 at the positions whose logits count in soft labels)
+            out.
+        problem_type: as in a configuration of Hugging Face; by default "regression" for one number a row, else
+            "single_label_classification".
+
+    Fields:
+        output_names: of all that the function gives, masks apart.
+
+    Raises:
+        ValueError: the function gives another key, or a tensor of another rank.
+    """
+
+    pad_id = 0
+
+    def __init__(
+        self,
+        model: tf_keras.Model,
+        adaptor: Callable[[dict, object], dict],
+        problem_type: str | None = None,
+    ):
+        if problem_type is not None:
+            require_known("problem type", problem_type, PROBLEM_TYPES)
+        self._keras_model, self._adaptor = model, adaptor
+        inputs = model_inputs()
+        found = self._explained(inputs)
+        self.logit_names = tuple(_logits(found))
+        self.output_names = tuple(_named(found))
+        super().__init__(problem_type)
+        self.num_hidden_layers = max(len(found.get("hidden_states", [])) - 1, 0)
+        if LOGITS_MASK in found:
+            self.mask_model = _mask_model(inputs, found[LOGITS_MASK], self.by_position)
+
+    @property
+    def weights(self) -> list:
+        return list(self._keras_model.weights)
+
+    @property
+    def trainable_weights(self) -> list:
+        """Those of layers that nobody has frozen."""
+        return list(self._keras_model.trainable_weights)
+
+    def _run(self, inputs: dict, names: Sequence[str]) -> dict:
+        adapted = _named(self._explained(inputs))
+        if unknown := [name for name in names if name not in adapted]:
+            raise ValueError(f"The adaptor gives no {', '.join(unknown)}; it gives {', '.join(adapted)}.")
+        return {name: adapted[name] for name in names}
+
+    def _explained(self, inputs: dict) -> Mapping:
+        found = self._adaptor(inputs, self._keras_model(inputs))
+        for key in found:
+            require_known("key of an adaptor", key, ADAPTED)
+        if "logits" not in found:
+            raise ValueError("The adaptor gives no logits.")
+        return found
+
+
+def _named(found: Mapping) -> dict:
+    """Logits, states and maps by name."""
+    lists = {key: _checked_list(key, found.get(key, [])) for key in ("hidden_states", "attentions")}
+    return _logits(found) | lists["hidden_states"] | lists["attentions"]
+
+
+def _logits(found: Mapping) -> dict:
+    """By name; of rows, or of positions, all of them.
+
+    Raises:
+        ValueError: they are of neither, or some of rows and some of positions.
+    """
+    given = found["logits"]
+    named = dict(given) if isinstance(given, Mapping) else {"logits": given}
+    for name, tensor in named.items():
+        _check_logits(name, tensor.shape)
+    if len({tensor.shape.rank for tensor in named.values()}) > 1:
+        shapes = ", ".join(f"{name} {tensor.shape}" for name, tensor in named.items())
+        raise ValueError(f"Logits are of rows, or of positions, all of one model alike; the adaptor gives {shapes}.")
+    return named
+
+
+def _check_logits(name: str, shape) -> None:
+    ranks = (3,) if name in SPANS else (2, 3)
+    if shape.rank in ranks and shape[-1] is not None:
+        return
+    wanted = "[B, S, 1]" if name in SPANS else "[B, L] of rows or [B, S, L] of positions"
+    raise ValueError(
+        f"{name} of the adaptor are {shape}; {wanted} are expected, the last axis of a fixed size. Of one number each, "
+        "give tensor[..., None]."
+    )
+
+
+def _mask_model(inputs: dict, mask, by_position: bool) -> tf_keras.Model:
+    """Raises ValueError where the mask is not one of positions, or needs the model."""
+    if mask.shape.rank != ADAPTED[LOGITS_MASK] or not by_position:
+        raise ValueError(
+            f"{LOGITS_MASK} has shape {mask.shape}; [B, S] is expected, of logits [B, S, L]. Where the logits are of "
+            "rows, leave it away."
+        )
+    model = tf_keras.Model(inputs, {LOGITS_MASK: mask}, name=LOGITS_MASK)
+    if model.weights:
+        raise ValueError(
+            f"{LOGITS_MASK} hangs on the model's weights, and would change while it is trained. Make it of the inputs "
+            "alone."
+        )
+    return model
+
+
+def _checked_list(key: str, tensors) -> dict:
+    if not isinstance(tensors, (list, tuple)):
+        raise ValueError(f"{key} is one tensor; a list is expected, of one tensor for each layer. Put it into [ ].")
+    for number, tensor in enumerate(tensors):
+        if tensor.shape.rank != ADAPTED[key]:
+            raise ValueError(f"{key}[{number}] has shape {tensor.shape}; {ADAPTED[key]} axes are expected.")
+    return {f"{key}_{number}": tensor for number, tensor in enumerate(tensors)}

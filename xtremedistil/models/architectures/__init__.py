@@ -1,0 +1,1 @@
+"""Model families, their sizes, and the BiLSTM that is our own."""

@@ -1,0 +1,120 @@
+"""Sizes of an encoder, read off its `config.json`, whatever its family calls them."""
+
+from dataclasses import dataclass
+
+from xtremedistil.errors import InputError
+
+HIDDEN_SIZE = ("hidden_size", "n_embd", "dim", "d_model", "emb_dim")
+
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
+
+INNER = ("intermediate_size", "n_inner", "hidden_dim", "d_inner", "dff")
+
+HEADS = ("num_attention_heads", "n_head", "n_heads")
+
+POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")
+
+OFFSET_POSITIONS = ("roberta", "xlm-roberta")  # two rows of their position table are never used for pieces
+
+
+@dataclass(frozen=True)
+class EncoderShape:
+    """Sizes of an encoder.
+
+    Fields:
+        positions: longest row in pieces; None where there is no limit.
+        embedding_size: width of the word-embedding table.
+    """
+
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    vocab_size: int
+    positions: int | None
+    intermediate_size: int
+    embedding_size: int
+
+    @property
+    def parameters(self) -> int:
+        """Roughly: embeddings, attention and feed-forward parts, as BERT has them."""
+        width, inner = self.hidden_size, self.intermediate_size
+        layer = 4 * width * (width + 1) + 2 * width * inner + inner + width + 4 * width
+        return (self.vocab_size + (self.positions or 0) + 2) * width + self.num_hidden_layers * layer
+
+    @property
+    def outline(self) -> str:
+        return f"{self.num_hidden_layers} layers x {self.hidden_size}, {self.num_attention_heads} heads"
+
+
+@dataclass(frozen=True)
+class BilstmShape:
+    """Sizes of a BiLSTM.
+
+    Fields:
+        embedding_size: width of the word-embedding table. lstm_units: of each direction of each layer.
+    """
+
+    num_hidden_layers: int
+    vocab_size: int
+    embedding_size: int
+    lstm_units: int
+
+    @property
+    def hidden_size(self) -> int:
+        return 2 * self.lstm_units
+
+    @property
+    def parameters(self) -> int:
+        """Exactly: embeddings, their norm, and two times four gates a layer."""
+        widths = [self.embedding_size] + [self.hidden_size] * (self.num_hidden_layers - 1)
+        layers = sum(8 * self.lstm_units * (width + self.lstm_units + 1) for width in widths)
+        return (self.vocab_size + 2) * self.embedding_size + layers
+
+    @property
+    def outline(self) -> str:
+        count = self.num_hidden_layers
+        return f"{count} BiLSTM layers x 2 x {self.lstm_units} units, embeddings {self.embedding_size} wide"
+
+
+def encoder_shape(config: dict, where: str) -> EncoderShape:
+    """The sizes in the dict of a `config.json`.
+
+    Raises:
+        InputError: one of them is missing; `where` names the file's owner.
+    """
+    positions = next((config[name] for name in POSITIONS if name in config), None)
+    if positions is not None and config["model_type"] in OFFSET_POSITIONS:
+        positions -= 2
+    width = _size(config, HIDDEN_SIZE, where)
+    return EncoderShape(
+        width,
+        _size(config, LAYERS, where),
+        _size(config, HEADS, where),
+        _size(config, ("vocab_size", "n_words"), where),
+        positions,
+        next((config[name] for name in INNER if isinstance(config.get(name), int)), 4 * width),
+        config.get("embedding_size", width),
+    )
+
+
+def resized(config: dict, shape: EncoderShape) -> dict:
+    """A complete configuration (with what `config.json` leaves to defaults) with other sizes; the rest stays.
+
+    Args:
+        shape: vocabulary and positions of it are not read.
+    """
+    sizes = {
+        HIDDEN_SIZE: shape.hidden_size,
+        LAYERS: shape.num_hidden_layers,
+        HEADS: shape.num_attention_heads,
+        INNER: shape.intermediate_size,
+        ("embedding_size",): shape.embedding_size,
+    }
+    return config | {name: size for names, size in sizes.items() for name in names if name in config}
+
+
+def _size(config: dict, names: tuple[str, ...], where: str) -> int:
+    for name in names:
+        if isinstance(config.get(name), int):
+            return config[name]
+    raise InputError(f"{where}: its config.json has no {names[0]} (or {', '.join(names[1:])}).")

@@ -1,0 +1,37 @@
+"""What teachers and students of this package say of themselves alike."""
+
+import functools
+
+from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.prediction import PredictFunction
+from xtremedistil.tasks.problem_types import CLASSES
+
+
+class WithHead:
+    """An encoder with a classifier: has the fields `model`, `encoder` and `kind`."""
+
+    problem_type = CLASSES
+    mask_model = None
+
+    @functools.cached_property
+    def predict_function(self) -> PredictFunction:
+        """`model` without dropout, with the weights as they stand; traced once."""
+        return make_predict_function(self.model)
+
+    @property
+    def logit_names(self) -> tuple[str, ...]:
+        """Of its outputs."""
+        return ("logits",)
+
+    @property
+    def by_position(self) -> bool:
+        """Whether there are logits for each position."""
+        return self.kind == "token_classification"
+
+    @property
+    def num_hidden_layers(self) -> int:
+        return self.encoder.config.num_hidden_layers
+
+    @property
+    def pad_id(self) -> int:
+        return self.encoder.config.pad_token_id or 0

@@ -1,0 +1,1 @@
+"""Hidden states, attention maps and other inner tensors of an encoder, by name."""

@@ -1,0 +1,1 @@
+"""Encoders with a language-modelling head."""

@@ -1,0 +1,56 @@
+"""Students made of a teacher's layers: embeddings and some of its layers, copied bit by bit."""
+
+import re
+
+import numpy as np
+
+from xtremedistil.errors import InputError
+from xtremedistil.models.checkpoints.h5_weights import relative_name
+
+LAYER = re.compile(r"(?<=_\._)\d+(?=/)")  # in a variable's name: "encoder/layer_._3/..."
+
+UNIFORM = "uniform"
+
+
+def parse_layers(text: str, teacher_layers: int, student_layers: int | None) -> list[int]:
+    """The layers of a teacher that a student is made of, from 0, in the student's order.
+
+    Args:
+        text: numbers as in "0,2,4", or "uniform": the first, the last, and as many between as there are student layers.
+            For 12 and 6 these are DistilBERT's 0, 2, 4, 7, 9, 11 (Sanh et al., 2019, code).
+
+    Raises:
+        InputError: no numbers, a layer that the teacher has not, or another number of layers than the student has.
+    """
+    if text == UNIFORM:
+        count = student_layers or max(1, teacher_layers // 2)
+        if count > teacher_layers:
+            raise InputError(f"uniform: the student has {count} layers, the teacher {teacher_layers}.")
+        return np.round(np.linspace(0, teacher_layers - 1, count)).astype(int).tolist()
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise InputError(f"{text}: give layers of the teacher from 0, as in 0,2,4, or {UNIFORM}.")
+    layers = [int(number) for number in text.split(",")]
+    if wrong := [layer for layer in layers if layer >= teacher_layers]:
+        raise InputError(f"{text}: the teacher has layers 0 to {teacher_layers - 1}, not {wrong[0]}.")
+    if student_layers is not None and len(layers) != student_layers:
+        raise InputError(f"{text} are {len(layers)} layers, but the student has {student_layers}.")
+    return layers
+
+
+def pick_layers(teacher, student, layers: list[int]) -> None:
+    """Copies the embeddings and `layers` of one encoder into another of the same widths, built.
+
+    Raises:
+        InputError: a weight has another shape, or the other encoder has none of that name.
+    """
+    known = {relative_name(variable.name, teacher.name): variable for variable in teacher.weights}
+    for variable in student.weights:
+        name = relative_name(variable.name, student.name)
+        source = LAYER.sub(lambda found: str(layers[int(found.group())]), name, count=1)
+        if source not in known or known[source].shape != variable.shape:
+            shape = list(known[source].shape) if source in known else "nothing of that name"
+            raise InputError(
+                f"The student's {name} is {list(variable.shape)}, the teacher has {shape}: layers can be picked by a "
+                "student of the teacher's family and widths alone."
+            )
+        variable.assign(known[source])

@@ -1,0 +1,64 @@
+"""Model folders of the original release: what they leave unsaid is read off their weights."""
+
+import os
+
+import numpy as np
+
+from xtremedistil.errors import InputError, MissingFileError
+from xtremedistil.models.checkpoints.h5_weights import UNNAMED_EMBEDDING, read_weights
+from xtremedistil.storage.model_folder import WORD_EMBEDDING
+
+
+def encoder_config(model_dir: str, saved: dict, weights_path: str) -> dict:
+    """The student's BERT configuration, in Hugging Face's words.
+
+    The original wrote sizes of the flags only; the student's vocabulary, positions and feed-forward width came from a
+    checkpoint that may be gone. Shapes say the same.
+
+    Args:
+        saved: its `xtremedistil-config.json` (number of heads: no weight shows it).
+
+    Raises:
+        InputError: the weights are not those of a BERT student.
+    """
+    layers = read_weights(weights_path)
+    student = next((weights for layer, weights in layers.items() if layer.startswith("student")), {})
+    shapes = {name.split("/bert/")[-1]: array.shape for name, array in student.items()}
+    try:
+        positions, width = shapes["embeddings/position_embeddings/embeddings:0"]
+        types, _ = shapes["embeddings/token_type_embeddings/embeddings:0"]
+        _, inner = shapes["encoder/layer_._0/intermediate/dense/kernel:0"]
+    except KeyError as error:
+        raise InputError(f"{weights_path}: no weights of a BERT student in it ({error} is missing).") from error
+    return {
+        "model_type": "bert",
+        "vocab_size": _vocabulary(model_dir, shapes),
+        "hidden_size": width,
+        "num_hidden_layers": sum(name.endswith("intermediate/dense/kernel:0") for name in shapes),
+        "num_attention_heads": saved["num_attention_heads"],
+        "intermediate_size": inner,
+        "max_position_embeddings": positions,
+        "type_vocab_size": types,
+    }
+
+
+def _vocabulary(model_dir: str, shapes: dict) -> int:
+    for name in ("embeddings/word_embeddings/weight:0", UNNAMED_EMBEDDING):
+        if name in shapes:
+            return shapes[name][0]
+    return len(frozen_word_embedding(model_dir))
+
+
+def frozen_word_embedding(model_dir: str) -> np.ndarray:
+    """`word_embedding.npy`: float32 [V, H]; where frozen, the only place of the student's word embeddings.
+
+    Raises:
+        MissingFileError: it is not there. InputError: it is not a NumPy array.
+    """
+    path = os.path.join(model_dir, WORD_EMBEDDING)
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path} does not exist: the student's word embeddings are kept there.") from error
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path} is not a NumPy array ({error}).") from error

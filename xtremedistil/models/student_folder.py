@@ -1,0 +1,108 @@
+"""Students out of model folders: this package's, and those of the original release.
+
+What the original's folders do not say (sizes, vocabulary) is read off their weights.
+"""
+
+import os
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from xtremedistil.errors import InputError
+from xtremedistil.models import original_release
+from xtremedistil.models.architectures.families import student_family
+from xtremedistil.models.checkpoints.h5_weights import load_weights, save_weights, weight_name
+from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
+from xtremedistil.models.features.word_embeddings import word_embedding_variable
+from xtremedistil.models.student import ENCODER_NAME, Student, build_student
+from xtremedistil.storage import files, model_folder
+from xtremedistil.tasks import saved_task
+from xtremedistil.tokenization.tokenizer import Tokenizer
+
+
+def load_student(model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS) -> tf.keras.Model:
+    """The student of a model folder, as a Keras model.
+
+    Args:
+        model_dir: folder that distillation wrote (this package's, or the original release's).
+        weights: weight file in it; checkpoints of stages and of the baseline serve too.
+
+    Returns:
+        A functional model: dict of `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in;
+        {"logits": float32 [B, S, L] for tagging, [B, L] for classification} out.
+
+    Raises:
+        MissingFileError: the folder or one of its files is missing. InputError: a file in it is damaged or foreign.
+    """
+    return restore_student(model_dir, weights).model
+
+
+def restore_student(model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS) -> Student:
+    """The student with its parts; see `load_student`."""
+    saved = model_folder.read_config(model_dir)
+    path = model_folder.weight_file(model_dir, weights)
+    encoder_config = saved.get("student_config") or original_release.encoder_config(model_dir, saved, path)
+    family = student_family(encoder_config["model_type"])
+    encoder = new_encoder_from_config(encoder_config, family, name=ENCODER_NAME)
+    student = build_student(
+        encoder,
+        family,
+        kind=saved_task(saved).kind,
+        num_labels=len(saved["label_list"]),
+        teacher_hidden_size=saved["teacher_hidden_size"],
+        projection_activation=saved.get("projection_activation"),
+    )
+    _load(student, model_dir, path)
+    return student
+
+
+def save_student(student: Student, folder: str, like: str) -> None:
+    """Writes a model folder of a student that has been trained on.
+
+    Args:
+        like: the folder that it was restored from, whose settings, labels and tokenizer it keeps.
+    """
+    os.makedirs(folder, exist_ok=True)
+    Tokenizer.load(like).save(folder)
+    files.write_array(
+        os.path.join(folder, model_folder.WORD_EMBEDDING), word_embedding_variable(student.encoder).numpy()
+    )
+    save_weights(os.path.join(folder, model_folder.STUDENT_WEIGHTS), student.parts)
+    files.write_json(os.path.join(folder, model_folder.CONFIG), model_folder.read_config(like))
+
+
+def new_settings(
+    student: Student, *, task: str, labels: Sequence[str], seq_len: int, seed: int, do_pairwise: bool = False
+) -> dict:
+    """`xtremedistil-config.json` of a student that no distillation run made.
+
+    Args:
+        task: folder where prediction and export find the task's files. labels: of its outputs.
+    """
+    return {
+        "task": task,
+        "do_NER": student.kind == "token_classification",
+        "do_pairwise": do_pairwise,
+        "seq_len": seq_len,
+        "seed": seed,
+        "label_list": list(labels),
+        "pseudo_labels": [],
+        "teacher_hidden_size": student.teacher_hidden_size,
+        "projection_activation": student.projection_activation,
+        "compress_word_embedding": False,
+        "freeze_word_embedding": False,
+        "student_config": student.encoder.config.to_diff_dict() | {"model_type": student.family.model_type},
+        "format_version": model_folder.FORMAT_VERSION,
+    }
+
+
+def _load(student: Student, model_dir: str, path: str) -> None:
+    table = word_embedding_variable(student.encoder)
+    if load_weights(path, student.parts, optional=[weight_name(ENCODER_NAME, table)], deployed_only=True):
+        frozen = original_release.frozen_word_embedding(model_dir)
+        if frozen.shape != tuple(table.shape):
+            raise InputError(
+                f"{os.path.join(model_dir, model_folder.WORD_EMBEDDING)} has shape {frozen.shape}; "
+                f"the student needs {tuple(table.shape)}."
+            )
+        table.assign(frozen)

@@ -1,0 +1,1 @@
+"""Terms as functions that a fit minimises."""

@@ -1,0 +1,66 @@
+"""Gold labels as a term, by what a model's logits say; and whether the labels of some rows go with a model."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from xtremedistil.data.features import NOT_SCORED, Features
+from xtremedistil.losses import label_bce, label_mse, span_cross_entropy, span_weights
+from xtremedistil.objectives.parts import labels_objective, scheduled
+from xtremedistil.objectives.position_masks import REAL, ROWS, loss_mask
+from xtremedistil.tasks.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
+from xtremedistil.training.objectives import Objective
+
+LABELS = "labels"  # name of the term
+
+OF_NUMBERS = {SEVERAL_LABELS: label_bce, SCORES: label_mse}
+
+
+def gold_objective(problem_type: str, weight: float, schedule: str | Callable) -> Objective:
+    """The term that a problem type has for its gold labels: cross-entropy of classes and of a span's ends, binary
+    cross-entropy of several labels at once, mean squared error of scores."""
+    if problem_type == CLASSES:
+        return labels_objective(weight=weight, schedule=schedule)
+
+    def value(outputs, batch):
+        if problem_type == SPAN:
+            logits = {"start": outputs["start_logits"], "end": outputs["end_logits"]}
+            return span_cross_entropy(ends=batch["labels"], mask=loss_mask(batch, REAL), **logits)
+        loss = OF_NUMBERS[problem_type]
+        return loss(labels=batch["labels"], logits=outputs["logits"], mask=loss_mask(batch, ROWS))
+
+    def kept(batch):
+        return span_weights(batch["labels"], loss_mask(batch, REAL)) if problem_type == SPAN else loss_mask(batch, ROWS)
+
+    return Objective(
+        lambda outputs, batch: {LABELS: value(outputs, batch)},
+        lambda batch: {LABELS: tf.reduce_sum(kept(batch))},
+        {LABELS: weight},
+        scheduled({LABELS: schedule}),
+    )
+
+
+def are_scored(features: Features, problem_type: str) -> bool:
+    """Whether any row, or position, has a label; of spans, whether any row has both ends within it."""
+    labels = features.labels
+    if labels is None:
+        return False
+    if problem_type == SPAN:
+        return bool(((labels >= 0) & (labels < features.lengths[:, None])).all(axis=1).any())
+    return bool((labels != NOT_SCORED).any())
+
+
+def check_labels(features: Features, problem_type: str, logits: int) -> None:
+    """Raises ValueError where there is a label that the model has no logit for.
+
+    Args:
+        logits: of a row or position.
+    """
+    labels = features.labels
+    if problem_type in OF_NUMBERS and labels.shape[1:] != (logits,):
+        raise ValueError(
+            f"Labels of {problem_type} are {list(labels.shape)} over all rows; the student has {logits} logits a row: "
+            f"[{len(labels)}, {logits}] are expected."
+        )
+    if problem_type == CLASSES and labels.max() >= logits:
+        raise ValueError(f"The labels reach {int(labels.max())}; the student has {logits} logits, counted from 0.")

@@ -1,0 +1,102 @@
+"""The model card of a pre-trained student's folder: what it is, how it was made, how to use it.
+
+What it says of words goes by the objective: hidden ones are found (mlm), or the next one is (clm).
+"""
+
+import os
+
+from xtremedistil.models.language_model.language_model import LanguageModel
+from xtremedistil.pretraining.config import PretrainConfig
+from xtremedistil.pretraining.recipes import Learning
+from xtremedistil.pretraining.report import PretrainReport
+
+PIPELINES = {"mlm": "fill-mask", "clm": "text-generation"}
+
+ASKED = {"mlm": "Hidden", "clm": "Next"}  # which pieces
+
+
+def pretrain_card(config: PretrainConfig, student: LanguageModel, learning: Learning, report: PretrainReport) -> str:
+    """`README.md` as the hub shows it."""
+    teacher = _base_name(config.pt_teacher_checkpoint)
+    sizes = _sizes(student, report, config.seq_len, learning.needs_teacher)
+    parts = [_head(config, student, learning), sizes, _scores(config, report)]
+    parts += [_use(student), _origin(config, learning, report, teacher)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(config: PretrainConfig, student: LanguageModel, learning: Learning) -> str:
+    kind, taught = student.family.model_type, learning.needs_teacher
+    pipeline = [] if student.head is None else [f"pipeline_tag: {PIPELINES[config.objective]}"]
+    tags = [f"- {tag}" for tag in ("xtremedistil", *(["distillation"] if taught else []), kind)]
+    head = ["---", "library_name: transformers", *pipeline, "tags:", *tags, "---", ""]
+    out_of = f" out of {_base_name(config.pt_teacher_checkpoint)}" if taught or config.init_layers else ""
+    title = f"# A small {kind}{out_of}"
+    what = "language model" if student.head is not None and config.objective == "clm" else "encoder"
+    return "\n".join([*head, title, "", f"A general {what}, to be fine-tuned on a task."])
+
+
+def _sizes(student: LanguageModel, report: PretrainReport, seq_len: int, taught: bool) -> str:
+    config = student.encoder.config
+    rows = [
+        ("layers", config.num_hidden_layers),
+        ("hidden size", config.hidden_size),
+        ("attention heads", config.num_attention_heads),
+        ("pieces", f"{config.vocab_size:,}"),
+        ("parameters", f"{report.parameters['student']:,}"),
+        *([("teacher's parameters", f"{report.parameters['teacher']:,}")] if taught else []),
+        ("longest row in training", f"{seq_len} word pieces"),
+    ]
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def _scores(config: PretrainConfig, report: PretrainReport) -> str:
+    shown = [("teacher", report.teacher_accuracy), ("this student", report.student_accuracy)]
+    lines = [f"| {name} | {100 * accuracy:.1f} |" for name, accuracy in shown if accuracy is not None]
+    if not lines:
+        return ""
+    asked = ASKED[config.objective]
+    head = f"## Scores\n\n{asked} pieces that are found, in percent, on rows of the corpus that were held out.\n"
+    return "\n".join([head, "| | pieces found |", "| --- | --- |", *lines])
+
+
+def _use(student: LanguageModel) -> str:
+    code = (
+        "```python\nfrom transformers import AutoModel, AutoTokenizer\n\n"
+        'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n'
+        'encoder = AutoModel.from_pretrained("path/to/this/folder")\n```'
+    )
+    remark = (
+        "To tune it on a task: `xtremedistil model-ft --pt_model auto --pt_model_checkpoint path/to/this/folder ...`"
+    )
+    if student.family.can_be_student:
+        remark += "\n\nAs the student of a task: `xtremedistil distil --pt_student_checkpoint path/to/this/folder ...`"
+    if student.head is None:
+        remark += "\n\nIt has learnt from what goes on inside its teacher and has no head for words."
+    return f"## Use\n\n{code}\n\n{remark}"
+
+
+def _origin(config: PretrainConfig, learning: Learning, report: PretrainReport, teacher: str) -> str:
+    asked = ASKED[config.objective].lower()
+    taught = "all" if config.predict_all else asked
+    terms = {
+        f"soft labels of {taught} pieces (T = {learning.temperature:g})": learning.soft_label_weight,
+        f"{asked} pieces": learning.word_weight,
+        f"squared distance of logits of {taught} pieces": learning.logits_mse_weight,
+    }
+    named = [f"{name} x {weight:g}" for name, weight in terms.items() if weight]
+    named += [f"{match.name} ({match.loss}) x {match.weight:g}" for match in learning.matches]
+    begun = config.pt_student_checkpoint and _base_name(config.pt_student_checkpoint)
+    begun = begun or (f"layers of the teacher ({config.init_layers})" if config.init_layers else "random weights")
+    facts = [
+        f"teacher: `{teacher}`" if learning.needs_teacher else f"tokenizer: that of `{teacher}`, which taught nothing",
+        f"begun with: {begun}",
+        f"corpus: {report.rows:,} rows, {report.pieces:,} word pieces",
+        f"recipe: {config.recipe}; {', '.join(named)}",
+        f"{report.steps:,} updates, batches of {config.batch_size * config.gradient_accumulation_steps} rows a device, "
+        f"peak rate {config.learning_rate:g}",
+    ]
+    return "\n".join(["## How it was made\n", *(f"- {fact}" for fact in facts)])
+
+
+def _base_name(path: str) -> str:
+    return os.path.basename(os.path.normpath(path))

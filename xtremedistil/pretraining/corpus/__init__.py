@@ -1,0 +1,1 @@
+"""The corpus: files, token store, rows, masking, batches."""

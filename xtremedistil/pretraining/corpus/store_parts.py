@@ -1,0 +1,131 @@
+"""The two files of a token store, written part by part.
+
+A part is a stretch of the corpus; its pieces and lines stand at fixed places in the files, with a checksum for both. So
+a run that was killed goes on behind the last part that was recorded, and a damaged part is made again where it stands.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil.pretraining.corpus.files import Place
+
+PIECES, LINES = "pieces.bin", "lines.bin"
+
+BYTES_AT_A_TIME = 1 << 20
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a corpus in the files.
+
+    Fields:
+        start, end: places of the corpus.
+        first_piece, first_line: how many pieces and lines stand before this part's. pieces, lines: how many it has.
+        sha256: over its pieces and its lines, as they stand in the files.
+    """
+
+    start: Place
+    end: Place
+    first_piece: int
+    first_line: int
+    pieces: int
+    lines: int
+    sha256: str
+
+    @property
+    def last_piece(self) -> int:
+        return self.first_piece + self.pieces
+
+    @property
+    def last_line(self) -> int:
+        return self.first_line + self.lines
+
+    @classmethod
+    def from_json(cls, saved: dict) -> "Part":
+        return cls(**saved | {"start": Place(*saved["start"]), "end": Place(*saved["end"])})
+
+
+class PartFiles:
+    """The files of pieces (`kind` [P]) and of lines (int64 [L + 1], where each begins and the last ends), to write to.
+
+    The first entry of the lines is 0; after it, each part has where its lines end.
+    """
+
+    def __init__(self, folder: str, kind: np.dtype):
+        self._kind = np.dtype(kind)
+        with contextlib.ExitStack() as opened:
+            self._pieces, self._lines = (
+                opened.enter_context(open(_made(os.path.join(folder, name)), "r+b")) for name in (PIECES, LINES)
+            )
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> "PartFiles":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._opened.close()
+
+    def write(self, start: Place, end: Place, before: Part | None, pieces: np.ndarray, lengths: np.ndarray) -> Part:
+        """Writes a part behind another one; it is on disk when this returns."""
+        first_piece, first_line = (before.last_piece, before.last_line) if before else (0, 0)
+        stops = first_piece + np.cumsum(lengths, dtype=np.int64)
+        written = pieces.astype(self._kind).tobytes(), stops.tobytes()
+        part = Part(start, end, first_piece, first_line, len(pieces), len(lengths), _sha256(written))
+        for file, (place, _), content in zip((self._pieces, self._lines), self._slices(part), written, strict=True):
+            file.seek(place)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        return part
+
+    def is_whole(self, part: Part) -> bool:
+        """Whether what stands in the files is what was written."""
+        return part.sha256 == _sha256(
+            block
+            for file, (place, size) in zip((self._pieces, self._lines), self._slices(part), strict=True)
+            for block in _blocks(file, place, size)
+        )
+
+    def cut_behind(self, last: Part | None) -> None:
+        """Takes away what stands behind a part: of one that was not finished."""
+        self._lines.seek(0)
+        self._lines.write(np.zeros(1, np.int64).tobytes())
+        self._lines.flush()
+        self._pieces.truncate(last.last_piece * self._kind.itemsize if last else 0)
+        self._lines.truncate(8 * (1 + (last.last_line if last else 0)))
+
+    def _slices(self, part: Part) -> list[tuple[int, int]]:
+        """Where its bytes begin and how many they are, in each of the files."""
+        width = self._kind.itemsize
+        return [(part.first_piece * width, part.pieces * width), (8 * (1 + part.first_line), 8 * part.lines)]
+
+
+def remove_files(folder: str) -> None:
+    """Removes the files, instead of emptying them: another run may still read what stood in them."""
+    for name in (PIECES, LINES):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(folder, name))
+
+
+def _made(path: str) -> str:
+    with open(path, "ab"):
+        return path
+
+
+def _blocks(file, place: int, size: int):
+    file.seek(place)
+    while size > 0 and (block := file.read(min(size, BYTES_AT_A_TIME))):
+        size -= len(block)
+        yield block
+
+
+def _sha256(blocks: Sequence[bytes]) -> str:
+    digest = hashlib.sha256()
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""The quick start: a generated task, a real teacher, one run."""

@@ -1,0 +1,7 @@
+"""`python -m xtremedistil.quickstart`."""
+
+import sys
+
+from xtremedistil.quickstart.run import main
+
+sys.exit(main())

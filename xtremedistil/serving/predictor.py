@@ -1,0 +1,143 @@
+"""`load_predictor`: labels for texts, computed by Keras or by ONNX Runtime. The latter never imports TensorFlow."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from xtremedistil.data.features import Features
+from xtremedistil.data.text_files import shorten
+from xtremedistil.errors import InputError
+from xtremedistil.models.prediction import PredictFunction, predict_logits
+from xtremedistil.storage import model_folder
+from xtremedistil.tasks import Task, saved_task
+from xtremedistil.tokenization.model_folder import load_tokenizer
+from xtremedistil.tokenization.tokenizer import Tokenizer
+
+RUNTIMES = ("keras", "onnx")
+
+SHOWN_AROUND = 30  # characters before and after a fault
+
+
+class Predictor:
+    """Labels texts with a student. Threads may share one.
+
+    Called with a list of texts (or of word lists, or of pairs for pair tasks), gives their labels in the same order:
+    a list of tags, one per word, for tagging; a label for classification.
+
+    Fields:
+        predict_function: the model over padded rows. seq_len: longest row. batch_size: rows at a time.
+    """
+
+    def __init__(
+        self, predict_function: PredictFunction, task: Task, tokenizer: Tokenizer, seq_len: int, batch_size: int = 32
+    ):
+        self.predict_function = predict_function
+        self.task = task
+        self.tokenizer = tokenizer
+        self.seq_len = seq_len
+        self.batch_size = batch_size
+
+    def __call__(self, texts: Sequence) -> list:
+        return self.task.predict_labels(self.probabilities(texts))
+
+    def probabilities(self, texts: Sequence) -> list[np.ndarray]:
+        """float32 [words, L] per text for tagging, [L] for classification; columns in the order of `task.labels`.
+
+        Raises:
+            InputError: one text instead of a list, a text among pairs or the reverse, or a text with half a character.
+        """
+        if isinstance(texts, str):
+            raise InputError(f"A list of texts is expected, not one text: [{texts[:40]!r}].")
+        examples = [self.task.example(text) for text in texts]
+        _refuse_half_characters([self.task.text_of(example) for example in examples])
+        return self.example_probabilities(examples)
+
+    def example_probabilities(self, examples: Sequence) -> list[np.ndarray]:
+        if not examples:
+            return []
+        features = self.task.encode(examples, self.tokenizer, self.seq_len)
+        return self.task.decode(features, self.logits(features), examples)
+
+    def piece_tags(self, examples: Sequence) -> Iterator[tuple[list[str], list[str]]]:
+        """Pieces and tags of each example, without the special pieces around it, cut to the longest row."""
+        features = self.task.encode(examples, self.tokenizer, self.seq_len, legacy=True)
+        before, after = len(self.tokenizer.start_ids), len(self.tokenizer.end_ids)
+        tags = self.task.piece_tags([values.argmax(axis=-1) for values in self.logits(features)])
+        for number, row in enumerate(tags):
+            real = int(features.row(number)["attention_mask"].sum()) - after
+            ids = features.row(number)["input_ids"][before:real]
+            yield self.tokenizer.tokens(ids.tolist()), row[before:real]
+
+    def logits(self, features: Features) -> list[np.ndarray]:
+        """Of each row, without padding, as its labels are found: int8 models say other things in other batches."""
+        return predict_logits(self.predict_function, features, batch_size=self.batch_size, pad_id=self.tokenizer.pad_id)
+
+
+def _refuse_half_characters(texts: Sequence[str]) -> None:
+    """Lone surrogates cannot be encoded, so no tokenizer takes them. Files have none: they are read as strict UTF-8."""
+    for number, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            place = error.start
+            raise InputError(
+                f"texts[{number}] holds {text[place]!a}, half of a surrogate pair, at position {place}: "
+                f"{text[max(0, place - SHOWN_AROUND) : place + SHOWN_AROUND]!a}.\nIt was decoded wrongly. "
+                "Decode it again, or put U+FFFD in its place."
+            ) from error
+
+
+def load_predictor(
+    model_dir: str,
+    *,
+    runtime: str = "keras",
+    weights: str = model_folder.STUDENT_WEIGHTS,
+    batch_size: int = 32,
+    tokenizer: str | None = None,
+    quantize: bool = False,
+    num_threads: int | None = None,
+) -> Predictor:
+    """A `Predictor` for the student of a model folder.
+
+    Args:
+        runtime: "keras", or "onnx" for an exported folder (needs onnxruntime, tokenizers and numpy only).
+        weights: weight file; for "onnx" the one that the graph has to be made of, if it is there.
+        tokenizer: folder or hub name, for folders of the original release, which hold none.
+        quantize: for "onnx": the int8 graph. num_threads: for "onnx"; by default the cores this process may use.
+
+    Raises:
+        InputError: the folder cannot be used, or holds no such export.
+    """
+    for name, value in (("batch_size", batch_size), ("num_threads", num_threads)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} {value}: must be at least 1.")
+    saved = model_folder.read_config(model_dir)
+    task = saved_task(saved)
+    if runtime == "onnx":
+        predict = _onnx_function(model_dir, task, weights, quantize, num_threads)
+    elif runtime == "keras":
+        predict = _keras_function(model_dir, weights)
+    else:
+        raise InputError(f"runtime '{runtime}' is unknown; known: {', '.join(RUNTIMES)}.")
+    return Predictor(predict, task, load_tokenizer(model_dir, saved, tokenizer), saved["seq_len"], batch_size)
+
+
+def _onnx_function(model_dir: str, task: Task, weights: str, quantize: bool, num_threads: int | None):
+    from xtremedistil.serving.onnx_runtime import open_exported
+
+    function = open_exported(model_dir, weights=weights, quantize=quantize, num_threads=num_threads)
+    if function.notes["labels"] != task.all_labels:
+        found, expected = (shorten(", ".join(labels)) for labels in (function.notes["labels"], task.all_labels))
+        raise InputError(
+            f"{model_dir} holds files of two students, one of which was exported. Copy both from one folder.\n"
+            f"  labels of the graph: {found}\n"
+            f"  labels of {model_folder.CONFIG}: {expected}"
+        )
+    return function
+
+
+def _keras_function(model_dir: str, weights: str) -> PredictFunction:
+    from xtremedistil.models.forward import make_predict_function
+    from xtremedistil.models.student_folder import load_student
+
+    return make_predict_function(load_student(model_dir, weights))

@@ -1,0 +1,131 @@
+"""The model folder: names of its files, atomic writes, and the settings that it belongs to."""
+
+import contextlib
+import hashlib
+import json
+import mmap
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from xtremedistil.errors import InputError, MissingFileError
+
+
+@contextlib.contextmanager
+def atomic_file(path: str, mode: str = "w") -> Iterator:
+    """An open file that becomes `path` when the block ends, and leaves nothing behind when it fails.
+
+    Raises:
+        InputError: no space left, or the folder cannot be written to; what stood at `path` is untouched.
+    """
+    partial = f"{path}.partial"
+    try:
+        with open(partial, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except InputError:
+        raise  # of the block itself
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written: {error.strerror or error}. The files before it are intact."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+
+
+def write_json(path: str, value) -> None:
+    with atomic_file(path) as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+SEAL = "sealed"  # key of a record's own checksum
+
+
+def write_sealed(path: str, record: dict) -> None:
+    """A JSON object with a checksum of its own."""
+    write_json(path, record | {SEAL: _seal(record)})
+
+
+def read_sealed(path: str) -> dict | None:
+    """What `write_sealed` wrote; None where it is missing, damaged, or no such thing."""
+    try:
+        record = read_json(path)
+    except (InputError, OSError):  # MissingFileError too
+        return None
+    seal = record.pop(SEAL, None)
+    return record if seal == _seal(record) else None
+
+
+def _seal(record: dict) -> str:
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(record)), sort_keys=True).encode()).hexdigest()
+
+
+def write_array(path: str, array: np.ndarray) -> None:
+    with atomic_file(path, "wb") as file:
+        np.save(file, array)
+
+
+def reserved_array(path: str, kind: np.dtype | str, shape: tuple[int, ...]) -> np.memmap:
+    """An array on disk, with all its space reserved: a mapped file that outgrows the disk kills the process.
+
+    Raises:
+        InputError: no space left.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)  # not emptied: a process that was left behind may still write into it
+        array = np.lib.format.open_memmap(path, "w+", kind, shape)
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            with open(path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+        return array
+    except OSError as error:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+        size = int(np.prod(shape)) * np.dtype(kind).itemsize / 1e6
+        raise InputError(
+            f"{path}: {size:,.1f} MB of a model's outputs could not be written ({error.strerror}).\n"
+            "Free some space and give the same command again. A new run takes less with a lower "
+            "--distil_chunk_size, or on another disk (--targets_dir); --dry-run tells the size."
+        ) from error
+
+
+def forget_pages(array: np.ndarray) -> None:
+    """Gives the memory back in which a mapped array was read or written; the system may still have it at hand."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # Linux
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def read_json(path: str) -> dict:
+    """A JSON object.
+
+    Raises:
+        MissingFileError: there is no such file. InputError: it is not JSON, or not an object.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path} does not exist.") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds {type(value).__name__}, expected a JSON object.")
+    return value
+
+
+def fingerprint(*paths: str) -> str:
+    """sha256 over the bytes of files, in the order given."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        digest.update(b"\0end of file\0")
+    return digest.hexdigest()

@@ -1,0 +1,96 @@
+"""The model folder: names of its files, atomic writes, and the settings that it belongs to."""
+
+import os
+
+from xtremedistil.errors import InputError, MissingFileError
+from xtremedistil.storage.files import fingerprint, read_json
+
+STUDENT_WEIGHTS = "xtremedistil.h5"
+
+CONTINUED_WEIGHTS = "xtremedistil-ft.h5"
+
+BASELINE_WEIGHTS = "baseline.h5"
+
+BASELINE_HISTORY = "baseline-history.json"
+
+CONFIG = "xtremedistil-config.json"
+
+WORD_EMBEDDING = "word_embedding.npy"
+
+TEACHER_WEIGHTS = "model-ft.h5"
+
+TEACHER_RECORD = "model-ft.json"
+
+REPORT = "report.json"
+
+METRICS = "metrics.json"
+
+PREDICTIONS = "predictions.txt"
+
+JSON_PREDICTIONS = "predictions.jsonl"
+
+TARGETS = "teacher-targets"
+
+SNAPSHOTS = "snapshots"
+
+FROZEN_FEATURES = "frozen-features"
+
+ONNX = "xtremedistil.onnx"
+
+FUSED_ONNX = "xtremedistil_opt.onnx"
+
+INT8_ONNX = "xtremedistil_int8.onnx"
+
+SAVED_MODEL = "saved_model"
+
+HUGGING_FACE = "huggingface"
+
+EXPORTS = "export.json"
+
+FORMAT_VERSION = 2  # of the model folder; the original's has none
+
+# What the original release's settings hold too, and what a student cannot be used without.
+ALWAYS_SAVED = ("task", "do_NER", "do_pairwise", "seq_len", "label_list", "teacher_hidden_size")
+
+
+def read_config(model_dir: str) -> dict:
+    """`xtremedistil-config.json` of a finished run.
+
+    Raises:
+        MissingFileError: the folder or the file is missing. InputError: the file says something else.
+    """
+    if not os.path.isdir(model_dir):
+        raise MissingFileError(f"--model_dir {model_dir}: there is no such folder.")
+    path = os.path.join(model_dir, CONFIG)
+    if not os.path.isfile(path):
+        raise MissingFileError(
+            f"--model_dir {model_dir} holds no {CONFIG}: no distillation has finished there.\n"
+            "Name the folder that run_xtreme_distil.py wrote, or run its command again to let it finish."
+        )
+    saved = read_json(path)
+    missing = [key for key in ALWAYS_SAVED if key not in saved]
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(missing)}: it is not what a distillation wrote. Copy it again.")
+    return saved
+
+
+def weight_file(model_dir: str, name: str) -> str:
+    """The path of a weight file in a model folder.
+
+    Raises:
+        MissingFileError: it is not there.
+    """
+    path = os.path.join(model_dir, name)
+    if not os.path.isfile(path):
+        there = ", ".join(sorted(name for name in os.listdir(model_dir) if name.endswith(".h5"))) or "none"
+        raise MissingFileError(f"{path} does not exist. Weight files in {model_dir}: {there}.")
+    return path
+
+
+def fingerprint_checkpoint(checkpoint: str) -> str:
+    """A checkpoint folder by the bytes of its configuration, weights and tokenizer; a hub name by its name."""
+    if not os.path.isdir(checkpoint):
+        return checkpoint
+    kinds = (".json", ".safetensors", ".h5", ".bin", ".txt", ".model")
+    names = sorted(name for name in os.listdir(checkpoint) if name.endswith(kinds))
+    return fingerprint(*(os.path.join(checkpoint, name) for name in names))

@@ -1,0 +1,123 @@
+"""The model folder: names of its files, atomic writes, and the settings that it belongs to."""
+
+import os
+import re
+import shutil
+
+from xtremedistil.errors import InputError
+from xtremedistil.storage.files import read_json, write_json
+from xtremedistil.storage.model_folder import (
+    BASELINE_HISTORY,
+    BASELINE_WEIGHTS,
+    CONFIG,
+    CONTINUED_WEIGHTS,
+    FROZEN_FEATURES,
+    METRICS,
+    REPORT,
+    SNAPSHOTS,
+    STUDENT_WEIGHTS,
+    TEACHER_WEIGHTS,
+    WORD_EMBEDDING,
+)
+
+TEACHER_KEY = "teacher_weights"  # in the settings of a run, once there is a teacher
+
+LIVE_KEY = "targets_are_live"  # likewise, once that is settled
+
+RUN_SETTINGS = "run-settings.json"
+
+SHA256 = re.compile("[0-9a-f]{64}")
+
+
+def claim(folder: str, settings: dict, overwrite: bool) -> None:
+    """Ties `folder` to `settings`; with `overwrite`, after removing the run that it holds."""
+    if overwrite:
+        remove_run(folder)
+    path = os.path.join(folder, RUN_SETTINGS)
+    if not os.path.isfile(path):
+        write_json(path, settings)
+
+
+def check_claim(folder: str, settings: dict) -> None:
+    """Checks that `folder` is free or tied to `settings`; changes nothing.
+
+    Raises:
+        InputError: the folder belongs to a run with other settings.
+    """
+    path = os.path.join(folder, RUN_SETTINGS)
+    if not os.path.isfile(path):
+        _refuse_foreign_run(folder)
+        return
+    saved = {name: value for name, value in read_json(path).items() if name not in (TEACHER_KEY, LIVE_KEY)}
+    differences = [name for name in sorted(set(saved) | set(settings)) if saved.get(name) != settings.get(name)]
+    if differences:
+        lines = [f"  {name}: {_difference(saved.get(name), settings.get(name))}" for name in differences]
+        raise InputError(
+            f"--model_dir {folder} belongs to a run with other settings:\n" + "\n".join(lines) + "\n"
+            "Give the same settings to continue it, another --model_dir, or --overwrite to start again there."
+        )
+
+
+def _difference(there, now) -> str:
+    """Of two values of a setting; fingerprints of files say nothing to a person."""
+    if all(isinstance(value, str) and SHA256.fullmatch(value) for value in (there, now)):
+        return "the file has changed"
+    return f"{there} there, {now} now"
+
+
+def bind_teacher(folder: str, key: str) -> None:
+    """Ties a claimed folder to the weights of one fine-tuned teacher as well.
+
+    Raises:
+        InputError: stages in it are of another teacher.
+    """
+    path = os.path.join(folder, RUN_SETTINGS)
+    saved = read_json(path)
+    if saved.get(TEACHER_KEY, key) != key:
+        raise InputError(
+            f"{folder} was begun with another {TEACHER_WEIGHTS} than --teacher_model_dir holds now.\n"
+            "Put the old one back, or start again with --overwrite."
+        )
+    if TEACHER_KEY not in saved:
+        write_json(path, saved | {TEACHER_KEY: key})
+
+
+def settle_live(folder: str, live: bool) -> bool:
+    """Whether a claimed run asks its teacher live: as was settled when it began, to end with the same bytes."""
+    path = os.path.join(folder, RUN_SETTINGS)
+    saved = read_json(path)
+    if LIVE_KEY not in saved:
+        write_json(path, saved | {LIVE_KEY: live})
+    return saved.get(LIVE_KEY, live)
+
+
+def _refuse_foreign_run(folder: str) -> None:
+    stages = [name for name in _run_files(folder) if name.startswith("model-stage-") or name == STUDENT_WEIGHTS]
+    if stages:
+        raise InputError(
+            f"--model_dir {folder} holds {stages[0]} but no record of the settings that made it "
+            "(the original release keeps none).\nGive another --model_dir, or --overwrite to start again there."
+        )
+
+
+def _run_files(folder: str) -> list[str]:
+    fixed = (
+        STUDENT_WEIGHTS,
+        CONTINUED_WEIGHTS,
+        BASELINE_WEIGHTS,
+        BASELINE_HISTORY,
+        CONFIG,
+        WORD_EMBEDDING,
+        RUN_SETTINGS,
+        REPORT,
+        METRICS,
+    )
+    return sorted(name for name in os.listdir(folder) if name.startswith("model-stage-") or name in fixed)
+
+
+def remove_run(folder: str) -> None:
+    """Removes what a run wrote into `folder`; the fine-tuned teacher stays, it has a record of its own."""
+    for name in _run_files(folder):
+        os.remove(os.path.join(folder, name))
+    for name in (SNAPSHOTS, FROZEN_FEATURES):
+        shutil.rmtree(os.path.join(folder, name), ignore_errors=True)

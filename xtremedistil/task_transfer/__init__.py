@@ -1,0 +1,1 @@
+"""A source task's student, reused on a target task."""

@@ -1,0 +1,191 @@
+"""Classifying texts and pairs of texts: read, encode, decode, score."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil import metrics
+from xtremedistil.data.features import Features
+from xtremedistil.data.text_files import find_file, read_lines, read_table, shorten
+from xtremedistil.errors import InputError
+from xtremedistil.tasks.token_classification import LABELS_FILE, read_labels, softmax
+from xtremedistil.tokenization.tokenizer import Tokenizer
+
+INTEGER = re.compile(r"[+-]?[0-9]+")
+
+
+@dataclass(frozen=True)
+class LabelledText:
+    """A text, or a pair of texts; `label` is None if unlabelled."""
+
+    text: str
+    text_pair: str | None = None
+    label: str | None = None
+
+
+def columns_of(pairs: bool, labelled: bool = True) -> tuple[str, ...]:
+    texts = ("text1", "text2") if pairs else ("text",)
+    return (*texts, "label") if labelled else texts
+
+
+def class_labels(folder: str | os.PathLike, pairs: bool) -> list[str]:
+    """The classes of a task: those in `labels.tsv` if there is one, else the distinct labels of `train.tsv`, sorted
+    (by number if all are integers).
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    if any(os.path.exists(os.path.join(folder, LABELS_FILE + ending)) for ending in ("", ".gz")):
+        return read_labels(folder)
+    rows = read_table(os.path.join(folder, "train.tsv"), columns_of(pairs))
+    return sort_labels({values[-1].strip() for _, values in rows})
+
+
+def sort_labels(labels: Iterable[str]) -> list[str]:
+    """Distinct labels: integers by value and in their shortest writing, if all are integers; else by characters."""
+    labels = set(labels)
+    if all(INTEGER.fullmatch(label) for label in labels):
+        return [str(number) for number in sorted({int(label) for label in labels})]
+    return sorted(labels)
+
+
+class SequenceClassification:
+    """One label per text, or per pair of texts.
+
+    Fields:
+        labels: class names in the order of the model's outputs. pairs: rows have two texts.
+    """
+
+    kind = "sequence_classification"
+    pseudo_labels: tuple[str, ...] = ()
+
+    def __init__(self, labels: Sequence[str], pairs: bool = False):
+        self.labels = [str(label) for label in labels]
+        self.pairs = pairs
+        self._ids = {label: number for number, label in enumerate(self.labels)}
+
+    @property
+    def all_labels(self) -> list[str]:
+        """One per output of the model."""
+        return list(self.labels)
+
+    def read(self, path: str | os.PathLike, labelled: bool = True) -> list[LabelledText]:
+        """Rows of a file: text<TAB>label, or text1<TAB>text2<TAB>label.
+
+        Args:
+            labelled: False reads the texts only, so that a labelled file can serve as unlabelled text.
+
+        Raises:
+            InputError: file, line and fault; among them a label that the task does not have.
+        """
+        if not labelled:
+            return list(self.iter_unlabelled(path))
+        rows = read_table(path, columns_of(self.pairs, labelled))
+        return [self._row(path, number, values, labelled) for number, values in rows]
+
+    def iter_unlabelled(self, path: str | os.PathLike) -> Iterator[LabelledText]:
+        """The same as `read(path, labelled=False)`, one after the other."""
+        rows = read_table(path, columns_of(self.pairs, labelled=False), at_least=True)
+        return (self._row(path, number, values, labelled=False) for number, values in rows)
+
+    def read_prediction_lines(self, path: str | os.PathLike) -> Iterator[LabelledText]:
+        """One row for each line, empty ones too.
+
+        Raises:
+            InputError: a line of a pair task with one column only.
+        """
+        for number, line in read_lines(path):
+            try:
+                yield self.prediction_example(line)
+            except InputError as error:
+                raise InputError(f"{find_file(path)}, line {number}: {error}") from error
+
+    def prediction_example(self, line: str) -> LabelledText:
+        """The row of one line of input; columns after the texts are ignored."""
+        if not self.pairs:
+            return LabelledText(line.partition("\t")[0])
+        values = line.split("\t") if line else ["", ""]
+        if len(values) < 2:
+            raise InputError(f"1 column, expected at least 2 (text1<TAB>text2).\n  line: {shorten(line)}")
+        return LabelledText(values[0], values[1])
+
+    def example(self, text: str | Sequence[str]) -> LabelledText:
+        """A row from a text, or from two for a pair task.
+
+        Raises:
+            InputError: one text for a pair task, or two for another.
+        """
+        texts = (text,) if isinstance(text, str) else tuple(text)
+        if len(texts) != 1 + self.pairs:
+            expected = "a pair of texts" if self.pairs else "one text"
+            raise InputError(f"{len(texts)} text(s) given where the task takes {expected}: {shorten(repr(text))}")
+        return LabelledText(*texts)
+
+    def text_of(self, example: LabelledText) -> str:
+        return f"{example.text}\t{example.text_pair}" if self.pairs else example.text
+
+    def sides_of(self, example: LabelledText) -> list[list[str]]:
+        """The words of each text, as white space separates them."""
+        return [text.split() for text in ((example.text, example.text_pair or "") if self.pairs else (example.text,))]
+
+    def from_sides(self, sides: Sequence[Sequence[str]]) -> LabelledText:
+        """The unlabelled row of such words."""
+        return LabelledText(*map(" ".join, sides))
+
+    def _row(self, path: str | os.PathLike, number: int, values: list[str], labelled: bool) -> LabelledText:
+        texts = values[: 1 + self.pairs]
+        label = self._label(find_file(path), number, values[-1]) if labelled else None
+        return LabelledText(texts[0], texts[1] if self.pairs else None, label)
+
+    def _label(self, path: str, number: int, text: str) -> str:
+        label = text.strip()
+        if label in self._ids:
+            return label
+        if INTEGER.fullmatch(label) and str(int(label)) in self._ids:
+            return str(int(label))
+        near = difflib.get_close_matches(label, self.labels, n=1, cutoff=0.0)
+        raise InputError(
+            f"{path}, line {number}: the label '{shorten(label)}' is not among the task's. Did you mean '{near[0]}'?\n"
+            f"  labels: {shorten(', '.join(self.labels))}\n"
+            f"Labels are those of train.tsv, or of {LABELS_FILE} if there is one. Correct the label or add it there."
+        )
+
+    def encode(
+        self, examples: Sequence[LabelledText], tokenizer: Tokenizer, seq_len: int, legacy: bool = False
+    ) -> Features:
+        """One row per example, at most `seq_len` long with its special pieces; what does not fit is cut off.
+
+        Args:
+            legacy: rows are padded to the longest of them, as the original did.
+
+        Raises:
+            InputError: pairs with a tokenizer that has no separator, or no room for text.
+        """
+        pairs = [example.text_pair or "" for example in examples] if self.pairs else None
+        encoded = tokenizer.encode_texts([example.text for example in examples], pairs, seq_len)
+        labels = [self._ids.get(example.label) for example in examples]
+        features = Features.from_rows(
+            [ids for ids, _ in encoded],
+            token_type_ids=[types for _, types in encoded],
+            labels=None if not labels or None in labels else labels,
+        )
+        return features.padded_to(int(features.lengths.max()), tokenizer.pad_id) if legacy and examples else features
+
+    def decode(
+        self, features: Features, logits: Sequence[np.ndarray], examples: Sequence[LabelledText]
+    ) -> list[np.ndarray]:
+        """Probabilities of the classes: float32 [L] per example, from float [L] per row."""
+        return list(softmax(np.stack(logits))) if len(logits) else []
+
+    def predict_labels(self, probabilities: Sequence[np.ndarray]) -> list[str]:
+        """The most probable class of each example."""
+        return [self.labels[int(values.argmax())] for values in probabilities]
+
+    def score(self, examples: Sequence[LabelledText], predictions: Sequence[str]) -> dict:
+        """Metrics of predicted labels; see `evaluation.classification_scores`."""
+        gold = [example.label for example in examples]
+        return metrics.classification_scores(gold, predictions, labels=self.labels)

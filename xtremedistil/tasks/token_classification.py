@@ -1,0 +1,357 @@
+"""Tagging words: read, encode (windows), decode, score."""
+
+import difflib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xtremedistil import metrics
+from xtremedistil.data.features import NO_WORD, NOT_SCORED, Features, offsets_of, slice_index
+from xtremedistil.data.text_files import find_file, read_lines, read_table, shorten
+from xtremedistil.errors import InputError
+from xtremedistil.tokenization.tokenizer import Tokenizer
+
+LABELS_FILE = "labels.tsv"
+
+COLUMNS = ("words", "tags")
+
+CONTINUATION = "X"
+
+OUTSIDE = "O"
+
+LEGACY_SPECIAL_PIECES = 2  # what the original took off seq_len, whatever the tokenizer
+
+
+@dataclass(frozen=True)
+class TaggedSentence:
+    """A sentence as words; `tags` has one per word, as they stand in the file, or is None if unlabelled."""
+
+    words: list[str]
+    tags: list[str] | None = None
+
+
+def read_labels(folder: str | os.PathLike) -> list[str]:
+    """The labels in `labels.tsv`: one a line, in order; empty lines are skipped.
+
+    Raises:
+        InputError: a label twice, or none at all. MissingFileError: no such file.
+    """
+    path = find_file(os.path.join(folder, LABELS_FILE))
+    seen: dict[str, int] = {}
+    for number, line in read_lines(path):
+        label = line.strip()
+        if label in seen:
+            raise InputError(f"{path}, line {number}: the label '{label}' stands in line {seen[label]} already.")
+        if label:
+            seen[label] = number
+    if not seen:
+        raise InputError(f"{path} has no labels. Expected one tag a line, for example O, B-PER, I-PER.")
+    return list(seen)
+
+
+def pseudo_labels_of(tokenizer: Tokenizer) -> tuple[str, ...]:
+    """The four labels that the original appended: pad, `X` for continuation pieces, end, start."""
+    pad, end, start = tokenizer.special_tokens()
+    return pad, CONTINUATION, end, start
+
+
+class TokenClassification:
+    """One label per word. Only the first piece of a word answers for it.
+
+    Fields:
+        labels: the real labels, in the order of the model's outputs.
+        pseudo_labels: the four that models of the original release (and `--legacy`) have behind them, or none.
+    """
+
+    kind = "token_classification"
+
+    def __init__(self, labels: Sequence[str], pseudo_labels: Sequence[str] = ()):
+        self.labels = list(labels)
+        self.pseudo_labels = tuple(pseudo_labels)
+        self._ids = {label: number for number, label in enumerate(self.labels)}
+
+    @property
+    def all_labels(self) -> list[str]:
+        """One per output of the model."""
+        return [*self.labels, *self.pseudo_labels]
+
+    def read(self, path: str | os.PathLike, labelled: bool = True) -> list[TaggedSentence]:
+        """Sentences of a file: words<TAB>tags, both separated by single spaces.
+
+        Args:
+            labelled: False reads the first column only, so that a labelled file can serve as unlabelled text.
+
+        Raises:
+            InputError: file, line and fault; among them a number of tags that is not the number of words, and
+                a tag that is not among the labels. A `lang:` before a tag (`en:B-PER`) is allowed.
+        """
+        if not labelled:
+            return list(self.iter_unlabelled(path))
+        return [self._labelled(path, number, *columns) for number, columns in read_table(path, COLUMNS)]
+
+    def iter_unlabelled(self, path: str | os.PathLike) -> Iterator[TaggedSentence]:
+        """The same as `read(path, labelled=False)`, one after the other."""
+        return (TaggedSentence(words.split(" ")) for _, (words,) in read_table(path, COLUMNS[:1], at_least=True))
+
+    def read_prediction_lines(self, path: str | os.PathLike) -> Iterator[TaggedSentence]:
+        """One sentence for each line, empty ones too."""
+        return (self.prediction_example(line) for _, line in read_lines(path))
+
+    def prediction_example(self, line: str) -> TaggedSentence:
+        """The sentence of one line of input; columns after the first are ignored."""
+        return self.example(line.partition("\t")[0])
+
+    def example(self, text: str | Sequence[str]) -> TaggedSentence:
+        """A sentence from words, or from a text of words separated by single spaces."""
+        if isinstance(text, str):
+            return TaggedSentence(text.split(" ") if text else [])
+        return TaggedSentence(list(text))
+
+    def text_of(self, example: TaggedSentence) -> str:
+        return " ".join(example.words)
+
+    def sides_of(self, example: TaggedSentence) -> list[list[str]]:
+        """The words, as the one side that a sentence has."""
+        return [list(example.words)]
+
+    def from_sides(self, sides: Sequence[Sequence[str]]) -> TaggedSentence:
+        """The unlabelled sentence of such words."""
+        return TaggedSentence(list(sides[0]))
+
+    def _labelled(self, path: str | os.PathLike, number: int, text: str, tag_text: str) -> TaggedSentence:
+        words, tags = text.split(" "), tag_text.split(" ")
+        if len(words) != len(tags):
+            raise InputError(_count_mismatch(find_file(path), number, words, tags))
+        for tag in tags:
+            if tag not in self._ids:
+                self._learn(tag, find_file(path), number)
+        return TaggedSentence(words, tags)
+
+    def _learn(self, tag: str, path: str, number: int) -> None:
+        """Notes the number of a tag that is a label behind `lang:`."""
+        label = tag.partition(":")[2]
+        if label not in self.labels:
+            raise InputError(_unknown_label(path, number, tag, self.labels))
+        self._ids[tag] = self._ids[label]
+
+    def label_of(self, tag: str) -> str:
+        """The label of a tag as it stands in a file: without `lang:`, unless that is part of a listed label."""
+        if tag in self._ids:
+            return self.labels[self._ids[tag]]
+        rest = tag.partition(":")[2]
+        if rest not in self._ids:
+            raise InputError(f"The tag '{tag}' is not among the labels {', '.join(self.labels)}.")
+        return rest
+
+    def encode(
+        self, examples: Sequence[TaggedSentence], tokenizer: Tokenizer, seq_len: int, legacy: bool = False
+    ) -> Features:
+        """Rows of special and word pieces, each at most `seq_len` long.
+
+        A sentence that does not fit becomes overlapping windows of its pieces. Labels and word ids stand only at the
+        first piece of a word, in the one window that shows most of its surroundings.
+
+        Args:
+            legacy: the original's rows: the tail of a long sentence is cut off, all rows are padded to `seq_len`, and
+                every position has a label: `X` for continuation pieces, the pseudo-labels for special ones.
+
+        Raises:
+            InputError: `seq_len` leaves no room for text.
+        """
+        stream = _Stream(tokenizer, [example.words for example in examples])
+        if legacy:
+            return self._legacy_rows(examples, stream, tokenizer, seq_len)
+        return stream.features(stream.in_windows(tokenizer.room(seq_len)), self._flat_label_ids(examples))
+
+    def _flat_label_ids(self, examples: Sequence[TaggedSentence]) -> np.ndarray | None:
+        """Label ids of all words."""
+        if not examples or any(example.tags is None for example in examples):
+            return None
+        return np.fromiter((self._id(tag) for example in examples for tag in example.tags), np.int32)
+
+    def _id(self, tag: str) -> int:
+        found = self._ids.get(tag)
+        return self._ids[self.label_of(tag)] if found is None else found
+
+    def _legacy_rows(
+        self, examples: Sequence[TaggedSentence], stream: "_Stream", tokenizer: Tokenizer, seq_len: int
+    ) -> Features:
+        room = seq_len - LEGACY_SPECIAL_PIECES
+        if room < 1:
+            tokenizer.room(seq_len)
+        features = stream.features(stream.cut(room), self._flat_label_ids(examples))
+        first = len(self.labels)
+        labels = features.labels
+        if labels is not None:
+            labels = np.where(features.word_ids == NO_WORD, first + 1, labels).astype(np.int32)
+            if tokenizer.start_ids:
+                labels[features.offsets[:-1]] = first + 3
+                labels[features.offsets[1:] - 1] = first + 2
+        marked = Features(**{**vars(features), "labels": labels})
+        return marked.padded_to(seq_len, tokenizer.pad_id, pad_label=first)
+
+    def decode(
+        self, features: Features, logits: Sequence[np.ndarray], examples: Sequence[TaggedSentence]
+    ) -> list[np.ndarray]:
+        """Probabilities of the real labels: float32 [words, L] per example.
+
+        Args:
+            logits: float [row length, L or L + 4] for each row of `features`; outputs of pseudo-labels are dropped.
+
+        Returns:
+            One array per example; a word that no position answers for has 1 for `O` (for the first label without `O`).
+        """
+        counts = np.array([len(example.words) for example in examples], np.int64)
+        starts = np.cumsum(counts) - counts
+        flat = np.zeros((int(counts.sum()), len(self.labels)), np.float32)
+        flat[:, self._default_id()] = 1.0
+        answering = np.flatnonzero(features.word_ids != NO_WORD)
+        if len(answering):
+            every = np.concatenate([row[:, : len(self.labels)] for row in logits])
+            example_of = np.repeat(features.example_ids, features.lengths)[answering]
+            flat[starts[example_of] + features.word_ids[answering]] = softmax(every[answering])
+        return np.split(flat, starts[1:]) if len(counts) else []
+
+    def _default_id(self) -> int:
+        return self._ids.get(OUTSIDE, 0)
+
+    def predict_labels(self, probabilities: Sequence[np.ndarray]) -> list[list[str]]:
+        """The most probable label of each word of each example."""
+        return [[self.labels[number] for number in words.argmax(axis=1)] for words in probabilities]
+
+    def score(self, examples: Sequence[TaggedSentence], predictions: Sequence[Sequence[str]]) -> dict:
+        """Metrics of predicted labels; see `evaluation.tagging_scores`."""
+        gold = [[self.label_of(tag) for tag in example.tags or ()] for example in examples]
+        languages = [self._language(example.tags or ()) for example in examples]
+        return metrics.tagging_scores(gold, predictions, labels=self.labels, languages=languages)
+
+    def _language(self, tags: Sequence[str]) -> str | None:
+        """What stands before the first `:` of the first tag that has one in front of its label."""
+        for tag in tags:
+            language, colon, rest = tag.partition(":")
+            if colon and (rest in self.labels or metrics.is_chunk_tag(rest)):
+                return language
+        return None
+
+    def piece_tags(self, ids_by_row: Sequence[np.ndarray]) -> list[list[str]]:
+        """Names of label ids (arg max of logits, or gold) position by position, pseudo-labels too."""
+        names = self.all_labels
+        return [[names[number] for number in row] for row in ids_by_row]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """float32 over the last axis."""
+    shifted = logits.astype(np.float32)
+    shifted = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+class _Stream:
+    """The pieces of all sentences one after the other, and how rows are cut from them.
+
+    Cuts are int64 [N, 5], one line per row: the example, the slice of pieces, and the slice in which words are owned.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, sentences: list[list[str]]):
+        self._start, self._end, self._pad_id = tokenizer.start_ids, tokenizer.end_ids, tokenizer.pad_id
+        self._ids, counts = tokenizer.encode_flat(sentences)
+        self._first_words = offsets_of([len(words) for words in sentences])
+        word_starts = offsets_of(counts)
+        self._offsets = word_starts[self._first_words]
+        self._owners = np.full(len(self._ids), NO_WORD)  # words are numbered through all sentences
+        seen = np.flatnonzero(counts)
+        self._owners[word_starts[seen]] = seen
+
+    def cut(self, room: int) -> np.ndarray:
+        """One row per sentence, without what does not fit."""
+        starts = self._offsets[:-1]
+        stops = np.minimum(self._offsets[1:], starts + room)
+        return np.stack([np.arange(len(starts)), starts, stops, starts, stops], axis=1)
+
+    def in_windows(self, room: int) -> np.ndarray:
+        """One row per sentence, or windows where it does not fit."""
+        long = np.diff(self._offsets) > room
+        cuts = [window for example in np.flatnonzero(long).tolist() for window in self._windows(example, room)]
+        cuts = np.concatenate([self.cut(room)[~long], np.array(cuts, np.int64).reshape(-1, 5)])
+        return cuts[np.argsort(cuts[:, 0], kind="stable")]
+
+    def _windows(self, example: int, room: int) -> Iterator[tuple[int, ...]]:
+        start, stop = self._offsets[example : example + 2].tolist()
+        firsts = np.flatnonzero(self._owners[start:stop] != NO_WORD)
+        for shown, owned in windows(firsts, stop - start, room):
+            yield example, start + shown, start + shown + room, start + owned[0], start + owned[-1] + 1
+
+    def features(self, cuts: np.ndarray, label_ids: np.ndarray | None) -> Features:
+        """The rows with their special pieces; `label_ids` are those of all words."""
+        examples, starts, stops, owned_from, owned_to = cuts.T
+        texts, before, after = stops - starts, len(self._start), len(self._end)
+        # A row without any position cannot be computed: without text and special pieces it has one pad.
+        offsets = offsets_of(np.maximum(before + texts + after, 1))
+        source, target = slice_index(starts, texts), slice_index(offsets[:-1] + before, texts)
+        ids = np.full(offsets[-1], self._pad_id, np.int32)
+        ids[target] = self._ids[source]
+        ids[slice_index(offsets[:-1], np.full(len(cuts), before))] = self._start * len(cuts)
+        ids[slice_index(offsets[1:] - after, np.full(len(cuts), after))] = self._end * len(cuts)
+        row = np.repeat(np.arange(len(cuts)), texts)
+        owner = self._owners[source]
+        shown = np.flatnonzero((owner != NO_WORD) & (source >= owned_from[row]) & (source < owned_to[row]))
+        owner, answering = owner[shown], target[shown]
+        words = _sparse(answering, owner - self._first_words[examples[row[shown]]], len(ids), NO_WORD)
+        labels = None if label_ids is None else _sparse(answering, label_ids[owner], len(ids), NOT_SCORED)
+        return Features(ids, np.zeros_like(ids), np.ones_like(ids), offsets, examples.astype(np.int32), labels, words)
+
+
+def _sparse(positions: np.ndarray, values: np.ndarray, size: int, filler: int) -> np.ndarray:
+    array = np.full(size, filler, np.int32)
+    array[positions] = values
+    return array
+
+
+def windows(firsts: np.ndarray, total: int, room: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Windows of `room` pieces over a stream of `total`, half a window apart; the last ends with the stream.
+
+    Args:
+        firsts: positions of the words' first pieces, ascending.
+
+    Yields:
+        (where the window starts, the `firsts` that it owns). A first piece is owned by the window that shows the most
+        context on its poorer side; of two alike, by the earlier one. Windows that own nothing are left out.
+    """
+    stride = max(1, room // 2)
+    starts = np.minimum(np.arange(0, total - room + stride, stride), total - room)
+    # All windows are equally wide, so the border between two is half-way between their middles.
+    borders = (starts[:-1] + starts[1:] + room - 1) // 2
+    owner = np.searchsorted(borders, firsts, side="left")
+    cuts = np.searchsorted(owner, np.arange(len(starts) + 1))
+    for number, start in enumerate(starts.tolist()):
+        if cuts[number] < cuts[number + 1]:
+            yield start, firsts[cuts[number] : cuts[number + 1]]
+
+
+def _count_mismatch(path: str, number: int, words: list[str], tags: list[str]) -> str:
+    missing = len(words) - len(tags)
+    cure = "Add the missing tag" if missing > 0 else "Remove the surplus tag"
+    cure += "s" if abs(missing) > 1 else ""
+    double = "There are empty ones: two spaces in a row, or one at an end.\n" if "" in words + tags else ""
+    return (
+        f"{path}, line {number}: {_plural(words, 'word')} but {_plural(tags, 'tag')}.\n"
+        f"  words: {shorten(' '.join(words))}\n"
+        f"  tags:  {shorten(' '.join(tags))}\n"
+        f'{double}Expected "words<TAB>tags" with one tag per word, both separated by single spaces. '
+        f"{cure} or delete the line."
+    )
+
+
+def _plural(items: list[str], name: str) -> str:
+    return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
+
+
+def _unknown_label(path: str, number: int, tag: str, labels: list[str]) -> str:
+    near = difflib.get_close_matches(tag, labels, n=1, cutoff=0.0)
+    return (
+        f"{path}, line {number}: the tag '{shorten(tag)}' is not in {LABELS_FILE}. Did you mean '{near[0]}'?\n"
+        f"  labels: {shorten(', '.join(labels))}\n"
+        f"Correct the tag, or give it a line of its own in {LABELS_FILE}."
+    )

@@ -1,0 +1,1 @@
+"""What a student learns, as data: matches of tensors, soft labels, labels."""

@@ -1,0 +1,160 @@
+"""Which layer of the teacher meets which of the student."""
+
+from collections.abc import Mapping, Sequence
+
+from xtremedistil.errors import InputError, require_known
+from xtremedistil.models.features.names import PROJECTIONS
+from xtremedistil.terms.match import PATH, Match
+from xtremedistil.terms.match_parsing import read_matches
+
+LAST, UNIFORM, SKIP = "last", "uniform", "skip"
+
+LAYER_MAPS = (LAST, UNIFORM, SKIP)
+
+TRANSPORTS = {"emd": "exact", "sinkhorn": "sinkhorn"}  # instead of a map: all layers against all, and how
+
+
+def layer_map(name: str, *, teacher_layers: int, student_layers: int) -> dict[int, int]:
+    """The teacher's layer for each of the student's, from 0 = embeddings to the top.
+
+    Args:
+        name: "last", top with top downwards as in the original release (so the student's embeddings meet a middle
+            layer); "uniform", spread over the whole depth, embeddings with embeddings and top with top; "skip", every
+            k-th layer from the bottom (PKD-Skip: Sun et al., 2019, section 3.2), k = teacher_layers // student_layers;
+            or "0:0,1:3,2:6", student:teacher.
+
+    Raises:
+        ValueError: the student has more layers than the teacher, or a layer is not there.
+
+    Example: 12 layers to 4 are 0, 3, 6, 9, 12 for both "uniform" and "skip", and 8, 9, 10, 11, 12 for "last".
+    """
+    if ":" in name:
+        return _explicit(name, teacher_layers, student_layers)
+    require_known("layer map", name, LAYER_MAPS)
+    if student_layers > teacher_layers:
+        raise ValueError(f"The student has {student_layers} layers and the teacher only {teacher_layers}.")
+    teachers = {
+        LAST: lambda layer: layer + teacher_layers - student_layers,
+        UNIFORM: lambda layer: (2 * layer * teacher_layers + student_layers) // (2 * student_layers),  # rounded half up
+        SKIP: lambda layer: layer * (teacher_layers // student_layers),
+    }[name]
+    return {layer: teachers(layer) for layer in range(student_layers + 1)}
+
+
+def parse_layer_map(text: str) -> dict[int, int]:
+    """Reads "0:0,1:3,2:6", student:teacher.
+
+    Raises:
+        ValueError: it is written otherwise, or names a layer of the student twice.
+    """
+    pairs = [entry.split(":") for entry in text.split(",")]
+    if any(len(pair) != 2 or not all(one.strip().isdigit() for one in pair) for pair in pairs):
+        raise ValueError(f'The layer map "{text}" is not written as student:teacher, as in 0:0,1:3,2:6.')
+    numbers = [(int(student), int(teacher)) for student, teacher in pairs]
+    if len(dict(numbers)) < len(numbers):
+        raise ValueError(f'The layer map "{text}" names a layer of the student twice.')
+    return dict(numbers)
+
+
+def _explicit(text: str, teacher_layers: int, student_layers: int) -> dict[int, int]:
+    found = parse_layer_map(text)
+    for side, layers, deepest in (
+        ("student", found.keys(), student_layers),
+        ("teacher", found.values(), teacher_layers),
+    ):
+        if max(layers) > deepest:
+            raise ValueError(
+                f'The layer map "{text}" names layer {max(layers)} of the {side}, which has {deepest} (0 = embeddings).'
+            )
+    return dict(sorted(found.items()))
+
+
+def mapped_matches(
+    layers: Mapping[int, int],
+    *,
+    multi_hidden_states: bool,
+    attention: bool,
+    hidden_weight: float = 1.0,
+    embedding_weight: float = 1.0,
+    attention_weight: float = 1.0,
+) -> list[Match]:
+    """Hidden states and attention maps of mapped layers, the top pair first.
+
+    Args:
+        layers: as `layer_map` gives them.
+        multi_hidden_states: the states of all of them, also of the student's embeddings, not only of the highest.
+        attention: also the maps of all layers that have some.
+        hidden_weight, embedding_weight, attention_weight: pairs that weigh 0 are left out.
+    """
+    downwards = sorted(layers.items(), reverse=True)
+    states = downwards if multi_hidden_states else downwards[:1]
+    weights = {0: embedding_weight}
+    matches = [
+        Match("hidden_states", teacher, student, weight=weights.get(student, hidden_weight))
+        for student, teacher in states
+        if weights.get(student, hidden_weight)
+    ]
+    wanted = attention and attention_weight
+    maps = [(student - 1, teacher - 1) for student, teacher in downwards if student and teacher] if wanted else []
+    return matches + [
+        Match("attentions", teacher, student, "attention_squared_distance", attention_weight)
+        for student, teacher in maps
+    ]
+
+
+def transport_matches(
+    solver: str, *, teacher_layers: int, student_layers: int, hidden_weight: float, embedding_weight: float
+) -> list[Match]:
+    """Hidden states of all layers against all, each as far as it fits (BERT-EMD: Li et al., 2020, section 3.2).
+
+    Args:
+        solver: of `losses.layer_transport`.
+        embedding_weight: of the pair of embeddings; left out where it is 0.
+    """
+    teacher, student = tuple(range(1, teacher_layers + 1)), tuple(range(1, student_layers + 1))
+    matches = []
+    if hidden_weight:
+        matches.append(
+            Match("hidden_states", teacher, student, "layer_transport", hidden_weight, options={"solver": solver})
+        )
+    return matches + ([Match("hidden_states", 0, 0, weight=embedding_weight)] if embedding_weight else [])
+
+
+def relation_matches(teacher_layers: int, student_layers: int, relation_heads: int) -> list[Match]:
+    """Relations of the last layers (MiniLMv2: Wang et al., 2021, section 3.1)."""
+    options = {"relation_heads": relation_heads}
+    return [Match(kind, teacher_layers - 1, student_layers - 1, "relation_kl", options=options) for kind in PROJECTIONS]
+
+
+def read_maps(entries: Sequence[str]) -> bool:
+    """Whether a match of `--match` reads attention maps, which a model returns after dropout."""
+    return any(match.feature == "attentions" for match in read_matches(entries))
+
+
+def checked_layers(matches: list[Match], teacher_layers: int, student_layers: int) -> list[Match]:
+    """The same matches.
+
+    Raises:
+        InputError: one names a layer that a model has not.
+    """
+    for match in matches:
+        _require_layers(match, "teacher", match.teacher, teacher_layers)
+        _require_layers(match, "student", match.student, student_layers)
+    return matches
+
+
+def _require_layers(match: Match, side: str, layer, layers: int) -> None:
+    """States begin with the embeddings, so there is one more of them than of all else."""
+    highest = layers if match.feature == "hidden_states" else layers - 1
+    for one in layer if isinstance(layer, tuple) else (layer,):
+        if match.feature != PATH and one > highest:
+            textbrewers = match.options.get("compat") and one == layers
+            raise InputError(
+                f"--match: the {side} has no {match.feature} {one}; with {layers} layers they are 0 to {highest}."
+                + (" Those that come with TextBrewer count from 1, behind a dummy: subtract 1." if textbrewers else "")
+            )
+
+
+def teacher_names(matches: Sequence[Match]) -> list[str]:
+    """The teacher's outputs that these read."""
+    return sorted({name for match in matches for name in match.teacher_names})

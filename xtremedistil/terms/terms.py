@@ -1,0 +1,206 @@
+"""What a student learns from its teachers, as settings that can be saved."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from xtremedistil.errors import require_known
+from xtremedistil.losses.weight_schedules import require_weight
+from xtremedistil.tasks.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
+from xtremedistil.terms.layer_map import (
+    LAYER_MAPS,
+    TRANSPORTS,
+    layer_map,
+    mapped_matches,
+    parse_layer_map,
+    transport_matches,
+)
+from xtremedistil.terms.match import Match
+from xtremedistil.terms.match_parsing import match_of
+from xtremedistil.terms.soft_labels import (
+    COMBINATIONS,
+    OF_PROBABILITIES,
+    SoftLabels,
+    read_temperatures,
+    written_temperatures,
+)
+from xtremedistil.terms.textbrewer import textbrewer_match, textbrewer_soft_labels, textbrewer_weight
+
+TEXTBREWER_KEYS = (
+    "temperature temperature_scheduler hard_label_weight hard_label_weight_scheduler kd_loss_type kd_loss_weight "
+    "kd_loss_weight_scheduler probability_shift intermediate_matches is_caching_logits"
+).split()
+
+BY_PROBLEM = {
+    CLASSES: SoftLabels("soft_label_kl", temperature=2.0),
+    SPAN: SoftLabels("soft_label_kl", temperature=2.0),
+    SEVERAL_LABELS: SoftLabels("soft_label_bce", temperature=2.0),
+    SCORES: SoftLabels("logits_mse"),
+}
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The loss: soft_labels.weight x soft labels + sum of match.weight x match + hard_label_weight x gold labels.
+
+    Fields:
+        soft_labels: the term between logits; its weight may be 0. None: by the problem type of the student, KL at
+            temperature 2 for classes and spans, binary cross-entropy for several labels at once, squared error for
+            scores.
+        matches: between states or maps; "last", "uniform", "skip" or student:teacher as in "0:0,1:3,2:6" pairs hidden
+            states of layers, "emd" or "sinkhorn" brings all layers against all.
+        hard_label_weight: of gold labels: the cross-entropy with a class or with the ends of a span, the binary one
+            with several labels at once, the squared error of scores.
+        hard_label_weight_schedule: how it varies with training, as `weight_schedules.weight_factor` reads it.
+        teacher_weights: of several teachers; by default they are equal.
+        combine: "logits", "probabilities" or "losses", see `several_teachers`.
+    """
+
+    soft_labels: SoftLabels | None = None
+    matches: str | tuple[Match, ...] = ()
+    hard_label_weight: float = 0.0
+    hard_label_weight_schedule: str = "constant"
+    teacher_weights: tuple[float, ...] | None = None
+    combine: str = "logits"
+
+    def __post_init__(self):
+        if isinstance(self.matches, str):
+            _require_layer_map(self.matches)
+        else:
+            entries = [entry if isinstance(entry, Match) else match_of(entry) for entry in self.matches]
+            object.__setattr__(self, "matches", tuple(entries))
+            names = [match.name for match in entries]
+            if twice := {name for name in names if names.count(name) > 1}:
+                raise ValueError(f"{', '.join(sorted(twice))} is there twice. Add up the weights in one.")
+        require_weight("hard_label_weight", self.hard_label_weight, self.hard_label_weight_schedule)
+        require_known("way to combine teachers", self.combine, COMBINATIONS)
+        if self.soft_labels:
+            self._check_combine(self.soft_labels)
+        if self.soft_labels and not (self.soft_labels.weight or self._has_matches or self.hard_label_weight):
+            raise ValueError("There is nothing to learn: no soft labels, no matches, no gold labels.")
+
+    @property
+    def _has_matches(self) -> bool:
+        """Whether any weighs something; those of a layer map do."""
+        return isinstance(self.matches, str) or any(match.weight for match in self.matches)
+
+    def _check_combine(self, soft_labels: SoftLabels) -> None:
+        if self.combine == "probabilities" and soft_labels.loss not in OF_PROBABILITIES:
+            fitting = ", ".join(OF_PROBABILITIES)
+            raise ValueError(f"combine probabilities: {soft_labels.loss} is not of these; there are: {fitting}.")
+        if self.combine == "probabilities" and soft_labels.temperature_of is not None:
+            raise ValueError(
+                "combine probabilities is of distributions at one temperature; with temperature_of, combine logits or "
+                "losses."
+            )
+
+    def for_problem(self, problem_type: str) -> "Terms":
+        """The same with the soft labels of that problem type, where none are given."""
+        return self if self.soft_labels else dataclasses.replace(self, soft_labels=BY_PROBLEM[problem_type])
+
+    def matches_for(self, teacher_layers: int, student_layers: int) -> tuple[Match, ...]:
+        """The matches, those of a layer map by the depths of both models.
+
+        Raises:
+            ValueError: the student is deeper than the teacher, or the map names a layer that a model has not.
+        """
+        if not isinstance(self.matches, str):
+            return self.matches
+        if self.matches in TRANSPORTS:
+            depths = {"teacher_layers": teacher_layers, "student_layers": student_layers}
+            weights = {"hidden_weight": 1.0, "embedding_weight": 1.0}
+            return tuple(transport_matches(TRANSPORTS[self.matches], **depths, **weights))
+        layers = layer_map(self.matches, teacher_layers=teacher_layers, student_layers=student_layers)
+        return tuple(mapped_matches(layers, multi_hidden_states=True, attention=False))
+
+    def to_json(self) -> str:
+        """Raises ValueError for a schedule that is a function of somebody's own: functions have no JSON."""
+        matches = () if isinstance(self.matches, str) else self.matches
+        soft = [self.soft_labels] if self.soft_labels else []
+        weighted = [*(one.weight_schedule for one in [*soft, *matches]), self.hard_label_weight_schedule]
+        if any(map(callable, weighted)):
+            raise ValueError("A weight schedule that is a function cannot be written as JSON; name one.")
+        temperatures = [written_temperatures(one.temperature_of) for one in soft]
+        written = dataclasses.asdict(self)
+        if temperatures:
+            written["soft_labels"]["temperature_of"] = temperatures[0]
+        return json.dumps(written, indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Terms":
+        """What `to_json` wrote; or a `DistillationConfig` of TextBrewer's as JSON.
+
+        Matches may be written as in a file of `--match`, TextBrewer's among them.
+
+        Raises:
+            ValueError: a name is not known.
+        """
+        found = json.loads(text)
+        if not isinstance(found, Mapping):
+            raise ValueError(f"Terms are written as a mapping of names to values; this is a {type(found).__name__}.")
+        if _is_textbrewers_alone(found, cls):
+            return cls.from_textbrewer(found)
+        _require_fields(found, cls)
+        if found.get("soft_labels") is not None:
+            found["soft_labels"] = _soft_labels(found["soft_labels"])
+        if not isinstance(found.get("matches", ""), str):
+            found["matches"] = tuple(_match(entry) for entry in found["matches"])
+        if found.get("teacher_weights"):
+            found["teacher_weights"] = tuple(found["teacher_weights"])
+        return cls(**found)
+
+    @classmethod
+    def from_textbrewer(cls, config: Mapping, *, first_attention: int = 0) -> "Terms":
+        """The loss of a `DistillationConfig`, with its defaults.
+
+        Args:
+            first_attention: number of the first layer's attention in the adaptor's list: 0 for the list that Hugging
+                Face returns, 1 behind a dummy, as in TextBrewer's examples and their matches.
+
+        Raises:
+            ValueError: a key or a name is not known.
+        """
+        for name in config:
+            require_known("key in a DistillationConfig", name, TEXTBREWER_KEYS)
+        weight, schedule = textbrewer_weight(config, "hard_label_weight", 0)
+        matches = [textbrewer_match(entry, first_attention) for entry in config.get("intermediate_matches") or ()]
+        return cls(
+            soft_labels=textbrewer_soft_labels(config),
+            matches=tuple(matches),
+            hard_label_weight=weight,
+            hard_label_weight_schedule=schedule,
+        )
+
+
+def _require_layer_map(text: str) -> None:
+    """Raises ValueError where it is none."""
+    if ":" in text:
+        parse_layer_map(text)
+    else:
+        require_known("layer map", text, (*LAYER_MAPS, *TRANSPORTS))
+
+
+def _is_textbrewers_alone(found: Mapping, kind) -> bool:
+    """Whether all keys are a `DistillationConfig`'s, and some not those of `kind`."""
+    own = {entry.name for entry in dataclasses.fields(kind)}
+    return set(found) <= set(TEXTBREWER_KEYS) and not set(found) <= own
+
+
+def _soft_labels(found: Mapping) -> SoftLabels:
+    _require_fields(found, SoftLabels)
+    return SoftLabels(**found | {"temperature_of": read_temperatures(found.get("temperature_of"))})
+
+
+def _match(entry: Mapping) -> Match:
+    """Of the fields as `to_json` has them, options apart; or as people write it."""
+    if "options" not in entry:
+        return match_of(entry)
+    _require_fields(entry, Match)
+    return Match(**{name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()})
+
+
+def _require_fields(found: Mapping, kind) -> None:
+    names: Sequence[str] = [entry.name for entry in dataclasses.fields(kind)]
+    for name in found:
+        require_known(f"field of {kind.__name__}", name, names)

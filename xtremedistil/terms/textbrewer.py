@@ -1,0 +1,159 @@
+"""TextBrewer's dictionaries, read as they stand (TextBrewer 0.2.1: `intermediate_matches`, `DistillationConfig`).
+
+What it computes is kept: attention losses are of scores and without a correction of masked ones (`compat`), soft
+labels have no factor T^2, and a weight scheduler takes the place of its weight from the second update on.
+
+Its layers are places in the lists of an adaptor. Those of hidden states are 0 = embeddings, as here. Those of attention
+are 0 = first layer, as here, where the adaptor hands on what Hugging Face returns; its examples have a dummy in front,
+and so the attention matches that come with these (4, 8 and 12 of 12 layers) count from 1.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from xtremedistil.errors import require_known
+from xtremedistil.losses.weight_schedules import weight_factor
+from xtremedistil.terms.match import Match
+from xtremedistil.terms.soft_labels import SoftLabels, parse_temperature_schedule, read_temperatures
+
+KEYS = ("layer_T", "layer_S", "feature", "loss", "weight", "proj")
+
+FEATURES = {"hidden": "hidden_states", "attention": "attention_scores"}
+
+LOSSES = {
+    "hidden_mse": "hidden_mse",
+    "cos": "hidden_cosine",
+    "pkd": "pkd",
+    "gram": "fsp",
+    "fsp": "fsp",
+    "mmd": "nst",
+    "nst": "nst",
+    "attention_mse": "attention_mse",
+    "attention_mse_sum": "attention_mse_sum",
+    "attention_ce": "attention_ce",
+    "attention_ce_mean": "attention_ce_mean",
+}
+
+KD_LOSSES = {"ce": "soft_label_ce", "mse": "logits_mse"}
+
+PROJECTIONS = ("linear", "relu", "tanh")
+
+OPTIONS = ("lr",)  # of a projection's optimizer group
+
+WEIGHT_SCHEDULERS = ("linear_growth", "linear_decay")
+
+
+def is_textbrewers(entry: Mapping) -> bool:
+    """Whether a mapping is written as TextBrewer writes a match."""
+    return "layer_T" in entry or "layer_S" in entry
+
+
+def textbrewer_match(entry: Mapping, first_attention: int = 0) -> Match:
+    """A match of `intermediate_matches`.
+
+    Args:
+        first_attention: number of the first layer's attention in the adaptor's list: 1 behind a dummy.
+
+    Raises:
+        ValueError: a key or a name is not known, or one is missing.
+
+    Example: {"layer_T": 8, "layer_S": 2, "feature": "hidden", "loss": "hidden_mse", "weight": 1,
+    "proj": ["linear", 312, 768]}.
+    """
+    for name in entry:
+        require_known("key in a match of TextBrewer", name, KEYS)
+    if missing := [name for name in KEYS[:-1] if name not in entry]:
+        raise ValueError(f"{', '.join(missing)} is missing in a match of TextBrewer.")
+    require_known("feature of TextBrewer", entry["feature"], FEATURES)
+    require_known("match loss of TextBrewer", entry["loss"], LOSSES)
+    loss = LOSSES[entry["loss"]]
+    projection, rate = _projection(entry.get("proj"))
+    first = first_attention if entry["feature"] == "attention" else 0
+    return Match(
+        FEATURES[entry["feature"]],
+        _layer(entry["layer_T"], first),
+        _layer(entry["layer_S"], first),
+        loss,
+        float(entry["weight"]),
+        projection,
+        rate,
+        options={"compat": True} if loss.startswith("attention") else {},
+    )
+
+
+def _layer(layer, first: int):
+    """Counted from 0, of a number or a list of some."""
+    if isinstance(layer, Sequence) and not isinstance(layer, str):
+        return tuple(_layer(one, first) for one in layer)
+    if first and isinstance(layer, int) and layer < first:
+        raise ValueError(f"Attention {layer} is the dummy in front of the first layer's, which is {first}.")
+    return layer - first if isinstance(layer, int) else layer
+
+
+def _projection(proj) -> tuple[str, float | None]:
+    """Kind and learning rate of ["linear", width, width] or ["linear", width, width, {"lr": rate}].
+
+    The widths say nothing that the two models do not.
+    """
+    if not proj:
+        return "none", None
+    kind, *rest = proj
+    widths, groups = rest[:2], rest[2:]
+    written = len(widths) == 2 and all(isinstance(width, int) for width in widths)
+    if not written or len(groups) > 1 or not all(isinstance(group, Mapping) for group in groups):
+        raise ValueError(
+            f"proj is {proj!r}; it is written as [kind, width of the student, width of the teacher] or with "
+            '{"lr": rate} behind these.'
+        )
+    require_known("projection of TextBrewer", kind, PROJECTIONS)
+    (group,) = groups or ({},)
+    for name in group:
+        require_known("option of a projection", name, OPTIONS)
+    return kind, group.get("lr")
+
+
+def textbrewer_soft_labels(config: Mapping) -> SoftLabels:
+    """The term between logits of a `DistillationConfig`, with its defaults: cross-entropy at temperature 4.
+
+    Raises:
+        ValueError: a name is not known.
+    """
+    kind = config.get("kd_loss_type", "ce")
+    require_known("kd_loss_type", kind, KD_LOSSES)
+    weight, schedule = textbrewer_weight(config, "kd_loss_weight", 1)
+    return SoftLabels(
+        KD_LOSSES[kind],
+        temperature=float(config.get("temperature", 4)),
+        temperature_of=_temperature_of(config.get("temperature_scheduler", "none")),
+        weight=weight,
+        weight_schedule=schedule,
+        probability_shift=bool(config.get("probability_shift", False)),
+        options={"t_squared": False} if kind == "ce" else {},
+    )
+
+
+def _temperature_of(schedule):
+    """Of "none", "constant" or ["flsw", beta, gamma]; the numbers may have names, ["flsw", {"beta": 1, "gamma": 2}]."""
+    if schedule in ("none", "constant"):
+        return None
+    name, *numbers = [schedule] if isinstance(schedule, str) else schedule
+    if len(numbers) == 1 and isinstance(numbers[0], Mapping):
+        return read_temperatures({"name": name} | dict(numbers[0]))
+    return parse_temperature_schedule(f"{name}:{','.join(map(str, numbers))}")
+
+
+def textbrewer_weight(config: Mapping, name: str, default: float) -> tuple[float, str]:
+    """A weight and its schedule.
+
+    TextBrewer writes the scheduler's value over the weight after each update: what is given counts in the first update,
+    whatever it is, and 1 x the schedule from then on.
+
+    Raises:
+        ValueError: the scheduler is not known.
+
+    Example: {"hard_label_weight": 0, "hard_label_weight_scheduler": "linear_growth"} grows from 0 to 1.
+    """
+    weight, schedule = float(config.get(name, default)), config.get(f"{name}_scheduler", "none")
+    if schedule == "none":
+        return weight, "constant"
+    require_known(f"{name}_scheduler", schedule, WEIGHT_SCHEDULERS)
+    return 1.0, schedule if weight == weight_factor(schedule)(0.0) else f"{schedule}:{weight}"

@@ -1,0 +1,1 @@
+"""Tokenizers: loading, encoding, trimming; the one that serving uses needs no transformers."""

@@ -1,0 +1,95 @@
+"""A tokenizer's definition: the content of its `tokenizer.json`, and what is read off it.
+
+Vocabularies are trimmed on this file alone: it holds all that a fast tokenizer knows, with final ids, for every family
+in the same form.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+
+from xtremedistil.errors import InputError
+from xtremedistil.storage.files import read_json
+from xtremedistil.tokenization.serving_tokenizer import TOKENIZER_FILE
+from xtremedistil.tokenization.tokenizer import Tokenizer
+
+WORD_PIECE, BPE, UNIGRAM = "WordPiece", "BPE", "Unigram"
+
+AROUND = ("cls", "sep")  # where the post-processors of BERT and RoBERTa keep [piece, number]
+
+BYTE = re.compile("<0x[0-9A-F]{2}>")  # stands for a byte of a character that has no piece
+
+
+def read_definition(tokenizer: Tokenizer) -> dict:
+    """The content of the `tokenizer.json` that `tokenizer` saves.
+
+    Raises:
+        InputError: it has none, or works in a way that is not one of the three known here.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save(folder)
+        path = os.path.join(folder, TOKENIZER_FILE)
+        definition = read_json(path) if os.path.isfile(path) else None
+    if definition is None:
+        raise InputError(
+            f"The tokenizer of {tokenizer.name} has no fast form ({TOKENIZER_FILE}), and only that can be trimmed. "
+            "Leave --student_vocab away: the student then has all pieces of its teacher."
+        )
+    kind = definition["model"]["type"]
+    if kind not in (WORD_PIECE, BPE, UNIGRAM):
+        raise InputError(
+            f"The tokenizer of {tokenizer.name} is of the kind {kind}; {WORD_PIECE}, {BPE} and {UNIGRAM} can be "
+            "trimmed. Leave --student_vocab away: the student then has all pieces of its teacher."
+        )
+    return definition
+
+
+def ids_of_pieces(definition: dict) -> dict[str, int]:
+    """The number of each piece, added ones included."""
+    vocabulary = definition["model"]["vocab"]
+    if definition["model"]["type"] == UNIGRAM:
+        vocabulary = {piece: number for number, (piece, _) in enumerate(vocabulary)}
+    return vocabulary | {token["content"]: token["id"] for token in definition["added_tokens"]}
+
+
+def merges(definition: dict) -> Iterator[tuple[str, str, str]]:
+    """(left part, right part, merged piece) of each merge of a BPE, the first to be done first."""
+    model = definition["model"]
+    mark = model.get("continuing_subword_prefix") or ""
+    for merge in model["merges"]:
+        left, right = merge.split(" ") if isinstance(merge, str) else merge  # text before tokenizers 0.20
+        yield left, right, left + right.removeprefix(mark)
+
+
+def indispensable(definition: dict) -> set[str]:
+    """Pieces that every student has, so that it has the special ones, can spell any word, and finds the same unknown.
+
+    Special and added pieces, those put around texts, those of one character or byte, and what `_unknown` names.
+    """
+    model = definition["model"]
+    added = {token["content"] for token in definition["added_tokens"]}
+    around = set(_around(definition["post_processor"] or {}))
+    return added | around | _unknown(model) | {piece for piece in ids_of_pieces(definition) if _is_letter(piece, model)}
+
+
+def _is_letter(piece: str, model: dict) -> bool:
+    bare = piece.removeprefix(model.get("continuing_subword_prefix") or "")
+    return len(bare.removesuffix(model.get("end_of_word_suffix") or "")) == 1 or BYTE.fullmatch(piece) is not None
+
+
+def _unknown(model: dict) -> set[str]:
+    """The unknown piece; for Unigram, which takes for its score a little less than the lowest, that one's piece too."""
+    if model["type"] != UNIGRAM:
+        return {model["unk_token"]} - {None}
+    pieces = [] if model["unk_id"] is None else [model["vocab"][model["unk_id"]]]
+    return {piece for piece, _ in [*pieces, min(model["vocab"], key=lambda entry: entry[1])]}
+
+
+def _around(processor: dict) -> Iterator[str]:
+    """Pieces that a post-processor puts around texts."""
+    for part in processor.get("processors", ()):
+        yield from _around(part)
+    for token in processor.get("special_tokens", {}).values():
+        yield from token["tokens"]
+    yield from (processor[name][0] for name in AROUND if name in processor)

@@ -1,0 +1,66 @@
+"""What a tokenizer is loaded from, and why it cannot be."""
+
+import importlib.util
+import json
+import os
+
+from xtremedistil.errors import InputError, MissingFileError
+
+VOCABULARY_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "spm.model",
+)
+
+OPTIONAL_PACKAGES = ("sentencepiece", "sacremoses")
+
+
+def check_source(source: str) -> None:
+    """Raises InputError where a folder holds no tokenizer that can be used, MissingFileError where there is none."""
+    if not os.path.isdir(source):
+        if os.path.exists(source):
+            raise InputError(f"{source} is a file; the folder of a tokenizer, or a hub name, is expected.")
+        if source.count("/") > 1 or source.startswith((".", "/", "~")):
+            raise MissingFileError(f"There is no folder {source} to load a tokenizer from.")
+        return
+    if not any(os.path.isfile(os.path.join(source, name)) for name in VOCABULARY_FILES):
+        raise InputError(f"{source} holds no tokenizer. One of these is looked for: {', '.join(VOCABULARY_FILES)}.")
+    for name in ("config.json", "tokenizer_config.json"):
+        saved = _read_json(os.path.join(source, name))
+        refuse_transfo_xl(source, f"{saved.get('tokenizer_class')} {saved.get('model_type')}")
+
+
+def _read_json(path: str) -> dict:
+    if not os.path.isfile(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}).") from error
+    return value if isinstance(value, dict) else {}
+
+
+def refuse_transfo_xl(source: str, kind: str) -> None:
+    if "transfoxl" in kind.lower().replace("-", ""):
+        raise InputError(f"{source}: the vocabulary of Transformer-XL is a pickle, which is not loaded. Take another.")
+
+
+def why_not_loaded(source: str, error: Exception) -> str:
+    """A sentence for who named the source."""
+    for package in OPTIONAL_PACKAGES:
+        if package in str(error).lower() and importlib.util.find_spec(package) is None:
+            return f"The tokenizer of {source} needs the package {package}: pip install {package}"
+    if not os.path.isdir(source):
+        return f"{source} is neither a folder here nor a model that can be fetched from the hub ({first_line(error)})"
+    return (
+        f"The tokenizer in {source} cannot be loaded ({first_line(error)})\n"
+        'Its kind is read from tokenizer_config.json ("tokenizer_class") or config.json ("model_type").'
+    )
+
+
+def first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -1,0 +1,59 @@
+"""`load_predictor`: labels for texts, computed by Keras or by ONNX Runtime. The latter never imports TensorFlow."""
+
+import os
+
+import numpy as np
+
+from xtremedistil.errors import InputError
+from xtremedistil.storage import model_folder
+from xtremedistil.tokenization.serving_tokenizer import OWN_FILES, FastTokenizer
+from xtremedistil.tokenization.tokenizer import Tokenizer
+
+
+def load_tokenizer(model_dir: str, saved: dict, source: str | None = None) -> Tokenizer:
+    """The one of `source` if given, else the folder's own, else the one of the teacher's checkpoint.
+
+    Raises:
+        InputError: none of them can be loaded, or it has more pieces than the student knows.
+    """
+    if not source and FastTokenizer.is_in(model_dir):
+        return Tokenizer.load_saved(model_dir)
+    loaded = _load_with_transformers(source) if source else _own_or_the_teachers(model_dir, saved)
+    known = _vocabulary_size(model_dir, saved)
+    if known is not None and loaded.size > known:
+        raise InputError(
+            f"The tokenizer of {loaded.name} has {loaded.size:,} pieces, the student in {model_dir} knows {known:,}: "
+            "it is the one of another model.\nName the teacher's with --pt_teacher_checkpoint."
+        )
+    return loaded
+
+
+def _own_or_the_teachers(model_dir: str, saved: dict) -> Tokenizer:
+    try:
+        return _load_with_transformers(model_dir)
+    except InputError as own:
+        try:
+            return _load_with_transformers(saved.get("pt_teacher_checkpoint") or model_dir)
+        except InputError as error:
+            raise InputError(f"{own}\n{error}\nName the tokenizer's folder with --pt_teacher_checkpoint.") from error
+
+
+def _load_with_transformers(source: str) -> Tokenizer:
+    try:
+        return Tokenizer.load(source)
+    except ImportError as error:
+        raise InputError(
+            f"The tokenizer of {source} needs transformers, which cannot be imported here ({error}).\n"
+            f"A folder needs none of it that holds {', '.join(OWN_FILES)}: copy them, too."
+        ) from error
+
+
+def _vocabulary_size(model_dir: str, saved: dict) -> int | None:
+    """Pieces that the student has embeddings for; None where neither configuration nor word_embedding.npy says it."""
+    if "student_config" in saved:
+        return saved["student_config"]["vocab_size"]
+    path = os.path.join(model_dir, model_folder.WORD_EMBEDDING)
+    try:
+        return len(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError):  # what is missing or damaged is told where it is needed
+        return None

@@ -1,0 +1,62 @@
+"""A fit that is done once: its weights and history on disk, or read from there."""
+
+import os
+from collections.abc import Callable
+
+from xtremedistil.models.checkpoints.h5_weights import OPTIMIZER, load_weights, save_weights
+from xtremedistil.storage import files
+from xtremedistil.training.optimizer import optimizer_variables
+from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.state import History
+from xtremedistil.training.workers import Workers
+
+
+def once(path: str, parts: dict[str, list], keeper: Keeper, workers: Workers, work: Callable[[], History]) -> dict:
+    """Runs `work` and saves what it left in `parts`; or loads that, if both weights and history are there.
+
+    Args:
+        path: of the weight file; the history stands beside it, with the original's ending `-history.json`.
+        parts: layer name -> variables.
+        keeper: of the fit's snapshots, which go when it is done.
+        workers: one of them writes; all train, or all load.
+
+    Returns:
+        the saved record: "score" and "best_epoch" of the weights kept, "epochs", "seconds", and "history" by epoch.
+    """
+    history_path = path.removesuffix(".h5") + "-history.json"
+    if workers.agree(_is_whole(path, history_path, keeper.say)):
+        load_weights(path, parts)
+        return files.read_sealed(history_path)
+    history = work()
+    record = {"score": history.best_score, "best_epoch": history.best_epoch, "epochs": len(history.epochs)}
+    record |= {"seconds": history.seconds, "history": history.epochs}
+
+    def save() -> None:
+        save_weights(path, parts)
+        # The history is written last: without it, the weights may be of an older attempt.
+        files.write_sealed(history_path, record | {"sha256": files.fingerprint(path)})
+        keeper.clear()
+
+    workers.on_chief(save)
+    keeper.stop_if_asked()
+    return record
+
+
+def _is_whole(path: str, history_path: str, say: Callable[[str], None]) -> bool:
+    """Whether a fit is done; of a damaged file that is said, and it does not count."""
+    if not (os.path.isfile(path) and os.path.isfile(history_path)):
+        return False
+    record = files.read_sealed(history_path)
+    if record and record["sha256"] == files.fingerprint(path):
+        return True
+    say(f"{path if record else history_path} is damaged; its fit is done again.")
+    return False
+
+
+def optimizer_parts(optimizer) -> dict[str, list]:
+    """An optimizer's variables by what they are ("optimizer_m", "optimizer_v", "optimizer_iteration", ...)."""
+    parts: dict[str, list] = {}
+    for variable in optimizer_variables(optimizer):
+        kind = variable.name.split("/")[0].split(":")[0]
+        parts.setdefault(OPTIMIZER + kind, []).append(variable)
+    return parts
