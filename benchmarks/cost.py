@@ -107,28 +107,31 @@ class Pair:
         return seconds_per_million(lambda: [None for _ in batches.epoch(0, 1)], ROWS)
 
     def states_seconds(self) -> float:
-        from xtremedistil.objectives.parts import matches_objective
+        from xtremedistil.objectives.matches import matches_objective
 
         model, projections = self.student.matching_model(self.matches)
         extra = [variable for layer in projections for variable in layer.variables]
         return self._update_seconds(model, extra, matches_objective(self.matches), list(self.targets.arrays))
 
     def logits_seconds(self) -> float:
-        from xtremedistil.objectives.parts import logits_objective
+        return self._update_seconds(self.student.training_model, [], self._logits_objective(), ["logits"])
 
-        return self._update_seconds(self.student.training_model, [], logits_objective(), ["logits"])
+    def _logits_objective(self):
+        from xtremedistil.objectives.from_terms import terms_objective
+        from xtremedistil.terms.soft_labels import SoftLabels
+        from xtremedistil.terms.terms import Terms
+
+        return terms_objective(Terms(SoftLabels()), (), self.student)
 
     def head_seconds(self) -> float:
         import tensorflow as tf
-
-        from xtremedistil.objectives.parts import logits_objective
 
         width = self.student.encoder.config.hidden_size
         states = tf.random.normal([BATCH, int(self.features.lengths[0]), width])
         head = [*self.student.projection.weights, *self.student.head.weights] if self.student.projection else None
         head = head or list(self.student.head.weights)
         extra = {"state": states}
-        return self._step_seconds(self.student.head_model(), head, logits_objective(), ["logits"], extra)
+        return self._step_seconds(self.student.head_model(), head, self._logits_objective(), ["logits"], extra)
 
     def _update_seconds(self, model, extra: list, objective, names: list[str]) -> float:
         return self._step_seconds(model, self.student.weights + extra, objective, names, {})

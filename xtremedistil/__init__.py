@@ -26,6 +26,7 @@ _HOME = {
     "load_student": "xtremedistil.models.student_folder",
     "losses": "xtremedistil",
     "parameter_summary": "xtremedistil.evaluation.parameter_summary",
+    "plan": "xtremedistil.distillation.pipeline.measure",
     "plan_stages": "xtremedistil.distillation.planning.stages",
     "pretrain": "xtremedistil.pretraining.pretrain",
     "save_pretrained": "xtremedistil.export.huggingface.huggingface",

@@ -88,18 +88,18 @@ def add_flags(parser: argparse.ArgumentParser, kind) -> None:
 
 
 def _distil(config: DistilConfig) -> None:
-    from xtremedistil.distillation.planning.validation import check_distil
-
-    check_distil(config)
     if config.dry_run:
-        from xtremedistil.distillation.pipeline.dry_run import dry_run
+        from xtremedistil.distillation.pipeline.measure import plan
 
-        print(dry_run(config))
+        print(plan(config))
         return
-    import_tensorflow(config.verbose)
-    from xtremedistil.distillation.pipeline.distil import distil
+    from xtremedistil.distillation.planning.planner import make_plan
 
-    print(distil(config).table())
+    made = make_plan(config)
+    import_tensorflow(config.verbose)
+    from xtremedistil.distillation.pipeline.distil import run_plan
+
+    print(run_plan(made).table())
 
 
 def _pretrain(config: PretrainConfig) -> None:

@@ -19,6 +19,7 @@ from tests.command_fixtures import (
     write_text_task,
 )
 from tests.distillation.test_logit_files import write_parquet
+from tests.model_fixtures import task_logits
 
 tf = pytest.importorskip("tensorflow")
 
@@ -222,9 +223,12 @@ def test_words_alone_are_learnt_from_a_tagging_teacher(tags, word_piece_folder, 
     """Of "un ##believ ##able john" the first and the fourth piece count, and get the logits of the two words."""
     from xtremedistil.distillation.teacher_outputs.external_logits import ExampleLogits
     from xtremedistil.distillation.teacher_outputs.logit_source import FileTargets
-    from xtremedistil.objectives.parts import logits_objective
-    from xtremedistil.objectives.position_masks import WORDS, WordMask
+    from xtremedistil.objectives.from_terms import terms_objective
+    from xtremedistil.objectives.position_masks import WordMask
     from xtremedistil.tasks import TokenClassification
+    from xtremedistil.terms.counted import WORDS, Counted
+    from xtremedistil.terms.soft_labels import SoftLabels
+    from xtremedistil.terms.terms import Terms
     from xtremedistil.tokenization.tokenizer import Tokenizer
     from xtremedistil.training.batching import TrainingBatches
 
@@ -236,7 +240,7 @@ def test_words_alone_are_learnt_from_a_tagging_teacher(tags, word_piece_folder, 
     expected = np.zeros((1, 6, 3), np.float32)
     expected[0, 1], expected[0, 4] = [1, 2, 3], [4, 5, 6]
     np.testing.assert_array_equal(batch["teacher_logits"], expected)
-    objective = logits_objective(WORDS)
+    objective = terms_objective(Terms(SoftLabels()), (), task_logits(True), counted=Counted(logits=WORDS))
     assert objective.counts(batch)["logits"] == 2
     # The student says 1 everywhere: ((0 + 1 + 4) / 3 + (9 + 16 + 25) / 3) / 2
     value = objective.values({"logits": tf.ones([1, 6, 3])}, batch)["logits"]

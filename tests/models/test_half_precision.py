@@ -13,7 +13,7 @@ tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
 
 from xtremedistil.models.student import build_student  # noqa: E402
-from xtremedistil.objectives.parts import matches_objective  # noqa: E402
+from xtremedistil.objectives.matches import matches_objective  # noqa: E402
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])

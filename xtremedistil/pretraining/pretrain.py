@@ -236,7 +236,7 @@ class Run:
     def _keeper(self, what: str) -> Keeper:
         """Of the snapshots of a fit; of other devices or text, they are not read."""
         key = f"{what}, {self.strategy.num_replicas_in_sync} devices, {self.corpus.key}"
-        return Keeper.of(self.config, key, self.workers, self.progress.say)
+        return Keeper.of(self.config.model_dir, self.config, key, self.workers, self.progress.say)
 
     def _report(self, student: LanguageModel, teacher: LanguageModel, scores: dict, history: History) -> PretrainReport:
         taught = None

@@ -12,6 +12,7 @@ from xtremedistil import metrics
 from xtremedistil.data.features import Features
 from xtremedistil.data.text_files import find_file, read_lines, read_table, shorten
 from xtremedistil.errors import InputError
+from xtremedistil.tasks.problem_types import CLASSES
 from xtremedistil.tasks.token_classification import LABELS_FILE, read_labels, softmax
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
@@ -61,6 +62,8 @@ class SequenceClassification:
     """
 
     kind = "sequence_classification"
+    by_position = False
+    problem_type = CLASSES
     pseudo_labels: tuple[str, ...] = ()
 
     def __init__(self, labels: Sequence[str], pairs: bool = False):

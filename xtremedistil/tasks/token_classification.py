@@ -11,6 +11,7 @@ from xtremedistil import metrics
 from xtremedistil.data.features import NO_WORD, NOT_SCORED, Features, offsets_of, slice_index
 from xtremedistil.data.text_files import find_file, read_lines, read_table, shorten
 from xtremedistil.errors import InputError
+from xtremedistil.tasks.problem_types import CLASSES
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 LABELS_FILE = "labels.tsv"
@@ -66,6 +67,8 @@ class TokenClassification:
     """
 
     kind = "token_classification"
+    by_position = True
+    problem_type = CLASSES
 
     def __init__(self, labels: Sequence[str], pseudo_labels: Sequence[str] = ()):
         self.labels = list(labels)

@@ -31,9 +31,9 @@ from xtremedistil.models.student import Student
 from xtremedistil.models.student_folder import save_student
 from xtremedistil.models.teacher import Teacher
 from xtremedistil.objectives.from_terms import terms_objective
-from xtremedistil.objectives.gold_labels import are_scored, check_labels
 from xtremedistil.objectives.gradient_check import require_reach
 from xtremedistil.objectives.held_out_loss import HeldOutLoss
+from xtremedistil.objectives.labels import are_scored, check_labels
 from xtremedistil.objectives.term_checks import (
     check_compiled,
     check_other_pieces,
@@ -225,7 +225,7 @@ class Distiller:
         features, targets, masks = rows.read("train", train, teacher_train or {}, most)
         self._require_labels(features, "training")
         aligned = set(teacher_train or {}) & set(active)
-        objective = terms_objective(self.terms, self.matches, self.student, active, aligned)
+        objective = terms_objective(self.terms, self.matches, self.student, teachers=active, aligned=aligned)
         evaluate = self._evaluate(rows, dev, teacher_dev or {}, aligned, objective, metric)
         sizes = [list(variable.shape) for variable in self.student.weights]
         key, replicas = f"{rows.key}|{known_as(metric)}|{sizes}", self.strategy.num_replicas_in_sync

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from xtremedistil.augmentation.word_edits import MASKED_LM
 from xtremedistil.flags import LEGACY_LEARNING_RATE, REQUIRED, TrainingFlags, flag, given_flags, resolve_seed
 from xtremedistil.losses.specs import LOGITS, losses_of
 
@@ -28,7 +29,6 @@ LAST_WITH_LAST = "last"  # the original's layer map
 # Flags that say what is matched between inner tensors.
 PAIRS = ("match", "layer_map", "distil_attention", "distil_multi_hidden_states", "distil_relations", "hidden_weight")
 
-MASKED_LM = "masked_lm"
 
 AUGMENTATIONS = ("masking", "deleting", "n_gram_sampling", "short_disorder", "long_disorder", MASKED_LM)
 
