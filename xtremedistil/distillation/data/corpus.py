@@ -116,7 +116,7 @@ def _write_rows(config: DistilConfig, task: Task, tokenizer: Tokenizer, store: s
 
 
 def store_of(config: DistilConfig, tokenizer: Tokenizer) -> str:
-    """The folder of a transfer set's rows and of what teachers say of them, below `targets_dir`.
+    """The folder of a transfer set's rows and of what teachers say of them, below `teacher_outputs_dir`.
 
     Its name is made of all that decides the rows, so that runs with other students, or other teachers, find them.
     """
@@ -124,7 +124,7 @@ def store_of(config: DistilConfig, tokenizer: Tokenizer) -> str:
     parts += [config.seq_len, config.do_NER, config.do_pairwise, config.legacy, config.distil_chunk_size]
     parts += [config.seed, *augmentation_settings(config).values()] if config.augment else []
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:KEY_LETTERS]
-    return os.path.join(config.targets_dir or os.path.join(config.teacher_model_dir, TARGETS), key)
+    return os.path.join(config.teacher_outputs_dir or os.path.join(config.teacher_model_dir, TARGETS), key)
 
 
 def data_fingerprint(config: DistilConfig) -> dict[str, str | int]:

@@ -117,7 +117,7 @@ class DryRun:
         """What the student's encoder makes of rows, for stages that leave it alone."""
         kept = self.config.frozen_features == "cache"
         return megabytes(
-            frozen_size(self.corpus, self.student.hidden_size, self.config.targets_precision) if kept else 0
+            frozen_size(self.corpus, self.student.hidden_size, self.config.teacher_outputs_precision) if kept else 0
         )
 
     def _label_weights(self) -> list[str]:

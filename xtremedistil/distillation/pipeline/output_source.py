@@ -28,7 +28,7 @@ POLICIES = {
 def teacher_folder(setting: Setting, teacher: TunedTeacher) -> str:
     """Where the store keeps what this teacher says."""
     config = setting.config
-    parts = [teacher.key[:KEY_LETTERS], config.targets_precision, config.teacher_opt_policy]
+    parts = [teacher.key[:KEY_LETTERS], config.teacher_outputs_precision, config.teacher_opt_policy]
     return os.path.join(setting.corpus.store, "-".join(part for part in parts if part))
 
 
@@ -91,7 +91,7 @@ def source_of(setting: Setting, teacher: TunedTeacher | ExampleLogits) -> Source
     """What the stages read; of a teacher that is asked, says what its outputs will take, and decides how they are kept.
 
     Raises:
-        InputError: `--targets cache` needs more than the disk has.
+        InputError: `--teacher_outputs cache` needs more than the disk has.
     """
     if isinstance(teacher, ExampleLogits):
         return FileSource(setting.corpus.transfer, teacher)
@@ -99,7 +99,7 @@ def source_of(setting: Setting, teacher: TunedTeacher | ExampleLogits) -> Source
     labels = len(corpus.task.labels) if config.logits_only else teacher.teacher.head.units
     names, size = run_outputs(config, corpus, labels, setting.stages)
     folder = teacher_folder(setting, teacher)
-    policy = _settled_policy(setting, settle_targets(config.targets, size, folder, ["logits", *names]))
+    policy = _settled_policy(setting, settle_targets(config.teacher_outputs, size, folder, ["logits", *names]))
     sizes = {"all": megabytes(size.everything), "most": megabytes(size.at_a_time)}
     besides = f"; the student's states: {megabytes(size.besides)} at a time" if size.besides else ""
     setting.progress.say(POLICIES[policy].format(**sizes) + besides)

@@ -74,7 +74,7 @@ class Setting:
             config.teacher_batch_size,
             self.workers,
             progress,
-            config.targets_precision,
+            config.teacher_outputs_precision,
             every_minutes=config.save_minutes,
         )
 

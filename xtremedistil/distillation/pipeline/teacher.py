@@ -90,7 +90,7 @@ def _refuse_early(setting: Setting) -> None:
     """Raises InputError if what a teacher that is still to be tuned will say has no room; not after hours of tuning."""
     config, corpus = setting.config, setting.corpus
     _, size = run_outputs(config, corpus, len(corpus.task.all_labels), setting.stages)
-    settle_targets(config.targets, size, corpus.store)
+    settle_targets(config.teacher_outputs, size, corpus.store)
 
 
 def _trainable(teacher: Teacher) -> list:

@@ -58,7 +58,7 @@ def _soft_label_cell(config: DistilConfig) -> str:
         "without T^2": not config.t_squared,
         "probability shift": config.probability_shift,
     }
-    return ", ".join([config.loss, *(part for part, said in parts.items() if said)])
+    return ", ".join([config.soft_label_loss, *(part for part, said in parts.items() if said)])
 
 
 def _match_cells(match: Match, teacher: EncoderShape, student: EncoderShape, path_widths: Mapping) -> list[str]:

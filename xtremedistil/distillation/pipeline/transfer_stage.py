@@ -131,7 +131,9 @@ class TransferFit:
     def _states_stay(self) -> bool:
         """Whether the next stage on the layers above finds what the encoder makes of all chunks."""
         setting, width = self._setting, self._student.student.encoder.config.hidden_size
-        room = has_room_for_states(setting.corpus, width, setting.config.targets_precision, setting.config.model_dir)
+        room = has_room_for_states(
+            setting.corpus, width, setting.config.teacher_outputs_precision, setting.config.model_dir
+        )
         return bool(setting.workers.agree(len(setting.corpus.transfer.starts) == 1 or room))
 
     @property

@@ -18,7 +18,7 @@ from xtremedistil.terms.match_widths import width_problem
 NEWER = (
     "recipe",
     "distil_relations",
-    "loss",
+    "soft_label_loss",
     "temperature",
     "temperature_schedule",
     "soft_label_weight",
@@ -57,10 +57,15 @@ def _soft_label_problems(config: DistilConfig) -> list[str]:
     """Of the term between logits."""
     if config.soft_label_weight < 0:
         return [f"--soft_label_weight {config.soft_label_weight}: must not be negative"]
-    kind = LOSS_KINDS.get(config.loss)
+    kind = LOSS_KINDS.get(config.soft_label_loss)
     if kind and not config.t_squared and "t_squared" not in kind.options:
-        return [f"--no_t_squared: {config.loss} is without a choice there; leave it away, or give --loss soft_label_kl"]
-    problems = _refusals(lambda: configured_soft_labels(config), "--loss, --temperature, --temperature_schedule: ")
+        return [
+            f"--no_t_squared: {config.soft_label_loss} is without a choice there; leave it away, or give "
+            "--soft_label_loss soft_label_kl"
+        ]
+    problems = _refusals(
+        lambda: configured_soft_labels(config), "--soft_label_loss, --temperature, --temperature_schedule: "
+    )
     if config.soft_label_weight != 1 and config.recipe != JOINT:
         problems.append("--soft_label_weight is of the joint stage: give --recipe joint, or leave it away")
     elif not config.soft_label_weight and not config.hard_label_weight:
@@ -79,9 +84,9 @@ def _match_problems(config: DistilConfig) -> list[str]:
         given = ["--match"] if config.match else []
         given += [f"--{name}" for name in given_flags(config, ("layer_map", *WEIGHTS))]
         problems += [f"{name}: a teacher that gives logits alone has nothing for it; leave it away" for name in given]
-    if config.teacher_targets and config.hard_label_weight:
+    if config.teacher_logits and config.hard_label_weight:
         problems.append(
-            f"--hard_label_weight: --teacher_targets {config.teacher_targets} has no logits of the labelled rows; "
+            f"--hard_label_weight: --teacher_logits {config.teacher_logits} has no logits of the labelled rows; "
             "leave it away, or take a teacher that runs here"
         )
     return problems + _idle_problems(config)

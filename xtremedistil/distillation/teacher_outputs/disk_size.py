@@ -145,7 +145,7 @@ def run_outputs(
         tagging=_is_tagging(corpus),
         hidden_size=teacher.hidden_size if teacher else 0,
         heads=teacher.num_attention_heads if teacher else 0,
-        precision=config.targets_precision,
+        precision=config.teacher_outputs_precision,
         labelled=corpus.train.features if config.hard_label_weight and JOINT in objectives else None,
         held_out=REPRESENTATION in objectives and not config.logits_only,
     )
@@ -156,7 +156,7 @@ def _besides(config: DistilConfig, corpus: Corpus, student: EncoderShape) -> int
     if config.frozen_features == "recompute" or not same_disk(corpus.store, config.model_dir):
         return 0
     there = size_of(os.path.join(config.model_dir, FROZEN_FEATURES))
-    return max(0, frozen_size(corpus, student.hidden_size, config.targets_precision) - there)
+    return max(0, frozen_size(corpus, student.hidden_size, config.teacher_outputs_precision) - there)
 
 
 def array_file(name: str) -> str:
@@ -165,13 +165,13 @@ def array_file(name: str) -> str:
 
 
 def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[str] = ()) -> str:
-    """What `--targets` means for this run: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
+    """What `--teacher_outputs` means here: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
 
     Args:
         folder: of what the teacher says. names: the outputs that this run needs; what is there of them takes no room.
 
     Raises:
-        InputError: `--targets cache` needs more than the disk has.
+        InputError: `--teacher_outputs cache` needs more than the disk has.
     """
     kept = sum(size_of(path) for name in names for path in glob.glob(os.path.join(folder, "*", array_file(name))))
     free = shutil.disk_usage(nearest_existing(folder)).free + kept
@@ -188,9 +188,10 @@ def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[
 def _no_room(size: TargetSize, free: int, folder: str) -> str:
     besides = f", the student's states {megabytes(size.besides)}" if size.besides else ""
     return (
-        f"--targets cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "
-        f"{megabytes(free)} left.\nFree some space, name another disk with --targets_dir, or give --targets auto "
-        f"(states of one chunk at a time: {megabytes(size.at_a_time)}) or --targets live (none, but slower)."
+        f"--teacher_outputs cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "
+        f"{megabytes(free)} left.\nFree some space, name another disk with --teacher_outputs_dir, or give "
+        f"--teacher_outputs auto (states of one chunk at a time: {megabytes(size.at_a_time)}) or "
+        "--teacher_outputs live (none, but slower)."
     )
 
 

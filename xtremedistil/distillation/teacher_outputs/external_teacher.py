@@ -19,7 +19,7 @@ def outside_graph(config: DistilConfig) -> Graph | None:
 def open_outside_teacher(
     config: DistilConfig, corpus: Corpus, graph: Graph | None, on_chief: OnChief = at_once
 ) -> ExampleLogits | OnnxTeacher | None:
-    """What `--teacher_targets` or `--teacher_onnx` names; None without them.
+    """What `--teacher_logits` or `--teacher_onnx` names; None without them.
 
     Args:
         graph: of `outside_graph`. on_chief: runs what only one of several processes may do, see `Workers`.
@@ -27,8 +27,8 @@ def open_outside_teacher(
     Raises:
         InputError: it cannot be used, or does not fit the task or the transfer file.
     """
-    if config.teacher_targets:
-        return example_logits(config.teacher_targets, corpus.task, config.transfer_file, corpus.store, on_chief)
+    if config.teacher_logits:
+        return example_logits(config.teacher_logits, corpus.task, config.transfer_file, corpus.store, on_chief)
     if graph:
         return open_onnx_teacher(graph, corpus.task, corpus.dev.features, corpus.tokenizer.pad_id)
     return None
@@ -37,8 +37,8 @@ def open_outside_teacher(
 def outside_fingerprints(config: DistilConfig, graph: Graph | None) -> dict[str, str]:
     """sha256 of what such a teacher is made of, by the flag that names it."""
     prints = {}
-    if config.teacher_targets:
-        prints["teacher_targets"] = fingerprint(config.teacher_targets)
+    if config.teacher_logits:
+        prints["teacher_logits"] = fingerprint(config.teacher_logits)
     if graph:
         prints["teacher_onnx"] = graph.fingerprint
     return prints
