@@ -1,4 +1,4 @@
-"""The mean of what one or more teachers say of a transfer file, as a file for `--teacher_targets`.
+"""The mean of what one or more teachers say of a transfer file, as a file for `--teacher_logits`.
 
     PYTHONPATH=. python benchmarks/mean_logits.py --work '[{...flags}, [folder, folder], [42, 43], "mean.npz"]'
 

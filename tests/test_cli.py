@@ -28,7 +28,9 @@ def interrupted(run_command, monkeypatch, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("verb, flags", [("distil", DISTIL), ("ft", ()), ("model-ft", RUN), ("transfer", TRANSFER)])
+@pytest.mark.parametrize(
+    "verb, flags", [("distil", DISTIL), ("ft", ()), ("model-ft", RUN), ("task-transfer", TRANSFER)]
+)
 def test_interrupted_training_says_that_the_same_command_goes_on(interrupted, verb, flags):
     said = "xtremedistil: interrupted; the same command goes on from where it was last saved."
     assert interrupted(verb, *flags).strip() == said

@@ -17,7 +17,7 @@ from xtremedistil.distillation.planning.config import DistilConfig, spelled_out
 from xtremedistil.errors import InputError
 from xtremedistil.export.common.config import ExportConfig
 from xtremedistil.finetuning.config import BaselineConfig, ContinueConfig
-from xtremedistil.flags import REQUIRED, TrainingFlags, rate_or_auto
+from xtremedistil.flags import REQUIRED, TrainingFlags, current_names, old_names, rate_or_auto
 from xtremedistil.inference.config import OnnxPredictConfig, PredictConfig
 from xtremedistil.pretraining.config import PretrainConfig
 from xtremedistil.task_transfer.config import TransferConfig
@@ -48,33 +48,28 @@ def _help(entry: dataclasses.Field) -> str:
 
 
 def _add_flag(parser: argparse.ArgumentParser, entry: dataclasses.Field) -> None:
-    """Flags that are not given leave no value: the defaults are the dataclass's."""
+    """The flag of a field, and its old names, which `--help` does not show."""
+    reading = _reading(entry)
     on = entry.type is bool and entry.default is True
-    name = f"no_{entry.name}" if on else entry.name
-    names = list(dict.fromkeys([f"--{name}", "--" + name.replace("_", "-")]))
+    for name in (entry.name, *entry.metadata["aliases"]):
+        spelled = f"no_{name}" if on else name
+        spellings = dict.fromkeys([f"--{spelled}", "--" + spelled.replace("_", "-")])
+        shown = _help(entry) if name == entry.name else argparse.SUPPRESS
+        # Flags that are not given leave no value: the defaults are the dataclass's.
+        parser.add_argument(*spellings, dest=name, default=argparse.SUPPRESS, help=shown, **reading)
+
+
+def _reading(entry: dataclasses.Field) -> dict:
+    """How argparse reads the values of a flag."""
     if entry.type is bool:
-        action = "store_false" if on else "store_true"
-        parser.add_argument(*names, dest=entry.name, action=action, default=argparse.SUPPRESS, help=_help(entry))
-        return
-    required = entry.default is REQUIRED
+        return {"action": "store_false" if entry.default is True else "store_true"}
+    required, choices = entry.default is REQUIRED, entry.metadata["choices"]
     if entry.type == tuple[str, ...]:
-        several = {"nargs": "+", "choices": entry.metadata["choices"], "required": required}
-        parser.add_argument(*names, dest=entry.name, default=argparse.SUPPRESS, help=_help(entry), **several)
-        return
+        return {"nargs": "+", "choices": choices, "required": required}
     reader = _reader(entry)
-    parser.add_argument(
-        *names,
-        dest=entry.name,
-        type=reader,
-        required=required,
-        nargs=None if required else "?",
-        # The original let many flags stand without a value, which meant: as if not given.
-        const=None if required else entry.default,
-        default=argparse.SUPPRESS,
-        choices=entry.metadata["choices"],
-        metavar=None if entry.metadata["choices"] else METAVARS[reader],
-        help=_help(entry),
-    )
+    read = {"type": reader, "required": required, "choices": choices, "metavar": None if choices else METAVARS[reader]}
+    # The original let many flags stand without a value, which meant: as if not given.
+    return read if required else read | {"nargs": "?", "const": entry.default}
 
 
 def add_flags(parser: argparse.ArgumentParser, kind) -> None:
@@ -180,17 +175,21 @@ VERBS = {
     "export": (_export, ExportConfig, "write a student as ONNX, int8, SavedModel or Hugging Face folder"),
     "ft": (_continue, ContinueConfig, "train a distilled student further on the labels"),
     "model-ft": (_fine_tune, BaselineConfig, "fine-tune a pre-trained model, without distillation"),
-    "transfer": (_transfer, TransferConfig, "distil on one task and reuse the student on another with few labels"),
+    "task-transfer": (_transfer, TransferConfig, "distil on one task and reuse the student on another with few labels"),
 }
 
-TRAINING = ("distil", "pretrain", "ft", "model-ft", "transfer")  # these save where they are
+TRAINING = ("distil", "pretrain", "ft", "model-ft", "task-transfer")  # these save where they are
+
+
+OLD_VERBS = {"transfer": "task-transfer"}
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="xtremedistil", description="Small, fast students of big transformers.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, (_, kind, summary) in VERBS.items():
-        add_flags(verbs.add_parser(verb, help=summary, description=kind.__doc__), kind)
+        aliases = [old for old, new in OLD_VERBS.items() if new == verb]
+        add_flags(verbs.add_parser(verb, aliases=aliases, help=summary, description=kind.__doc__), kind)
     return parser
 
 
@@ -203,13 +202,20 @@ def read_flags(arguments: list[str] | None = None):
     """The verb and its settings."""
     values = vars(build_parser().parse_args(arguments))
     verb = values.pop("verb")
-    config = VERBS[verb][1](**values)
+    verb = OLD_VERBS.get(verb, verb)
+    kind = VERBS[verb][1]
+    values = current_names(old_names(kind), values)
+    config = kind(**values)
     return verb, spelled_out(config, values) if verb == "distil" else config
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
-    verb, config = read_flags(arguments)
+    try:
+        verb, config = read_flags(arguments)
+    except InputError as error:
+        print(f"xtremedistil: {error}", file=sys.stderr)
+        return 2
     run = VERBS[verb][0]
     try:
         with on_sigterm(_end), without_native_noise(config.verbose):

@@ -1,19 +1,65 @@
 """Flags as fields of a command's dataclass, and those that all commands that train have in common."""
 
 import dataclasses
+import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from xtremedistil.errors import InputError
 
 REQUIRED = dataclasses.MISSING
 
 
-def flag(default, help: str, *, choices: tuple[str, ...] | None = None):
+def flag(default, help: str, *, choices: tuple[str, ...] | None = None, aliases: tuple[str, ...] = ()):
     """A field with its sentence for `--help`; `REQUIRED` for one that has to be given.
 
     A bool that is True by default is switched off by `--no_` and its name, which is what its sentence is of.
+
+    Args:
+        aliases: earlier names of the flag. They work for ever: on the command line, as keywords of the dataclass and
+            as keys of saved settings.
     """
-    return field(default=default, metadata={"help": help, "choices": choices})
+    return field(default=default, metadata={"help": help, "choices": choices, "aliases": aliases})
+
+
+def old_names(kind) -> dict[str, str]:
+    """Earlier names of the flags of a command's dataclass, each with the name that it has now."""
+    return {alias: entry.name for entry in dataclasses.fields(kind) for alias in entry.metadata.get("aliases", ())}
+
+
+def current_names(renamed: Mapping[str, str], values: Mapping) -> dict:
+    """`values` by the names that their flags have now.
+
+    Args:
+        renamed: old names, each with the name now, as `old_names` gives them.
+
+    Raises:
+        InputError: a value stands there by both of its names, and the two differ.
+    """
+    current = {name: value for name, value in values.items() if name not in renamed}
+    for old, new in renamed.items():
+        if old not in values:
+            continue
+        if new in current and current[new] != values[old]:
+            raise InputError(
+                f"{old} is the old name of {new}, and both are given: {values[old]} and {current[new]}. "
+                f"Give {new} alone."
+            )
+        current[new] = values[old]
+    return current
+
+
+def takes_old_names(kind):
+    """Decorates a command's dataclass: its keywords may be old names of its flags."""
+    plain = kind.__init__
+
+    @functools.wraps(plain)
+    def __init__(self, **values):
+        plain(self, **current_names(old_names(kind), values))
+
+    kind.__init__ = __init__
+    return kind
 
 
 def given_flags(config, names: Iterable[str]) -> list[str]:

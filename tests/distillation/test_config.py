@@ -44,7 +44,14 @@ def test_freeze_implies_compress_and_attention_implies_hidden_states():
 
 def test_best_recipe_is_the_joint_one_with_flags_of_its_own():
     best = resolve(parse("--recipe", "best"))
-    found = best.recipe, best.loss, best.temperature, best.hard_label_weight, best.hidden_weight, best.distil_relations
+    found = (
+        best.recipe,
+        best.soft_label_loss,
+        best.temperature,
+        best.hard_label_weight,
+        best.hidden_weight,
+        best.distil_relations,
+    )
     assert found == ("joint", "soft_label_kl", 2.0, 0.5, 0.0, True)
 
 
@@ -53,16 +60,22 @@ def test_best_recipe_heeds_what_is_given_and_what_teacher_and_student_can_give()
     found = given.temperature, given.hidden_weight, given.hard_label_weight, given.distil_relations
     assert found == (4.0, 1.0, 0.5, False)
     graph = resolve(parse("--recipe", "best", "--teacher_onnx", "x.onnx"))
-    found = graph.loss, graph.hidden_weight, graph.hard_label_weight, graph.distil_relations
+    found = graph.soft_label_loss, graph.hidden_weight, graph.hard_label_weight, graph.distil_relations
     assert found == ("soft_label_kl", 1.0, 0.5, False)
-    assert resolve(parse("--recipe", "best", "--teacher_targets", "x.npz")).hard_label_weight == 0.0
-    defaults = "--hard_label_weight 0 --temperature 1 --loss logits_mse --hidden_weight 1".split()
+    assert resolve(parse("--recipe", "best", "--teacher_logits", "x.npz")).hard_label_weight == 0.0
+    defaults = "--hard_label_weight 0 --temperature 1 --soft_label_loss logits_mse --hidden_weight 1".split()
     verb, config = read_flags([*REQUIRED, "--recipe", "best", *defaults])
     same = resolve(config)
-    found = same.hard_label_weight, same.temperature, same.loss, same.hidden_weight, same.distil_relations
+    found = same.hard_label_weight, same.temperature, same.soft_label_loss, same.hidden_weight, same.distil_relations
     assert (verb, *found) == ("distil", 0.0, 1.0, "logits_mse", 1.0, False), "what is given stays, also a default"
     lstm = resolve(parse("--recipe", "best", "--student_kind", "bilstm"))
-    found = lstm.recipe, lstm.loss, lstm.hard_label_weight, lstm.hidden_weight, lstm.distil_multi_hidden_states
+    found = (
+        lstm.recipe,
+        lstm.soft_label_loss,
+        lstm.hard_label_weight,
+        lstm.hidden_weight,
+        lstm.distil_multi_hidden_states,
+    )
     assert (*found, lstm.distil_relations) == ("joint", "logits_mse", 0.0, 1.0, True, False), "what was measured"
 
 

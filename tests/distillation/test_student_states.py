@@ -31,8 +31,8 @@ def runs(tagging, distilled, tmp_path_factory) -> dict:
     from tests.command_fixtures import main
 
     root, made = tmp_path_factory.mktemp("frozen"), {}
-    changes = {"teacher_model_dir": distilled / "teacher", "targets_dir": root / "t", "hidden_size": 8}
-    changes |= {"targets_precision": "float32", "dropout": 0.0, "distil_chunk_size": 16, "ft_epochs": 2}
+    changes = {"teacher_model_dir": distilled / "teacher", "teacher_outputs_dir": root / "t", "hidden_size": 8}
+    changes |= {"teacher_outputs_precision": "float32", "dropout": 0.0, "distil_chunk_size": 16, "ft_epochs": 2}
     tf.config.run_functions_eagerly(True)
     try:
         for name in ("cache", "recompute"):

@@ -129,7 +129,7 @@ def test_outputs_that_are_there_already_take_no_more_room(monkeypatch, tmp_path)
         (tmp_path / "chunk-0").mkdir(exist_ok=True)
         (tmp_path / "chunk-0" / f"{name}.npy").write_bytes(bytes(length))
     assert settle_targets("cache", size, str(tmp_path), ["logits", "hidden_states_1"]) == "cache"
-    with pytest.raises(InputError, match="--targets cache"):
+    with pytest.raises(InputError, match="--teacher_outputs cache"):
         settle_targets("cache", size, str(tmp_path), ["logits", "hidden_states_2"])
 
 
@@ -169,6 +169,7 @@ def test_cache_that_the_disk_cannot_hold_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(disk_size.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 2_000_000}))
     size = TargetSize(10**6, {"chunk-0": 3 * 10**6, "chunk-10": 10**6, "held-out": 0})
     with pytest.raises(
-        InputError, match=r"--targets cache: the teacher's outputs take 5.0 MB, and .* has 2.0 MB left(.|\n)*4.0 MB"
+        InputError,
+        match=r"--teacher_outputs cache: the teacher's outputs take 5.0 MB, and .* has 2.0 MB left(.|\n)*4.0 MB",
     ):
         settle_targets("cache", size, str(tmp_path))

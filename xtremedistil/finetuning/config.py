@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from xtremedistil.flags import REQUIRED, TrainingFlags, flag
+from xtremedistil.flags import REQUIRED, TrainingFlags, flag, takes_old_names
 
 
 @dataclass(kw_only=True)
@@ -18,6 +18,7 @@ class LabelTraining(TrainingFlags):
     )
 
 
+@takes_old_names
 @dataclass(kw_only=True)
 class ContinueConfig(LabelTraining):
     """`run_xtreme_distil_ft.py`: train a distilled student further on its task's labels."""
@@ -31,6 +32,7 @@ class ContinueConfig(LabelTraining):
     pt_teacher_checkpoint: str | None = flag(None, "tokenizer of a folder that holds none (the original's folders)")
 
 
+@takes_old_names
 @dataclass(kw_only=True)
 class BaselineConfig(LabelTraining):
     """`run_model_ft.py`: fine-tune a pre-trained model, without distillation."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from xtremedistil.flags import REQUIRED, flag
+from xtremedistil.flags import REQUIRED, flag, takes_old_names
 
 
 @dataclass(kw_only=True)
@@ -24,6 +24,7 @@ class Prediction:
     verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
 
 
+@takes_old_names
 @dataclass(kw_only=True)
 class PredictConfig(Prediction):
     """`run_xtreme_distil_predict.py`: label a file, or score the task's test file."""
@@ -32,6 +33,7 @@ class PredictConfig(Prediction):
     opt_policy: str | None = flag(None, "precision", choices=("float32", "mixed_float16", "mixed_bfloat16"))
 
 
+@takes_old_names
 @dataclass(kw_only=True)
 class OnnxPredictConfig(Prediction):
     """`run_xtreme_distil_predict_onnx.py`: the same through ONNX Runtime; exports first where that was not done."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from xtremedistil.flags import REQUIRED, TrainingFlags, flag
+from xtremedistil.flags import REQUIRED, TrainingFlags, flag, takes_old_names
 
 ALL_OF_THE_CORPUS = "corpus"  # --student_vocab
 
@@ -11,6 +11,7 @@ OF_HEAD_TRAINING = ("teacher_head_steps", "teacher_head_learning_rate")
 OF_THE_HEAD = ("teacher_head", *OF_HEAD_TRAINING)  # that a teacher gets which comes without one
 
 
+@takes_old_names
 @dataclass(kw_only=True)
 class PretrainConfig(TrainingFlags):
     """`run_xtreme_pretrain.py`: make a small general model out of a big one and plain text."""
@@ -37,7 +38,9 @@ class PretrainConfig(TrainingFlags):
         "mlm", "which words are asked for: mlm, hidden ones; clm, the next one (GPT-2)", choices=("mlm", "clm")
     )
     soft_label_weight: float | None = flag(None, "weight of the teacher's word on pieces; by default the recipe's")
-    word_weight: float | None = flag(None, "weight of the pieces that stand there; by default the recipe's")
+    mlm_weight: float | None = flag(
+        None, "weight of the pieces that stand there; by default the recipe's", aliases=("word_weight",)
+    )
     logits_mse_weight: float | None = flag(
         None, "weight of the squared distance of logits, summed over the vocabulary; by default the recipe's"
     )
@@ -49,8 +52,10 @@ class PretrainConfig(TrainingFlags):
         None, "teacher layer that the student's last one learns relations from, counted from 0; by default the last"
     )
     match: tuple[str, ...] = flag((), "further pairs of inner tensors: entries or files as of `xtremedistil distil`")
-    predict_all: bool = flag(
-        False, "soft labels of all pieces, as DistilBERT's code has by default; without it, of those asked for alone"
+    soft_labels_on_all_tokens: bool = flag(
+        False,
+        "soft labels of all pieces, as DistilBERT's code has by default; without it, of those asked for alone",
+        aliases=("predict_all",),
     )
     num_hidden_layers: int | None = flag(None, "layers of the student; by default half of the teacher's")
     hidden_size: int | None = flag(None, "width of the student; by default the teacher's")
@@ -74,17 +79,17 @@ class PretrainConfig(TrainingFlags):
     teacher_head_steps: int = flag(2000, "updates of a head that is trained on a teacher that comes without one")
     teacher_head_learning_rate: float = flag(1e-3, "peak rate of these")
     packed: bool = flag(False, "cut the text into full rows, whatever lines it has; by default a row is a line")
-    mlm_share: float = flag(0.15, "share of a batch's pieces that are asked for")
+    mlm_probability: float = flag(0.15, "share of a batch's pieces that are asked for", aliases=("mlm_share",))
     mlm_smoothing: float = flag(0.7, "rare pieces are asked for more often: in proportion to count^-this; 0: alike")
     mlm_hide: float = flag(0.8, "share of these where the mask piece stands")
     mlm_random: float = flag(0.1, "share of these where another piece stands; at the rest nothing is changed")
-    whole_words: bool = flag(False, "hide all pieces of a word together")
+    whole_word_mask: bool = flag(False, "hide all pieces of a word together", aliases=("whole_words",))
     freeze_pos_embs: bool = flag(False, "keep the student's position embeddings as they begin")
     freeze_token_type_embds: bool = flag(False, "keep the student's type embeddings as they begin")
     dropout: float | None = flag(None, "dropout of the student; by default that of its configuration")
     batch_size: int = flag(32, "rows per batch and device")
     epochs: float = flag(3.0, "passes over the corpus; a part of one, too")
-    steps: int = flag(0, "updates, so many exactly, in place of --epochs")
+    max_steps: int = flag(0, "updates, so many exactly, in place of --epochs", aliases=("steps",))
     eval_steps: int = flag(
         0, "updates between losses on held-out rows, of which the least chooses the weights; by default a tenth of all"
     )

@@ -1,13 +1,14 @@
-"""The flags of `xtremedistil transfer`, as those of other commands stand in `config.py`."""
+"""The flags of `xtremedistil task-transfer`, as those of other commands stand in `config.py`."""
 
 from dataclasses import dataclass
 
-from xtremedistil.flags import REQUIRED, flag
+from xtremedistil.flags import REQUIRED, flag, takes_old_names
 
 
+@takes_old_names
 @dataclass(kw_only=True)
 class TransferConfig:
-    """`xtremedistil transfer`: distil on a source task, and reuse the student on a target task with few labels."""
+    """`xtremedistil task-transfer`: distil on a source task, and reuse the student on a target task with few labels."""
 
     source_task: str = flag(REQUIRED, "folder of the task that the student is distilled on (as for distil)")
     target_task: str = flag(REQUIRED, "folder of the task that it is reused on")

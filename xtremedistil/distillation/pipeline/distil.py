@@ -39,6 +39,7 @@ from xtremedistil.distillation.teacher_outputs.onnx_teacher import Graph, OnnxTe
 from xtremedistil.evaluation.report import Report, read_report
 from xtremedistil.evaluation.scorer import scored_row
 from xtremedistil.finetuning.supervised import LabelFit, fit_on_labels
+from xtremedistil.flags import old_names
 from xtremedistil.models.checkpoints.h5_weights import save_weights
 from xtremedistil.models.prediction import PredictFunction
 from xtremedistil.storage import files, model_folder, run_folder
@@ -50,7 +51,7 @@ from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
 NOT_SETTINGS = (
     "model_dir",
     "teacher_model_dir",
-    "targets_dir",
+    "teacher_outputs_dir",
     "save_steps",
     "save_minutes",
     "overwrite",
@@ -66,7 +67,7 @@ PATHS = (
     "augment_checkpoint",
     "pt_teacher_checkpoint",
     "pt_student_checkpoint",
-    "teacher_targets",
+    "teacher_logits",
     "teacher_onnx",
 )
 BASELINE_PLACE = 99  # in the plan, for seeds: behind every stage
@@ -96,7 +97,7 @@ def run_plan(plan: DistillationPlan) -> Report:
         graph = external_graph(plan.teacher)
         settings = run_settings(plan, graph)
         if not plan.overwrite:
-            run_folder.check_claim(plan.model_dir, settings)
+            run_folder.check_claim(plan.model_dir, settings, old_names(DistilConfig))
             if report := _finished_report(plan, workers):
                 return report
         # All files are read before anything is removed or written.

@@ -11,7 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xtremedistil.augmentation.word_edits import MASKED_LM
-from xtremedistil.flags import LEGACY_LEARNING_RATE, REQUIRED, TrainingFlags, flag, given_flags, resolve_seed
+from xtremedistil.flags import (
+    LEGACY_LEARNING_RATE,
+    REQUIRED,
+    TrainingFlags,
+    flag,
+    given_flags,
+    resolve_seed,
+    takes_old_names,
+)
 from xtremedistil.losses.specs import LOGITS, losses_of
 
 SCRATCH_LEARNING_RATE = 1e-3
@@ -33,6 +41,7 @@ PAIRS = ("match", "layer_map", "distil_attention", "distil_multi_hidden_states",
 AUGMENTATIONS = ("masking", "deleting", "n_gram_sampling", "short_disorder", "long_disorder", MASKED_LM)
 
 
+@takes_old_names
 @dataclass(kw_only=True)
 class DistilConfig(TrainingFlags):
     """`run_xtreme_distil.py`: distil a teacher into a student."""
@@ -85,10 +94,11 @@ class DistilConfig(TrainingFlags):
     )
     pt_teacher: str = flag("TFBertModel", "class of the teacher, or auto to read it from the checkpoint")
     pt_teacher_checkpoint: str = flag("bert-base-multilingual-cased", "the teacher: folder or hub name")
-    teacher_targets: str | None = flag(
+    teacher_logits: str | None = flag(
         None,
         "logits that a teacher gave elsewhere, in place of one here: .npz or .parquet, a row for each line of the "
         "transfer file (see README); pt_teacher_checkpoint then gives the student its tokenizer",
+        aliases=("teacher_targets",),
     )
     teacher_onnx: str | None = flag(
         None, "an ONNX graph as the teacher, for the tokenizer of pt_teacher_checkpoint; it gives logits alone"
@@ -108,16 +118,22 @@ class DistilConfig(TrainingFlags):
     teacher_epochs: int | None = flag(None, "most epochs of the teacher's tuning; by default ft_epochs")
     distil_epochs: int = flag(500, "most epochs of each stage on the transfer set")
     distil_chunk_size: int = flag(100000, "transfer rows whose teacher targets are held at a time")
-    targets: str = flag(
+    teacher_outputs: str = flag(
         "auto",
         "the teacher's outputs: cache, computed once and kept; live, computed in every epoch; auto, as the disk allows",
         choices=("auto", "cache", "live"),
+        aliases=("targets",),
     )
-    targets_dir: str | None = flag(
-        None, "folder for them, shared by runs with other students; by default teacher-targets in teacher_model_dir"
+    teacher_outputs_dir: str | None = flag(
+        None,
+        "folder for them, shared by runs with other students; by default teacher-targets in teacher_model_dir",
+        aliases=("targets_dir",),
     )
-    targets_precision: str = flag(
-        "float16", "how hidden states and attention maps are kept on disk", choices=("float16", "float32")
+    teacher_outputs_precision: str = flag(
+        "float16",
+        "how hidden states and attention maps are kept on disk",
+        choices=("float16", "float32"),
+        aliases=("targets_precision",),
     )
     frozen_features: str = flag(
         "cache",
@@ -161,7 +177,12 @@ class DistilConfig(TrainingFlags):
         "or a BiLSTM's logits and states",
         choices=RECIPES,
     )
-    loss: str = flag("logits_mse", "loss between the logits of teacher and student", choices=tuple(losses_of(LOGITS)))
+    soft_label_loss: str = flag(
+        "logits_mse",
+        "loss between the logits of teacher and student",
+        choices=tuple(losses_of(LOGITS)),
+        aliases=("loss",),
+    )
     temperature: float = flag(1.0, "divides both logits in that loss")
     t_squared: bool = flag(
         True,
@@ -203,7 +224,7 @@ class DistilConfig(TrainingFlags):
     @property
     def logits_only(self) -> bool:
         """Whether the teacher comes from elsewhere and has no states to match."""
-        return bool(self.teacher_targets or self.teacher_onnx)
+        return bool(self.teacher_logits or self.teacher_onnx)
 
 
 def spelled_out(config: DistilConfig, given: Iterable[str] | None = None) -> DistilConfig:
@@ -217,8 +238,8 @@ def spelled_out(config: DistilConfig, given: Iterable[str] | None = None) -> Dis
     if config.recipe != BEST or config.legacy:
         return config
     recurrent = config.student_kind == "bilstm"
-    best: dict = {} if recurrent else {"loss": "soft_label_kl", "temperature": 2.0, "hard_label_weight": 0.5}
-    if config.teacher_targets:
+    best: dict = {} if recurrent else {"soft_label_loss": "soft_label_kl", "temperature": 2.0, "hard_label_weight": 0.5}
+    if config.teacher_logits:
         best.pop("hard_label_weight", None)
     given = set(given_flags(config, {*PAIRS, *best, "hard_label_weight"}) if given is None else given)
     if not config.logits_only and not given & set(PAIRS):

@@ -108,7 +108,7 @@ def _teacher(checked: Checked) -> TeacherPlan:
         checkpoint=config.pt_teacher_checkpoint,
         class_name=config.pt_teacher,
         folder=config.teacher_model_dir,
-        logits_file=config.teacher_targets,
+        logits_file=config.teacher_logits,
         onnx_file=config.teacher_onnx,
         shape=checked.teacher,
         epochs=config.teacher_epochs,
@@ -163,9 +163,9 @@ def _baseline(config: DistilConfig, blocks: Sequence[str]) -> Stage:
 
 def _outputs(config: DistilConfig) -> OutputsPlan:
     return OutputsPlan(
-        policy=config.targets,
-        folder=config.targets_dir or os.path.join(config.teacher_model_dir, TARGETS),
-        precision=config.targets_precision,
+        policy=config.teacher_outputs,
+        folder=config.teacher_outputs_dir or os.path.join(config.teacher_model_dir, TARGETS),
+        precision=config.teacher_outputs_precision,
         frozen_features=config.frozen_features == "cache",
     )
 

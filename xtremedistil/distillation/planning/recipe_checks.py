@@ -19,7 +19,7 @@ from xtremedistil.terms.soft_labels import SoftLabels
 NEWER = (
     "recipe",
     "distil_relations",
-    "loss",
+    "soft_label_loss",
     "temperature",
     "temperature_schedule",
     "soft_label_weight",
@@ -58,15 +58,15 @@ def _soft_label_problems(config: DistilConfig) -> tuple[list[str], SoftLabels | 
     """Of the term between logits, and the term."""
     if config.soft_label_weight < 0:
         return [f"--soft_label_weight {config.soft_label_weight}: must not be negative"], None
-    kind = LOSS_KINDS.get(config.loss)
+    kind = LOSS_KINDS.get(config.soft_label_loss)
     if kind and not config.t_squared and "t_squared" not in kind.options:
-        hint = "leave it away, or give --loss soft_label_kl"
-        return [f"--no_t_squared: {config.loss} is without a choice there; {hint}"], None
+        hint = "leave it away, or give --soft_label_loss soft_label_kl"
+        return [f"--no_t_squared: {config.soft_label_loss} is without a choice there; {hint}"], None
     problems, soft_labels = [], None
     try:
         soft_labels = configured_soft_labels(config)
     except ValueError as error:
-        problems.append(f"--loss, --temperature, --temperature_schedule: {error}")
+        problems.append(f"--soft_label_loss, --temperature, --temperature_schedule: {error}")
     if config.soft_label_weight != 1 and config.recipe != JOINT:
         problems.append("--soft_label_weight is of the joint stage: give --recipe joint, or leave it away")
     elif not config.soft_label_weight and not config.hard_label_weight:
@@ -85,9 +85,9 @@ def _match_problems(config: DistilConfig) -> list[str]:
         given = ["--match"] if config.match else []
         given += [f"--{name}" for name in given_flags(config, ("layer_map", *WEIGHTS))]
         problems += [f"{name}: a teacher that gives logits alone has nothing for it; leave it away" for name in given]
-    if config.teacher_targets and config.hard_label_weight:
+    if config.teacher_logits and config.hard_label_weight:
         problems.append(
-            f"--hard_label_weight: --teacher_targets {config.teacher_targets} has no logits of the labelled rows; "
+            f"--hard_label_weight: --teacher_logits {config.teacher_logits} has no logits of the labelled rows; "
             "leave it away, or take a teacher that runs here"
         )
     return problems + _idle_problems(config)

@@ -127,9 +127,9 @@ def _augment_problems(config: DistilConfig) -> list[str]:
         problems.append(f"--augment_copies {config.augment_copies} needs --augment: {', '.join(AUGMENTATIONS)}")
     if config.augment_checkpoint and MASKED_LM not in config.augment:
         problems.append(f"--augment_checkpoint {config.augment_checkpoint} is for --augment {MASKED_LM} alone")
-    if config.augment and config.teacher_targets:
+    if config.augment and config.teacher_logits:
         problems.append(
-            f"--augment: --teacher_targets {config.teacher_targets} has logits of the transfer file's own lines and "
+            f"--augment: --teacher_logits {config.teacher_logits} has logits of the transfer file's own lines and "
             "none of those that are made of them. Leave --augment away, or take a teacher that runs here"
         )
     return problems
@@ -154,18 +154,18 @@ def _masked_lm_problems(config: DistilConfig, problems: Problems) -> list[str]:
 
 def _outside_problems(config: DistilConfig) -> list[str]:
     """Of a teacher from elsewhere."""
-    given = {name: getattr(config, name) for name in ("teacher_targets", "teacher_onnx") if getattr(config, name)}
+    given = {name: getattr(config, name) for name in ("teacher_logits", "teacher_onnx") if getattr(config, name)}
     problems = [f"--{name} {path}: there is no such file" for name, path in given.items() if not os.path.isfile(path)]
     if len(given) > 1:
-        problems.append("--teacher_targets and --teacher_onnx exclude each other: each of them is the teacher")
+        problems.append("--teacher_logits and --teacher_onnx exclude each other: each of them is the teacher")
     flag = next(iter(given), None)
     states = [f"--{name}" for name in MATCHED if getattr(config, name)]
     if flag and states:
         problems.append(f"--{flag}: such a teacher gives logits and no states; leave {', '.join(states)} away")
     if flag and config.legacy:
         problems.append(f"--legacy: the original's teacher is a TensorFlow model; leave --{flag} away, or --legacy")
-    if config.teacher_targets:
-        problems += _targets_problems(config.teacher_targets, config.targets)
+    if config.teacher_logits:
+        problems += _targets_problems(config.teacher_logits, config.teacher_outputs)
     if config.teacher_onnx:
         problems += missing_packages(("onnx", "onnxruntime"), f"--teacher_onnx {config.teacher_onnx}")
     return problems
@@ -174,11 +174,11 @@ def _outside_problems(config: DistilConfig) -> list[str]:
 def _targets_problems(path: str, policy: str) -> list[str]:
     problems = []
     if not path.endswith((".npz", ".parquet")):
-        problems.append(f"--teacher_targets {path}: a file whose name ends in .npz or .parquet is expected")
+        problems.append(f"--teacher_logits {path}: a file whose name ends in .npz or .parquet is expected")
     if path.endswith(".parquet"):
-        problems += missing_packages(("pyarrow",), f"--teacher_targets {path}")
+        problems += missing_packages(("pyarrow",), f"--teacher_logits {path}")
     if policy == "live":
-        problems.append("--targets live: logits in a file are not computed; leave the flag away")
+        problems.append("--teacher_outputs live: logits in a file are not computed; leave the flag away")
     return problems
 
 

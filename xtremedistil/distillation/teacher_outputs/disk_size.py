@@ -156,13 +156,13 @@ def array_file(name: str) -> str:
 
 
 def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[str] = ()) -> str:
-    """What `--targets` means for this run: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
+    """What `--teacher_outputs` means for this run: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
 
     Args:
         folder: of what the teacher says. names: the outputs that this run needs; what is there of them takes no room.
 
     Raises:
-        InputError: `--targets cache` needs more than the disk has.
+        InputError: `--teacher_outputs cache` needs more than the disk has.
     """
     kept = sum(size_of(path) for name in names for path in glob.glob(os.path.join(folder, "*", array_file(name))))
     free = shutil.disk_usage(nearest_existing(folder)).free + kept
@@ -179,7 +179,7 @@ def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[
 def _no_room(size: TargetSize, free: int, folder: str) -> str:
     besides = f", the student's states {megabytes(size.besides)}" if size.besides else ""
     return (
-        f"--targets cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "
-        f"{megabytes(free)} left.\nFree some space, name another disk with --targets_dir, or give --targets auto "
-        f"(states of one chunk at a time: {megabytes(size.at_a_time)}) or --targets live (none, but slower)."
+        f"--teacher_outputs cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "
+        f"{megabytes(free)} left.\nFree some space, name another disk with --teacher_outputs_dir, or give --teacher_outputs auto "
+        f"(states of one chunk at a time: {megabytes(size.at_a_time)}) or --teacher_outputs live (none, but slower)."
     )

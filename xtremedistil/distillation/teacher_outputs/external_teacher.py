@@ -19,7 +19,7 @@ def external_graph(teacher: TeacherPlan) -> Graph | None:
 def open_external_teacher(
     plan: DistillationPlan, corpus: Corpus, graph: Graph | None, on_chief: OnChief = at_once
 ) -> ExampleLogits | OnnxTeacher | None:
-    """What `--teacher_targets` or `--teacher_onnx` names; None without them.
+    """What `--teacher_logits` or `--teacher_onnx` names; None without them.
 
     Args:
         graph: of `external_graph`. on_chief: runs what only one of several processes may do, see `Workers`.
@@ -38,7 +38,7 @@ def external_fingerprints(teacher: TeacherPlan, graph: Graph | None) -> dict[str
     """sha256 of what such a teacher is made of, by the flag that names it."""
     prints = {}
     if teacher.logits_file:
-        prints["teacher_targets"] = fingerprint(teacher.logits_file)
+        prints["teacher_logits"] = fingerprint(teacher.logits_file)
     if graph:
         prints["teacher_onnx"] = graph.fingerprint
     return prints

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from xtremedistil.flags import REQUIRED, flag
+from xtremedistil.flags import REQUIRED, flag, takes_old_names
 
 EXPORT_FORMS = ("onnx", "int8", "saved_model", "huggingface")
 
 
+@takes_old_names
 @dataclass(kw_only=True)
 class ExportConfig:
     """`xtremedistil export`: write a student in the forms that people deploy."""
