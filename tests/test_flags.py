@@ -61,7 +61,7 @@ def test_old_and_new_name_with_two_values_are_refused_and_both_named(run_command
     with pytest.raises(InputError, match="targets is the old name of teacher_outputs.*live and cache"):
         DistilConfig(**DISTIL, **both)
     assert DistilConfig(**DISTIL, targets="live", teacher_outputs="live").teacher_outputs == "live"
-    outcome = run_command(*command("distil", "--teacher_outputs", "live", "--teacher_outputs", "cache"))
+    outcome = run_command(*command("distil", "--targets", "live", "--teacher_outputs", "cache"))
     assert outcome.code == 2 and "targets is the old name of teacher_outputs" in outcome.err
 
 

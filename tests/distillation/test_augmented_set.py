@@ -120,10 +120,7 @@ def test_lines_are_read_as_they_are_asked_for(lines_of, monkeypatch):
             while True:
                 yield self.example("the cat sat on the mat")
 
-    settings = DistilConfig(
-        task="t", model_dir="m", teacher_model_dir="m", seq_len=9, transfer_file="u", augment=("deleting",), seed=1
-    )
-    made = augmented_examples(settings, Endless(["a"]), None, None, Augmented())
+    made = augmented_examples(TransferPlan("u", 9, ("deleting",)), Endless(["a"]), None, None, Augmented())
     assert next(iter(made)).text
 
 

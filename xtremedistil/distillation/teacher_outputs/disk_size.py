@@ -156,7 +156,7 @@ def array_file(name: str) -> str:
 
 
 def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[str] = ()) -> str:
-    """What `--teacher_outputs` means for this run: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
+    """What a policy means for this run: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
 
     Args:
         folder: of what the teacher says. names: the outputs that this run needs; what is there of them takes no room.
@@ -180,6 +180,6 @@ def _no_room(size: TargetSize, free: int, folder: str) -> str:
     besides = f", the student's states {megabytes(size.besides)}" if size.besides else ""
     return (
         f"--teacher_outputs cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "
-        f"{megabytes(free)} left.\nFree some space, name another disk with --teacher_outputs_dir, or give --teacher_outputs auto "
-        f"(states of one chunk at a time: {megabytes(size.at_a_time)}) or --teacher_outputs live (none, but slower)."
+        f"{megabytes(free)} left.\nFree some space, name another disk with --teacher_outputs_dir, or give "
+        f"--teacher_outputs auto (states of one chunk at a time: {megabytes(size.at_a_time)}) or --teacher_outputs live (none, but slower)."
     )
