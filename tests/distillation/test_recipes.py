@@ -104,7 +104,7 @@ def test_stages_of_ones_own_train_what_they_list_and_labels_of_the_test_file_cha
     from xtremedistil.distillation.pipeline import output_source
 
     sizes, learn, distil = [], distil_module.fit_on_labels, distil_module.distil
-    monkeypatch.setattr(distil_module, "fit_on_labels", lambda *args: sizes.append(args[2].batch_size) or learn(*args))
+    monkeypatch.setattr(distil_module, "fit_on_labels", lambda *args: sizes.append(args[3].batch_size) or learn(*args))
     states, settle = [], output_source.settle_targets
 
     def settle_and_note(targets, size, *rest):

@@ -181,5 +181,6 @@ def _no_room(size: TargetSize, free: int, folder: str) -> str:
     return (
         f"--teacher_outputs cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "
         f"{megabytes(free)} left.\nFree some space, name another disk with --teacher_outputs_dir, or give "
-        f"--teacher_outputs auto (states of one chunk at a time: {megabytes(size.at_a_time)}) or --teacher_outputs live (none, but slower)."
+        f"--teacher_outputs auto (hidden states of one chunk at a time: {megabytes(size.at_a_time)}) or "
+        "--teacher_outputs live (none, but slower)."
     )
