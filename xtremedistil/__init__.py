@@ -8,6 +8,7 @@ _HOME = {
     "AdaptedModel": "xtremedistil.models.adapters",
     "DistilConfig": "xtremedistil.distillation.planning.config",
     "Distiller": "xtremedistil.distillation.distiller.distiller",
+    "FitSettings": "xtremedistil.distillation.distiller.settings",
     "InputError": "xtremedistil.errors",
     "Match": "xtremedistil.terms.match",
     "Predictor": "xtremedistil.serving.predictor",
