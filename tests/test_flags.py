@@ -8,7 +8,7 @@ import pytest
 from xtremedistil.cli import VERBS, read_flags
 from xtremedistil.distillation.planning.config import DistilConfig
 from xtremedistil.errors import InputError
-from xtremedistil.flags import current_names, old_names
+from xtremedistil.flags import current_names, nearest, old_names
 from xtremedistil.pretraining.config import PretrainConfig
 from xtremedistil.storage import model_folder, run_folder
 
@@ -99,3 +99,25 @@ def test_names_that_nobody_renamed_stay_as_they_are():
 def test_old_verb_is_the_new_one():
     flags = "--source_task s --target_task t --model_dir m --seq_len 8".split()
     assert read_flags(["transfer", *flags]) == read_flags(["task-transfer", *flags])
+
+
+def test_unknown_keyword_names_the_nearest_field():
+    with pytest.raises(TypeError, match=r"DistilConfig has no field hiden_size; did you mean hidden_size\?"):
+        DistilConfig(**DISTIL, hiden_size=3)
+    with pytest.raises(TypeError, match="PretrainConfig has no field mask_probability; did you mean mlm_probability"):
+        PretrainConfig(**PRETRAIN, mask_probability=0.1)
+    with pytest.raises(TypeError, match=r"DistilConfig has no field qqq$"):
+        dataclasses.replace(DistilConfig(**DISTIL), qqq=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "expected"),
+    [
+        ("epochs", ["ft_epochs", "patience", "teacher_epochs"], ["ft_epochs", "teacher_epochs"]),
+        ("num_layers", ["num_hidden_layers", "layer_map"], ["num_hidden_layers"]),
+        ("learning_rte", ["learning_rate", "layer_map"], ["learning_rate"]),
+        ("lr", ["clearing", "seed"], []),
+    ],
+)
+def test_nearest_holds_the_name_or_is_spelled_like_it(name, known, expected):
+    assert nearest(name, known) == expected

@@ -1,15 +1,13 @@
-"""Command line: parsers made from the dataclasses of `config.py`, exit codes, `xtremedistil <verb>`.
+"""Command line: `xtremedistil <verb>`, exit codes.
 
 Exit codes: 0 done; 1 a fault of ours (traceback); 2 something to mend in what was given; 130 interrupted (Ctrl-C);
 143 terminated (SIGTERM).
 """
 
-import argparse
 import dataclasses
 import errno
 import sys
-import types
-import typing
+from functools import partial
 
 from xtremedistil.console.quiet import import_tensorflow, without_native_noise
 from xtremedistil.console.sigterm import TERMINATED, on_sigterm
@@ -17,67 +15,11 @@ from xtremedistil.distillation.planning.config import DistilConfig, spelled_out
 from xtremedistil.errors import InputError
 from xtremedistil.export.common.config import ExportConfig
 from xtremedistil.finetuning.config import BaselineConfig, ContinueConfig
-from xtremedistil.flags import REQUIRED, TrainingFlags, current_names, old_names, rate_or_auto
+from xtremedistil.flag_parser import WITHOUT_VALUE, Parser, add_help, build_command
+from xtremedistil.flags import current_names, did_you_mean, nearest, old_names
 from xtremedistil.inference.config import OnnxPredictConfig, PredictConfig
 from xtremedistil.pretraining.config import PretrainConfig
 from xtremedistil.task_transfer.config import TransferConfig
-
-
-def _rate(text: str):
-    try:
-        return rate_or_auto(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text}: give a number above 0, or auto") from error
-
-
-METAVARS = {int: "N", float: "X", str: "TEXT", _rate: "RATE"}
-
-
-def _reader(entry: dataclasses.Field):
-    if entry.type == float | str:
-        return _rate
-    if isinstance(entry.type, types.UnionType):
-        return typing.get_args(entry.type)[0]
-    return entry.type
-
-
-def _help(entry: dataclasses.Field) -> str:
-    """With the default, where it says something."""
-    silent = any(entry.default is value for value in (None, False, True, (), REQUIRED))
-    return entry.metadata["help"] + ("" if silent else f" (default: {entry.default})")
-
-
-def _add_flag(parser: argparse.ArgumentParser, entry: dataclasses.Field) -> None:
-    """The flag of a field, and its old names, which `--help` does not show."""
-    reading = _reading(entry)
-    on = entry.type is bool and entry.default is True
-    for name in (entry.name, *entry.metadata["aliases"]):
-        spelled = f"no_{name}" if on else name
-        spellings = dict.fromkeys([f"--{spelled}", "--" + spelled.replace("_", "-")])
-        shown = _help(entry) if name == entry.name else argparse.SUPPRESS
-        # Flags that are not given leave no value: the defaults are the dataclass's.
-        parser.add_argument(*spellings, dest=name, default=argparse.SUPPRESS, help=shown, **reading)
-
-
-def _reading(entry: dataclasses.Field) -> dict:
-    """How argparse reads the values of a flag."""
-    if entry.type is bool:
-        return {"action": "store_false" if entry.default is True else "store_true"}
-    required, choices = entry.default is REQUIRED, entry.metadata["choices"]
-    if entry.type == tuple[str, ...]:
-        return {"nargs": "+", "choices": choices, "required": required}
-    reader = _reader(entry)
-    read = {"type": reader, "required": required, "choices": choices, "metavar": None if choices else METAVARS[reader]}
-    # The original let many flags stand without a value, which meant: as if not given.
-    return read if required else read | {"nargs": "?", "const": entry.default}
-
-
-def add_flags(parser: argparse.ArgumentParser, kind) -> None:
-    """One flag for each field of the dataclass `kind`, those that all training has last."""
-    common = {entry.name for entry in dataclasses.fields(TrainingFlags)}
-    for entry in sorted(dataclasses.fields(kind), key=lambda entry: entry.name in common):
-        _add_flag(parser, entry)
-
 
 # One function for each verb. They import what the verb needs, only then: TensorFlow takes seconds. Each prints a table.
 
@@ -169,27 +111,68 @@ def _transfer(config: TransferConfig) -> None:
 
 VERBS = {
     "distil": (_distil, DistilConfig, "distil a teacher into a student"),
-    "pretrain": (_pretrain, PretrainConfig, "make a small general model out of a big one and plain text"),
-    "predict": (_predict, PredictConfig, "label a file or score the test file with a student"),
-    "predict-onnx": (_predict_onnx, OnnxPredictConfig, "the same through ONNX Runtime"),
+    "pretrain": (_pretrain, PretrainConfig, "pre-train a small general model on plain text, with a teacher"),
+    "predict": (_predict, PredictConfig, "label a file, or score the test file, with a student"),
+    "predict-onnx": (_predict_onnx, OnnxPredictConfig, "predict with ONNX Runtime"),
     "export": (_export, ExportConfig, "write a student as ONNX, int8, SavedModel or Hugging Face folder"),
-    "ft": (_continue, ContinueConfig, "train a distilled student further on the labels"),
+    "ft": (_continue, ContinueConfig, "train a distilled student further on the labels of its task"),
     "model-ft": (_fine_tune, BaselineConfig, "fine-tune a pre-trained model, without distillation"),
-    "task-transfer": (_transfer, TransferConfig, "distil on one task and reuse the student on another with few labels"),
+    "task-transfer": (_transfer, TransferConfig, "distil on one task, then fine-tune the student on another"),
 }
 
 TRAINING = ("distil", "pretrain", "ft", "model-ft", "task-transfer")  # these save where they are
 
+VERB_ALIASES = {"transfer": "task-transfer", "distill": "distil"}
 
-OLD_VERBS = {"transfer": "task-transfer"}
+# Flags of ours that `distil --help` shows beside those of the original release; `--help_all` shows all.
+SHORT_HELP = {
+    "distil": "augment student_kind recipe teacher_logits teacher_onnx distil_relations layer_map soft_label_loss "
+    "temperature hard_label_weight teacher_outputs baseline legacy overwrite dry_run".split()
+}
+
+# Arguments behind each verb, as an example.
+EXAMPLES = {
+    "distil": "--task datasets/NER --do_NER --transfer_file datasets/NER/unlabeled.txt --seq_len 32 \\\n"
+    "      --model_dir runs/ner --teacher_model_dir runs/ner \\\n"
+    "      --pt_teacher auto --pt_teacher_checkpoint bert-base-multilingual-cased \\\n"
+    "      --recipe best --num_attention_heads 12 --freeze_word_embedding",
+    "pretrain": "--pt_teacher_checkpoint bert-base-cased --corpus 'wiki/*.txt.gz' --model_dir runs/small \\\n"
+    "      --init_layers uniform --epochs 3",
+    "predict": "--model_dir runs/ner --do_predict --pred_file new.txt",
+    "predict-onnx": "--model_dir runs/ner --do_predict --pred_file new.txt --quantize",
+    "export": "--model_dir runs/ner --to onnx int8",
+    "ft": "--model_dir runs/ner --batch_size 32 --ft_epochs 20",
+    "model-ft": "--task datasets/NER --do_NER --seq_len 32 --model_dir runs/baseline \\\n"
+    "      --pt_model auto --pt_model_checkpoint microsoft/xtremedistil-l6-h384-uncased",
+    "task-transfer": "--source_task datasets/reviews --target_task datasets/tickets --target_labels 100 \\\n"
+    "      --seq_len 64 --model_dir runs/transfer --pt_teacher auto --pt_teacher_checkpoint bert-base-cased",
+}
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="xtremedistil", description="Small, fast students of big transformers.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+def _spelled_verb(arguments: list[str]) -> list[str]:
+    """Arguments with the verb as it is declared.
+
+    Raises:
+        ValueError: there is no such verb.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        return ["--help_all" if argument == "--help-all" else argument for argument in arguments]
+    verb = arguments[0].replace("_", "-")
+    verb = VERB_ALIASES.get(verb, verb)
+    if verb not in VERBS:
+        near = nearest(verb, [*VERBS, *VERB_ALIASES])
+        hint = did_you_mean(dict.fromkeys(VERB_ALIASES.get(name, name) for name in near))
+        raise ValueError(f"{arguments[0]} is no command{hint or '; there are ' + ', '.join(VERBS)}")
+    return [verb, *arguments[1:]]
+
+
+def build_parser() -> Parser:
+    parser = Parser(prog="xtremedistil", description="Small, fast students of big transformers.", spell=_spelled_verb)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND", title="commands")
     for verb, (_, kind, summary) in VERBS.items():
-        aliases = [old for old, new in OLD_VERBS.items() if new == verb]
-        add_flags(verbs.add_parser(verb, aliases=aliases, help=summary, description=kind.__doc__), kind)
+        make = partial(verbs.add_parser, verb, help=summary)
+        build_command(make, verb, kind, EXAMPLES[verb], SHORT_HELP.get(verb))
+    add_help(parser)
     return parser
 
 
@@ -199,14 +182,27 @@ def _end() -> None:
 
 
 def read_flags(arguments: list[str] | None = None):
-    """The verb and its settings."""
+    """The verb and its settings; says on stderr which flags stand without a value.
+
+    Raises:
+        InputError: a flag is given by its old and its new name, with two values.
+    """
     values = vars(build_parser().parse_args(arguments))
     verb = values.pop("verb")
-    verb = OLD_VERBS.get(verb, verb)
     kind = VERBS[verb][1]
-    values = current_names(old_names(kind), values)
+    values = current_names(old_names(kind), _with_values(kind, values))
     config = kind(**values)
     return verb, spelled_out(config, values) if verb == "distil" else config
+
+
+def _with_values(kind, values: dict) -> dict:
+    """The flags that are given with a value; says which are not, and what they stand for."""
+    defaults = {entry.name: entry.default for entry in dataclasses.fields(kind)}
+    bare = [name for name, value in values.items() if value is WITHOUT_VALUE]
+    if bare:
+        taken = ", ".join(f"--{name} {'none' if defaults[name] is None else defaults[name]}" for name in bare)
+        print(f"xtremedistil: flags without a value have their defaults: {taken}", file=sys.stderr)
+    return {name: value for name, value in values.items() if value is not WITHOUT_VALUE}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,13 +1,11 @@
-from xtremedistil.cli import build_parser, read_flags
-from xtremedistil.distillation.planning.config import DistilConfig, resolve
+from xtremedistil.cli import read_flags
+from xtremedistil.distillation.planning.config import resolve
 
 REQUIRED = "distil --task t --model_dir m --seq_len 32 --transfer_file u --teacher_model_dir d".split()
 
 
 def parse(*flags):
-    values = vars(build_parser().parse_args([*REQUIRED, *flags]))
-    values.pop("verb")
-    return DistilConfig(**values)
+    return read_flags([*REQUIRED, *flags])[1]
 
 
 def test_defaults_are_the_originals():
@@ -19,8 +17,11 @@ def test_defaults_are_the_originals():
     assert config.pt_student_checkpoint is None and config.opt_policy is None
 
 
-def test_flag_without_a_value_reads_as_not_given():
-    assert parse("--pt_student_checkpoint", "--hidden_size", "--opt_policy").hidden_size == 384
+def test_flag_without_a_value_reads_as_not_given_and_says_so(capsys):
+    config = parse("--pt_student_checkpoint", "--hidden_size", "--seed", "3")
+    assert (config.hidden_size, config.pt_student_checkpoint, config.seed) == (384, None, 3)
+    said = "xtremedistil: flags without a value have their defaults: --pt_student_checkpoint none, --hidden_size 384\n"
+    assert capsys.readouterr().err == said
 
 
 def test_flags_with_dashes_are_the_same():

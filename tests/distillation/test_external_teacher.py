@@ -165,7 +165,7 @@ def test_run_belongs_to_its_file(texts, eagerly, run_command, tmp_path):
     write_targets(targets, texts, columns=[1, 0])
     outcome = run_command("distil", *flags)
     assert outcome.code == 2
-    assert "teacher_targets: the file has changed" in outcome.err
+    assert "teacher_logits: the file has changed" in outcome.err
 
 
 def test_faulty_file_is_refused_before_anything_is_removed(texts, eagerly, run_command, tmp_path):

@@ -285,7 +285,7 @@ def test_what_the_precision_cannot_hold_is_refused(teacher, tmp_path):
         return outputs | {"hidden_states_2": outputs["hidden_states_2"] + np.float32(1e5)}
 
     with pytest.raises(
-        InputError, match=r"hidden_states_2 reach 1\d+, which float16 cannot hold(.|\n)*targets_precision"
+        InputError, match=r"hidden_states_2 reach 1\d+, which float16 cannot hold(.|\n)*teacher_outputs_precision"
     ):
         targets_of(overflowing, toy_features(5), tmp_path)
 
