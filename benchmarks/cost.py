@@ -75,11 +75,11 @@ class Pair:
         from xtremedistil.terms.layer_map import layer_map, mapped_matches, teacher_names
         from xtremedistil.training.workers import Workers
 
-        kind = {"kind": "token_classification", "num_labels": LABELS}
-        self.teacher = build_teacher(*encoder(*teacher, "tf_model"), **kind)
+        head = {"by_position": True, "num_labels": LABELS}
+        self.teacher = build_teacher(*encoder(*teacher, "tf_model"), **head)
         own = encoder(*student, "student_2")
         self.student = build_student(
-            *own, **kind, teacher_hidden_size=teacher[1], word_map=word_map(teacher[1], student[1])
+            *own, **head, teacher_hidden_size=teacher[1], word_map=word_map(teacher[1], student[1])
         )
         depths = {"teacher_layers": teacher[0], "student_layers": student[0]}
         self.matches = mapped_matches(layer_map("last", **depths), multi_hidden_states=True, attention=True)

@@ -14,10 +14,10 @@ pytest.importorskip("tensorflow")
 from xtremedistil.models.student import build_student  # noqa: E402
 
 
-@pytest.mark.parametrize("kind", ["token_classification", "sequence_classification"])
-def test_state_and_head_models_together_are_the_student(tiny_encoders, kind):
+@pytest.mark.parametrize("by_position", [True, False])
+def test_state_and_head_models_together_are_the_student(tiny_encoders, by_position):
     sizes = {"num_labels": 3, "teacher_hidden_size": 16}
-    student = build_student(tiny_encoders("TFBertModel"), FAMILIES["TFBertModel"], kind=kind, **sizes)
+    student = build_student(tiny_encoders("TFBertModel"), FAMILIES["TFBertModel"], by_position=by_position, **sizes)
     inputs = rows((5, 3, 4))
     state = student.state_model()(inputs)
     np.testing.assert_allclose(student.head_model()(state)["logits"], student.model(inputs)["logits"], atol=1e-6)

@@ -54,7 +54,7 @@ def continue_training(config: ContinueConfig) -> Report:
     with told_of_lost_workers(workers), in_turn(workers, config.model_dir), precision(config.opt_policy):
         tokenizer = load_tokenizer(config.model_dir, saved, config.pt_teacher_checkpoint)
         task = saved_task(saved)
-        sets = read_labelled_sets(task, config.task or saved["task"], tokenizer, saved["seq_len"], legacy=False)
+        sets = read_labelled_sets(task, config.task or saved["task"], tokenizer, saved["seq_len"])
         weights = class_weights(config.class_weight, task.labels, sets[0].features)
         seed_everything(resolve_seed(config.seed))
         with strategy.scope():
@@ -82,13 +82,14 @@ def fine_tune(config: BaselineConfig) -> Report:
     with told_of_lost_workers(workers), in_turn(workers, config.model_dir), precision(config.opt_policy):
         tokenizer = Tokenizer.load(_tokenizer_source(config))
         task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise)
-        sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len, legacy=False)
+        sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len)
         weights = class_weights(config.class_weight, task.labels, sets[0].features)
         seed_everything(resolve_seed(config.seed))
         family = find_family(config.pt_model, read_config(config.pt_model_checkpoint)["model_type"])
         with strategy.scope():
             encoder = load_encoder(config.pt_model_checkpoint, family, name="tf_model")
-            teacher = build_teacher(encoder, family, kind=task.kind, num_labels=len(task.all_labels))
+            head = {"by_position": task.by_position, "problem_type": task.problem_type}
+            teacher = build_teacher(encoder, family, **head, num_labels=len(task.all_labels))
         started_from = model_folder.fingerprint_checkpoint(config.pt_model_checkpoint)
         run = _LabelRun(config, task, tokenizer, sets, strategy, workers, weights, started_from)
         report = run.fit_and_report("fine-tuned model", teacher, teacher.weights, teacher.parts)

@@ -96,7 +96,7 @@ def write_transfer_rows(
     os.makedirs(unordered)
     count = 0
     for block in _blocks(examples, None if legacy else LINES_AT_A_TIME):
-        features = task.encode(block, tokenizer, seq_len, legacy=legacy)
+        features = task.encode(block, tokenizer, seq_len, original_rows=legacy)
         _append(unordered, features, count + features.example_ids, np.zeros(len(features), np.int64))
         count += len(block)
     summary = _deal(unordered, folder, chunk_size, seed)

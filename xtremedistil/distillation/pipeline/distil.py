@@ -302,6 +302,7 @@ def saved_config(run: RunContext, initial: InitialStudent) -> dict:
     """`xtremedistil-config.json`: the original's keys, and what makes the folder stand alone."""
     task, student = run.corpus.task, initial.student
     return run.plan.flags | {
+        **task.saved_keys,
         "hidden_size": student.encoder.config.hidden_size,
         "num_hidden_layers": student.encoder.config.num_hidden_layers,
         "num_attention_heads": student.encoder.config.num_attention_heads,

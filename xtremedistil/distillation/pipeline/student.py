@@ -101,7 +101,8 @@ def initial_student(run: RunContext, teacher) -> InitialStudent:
         student = build_student(
             encoder,
             family,
-            kind=task.kind,
+            by_position=task.by_position,
+            problem_type=task.problem_type,
             num_labels=len(task.all_labels),
             teacher_hidden_size=(teacher or encoder).config.hidden_size,
             word_map=word_map if word_map and plan.embeddings.factorized else None,

@@ -64,7 +64,8 @@ def tuned_teacher(run: RunContext) -> TunedTeacher:
         encoder = load_encoder(plan.checkpoint, family, name="tf_model")
         if run.kept is not None:
             encoder = with_vocabulary(encoder, family, run.kept, "tf_model")
-        teacher = build_teacher(encoder, family, kind=corpus.task.kind, num_labels=num_labels)
+        head = {"by_position": corpus.task.by_position, "problem_type": corpus.task.problem_type}
+        teacher = build_teacher(encoder, family, **head, num_labels=num_labels)
     if found:
         load_weights(path, teacher.parts)
         progress.say(f"teacher: read from {path}")
@@ -116,9 +117,7 @@ def _checked_labels(path: str, record_path: str, record: dict, corpus: Corpus, p
     else:
         progress.say(f"teacher: {path} has no record of its task; its number of labels is all that can be checked")
     width = _head_width(path)
-    plain, pseudo = len(corpus.task.labels), len(corpus.task.labels) + 4
-    allowed = {plain, pseudo} if corpus.task.by_position else {plain}
-    if width not in allowed or width < len(corpus.task.all_labels):
+    if width not in corpus.task.head_widths or width < len(corpus.task.all_labels):
         raise InputError(
             f"{path} was tuned for {width} labels; this task has {len(corpus.task.all_labels)}.\n"
             "Give another --teacher_model_dir to tune a teacher for this task."
