@@ -113,7 +113,7 @@ def _write_rows(plan: DistillationPlan, task: Task, tokenizer: Tokenizer, store:
                 plan.task.seq_len,
                 chunk_size=plan.transfer.chunk_size,
                 seed=DEALING_SEED,
-                legacy=plan.task.original_rows,
+                original_rows=plan.task.original_rows,
             )
             if plan.transfer.augment:
                 augmented.save(partial)
