@@ -190,3 +190,9 @@ def test_no_verb_at_all_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main([])
     assert capsys.readouterr().err.startswith("xtremedistil: the following arguments are required: COMMAND")
+
+
+def test_messages_name_the_flags_of_the_command_and_leave_other_words_alone():
+    message = "`model_dir` /nowhere: there is no such folder; `no_t_squared`, `tokenizer` and `teachers`"
+    expected = "--model_dir /nowhere: there is no such folder; --no_t_squared, --pt_teacher_checkpoint and `teachers`"
+    assert cli.with_flags(message, DistilConfig) == expected

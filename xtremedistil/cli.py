@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a fault of ours (traceback); 2 something to mend in what w
 
 import dataclasses
 import errno
+import re
 import sys
 from functools import partial
 
@@ -205,6 +206,22 @@ def _with_values(kind, values: dict) -> dict:
     return {name: value for name, value in values.items() if value is not WITHOUT_VALUE}
 
 
+ARGUMENT = re.compile(r"`(\w+)`")  # as messages name one
+OF_PYTHON = {"tokenizer": "pt_teacher_checkpoint"}  # arguments of Python functions, and the flags that fill them
+
+
+def with_flags(message: str, kind) -> str:
+    """A message with the flags of a command in place of the arguments that a Python caller knows: --model_dir for
+    `model_dir`."""
+    flags = {entry.name for entry in dataclasses.fields(kind)} | set(old_names(kind))
+
+    def flag(found: re.Match) -> str:
+        name = OF_PYTHON.get(found[1], found[1])
+        return f"--{name}" if name.removeprefix("no_") in flags else found[0]
+
+    return ARGUMENT.sub(flag, message)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
     try:
@@ -218,7 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
             run(config)
             return 0
     except InputError as error:
-        print(f"xtremedistil: {error}", file=sys.stderr)
+        print(f"xtremedistil: {with_flags(str(error), type(config))}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
