@@ -37,7 +37,7 @@ def test_parse_reads_labels_and_weights():
     ],
 )
 def test_parse_refuses_what_is_no_list_of_weights(text, words):
-    with pytest.raises(InputError, match="--class_weight") as error:
+    with pytest.raises(InputError, match="`class_weight`") as error:
         parse_class_weight(text)
     assert words in str(error.value)
 

@@ -53,5 +53,5 @@ def test_sample_that_cannot_be_drawn_is_refused(tmp_path, count, words):
     (tmp_path / "task").mkdir()
     for name in ("train", "dev", "test"):
         write_rows(tmp_path / f"task/{name}.tsv", [("text", label) for label in ("a", "b", "c", "a")])
-    with pytest.raises(InputError, match=f"--target_labels {count}.*{words}"):
+    with pytest.raises(InputError, match=f"`target_labels` {count}.*{words}"):
         few_rows(open_task(tmp_path / "task"), str(tmp_path / "task"), count, seed=3)

@@ -184,7 +184,7 @@ def test_encode_word_longer_than_a_row_is_answered_for(task, tokenizer):
 
 
 def test_encode_refuses_length_without_room(task, tokenizer):
-    with pytest.raises(InputError, match="--seq_len 2: .* puts 2 special pieces into each row"):
+    with pytest.raises(InputError, match="`seq_len` 2: .* puts 2 special pieces into each row"):
         task.encode([sentence("a")], tokenizer, 2)
 
 
@@ -340,7 +340,7 @@ def test_open_task_reports_all_missing_files_together(write_file, tmp_path):
 
 
 def test_open_task_reports_missing_folder(tmp_path):
-    with pytest.raises(InputError, match=r"cannot be used \(1 problem\):\n  --task .*nowhere: there is no such folder"):
+    with pytest.raises(InputError, match=r"cannot be used \(1 problem\):\n  `task` .*nowhere: there is no such folder"):
         open_task(tmp_path / "nowhere")
 
 
@@ -352,7 +352,7 @@ def test_open_task_reads_gzip_and_labels(write_file, tmp_path):
 
 
 def test_open_task_refuses_tagging_pairs(tmp_path):
-    with pytest.raises(InputError, match="--do_NER and --do_pairwise exclude each other"):
+    with pytest.raises(InputError, match="`do_NER` and `do_pairwise` exclude each other"):
         open_task(tmp_path, do_NER=True, do_pairwise=True)
 
 

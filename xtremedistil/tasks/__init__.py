@@ -62,16 +62,16 @@ def folder_problems(folder: str, do_NER: bool, do_pairwise: bool, role: str = ""
     """Why a folder cannot hold such a task: a line for each fault, without reading its files.
 
     Args:
-        role: what the flags begin with: "source_" for --source_task.
+        role: what the flags begin with: "source_" for `source_task`.
     """
-    problems = [f"--{role}do_NER and --{role}do_pairwise exclude each other"] if do_NER and do_pairwise else []
+    problems = [f"`{role}do_NER` and `{role}do_pairwise` exclude each other"] if do_NER and do_pairwise else []
     names = ["train.tsv", "dev.tsv", "test.tsv", *kind_of(do_NER).required_files]
     if not os.path.isdir(folder):
-        return [*problems, f"--{role}task {folder}: there is no such folder. It should hold {', '.join(names)}"]
+        return [*problems, f"`{role}task` {folder}: there is no such folder. It should hold {', '.join(names)}"]
     missing = [name for name in names if not is_there(os.path.join(folder, name))]
     if missing:
         there = ", ".join(sorted(os.listdir(folder))[:10]) or "nothing"
-        problems.append(f"--{role}task {folder} lacks {', '.join(missing)} (there is: {there})")
+        problems.append(f"`{role}task` {folder} lacks {', '.join(missing)} (there is: {there})")
     return problems
 
 

@@ -72,7 +72,7 @@ class TokenClassification:
 
     Fields:
         labels: the real labels, in the order of the model's outputs.
-        pseudo_labels: the four that models of the original release (and `--legacy`) have behind them, or none.
+        pseudo_labels: the four that models of the original release (and `legacy`) have behind them, or none.
     """
 
     kind = "token_classification"

@@ -46,7 +46,7 @@ class Corpus:
     Fields:
         transfer: rows of the transfer set, on disk. store: the folder of these and of the teacher's outputs.
         class_weights: factor of each gold label in the loss, float32 [L]; None: all weigh the same.
-        augmented: what `--augment` added to the transfer set; None without it.
+        augmented: what `augment` added to the transfer set; None without it.
     """
 
     task: Task
@@ -77,7 +77,7 @@ def read_corpus(
     Args:
         store: folder for the transfer set (`store_of`).
         on_chief: runs what only one of several processes may do, see `Workers`.
-        open_model: opens the model of `--augment masked_lm`.
+        open_model: opens the model of `augment` masked_lm.
     """
     task = open_planned_task(plan.task, tokenizer)
     sets = read_labelled_sets(task, plan.task.folder, tokenizer, plan.task.seq_len, plan.task.original_rows)

@@ -139,7 +139,7 @@ def _student(checked: Checked) -> StudentPlan:
 
 
 def _matches(checked: Checked) -> tuple:
-    """As `--legacy` compares attention maps: by the plain mean."""
+    """As `legacy` compares attention maps: by the plain mean."""
     if not checked.config.legacy:
         return checked.matches
     return tuple(
@@ -173,5 +173,5 @@ def _outputs(config: DistilConfig) -> OutputsPlan:
 def _notices(checked: Checked) -> tuple[str, ...]:
     lines = []
     if checked.config.legacy:
-        lines.append("--legacy: the TEST file chooses the best weights, so the test score will be too good.")
+        lines.append("`legacy`: the TEST file chooses the best weights, so the test score will be too good.")
     return tuple(lines)
