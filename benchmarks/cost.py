@@ -75,11 +75,11 @@ class Pair:
         from xtremedistil.terms.layer_map import layer_map, mapped_matches, teacher_names
         from xtremedistil.training.workers import Workers
 
-        kind = {"kind": "token_classification", "num_labels": LABELS}
-        self.teacher = build_teacher(*encoder(*teacher, "tf_model"), **kind)
+        head = {"by_position": True, "num_labels": LABELS}
+        self.teacher = build_teacher(*encoder(*teacher, "tf_model"), **head)
         own = encoder(*student, "student_2")
         self.student = build_student(
-            *own, **kind, teacher_hidden_size=teacher[1], word_map=word_map(teacher[1], student[1])
+            *own, **head, teacher_hidden_size=teacher[1], word_map=word_map(teacher[1], student[1])
         )
         depths = {"teacher_layers": teacher[0], "student_layers": student[0]}
         self.matches = mapped_matches(layer_map("last", **depths), multi_hidden_states=True, attention=True)
@@ -107,28 +107,31 @@ class Pair:
         return seconds_per_million(lambda: [None for _ in batches.epoch(0, 1)], ROWS)
 
     def states_seconds(self) -> float:
-        from xtremedistil.objectives.parts import matches_objective
+        from xtremedistil.objectives.matches import matches_objective
 
         model, projections = self.student.matching_model(self.matches)
         extra = [variable for layer in projections for variable in layer.variables]
         return self._update_seconds(model, extra, matches_objective(self.matches), list(self.targets.arrays))
 
     def logits_seconds(self) -> float:
-        from xtremedistil.objectives.parts import logits_objective
+        return self._update_seconds(self.student.training_model, [], self._logits_objective(), ["logits"])
 
-        return self._update_seconds(self.student.training_model, [], logits_objective(), ["logits"])
+    def _logits_objective(self):
+        from xtremedistil.objectives.from_terms import terms_objective
+        from xtremedistil.terms.soft_labels import SoftLabels
+        from xtremedistil.terms.terms import Terms
+
+        return terms_objective(Terms(SoftLabels()), (), self.student)
 
     def head_seconds(self) -> float:
         import tensorflow as tf
-
-        from xtremedistil.objectives.parts import logits_objective
 
         width = self.student.encoder.config.hidden_size
         states = tf.random.normal([BATCH, int(self.features.lengths[0]), width])
         head = [*self.student.projection.weights, *self.student.head.weights] if self.student.projection else None
         head = head or list(self.student.head.weights)
         extra = {"state": states}
-        return self._step_seconds(self.student.head_model(), head, logits_objective(), ["logits"], extra)
+        return self._step_seconds(self.student.head_model(), head, self._logits_objective(), ["logits"], extra)
 
     def _update_seconds(self, model, extra: list, objective, names: list[str]) -> float:
         return self._step_seconds(model, self.student.weights + extra, objective, names, {})

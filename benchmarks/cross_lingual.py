@@ -36,7 +36,7 @@ LANGUAGES = ("en", "de", "fr", "es", "ru")
 SMALL = {"num_hidden_layers": 2, "hidden_size": 96, "num_attention_heads": 6}
 V2 = {"recipe": "minilmv2", "relation_heads": 12}
 STUDENTS = {
-    "random weights": V2 | {"steps": 1, "learning_rate": 1e-30, "weight_decay": 0.0},
+    "random weights": V2 | {"max_steps": 1, "learning_rate": 1e-30, "weight_decay": 0.0},
     "MiniLMv2": V2,
     "DistilBERT's loss": {"recipe": "distilbert"},
 }
@@ -67,12 +67,12 @@ def write_beginning(data: Path, folder: Path) -> None:
 
 
 def budget(steps: int, epochs: float) -> dict:
-    return {"steps": steps} if steps else {"epochs": epochs}
+    return {"max_steps": steps} if steps else {"epochs": epochs}
 
 
 def pretrained(values, teacher: Path, name: str, **flags) -> Path:
     """The folder of a run, which is told by the name, its budget and its teacher's; it has a `checkpoint`."""
-    spent = [f"{flag}{flags[flag]:g}" for flag in ("steps", "epochs") if flag in flags]
+    spent = [f"{flag}{flags[flag]:g}" for flag in ("max_steps", "epochs") if flag in flags]
     place = values.folder if teacher == values.folder / "beginning" else teacher.parent
     folder = place / name_of(name, *spent, f"seed{values.seed}")
     config = PretrainConfig(
@@ -165,7 +165,7 @@ def main() -> None:
     teacher = pretrained(values, beginning, "teacher", **made, **budget(values.teacher_steps, values.teacher_epochs))
     folders = {"teacher": teacher}
     for name, recipe in STUDENTS.items():
-        spent = {} if "steps" in recipe else budget(values.steps, values.epochs)
+        spent = {} if "max_steps" in recipe else budget(values.steps, values.epochs)
         folders[name] = pretrained(values, teacher / "checkpoint", name, **SMALL, **recipe, **spent)
     print(
         row_of("tuned on English", *LANGUAGES, "s in all"), "| --- " * (2 + len(LANGUAGES)) + "|", sep="\n", flush=True

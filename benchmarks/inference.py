@@ -66,7 +66,7 @@ def checkpoint_graphs(checkpoint: str, classifier: Path) -> dict[str, Graph]:
     arrays = {relative_name(variable.name, "tf_model"): variable.numpy() for variable in encoder.weights}
     head = np.load(classifier)
     linear = Linear(head["weight"].T, head["bias"])
-    weights = student_weights(arrays, family, encoder.config.to_dict(), None, linear, "token_classification")
+    weights = student_weights(arrays, family, encoder.config.to_dict(), None, linear, by_position=True)
     graphs = {"fp32": build_graph(weights), "int8": build_graph(weights, quantized=quantizable(weights))}
     return {name: Graph(graph.SerializeToString()) for name, graph in graphs.items()}
 
@@ -197,7 +197,7 @@ def padded_teacher(saved: dict):
     checkpoint = saved["pt_teacher_checkpoint"]
     family = find_family("auto", read_config(checkpoint)["model_type"])
     encoder = load_encoder(checkpoint, family, name="tf_model")
-    teacher = build_teacher(encoder, family, kind="token_classification", num_labels=len(saved["label_list"]))
+    teacher = build_teacher(encoder, family, by_position=True, num_labels=len(saved["label_list"]))
     load_weights(os.path.join(saved["teacher_model_dir"], "model-ft.h5"), teacher.parts)
 
     def label(predictor, examples: list, seq_len: int) -> list:

@@ -1,4 +1,4 @@
-"""The mean of what one or more teachers say of a transfer file, as a file for `--teacher_targets`.
+"""The mean of what one or more teachers say of a transfer file, as a file for `--teacher_logits`.
 
     PYTHONPATH=. python benchmarks/mean_logits.py --work '[{...flags}, [folder, folder], [42, 43], "mean.npz"]'
 
@@ -16,22 +16,23 @@ import xtremedistil  # noqa: F401 - chooses legacy Keras
 
 
 def mean_logits(flags: dict, folders: list[str], seeds: list[int], out: str) -> None:
-    from xtremedistil.distillation.pipeline.run_context import open_setting
+    from xtremedistil.distillation.pipeline.run_context import open_run
     from xtremedistil.distillation.pipeline.teacher import tuned_teacher
-    from xtremedistil.distillation.planning.config import DistilConfig, resolve
+    from xtremedistil.distillation.planning.config import DistilConfig
+    from xtremedistil.distillation.planning.planner import make_plan
     from xtremedistil.models.forward import make_predict_function
     from xtremedistil.models.prediction import predict_logits
     from xtremedistil.training.strategy import make_strategy
     from xtremedistil.training.workers import Workers
 
-    config = resolve(DistilConfig(**flags, model_dir=folders[0], teacher_model_dir=folders[0]))
+    config = DistilConfig(**flags, model_dir=folders[0], teacher_model_dir=folders[0])
     strategy = make_strategy(config.strategy)
     said = []
     for folder, seed in zip(folders, seeds, strict=True):
         own = dataclasses.replace(config, model_dir=folder, teacher_model_dir=folder, seed=seed)
-        setting = open_setting(own, strategy, Workers(strategy))
-        task, tokenizer = setting.corpus.task, setting.corpus.tokenizer
-        predict = make_predict_function(tuned_teacher(setting).teacher.model)
+        run = open_run(make_plan(own), strategy, Workers(strategy))
+        task, tokenizer = run.corpus.task, run.corpus.tokenizer
+        predict = make_predict_function(tuned_teacher(run).teacher.model)
         examples = list(task.read(config.transfer_file, labelled=False))
         features = task.encode(examples, tokenizer, config.seq_len)
         logits = predict_logits(predict, features, batch_size=config.teacher_batch_size, pad_id=tokenizer.pad_id)

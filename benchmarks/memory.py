@@ -53,7 +53,7 @@ def run(folder: Path, teacher: str, count: int, states: bool) -> None:
     flags = {"task": folder / "task", "transfer_file": lines, "model_dir": model, "teacher_model_dir": model}
     flags |= {"pt_teacher": "auto", "pt_teacher_checkpoint": teacher, "seq_len": 24, "hidden_size": 32}
     flags |= {"num_hidden_layers": 1, "num_attention_heads": 2, "teacher_epochs": 1, "ft_epochs": 1, "distil_epochs": 1}
-    flags |= {"student_distil_batch_size": 512, "teacher_batch_size": 512, "targets": "cache", "patience": 99}
+    flags |= {"student_distil_batch_size": 512, "teacher_batch_size": 512, "teacher_outputs": "cache", "patience": 99}
     command = [sys.executable, str(ROOT / "run_xtreme_distil.py"), "--do_NER"]
     command += ["--distil_attention"] if states else []
     command += [str(part) for name, value in flags.items() for part in (f"--{name}", value)]

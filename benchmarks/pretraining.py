@@ -50,7 +50,7 @@ from xtremedistil.training.workers import Workers
 PICKED = {"init_layers": "uniform"}
 NARROW = {"hidden_size": 192, "num_attention_heads": 12}
 BERT, V1, V2 = {"recipe": "distilbert"}, {"recipe": "minilm"}, {"recipe": "minilmv2", "relation_heads": 48}
-NOT_TRAINED = V2 | {"steps": 1, "learning_rate": 1e-30, "weight_decay": 0.0}
+NOT_TRAINED = V2 | {"max_steps": 1, "learning_rate": 1e-30, "weight_decay": 0.0}
 ROWS = {
     "random weights": NOT_TRAINED,
     "random weights, 3 x 192": NOT_TRAINED | NARROW,
@@ -140,8 +140,8 @@ def student(values, name: str, head: str) -> dict:
     """The report of a run; one that has finished before says it again."""
     folder = student_folder(values, name)
     flags = {"num_hidden_layers": 3, "learning_rate": values.rate, "eval_steps": values.eval_steps} | ROWS[name]
-    if "steps" not in flags:
-        flags |= {"steps": values.steps} if values.steps else {"epochs": values.epochs}
+    if "max_steps" not in flags:
+        flags |= {"max_steps": values.steps} if values.steps else {"epochs": values.epochs}
     if flags["recipe"] == "distilbert":
         flags["teacher_head"] = head
     config = config_of(values, values.checkpoint, folder, **flags)

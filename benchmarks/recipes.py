@@ -79,7 +79,7 @@ def run(values, name: str, flags: list[str], seed: int) -> dict:
     command += ["--teacher_epochs", str(values.teacher_epochs), "--student_distil_batch_size", "32"]
     command += ["--student_ft_batch_size", "32", "--distil_epochs", str(epochs), "--ft_epochs", str(values.ft_epochs)]
     command += ["--seed", str(seed)] + (["--baseline"] if name == "logits MSE" else [])
-    command += ["--teacher_targets", str(logit_file(values, FROM_FILES[name]))] if name in FROM_FILES else []
+    command += ["--teacher_logits", str(logit_file(values, FROM_FILES[name]))] if name in FROM_FILES else []
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(f"{name} ended with exit code {done.returncode}:\n{done.stderr[-3000:]}")

@@ -16,6 +16,8 @@ from benchmarks.cost import BATCH, Pair
 from xtremedistil.console.quiet import import_tensorflow
 from xtremedistil.data.padding import INPUT_NAMES
 from xtremedistil.terms.match import Match
+from xtremedistil.terms.soft_labels import SoftLabels
+from xtremedistil.terms.terms import Terms
 
 REPEATS, PIECES = 30, 16
 STATES = [Match("hidden_states", teacher, student) for teacher, student in ((6, 2), (5, 1))]
@@ -46,7 +48,7 @@ def main() -> None:
     import_tensorflow(verbose=False)
     import tensorflow as tf
 
-    from xtremedistil.objectives.parts import joined, logits_objective, matches_objective
+    from xtremedistil.objectives.from_terms import terms_objective
     from xtremedistil.terms.layer_map import teacher_names
     from xtremedistil.training.learning_rate import LearningRate
     from xtremedistil.training.trainer import Recipe, Trainer
@@ -63,7 +65,7 @@ def main() -> None:
             batch |= {f"teacher_{key}": value for key, value in outputs.items()}
             model, projections = pair.student.matching_model(matches)
             variables = pair.student.weights + [variable for layer in projections for variable in layer.variables]
-            objective = joined(logits_objective(), matches_objective(matches))
+            objective = terms_objective(Terms(SoftLabels()), matches, pair.student)
             recipe = Recipe(LearningRate(1e-4, 1), patience=1, max_grad_norm=1.0, seed=1)
             trainer = Trainer(model, variables, objective, tf.distribute.get_strategy(), recipe)
             spent = cpu_milliseconds(lambda trainer=trainer, batch=batch: trainer.step(batch, 0, 1e-4)["loss"].numpy())

@@ -1,4 +1,4 @@
-"""What a PyTorch model says of a transfer file, for --teacher_targets: any classifier of transformers can be a teacher.
+"""What a PyTorch model says of a transfer file, for --teacher_logits: any classifier of transformers can be a teacher.
 
     python examples/make_teacher_targets.py --model distilbert/distilbert-base-uncased-finetuned-sst-2-english \\
         --labels 0 1 --transfer_file unlabeled.txt --out targets.npz

@@ -192,7 +192,7 @@ def write_student(
     student = build_student(
         encoder,
         FAMILIES[class_name],
-        kind=kind,
+        by_position=tags,
         num_labels=len(labels) + len(pseudo),
         teacher_hidden_size=TEACHER_WIDTH,
     )

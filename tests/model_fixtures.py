@@ -1,6 +1,7 @@
 """Tiny checkpoints of every family (2 layers, 12 wide, 40 pieces) in PyTorch's safetensors layout, without torch."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -180,3 +181,8 @@ def shaken_bilstm(seed: int = 7, **changes):
     for variable in encoder.weights:
         variable.assign_add(0.3 * generator.standard_normal(variable.shape).astype(np.float32))
     return encoder
+
+
+def task_logits(by_position: bool, problem_type: str = "single_label_classification"):
+    """What terms have to know of a student's logits."""
+    return SimpleNamespace(logit_names=("logits",), by_position=by_position, problem_type=problem_type)

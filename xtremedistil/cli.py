@@ -1,15 +1,14 @@
-"""Command line: parsers made from the dataclasses of `config.py`, exit codes, `xtremedistil <verb>`.
+"""Command line: `xtremedistil <verb>`, exit codes.
 
 Exit codes: 0 done; 1 a fault of ours (traceback); 2 something to mend in what was given; 130 interrupted (Ctrl-C);
 143 terminated (SIGTERM).
 """
 
-import argparse
 import dataclasses
 import errno
+import re
 import sys
-import types
-import typing
+from functools import partial
 
 from xtremedistil.console.quiet import import_tensorflow, without_native_noise
 from xtremedistil.console.sigterm import TERMINATED, on_sigterm
@@ -17,89 +16,28 @@ from xtremedistil.distillation.planning.config import DistilConfig, spelled_out
 from xtremedistil.errors import InputError
 from xtremedistil.export.common.config import ExportConfig
 from xtremedistil.finetuning.config import BaselineConfig, ContinueConfig
-from xtremedistil.flags import REQUIRED, TrainingFlags, rate_or_auto
+from xtremedistil.flag_parser import WITHOUT_VALUE, Parser, add_help, build_command
+from xtremedistil.flags import current_names, did_you_mean, nearest, old_names
 from xtremedistil.inference.config import OnnxPredictConfig, PredictConfig
 from xtremedistil.pretraining.config import PretrainConfig
 from xtremedistil.task_transfer.config import TransferConfig
-
-
-def _rate(text: str):
-    try:
-        return rate_or_auto(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text}: give a number above 0, or auto") from error
-
-
-METAVARS = {int: "N", float: "X", str: "TEXT", _rate: "RATE"}
-
-
-def _reader(entry: dataclasses.Field):
-    if entry.type == float | str:
-        return _rate
-    if isinstance(entry.type, types.UnionType):
-        return typing.get_args(entry.type)[0]
-    return entry.type
-
-
-def _help(entry: dataclasses.Field) -> str:
-    """With the default, where it says something."""
-    silent = any(entry.default is value for value in (None, False, True, (), REQUIRED))
-    return entry.metadata["help"] + ("" if silent else f" (default: {entry.default})")
-
-
-def _add_flag(parser: argparse.ArgumentParser, entry: dataclasses.Field) -> None:
-    """Flags that are not given leave no value: the defaults are the dataclass's."""
-    on = entry.type is bool and entry.default is True
-    name = f"no_{entry.name}" if on else entry.name
-    names = list(dict.fromkeys([f"--{name}", "--" + name.replace("_", "-")]))
-    if entry.type is bool:
-        action = "store_false" if on else "store_true"
-        parser.add_argument(*names, dest=entry.name, action=action, default=argparse.SUPPRESS, help=_help(entry))
-        return
-    required = entry.default is REQUIRED
-    if entry.type == tuple[str, ...]:
-        several = {"nargs": "+", "choices": entry.metadata["choices"], "required": required}
-        parser.add_argument(*names, dest=entry.name, default=argparse.SUPPRESS, help=_help(entry), **several)
-        return
-    reader = _reader(entry)
-    parser.add_argument(
-        *names,
-        dest=entry.name,
-        type=reader,
-        required=required,
-        nargs=None if required else "?",
-        # The original let many flags stand without a value, which meant: as if not given.
-        const=None if required else entry.default,
-        default=argparse.SUPPRESS,
-        choices=entry.metadata["choices"],
-        metavar=None if entry.metadata["choices"] else METAVARS[reader],
-        help=_help(entry),
-    )
-
-
-def add_flags(parser: argparse.ArgumentParser, kind) -> None:
-    """One flag for each field of the dataclass `kind`, those that all training has last."""
-    common = {entry.name for entry in dataclasses.fields(TrainingFlags)}
-    for entry in sorted(dataclasses.fields(kind), key=lambda entry: entry.name in common):
-        _add_flag(parser, entry)
-
 
 # One function for each verb. They import what the verb needs, only then: TensorFlow takes seconds. Each prints a table.
 
 
 def _distil(config: DistilConfig) -> None:
-    from xtremedistil.distillation.planning.validation import check_distil
-
-    check_distil(config)
     if config.dry_run:
-        from xtremedistil.distillation.pipeline.dry_run import dry_run
+        from xtremedistil.distillation.pipeline.measure import plan
 
-        print(dry_run(config))
+        print(plan(config))
         return
-    import_tensorflow(config.verbose)
-    from xtremedistil.distillation.pipeline.distil import distil
+    from xtremedistil.distillation.planning.planner import make_plan
 
-    print(distil(config).table())
+    made = make_plan(config)
+    import_tensorflow(config.verbose)
+    from xtremedistil.distillation.pipeline.distil import run_plan
+
+    print(run_plan(made).table())
 
 
 def _pretrain(config: PretrainConfig) -> None:
@@ -174,23 +112,68 @@ def _transfer(config: TransferConfig) -> None:
 
 VERBS = {
     "distil": (_distil, DistilConfig, "distil a teacher into a student"),
-    "pretrain": (_pretrain, PretrainConfig, "make a small general model out of a big one and plain text"),
-    "predict": (_predict, PredictConfig, "label a file or score the test file with a student"),
-    "predict-onnx": (_predict_onnx, OnnxPredictConfig, "the same through ONNX Runtime"),
+    "pretrain": (_pretrain, PretrainConfig, "pre-train a small general model on plain text, with a teacher"),
+    "predict": (_predict, PredictConfig, "label a file, or score the test file, with a student"),
+    "predict-onnx": (_predict_onnx, OnnxPredictConfig, "predict with ONNX Runtime"),
     "export": (_export, ExportConfig, "write a student as ONNX, int8, SavedModel or Hugging Face folder"),
-    "ft": (_continue, ContinueConfig, "train a distilled student further on the labels"),
+    "ft": (_continue, ContinueConfig, "train a distilled student further on the labels of its task"),
     "model-ft": (_fine_tune, BaselineConfig, "fine-tune a pre-trained model, without distillation"),
-    "transfer": (_transfer, TransferConfig, "distil on one task and reuse the student on another with few labels"),
+    "task-transfer": (_transfer, TransferConfig, "distil on one task, then fine-tune the student on another"),
 }
 
-TRAINING = ("distil", "pretrain", "ft", "model-ft", "transfer")  # these save where they are
+TRAINING = ("distil", "pretrain", "ft", "model-ft", "task-transfer")  # these save where they are
+
+VERB_ALIASES = {"transfer": "task-transfer", "distill": "distil"}
+
+# Flags of ours that `distil --help` shows beside those of the original release; `--help_all` shows all.
+SHORT_HELP = {
+    "distil": "augment student_kind recipe teacher_logits teacher_onnx distil_relations layer_map soft_label_loss "
+    "temperature hard_label_weight teacher_outputs baseline legacy overwrite dry_run".split()
+}
+
+# Arguments behind each verb, as an example.
+EXAMPLES = {
+    "distil": "--task datasets/NER --do_NER --transfer_file datasets/NER/unlabeled.txt --seq_len 32 \\\n"
+    "      --model_dir runs/ner --teacher_model_dir runs/ner \\\n"
+    "      --pt_teacher auto --pt_teacher_checkpoint bert-base-multilingual-cased \\\n"
+    "      --recipe best --num_attention_heads 12 --freeze_word_embedding",
+    "pretrain": "--pt_teacher_checkpoint bert-base-cased --corpus 'wiki/*.txt.gz' --model_dir runs/small \\\n"
+    "      --init_layers uniform --epochs 3",
+    "predict": "--model_dir runs/ner --do_predict --pred_file new.txt",
+    "predict-onnx": "--model_dir runs/ner --do_predict --pred_file new.txt --quantize",
+    "export": "--model_dir runs/ner --to onnx int8",
+    "ft": "--model_dir runs/ner --batch_size 32 --ft_epochs 20",
+    "model-ft": "--task datasets/NER --do_NER --seq_len 32 --model_dir runs/baseline \\\n"
+    "      --pt_model auto --pt_model_checkpoint microsoft/xtremedistil-l6-h384-uncased",
+    "task-transfer": "--source_task datasets/reviews --target_task datasets/tickets --target_labels 100 \\\n"
+    "      --seq_len 64 --model_dir runs/transfer --pt_teacher auto --pt_teacher_checkpoint bert-base-cased",
+}
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="xtremedistil", description="Small, fast students of big transformers.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+def _spelled_verb(arguments: list[str]) -> list[str]:
+    """Arguments with the verb as it is declared.
+
+    Raises:
+        ValueError: there is no such verb.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        return ["--help_all" if argument == "--help-all" else argument for argument in arguments]
+    verb = arguments[0].replace("_", "-")
+    verb = VERB_ALIASES.get(verb, verb)
+    if verb not in VERBS:
+        near = nearest(verb, [*VERBS, *VERB_ALIASES])
+        hint = did_you_mean(dict.fromkeys(VERB_ALIASES.get(name, name) for name in near))
+        raise ValueError(f"{arguments[0]} is no command{hint or '; there are ' + ', '.join(VERBS)}")
+    return [verb, *arguments[1:]]
+
+
+def build_parser() -> Parser:
+    parser = Parser(prog="xtremedistil", description="Small, fast students of big transformers.", spell=_spelled_verb)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND", title="commands")
     for verb, (_, kind, summary) in VERBS.items():
-        add_flags(verbs.add_parser(verb, help=summary, description=kind.__doc__), kind)
+        make = partial(verbs.add_parser, verb, help=summary)
+        build_command(make, verb, kind, EXAMPLES[verb], SHORT_HELP.get(verb))
+    add_help(parser)
     return parser
 
 
@@ -200,23 +183,59 @@ def _end() -> None:
 
 
 def read_flags(arguments: list[str] | None = None):
-    """The verb and its settings."""
+    """The verb and its settings; says on stderr which flags stand without a value.
+
+    Raises:
+        InputError: a flag is given by its old and its new name, with two values.
+    """
     values = vars(build_parser().parse_args(arguments))
     verb = values.pop("verb")
-    config = VERBS[verb][1](**values)
+    kind = VERBS[verb][1]
+    values = current_names(old_names(kind), _with_values(kind, values))
+    config = kind(**values)
     return verb, spelled_out(config, values) if verb == "distil" else config
+
+
+def _with_values(kind, values: dict) -> dict:
+    """The flags that are given with a value; says which are not, and what they stand for."""
+    defaults = {entry.name: entry.default for entry in dataclasses.fields(kind)}
+    bare = [name for name, value in values.items() if value is WITHOUT_VALUE]
+    if bare:
+        taken = ", ".join(f"--{name} {'none' if defaults[name] is None else defaults[name]}" for name in bare)
+        print(f"xtremedistil: flags without a value have their defaults: {taken}", file=sys.stderr)
+    return {name: value for name, value in values.items() if value is not WITHOUT_VALUE}
+
+
+ARGUMENT = re.compile(r"`(\w+)`")  # as messages name one
+OF_PYTHON = {"tokenizer": "pt_teacher_checkpoint"}  # arguments of Python functions, and the flags that fill them
+
+
+def with_flags(message: str, kind) -> str:
+    """A message with the flags of a command in place of the arguments that a Python caller knows: --model_dir for
+    `model_dir`."""
+    flags = {entry.name for entry in dataclasses.fields(kind)} | set(old_names(kind))
+
+    def flag(found: re.Match) -> str:
+        name = OF_PYTHON.get(found[1], found[1])
+        return f"--{name}" if name.removeprefix("no_") in flags else found[0]
+
+    return ARGUMENT.sub(flag, message)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
-    verb, config = read_flags(arguments)
+    try:
+        verb, config = read_flags(arguments)
+    except InputError as error:
+        print(f"xtremedistil: {error}", file=sys.stderr)
+        return 2
     run = VERBS[verb][0]
     try:
         with on_sigterm(_end), without_native_noise(config.verbose):
             run(config)
             return 0
     except InputError as error:
-        print(f"xtremedistil: {error}", file=sys.stderr)
+        print(f"xtremedistil: {with_flags(str(error), type(config))}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -1,19 +1,113 @@
 """Flags as fields of a command's dataclass, and those that all commands that train have in common."""
 
 import dataclasses
+import difflib
+import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+
+from xtremedistil.errors import InputError
 
 REQUIRED = dataclasses.MISSING
 
+# Groups of flags, in the order in which `--help` shows them.
+DATA, TEACHER, STUDENT, LEARNT, TRAINING, OUTPUTS, DEVICES, RUN = GROUPS = (
+    "task and data",
+    "teacher",
+    "student",
+    "what is learnt",
+    "training",
+    "teacher outputs and disk",
+    "devices and precision",
+    "run",
+)
 
-def flag(default, help: str, *, choices: tuple[str, ...] | None = None):
+
+def flag(
+    default,
+    help: str,
+    *,
+    group: str = RUN,
+    choices: tuple[str, ...] | None = None,
+    aliases: tuple[str, ...] = (),
+    original: bool = False,
+):
     """A field with its sentence for `--help`; `REQUIRED` for one that has to be given.
 
     A bool that is True by default is switched off by `--no_` and its name, which is what its sentence is of.
+
+    Args:
+        group: one of `GROUPS`, under which `--help` shows the flag.
+        aliases: earlier names of the flag. They work for ever: on the command line, as keywords of the dataclass and
+            as keys of saved settings.
+        original: whether the original release has it. Such a flag may stand without its value, as if not given.
     """
-    return field(default=default, metadata={"help": help, "choices": choices})
+    metadata = {"help": help, "group": group, "choices": choices, "aliases": aliases, "original": original}
+    return field(default=default, metadata=metadata)
+
+
+def old_names(kind) -> dict[str, str]:
+    """Earlier names of the flags of a command's dataclass, each with the name that it has now."""
+    return {alias: entry.name for entry in dataclasses.fields(kind) for alias in entry.metadata.get("aliases", ())}
+
+
+def current_names(renamed: Mapping[str, str], values: Mapping) -> dict:
+    """`values` by the names that their flags have now.
+
+    Args:
+        renamed: old names, each with the name now, as `old_names` gives them.
+
+    Raises:
+        InputError: a value stands there by both of its names, and the two differ.
+    """
+    current = {name: value for name, value in values.items() if name not in renamed}
+    for old, new in renamed.items():
+        if old not in values:
+            continue
+        if new in current and current[new] != values[old]:
+            raise InputError(
+                f"{old} is the old name of {new}, and both are given: {values[old]} and {current[new]}. "
+                f"Give {new} alone."
+            )
+        current[new] = values[old]
+    return current
+
+
+def nearest(name: str, known: Collection[str]) -> list[str]:
+    """Those of `known` that `name` is a part of, else those that are spelled like it."""
+    parts, letters = set(name.split("_")), name.replace("_", "")
+
+    def holds(other: str) -> bool:
+        return parts <= set(other.split("_")) or (len(letters) > 2 and letters in other.replace("_", ""))
+
+    return [other for other in known if holds(other)] or difflib.get_close_matches(name, known, cutoff=0.7)
+
+
+MOST_NAMED = 4  # in one question
+
+
+def did_you_mean(names: Iterable[str]) -> str:
+    """A question that names the first of `names`; nothing where there are none."""
+    named = list(names)[:MOST_NAMED]
+    return f"; did you mean {', '.join(named)}?" if named else ""
+
+
+def takes_old_names(kind):
+    """Decorates a command's dataclass: its keywords may be old names of its flags; one that is neither is refused with
+    the nearest."""
+    plain = kind.__init__
+
+    @functools.wraps(plain)
+    def __init__(self, **values):
+        values, known = current_names(old_names(kind), values), [entry.name for entry in dataclasses.fields(kind)]
+        for name in values:
+            if name not in known:
+                raise TypeError(f"{kind.__name__} has no field {name}{did_you_mean(nearest(name, known))}")
+        plain(self, **values)
+
+    kind.__init__ = __init__
+    return kind
 
 
 def given_flags(config, names: Iterable[str]) -> list[str]:
@@ -27,20 +121,26 @@ class TrainingFlags:
     """How steps are made, seeded, saved and put on devices."""
 
     lr_schedule: str = flag(
-        "linear", "shape of the rate's decay at the end of a fit", choices=("linear", "cosine", "constant")
+        "linear",
+        "how the learning rate decays",
+        group=TRAINING,
+        choices=("linear", "cosine", "constant"),
     )
-    max_grad_norm: float = flag(1.0, "longest gradient; 0 switches clipping off")
-    weight_decay: float = flag(0.0, "share of each weight, times the rate, that a step takes off (AdamW)")
-    gradient_accumulation_steps: int = flag(1, "batches that make one step, as one batch of all their rows would")
-    jit_compile: bool = flag(False, "compile training steps with XLA, once for each shape of a batch")
-    seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
-    save_steps: int = flag(0, "save where training is after every so many steps; 0: by time only")
-    save_minutes: float = flag(5.0, "save where training is after so many minutes; 0: not by time")
+    max_grad_norm: float = flag(1.0, "clip gradients to this norm; 0: no clipping", group=TRAINING)
+    weight_decay: float = flag(0.0, "weight decay of AdamW", group=TRAINING)
+    gradient_accumulation_steps: int = flag(1, "batches that are accumulated for one training step", group=TRAINING)
+    jit_compile: bool = flag(False, "compile training steps with XLA, once for each batch shape", group=DEVICES)
+    seed: int | None = flag(None, "random seed; by default the environment variable PYTHONHASHSEED, else 42", group=RUN)
+    save_steps: int = flag(0, "save a snapshot every so many training steps; 0: by time only", group=RUN)
+    save_minutes: float = flag(5.0, "save a snapshot every so many minutes of training; 0: not by time", group=RUN)
     strategy: str = flag(
-        "auto", "which devices train", choices=("auto", "one_device", "mirrored", "multi_worker", "tpu")
+        "auto",
+        "devices to train on; auto: all GPUs of this machine if there are several, else one device",
+        group=DEVICES,
+        choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
     )
-    tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu")
-    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
+    tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu", group=DEVICES)
+    verbose: bool = flag(False, "show the messages of TensorFlow and transformers", group=RUN)
 
 
 LEGACY_LEARNING_RATE = 3e-5

@@ -41,7 +41,7 @@ def masked(word_piece_folder, tmp_path) -> dict:
 @pytest.mark.slow
 def test_masked_lm_is_asked_once_and_again_says_the_same(tagging, masked, eagerly, run_command, tmp_path, monkeypatch):
     def distil(name: str, targets: str) -> bytes:
-        places = {"teacher_model_dir": tmp_path / "teacher", "targets_dir": tmp_path / targets}
+        places = {"teacher_model_dir": tmp_path / "teacher", "teacher_outputs_dir": tmp_path / targets}
         outcome = run_command("distil", *tagging.flags(tmp_path / name, **places, **masked))
         assert outcome.code == 0, outcome.err
         assert "augmented transfer set: " in outcome.err

@@ -11,9 +11,11 @@ from xtremedistil.augmentation import word_edits
 from xtremedistil.distillation.data import augmented_set
 from xtremedistil.distillation.data.augmented_set import Augmented, augmented_examples
 from xtremedistil.distillation.data.corpus import data_fingerprint, read_corpus, store_of
-from xtremedistil.distillation.pipeline.dry_run import DryRun, dry_run
+from xtremedistil.distillation.pipeline.measure import plan as measured_plan
 from xtremedistil.distillation.planning import config
-from xtremedistil.distillation.planning.config import DistilConfig, resolve
+from xtremedistil.distillation.planning.config import DistilConfig
+from xtremedistil.distillation.planning.plan import DistillationPlan, TransferPlan
+from xtremedistil.distillation.planning.planner import make_plan
 from xtremedistil.errors import InputError
 from xtremedistil.tasks import SequenceClassification, TokenClassification
 from xtremedistil.tokenization.tokenizer import Tokenizer
@@ -31,12 +33,9 @@ def lines_of(tmp_path, word_piece_folder):
 
     def augment(lines, *names: str, task=TEXTS, copies: int = 1, folder=word_piece_folder, model=None, seed: int = 3):
         write_rows(tmp_path / "lines.txt", [(line,) for line in lines])
-        given = {"task": "t", "model_dir": "m", "teacher_model_dir": "m", "seq_len": 12, "seed": seed}
-        settings = DistilConfig(
-            **given, transfer_file=str(tmp_path / "lines.txt"), augment=names, augment_copies=copies
-        )
+        transfer = TransferPlan(str(tmp_path / "lines.txt"), 100, names, copies, augment_seed=seed)
         counts = Augmented()
-        made = augmented_examples(settings, task, Tokenizer.load(folder), lambda name: model, counts)
+        made = augmented_examples(transfer, task, Tokenizer.load(folder), lambda name: model, counts)
         return [task.text_of(example) for example in made], counts
 
     return augment
@@ -121,10 +120,7 @@ def test_lines_are_read_as_they_are_asked_for(lines_of, monkeypatch):
             while True:
                 yield self.example("the cat sat on the mat")
 
-    settings = DistilConfig(
-        task="t", model_dir="m", teacher_model_dir="m", seq_len=9, transfer_file="u", augment=("deleting",), seed=1
-    )
-    made = augmented_examples(settings, Endless(["a"]), None, None, Augmented())
+    made = augmented_examples(TransferPlan("u", 9, ("deleting",)), Endless(["a"]), None, None, Augmented())
     assert next(iter(made)).text
 
 
@@ -158,13 +154,19 @@ def test_without_the_model_copies_count_as_new(lines_of):
 
 @pytest.fixture
 def settings(tagging_files, word_piece_folder, tmp_path):
-    def make(**changes) -> DistilConfig:
-        task, transfer = map(str, tagging_files)
-        given = {"task": task, "transfer_file": transfer, "model_dir": "m", "do_NER": True, "seq_len": 12, "seed": 5}
-        folders = {"teacher_model_dir": str(tmp_path / "m"), "pt_teacher_checkpoint": word_piece_folder}
-        return resolve(DistilConfig(**given, **folders, **changes))
+    """Makes plans; changes are those of the transfer set."""
+    task, transfer = map(str, tagging_files)
+    teacher = write_hollow_bert(tmp_path / "teacher", word_piece_folder)  # without weights: it cannot be opened
+    given = {"task": task, "transfer_file": transfer, "model_dir": "m", "do_NER": True, "seq_len": 12, "seed": 5}
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+    folders = {"teacher_model_dir": str(tmp_path / "m"), "pt_teacher_checkpoint": teacher}
+    flags = given | sizes | folders
 
-    make.tokenizer = Tokenizer.load(word_piece_folder)
+    def make(**changes) -> DistillationPlan:
+        plan = make_plan(DistilConfig(**flags))
+        return dataclasses.replace(plan, transfer=dataclasses.replace(plan.transfer, **changes))
+
+    make.tokenizer, make.flags, make.teacher = Tokenizer.load(word_piece_folder), flags, teacher
     return make
 
 
@@ -217,10 +219,10 @@ def test_second_run_finds_what_the_model_has_said(settings):
         asked.append(checkpoint)
         return lambda questions: [{} for _ in questions]
 
-    masked = settings(augment=("masked_lm",), augment_checkpoint=settings().pt_teacher_checkpoint)
+    masked = settings(augment=("masked_lm",), augment_checkpoint=settings.teacher)
     store = store_of(masked, settings.tokenizer)
     counts = [read_corpus(masked, settings.tokenizer, store, open_model=open_model).augmented for _ in range(2)]
-    assert asked == [masked.augment_checkpoint]
+    assert asked == [settings.teacher]
     assert counts == [Augmented(0, 30)] * 2
 
 
@@ -228,7 +230,7 @@ def test_fault_of_the_model_leaves_no_store(settings, tmp_path):
     def open_model(checkpoint):
         raise InputError("no head")
 
-    masked = settings(augment=("masked_lm",), augment_checkpoint=settings().pt_teacher_checkpoint)
+    masked = settings(augment=("masked_lm",), augment_checkpoint=settings.teacher)
     with pytest.raises(InputError, match="no head"):
         read_corpus(masked, settings.tokenizer, str(tmp_path / "store"), open_model=open_model)
     assert not (tmp_path / "store").exists()
@@ -243,30 +245,21 @@ def test_settings_without_augmentation_are_as_they_were(settings):
 # The dry run
 
 
-@pytest.fixture
-def plan(settings, word_piece_folder, tmp_path):
-    teacher = write_hollow_bert(tmp_path / "teacher", word_piece_folder)  # without weights: it cannot be opened
-
-    def make(**changes) -> DryRun:
-        sizes = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
-        return dry_run(dataclasses.replace(settings(**sizes, **changes), pt_teacher_checkpoint=teacher))
-
-    make.teacher = teacher
-    return make
-
-
-def test_dry_run_counts_augmented_lines_and_their_targets(plan):
+def test_dry_run_counts_augmented_lines_and_their_outputs(settings):
     """30 lines, some of two windows, and up to 60 more."""
-    plain, augmented = plan(), plan(augment=("deleting", "masking"), augment_copies=2)
-    made = augmented.corpus.augmented
-    assert made.lines + made.left_out == 60
-    assert augmented.corpus.transfer.rows > plain.corpus.transfer.rows + 0.8 * made.lines
-    assert augmented.size.everything > plain.size.everything * (1 + 0.5 * made.lines / 30)
-    assert f"of these augmented: {made.lines} lines, {made.left_out} left out (empty, or nothing new)" in str(augmented)
+    config = DistilConfig(**settings.flags)
+    plain = measured_plan(config)
+    augmented = measured_plan(dataclasses.replace(config, augment=("deleting", "masking"), augment_copies=2))
+    made, left_out = map(int, re.findall(r"\d+", augmented.measures.augmented))
+    assert made + left_out == 60
+    assert augmented.measures.transfer_rows > plain.measures.transfer_rows + 0.8 * made
+    assert augmented.measures.outputs_bytes > plain.measures.outputs_bytes * (1 + 0.5 * made / 30)
+    assert f"of these augmented: {made} lines, {left_out} left out (empty, or nothing new)" in str(augmented)
     assert "augmented" not in str(plain)
 
 
-def test_dry_run_does_not_ask_the_model(plan):
-    planned = plan(augment=("masked_lm",), augment_checkpoint=plan.teacher)
-    assert planned.corpus.augmented.lines > 20
+def test_dry_run_does_not_ask_the_model(settings):
+    flags = settings.flags | {"augment": ("masked_lm",), "augment_checkpoint": settings.teacher}
+    planned = measured_plan(DistilConfig(**flags))
+    assert int(re.findall(r"\d+", planned.measures.augmented)[0]) > 20
     assert "copies by masked_lm are taken to be new" in str(planned)

@@ -221,13 +221,13 @@ def test_dry_run_refuses_what_a_run_refuses(assert_refused_early):
 @pytest.fixture
 def outside(tmp_path) -> dict:
     """Files that exist; what is in them is not read before the flags are in order."""
-    paths = {"teacher_targets": tmp_path / "targets.npz", "teacher_onnx": tmp_path / "teacher.onnx"}
+    paths = {"teacher_logits": tmp_path / "targets.npz", "teacher_onnx": tmp_path / "teacher.onnx"}
     for path in paths.values():
         path.write_bytes(b"")
     return paths
 
 
-@pytest.mark.parametrize("name", ["teacher_targets", "teacher_onnx"])
+@pytest.mark.parametrize("name", ["teacher_logits", "teacher_onnx"])
 def test_teacher_without_states_refuses_flags_about_them(assert_refused_early, outside, name):
     flags = {"distil_attention": True, "distil_multi_hidden_states": True, "legacy": True}
     rates = {"learning_rate": None, "teacher_learning_rate": None}
@@ -240,7 +240,7 @@ def test_teacher_without_states_refuses_flags_about_them(assert_refused_early, o
 
 
 def test_gold_labels_beside_a_file_of_logits_are_refused(assert_refused_early, outside):
-    changes = {"teacher_targets": outside["teacher_targets"], "recipe": "joint", "hard_label_weight": 0.5}
+    changes = {"teacher_logits": outside["teacher_logits"], "recipe": "joint", "hard_label_weight": 0.5}
     assert_refused_early(changes, "has no logits of the labelled rows", "take a teacher that runs here", "(1 problem)")
 
 
@@ -250,26 +250,26 @@ def test_teacher_without_states_has_no_stage_and_no_pairs_on_them(assert_refused
 
 
 def test_file_and_graph_exclude_each_other(assert_refused_early, outside):
-    assert_refused_early(outside, "--teacher_targets and --teacher_onnx exclude each other", "(1 problem)")
+    assert_refused_early(outside, "--teacher_logits and --teacher_onnx exclude each other", "(1 problem)")
 
 
 def test_missing_teacher_file_is_refused(assert_refused_early, tmp_path):
-    for name in ("teacher_targets", "teacher_onnx"):
+    for name in ("teacher_logits", "teacher_onnx"):
         assert_refused_early({name: tmp_path / "no.npz"}, f"--{name} {tmp_path / 'no.npz'}: there is no such file")
 
 
 def test_teacher_targets_of_another_ending_are_refused(assert_refused_early, tmp_path):
     (tmp_path / "targets.csv").write_text("")
-    changes = {"teacher_targets": tmp_path / "targets.csv", "targets": "live"}
+    changes = {"teacher_logits": tmp_path / "targets.csv", "teacher_outputs": "live"}
     assert_refused_early(
-        changes, "targets.csv: a file whose name ends in .npz or .parquet", "--targets live", "(2 problems)"
+        changes, "targets.csv: a file whose name ends in .npz or .parquet", "--teacher_outputs live", "(2 problems)"
     )
 
 
 @pytest.mark.parametrize(
     "name, file, words",
     [
-        ("teacher_targets", "targets.parquet", ["needs pyarrow", 'pip install "xtremedistil[parquet]"']),
+        ("teacher_logits", "targets.parquet", ["needs pyarrow", 'pip install "xtremedistil[parquet]"']),
         ("teacher_onnx", "teacher.onnx", ["needs onnx and onnxruntime", 'pip install "xtremedistil[onnx]"']),
     ],
 )
@@ -281,13 +281,13 @@ def test_teacher_from_elsewhere_says_what_to_install(assert_refused_early, tmp_p
 
 def test_student_of_a_teacher_from_elsewhere_may_be_of_any_size(assert_refused_early, outside, hollow):
     """No layer and no width is paired, and the folder of the tokenizer needs no configuration; heads still matter."""
-    changes = {"teacher_targets": outside["teacher_targets"], "num_hidden_layers": 9, "hidden_size": 99}
+    changes = {"teacher_logits": outside["teacher_logits"], "num_hidden_layers": 9, "hidden_size": 99}
     os.remove(Path(hollow.teacher) / "config.json")
     assert_refused_early(changes, "--hidden_size 99 is not a multiple of --num_attention_heads 2", "(1 problem)")
 
 
 def test_word_embeddings_of_the_tokenizers_folder_need_its_configuration(assert_refused_early, outside, hollow):
-    changes = {"teacher_targets": outside["teacher_targets"], "compress_word_embedding": True}
+    changes = {"teacher_logits": outside["teacher_logits"], "compress_word_embedding": True}
     assert_refused_early(changes | {"hidden_size": 20}, "the teacher's word embeddings are 16 wide, the student's 20")
     os.remove(Path(hollow.teacher) / "config.json")
     assert_refused_early(changes, f"{hollow.teacher} holds no config.json")
@@ -316,8 +316,8 @@ def test_augmentation_of_unknown_name_is_refused(hollow, run_command, tmp_path):
 
 
 def test_augmented_lines_have_no_logits_in_a_file(assert_refused_early, outside):
-    changes = {"augment": "masking", "teacher_targets": outside["teacher_targets"]}
-    assert_refused_early(changes, "--augment: --teacher_targets", "own lines and none of those", "(1 problem)")
+    changes = {"augment": "masking", "teacher_logits": outside["teacher_logits"]}
+    assert_refused_early(changes, "--augment: --teacher_logits", "own lines and none of those", "(1 problem)")
 
 
 def test_augmentation_is_not_the_originals(assert_refused_early):
@@ -691,8 +691,8 @@ def test_disk_without_room_for_the_teachers_outputs_is_refused_before_the_teache
 ):
     pytest.importorskip("tensorflow")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 100}))
-    outcome = run_command("distil", *hollow.flags(tmp_path / "m", targets="cache"))
-    assert_refused(outcome, "--targets cache: the teacher's outputs take 0.0 MB", "--targets live")
+    outcome = run_command("distil", *hollow.flags(tmp_path / "m", teacher_outputs="cache"))
+    assert_refused(outcome, "--teacher_outputs cache: the teacher's outputs take 0.0 MB", "--teacher_outputs live")
 
 
 @pytest.mark.parametrize("verb", ["predict", "ft", "model-ft"])
@@ -785,7 +785,9 @@ def test_full_disk_in_the_middle_of_a_run_keeps_every_checkpoint(
 def test_full_disk_while_teacher_outputs_are_written_is_refused(
     distilled, tagging, run_command, eagerly, monkeypatch, tmp_path
 ):
-    flags = tagging.flags(tmp_path / "m", teacher_model_dir=distilled / "teacher", targets_dir=tmp_path / "targets")
+    flags = tagging.flags(
+        tmp_path / "m", teacher_model_dir=distilled / "teacher", teacher_outputs_dir=tmp_path / "targets"
+    )
     monkeypatch.setattr(np.lib.format, "open_memmap", no_space)
     assert_refused(run_command("distil", *flags), "No space left on device")
     assert not [name for name in contents(tmp_path / "m") if name.startswith("model-stage")]

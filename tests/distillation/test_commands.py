@@ -537,8 +537,8 @@ def test_live_targets_need_no_disk_and_end_alike(distilled, tagging, eagerly, ru
     scores = {}
     for targets in ("cache", "live"):
         folder = tmp_path / targets
-        places = {"teacher_model_dir": distilled / "teacher", "targets_dir": folder / "t"}
-        assert run_command("distil", *tagging.flags(folder, targets=targets, **places)).code == 0
+        places = {"teacher_model_dir": distilled / "teacher", "teacher_outputs_dir": folder / "t"}
+        assert run_command("distil", *tagging.flags(folder, teacher_outputs=targets, **places)).code == 0
         scores[targets] = [entry["score"] for entry in json.loads((folder / "report.json").read_text())["stages"]]
         kept = {path.parent.name for path in (folder / "t").rglob("targets.json")}
         assert kept == ({"chunk-0", "held-out"} if targets == "cache" else set())

@@ -1,13 +1,11 @@
-from xtremedistil.cli import build_parser, read_flags
-from xtremedistil.distillation.planning.config import DistilConfig, resolve
+from xtremedistil.cli import read_flags
+from xtremedistil.distillation.planning.config import resolve
 
 REQUIRED = "distil --task t --model_dir m --seq_len 32 --transfer_file u --teacher_model_dir d".split()
 
 
 def parse(*flags):
-    values = vars(build_parser().parse_args([*REQUIRED, *flags]))
-    values.pop("verb")
-    return DistilConfig(**values)
+    return read_flags([*REQUIRED, *flags])[1]
 
 
 def test_defaults_are_the_originals():
@@ -19,8 +17,11 @@ def test_defaults_are_the_originals():
     assert config.pt_student_checkpoint is None and config.opt_policy is None
 
 
-def test_flag_without_a_value_reads_as_not_given():
-    assert parse("--pt_student_checkpoint", "--hidden_size", "--opt_policy").hidden_size == 384
+def test_flag_without_a_value_reads_as_not_given_and_says_so(capsys):
+    config = parse("--pt_student_checkpoint", "--hidden_size", "--seed", "3")
+    assert (config.hidden_size, config.pt_student_checkpoint, config.seed) == (384, None, 3)
+    said = "xtremedistil: flags without a value have their defaults: --pt_student_checkpoint none, --hidden_size 384\n"
+    assert capsys.readouterr().err == said
 
 
 def test_flags_with_dashes_are_the_same():
@@ -44,7 +45,14 @@ def test_freeze_implies_compress_and_attention_implies_hidden_states():
 
 def test_best_recipe_is_the_joint_one_with_flags_of_its_own():
     best = resolve(parse("--recipe", "best"))
-    found = best.recipe, best.loss, best.temperature, best.hard_label_weight, best.hidden_weight, best.distil_relations
+    found = (
+        best.recipe,
+        best.soft_label_loss,
+        best.temperature,
+        best.hard_label_weight,
+        best.hidden_weight,
+        best.distil_relations,
+    )
     assert found == ("joint", "soft_label_kl", 2.0, 0.5, 0.0, True)
 
 
@@ -53,16 +61,22 @@ def test_best_recipe_heeds_what_is_given_and_what_teacher_and_student_can_give()
     found = given.temperature, given.hidden_weight, given.hard_label_weight, given.distil_relations
     assert found == (4.0, 1.0, 0.5, False)
     graph = resolve(parse("--recipe", "best", "--teacher_onnx", "x.onnx"))
-    found = graph.loss, graph.hidden_weight, graph.hard_label_weight, graph.distil_relations
+    found = graph.soft_label_loss, graph.hidden_weight, graph.hard_label_weight, graph.distil_relations
     assert found == ("soft_label_kl", 1.0, 0.5, False)
-    assert resolve(parse("--recipe", "best", "--teacher_targets", "x.npz")).hard_label_weight == 0.0
-    defaults = "--hard_label_weight 0 --temperature 1 --loss logits_mse --hidden_weight 1".split()
+    assert resolve(parse("--recipe", "best", "--teacher_logits", "x.npz")).hard_label_weight == 0.0
+    defaults = "--hard_label_weight 0 --temperature 1 --soft_label_loss logits_mse --hidden_weight 1".split()
     verb, config = read_flags([*REQUIRED, "--recipe", "best", *defaults])
     same = resolve(config)
-    found = same.hard_label_weight, same.temperature, same.loss, same.hidden_weight, same.distil_relations
+    found = same.hard_label_weight, same.temperature, same.soft_label_loss, same.hidden_weight, same.distil_relations
     assert (verb, *found) == ("distil", 0.0, 1.0, "logits_mse", 1.0, False), "what is given stays, also a default"
     lstm = resolve(parse("--recipe", "best", "--student_kind", "bilstm"))
-    found = lstm.recipe, lstm.loss, lstm.hard_label_weight, lstm.hidden_weight, lstm.distil_multi_hidden_states
+    found = (
+        lstm.recipe,
+        lstm.soft_label_loss,
+        lstm.hard_label_weight,
+        lstm.hidden_weight,
+        lstm.distil_multi_hidden_states,
+    )
     assert (*found, lstm.distil_relations) == ("joint", "logits_mse", 0.0, 1.0, True, False), "what was measured"
 
 

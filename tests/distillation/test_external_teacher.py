@@ -19,6 +19,7 @@ from tests.command_fixtures import (
     write_text_task,
 )
 from tests.distillation.test_logit_files import write_parquet
+from tests.model_fixtures import task_logits
 
 tf = pytest.importorskip("tensorflow")
 
@@ -82,7 +83,7 @@ def student_weights(folder: Path) -> dict[str, bytes]:
 def test_distil_from_a_file_writes_a_student_after_four_stages(kind, request, eagerly, run_command, tmp_path):
     material = request.getfixturevalue(kind)
     targets = write_targets(tmp_path / "targets.npz", material)
-    outcome = run_command("distil", *material.flags(tmp_path / "m", teacher_targets=targets))
+    outcome = run_command("distil", *material.flags(tmp_path / "m", teacher_logits=targets))
     assert outcome.code == 0, outcome.err
     assert "logits of 30 examples in" in outcome.err
     report = json.loads((tmp_path / "m/report.json").read_text())
@@ -111,7 +112,7 @@ def test_order_of_labels_and_rows_in_the_file_changes_no_byte(kind, request, eag
     np.savez(tmp_path / "turned.npz", **(dict(other) | rows))
     for name in ("plain", "turned"):
         flags = material.flags(
-            tmp_path / name, teacher_targets=tmp_path / f"{name}.npz", baseline=name == "plain" or None
+            tmp_path / name, teacher_logits=tmp_path / f"{name}.npz", baseline=name == "plain" or None
         )
         assert run_command("distil", *flags).code == 0
     assert plain.read_bytes() != (tmp_path / "turned.npz").read_bytes()
@@ -126,7 +127,7 @@ def test_student_learns_what_the_file_says(texts, eagerly, run_command, tmp_path
     logits = np.tile(np.array([3.0, -1.0], np.float32), (30, 1))
     targets = write_targets(tmp_path / "targets.npz", texts, logits=logits)
     changes = {"distil_epochs": 10, "learning_rate": 0.03, "label_learning_rate": 1e-9, "patience": 10}
-    flags = texts.flags(tmp_path / "m", teacher_targets=targets, recipe=recipe, **changes)
+    flags = texts.flags(tmp_path / "m", teacher_logits=targets, recipe=recipe, **changes)
     assert run_command("distil", *flags).code == 0
     write_rows(tmp_path / "lines.txt", [("john ran in london",), ("the dog sat",)])
     flags = ("--model_dir", tmp_path / "m", "--do_predict", "--pred_file", tmp_path / "lines.txt")
@@ -142,7 +143,7 @@ def test_run_from_a_file_that_was_stopped_ends_with_the_same_bytes(
 ):
     material = request.getfixturevalue(kind)
     targets = write_targets(tmp_path / "targets.npz", material)
-    changes = {"teacher_targets": targets, "distil_chunk_size": 15, "gradient_accumulation_steps": 2}
+    changes = {"teacher_logits": targets, "distil_chunk_size": 15, "gradient_accumulation_steps": 2}
     assert run_command("distil", *material.flags(tmp_path / "whole", **changes)).code == 0
 
     with interrupt_at("model-stage-2-indx-15.h5"):
@@ -156,23 +157,23 @@ def test_run_from_a_file_that_was_stopped_ends_with_the_same_bytes(
 
 def test_run_belongs_to_its_file(texts, eagerly, run_command, tmp_path):
     targets = write_targets(tmp_path / "targets.npz", texts)
-    flags = texts.flags(tmp_path / "m", teacher_targets=targets)
+    flags = texts.flags(tmp_path / "m", teacher_logits=targets)
     assert run_command("distil", *flags).code == 0
     shutil.copy(targets, tmp_path / "moved.npz")
-    moved = texts.flags(tmp_path / "m", teacher_targets=tmp_path / "moved.npz")
+    moved = texts.flags(tmp_path / "m", teacher_logits=tmp_path / "moved.npz")
     assert "finished before" in run_command("distil", *moved).err
     write_targets(targets, texts, columns=[1, 0])
     outcome = run_command("distil", *flags)
     assert outcome.code == 2
-    assert "teacher_targets: the file has changed" in outcome.err
+    assert "teacher_logits: the file has changed" in outcome.err
 
 
 def test_faulty_file_is_refused_before_anything_is_removed(texts, eagerly, run_command, tmp_path):
     targets = write_targets(tmp_path / "targets.npz", texts)
-    assert run_command("distil", *texts.flags(tmp_path / "m", teacher_targets=targets)).code == 0
+    assert run_command("distil", *texts.flags(tmp_path / "m", teacher_logits=targets)).code == 0
     before = student_weights(tmp_path / "m")
     bad = write_targets(tmp_path / "bad.npz", texts, row_ids=np.arange(1, 31))
-    outcome = run_command("distil", *texts.flags(tmp_path / "m", teacher_targets=bad, overwrite=True))
+    outcome = run_command("distil", *texts.flags(tmp_path / "m", teacher_logits=bad, overwrite=True))
     assert outcome.code == 2
     assert "missing: 0\n" in outcome.err and "unknown: 30\n" in outcome.err
     assert student_weights(tmp_path / "m") == before
@@ -180,12 +181,12 @@ def test_faulty_file_is_refused_before_anything_is_removed(texts, eagerly, run_c
 
 def test_dry_run_checks_the_file_and_leaves_nothing(texts, run_command, tmp_path):
     targets = write_targets(tmp_path / "targets.npz", texts)
-    outcome = run_command("distil", *texts.flags(tmp_path / "m", teacher_targets=targets, dry_run=True))
+    outcome = run_command("distil", *texts.flags(tmp_path / "m", teacher_logits=targets, dry_run=True))
     assert outcome.code == 0, outcome.err
     assert "teacher logits of 30 examples in" in outcome.out
     assert "representation" not in outcome.out and "matched" not in outcome.out
     bad = write_targets(tmp_path / "bad.npz", texts, labels=np.array(["animal", "city"]))
-    outcome = run_command("distil", *texts.flags(tmp_path / "m", teacher_targets=bad, dry_run=True))
+    outcome = run_command("distil", *texts.flags(tmp_path / "m", teacher_logits=bad, dry_run=True))
     assert outcome.code == 2
     assert "missing: town" in outcome.err and "not among the task's: city" in outcome.err
     assert not (tmp_path / "m").exists()
@@ -196,7 +197,7 @@ def test_dry_run_reads_parquet(tags, run_command, tmp_path):
     arrays = dict(np.load(write_targets(tmp_path / "targets.npz", tags)))
     write_parquet(tmp_path / "targets.parquet", **arrays)
     outcome = run_command(
-        "distil", *tags.flags(tmp_path / "m", teacher_targets=tmp_path / "targets.parquet", dry_run=True)
+        "distil", *tags.flags(tmp_path / "m", teacher_logits=tmp_path / "targets.parquet", dry_run=True)
     )
     assert outcome.code == 0, outcome.err
     assert "teacher logits of 30 examples in" in outcome.out
@@ -205,7 +206,7 @@ def test_dry_run_reads_parquet(tags, run_command, tmp_path):
 def test_word_embeddings_come_from_the_checkpoint_of_the_tokenizer(tagging, tags, eagerly, run_command, tmp_path):
     targets = write_targets(tmp_path / "targets.npz", tags)
     changes = {"hidden_size": 8, "freeze_word_embedding": True, "pt_teacher_checkpoint": tagging.teacher}
-    flags = tags.flags(tmp_path / "m", teacher_targets=targets, **changes)
+    flags = tags.flags(tmp_path / "m", teacher_logits=targets, **changes)
     assert run_command("distil", *flags).code == 0
     from xtremedistil.models.checkpoints.weight_files import read_state
     from xtremedistil.models.features.word_embeddings import factorize
@@ -222,9 +223,12 @@ def test_words_alone_are_learnt_from_a_tagging_teacher(tags, word_piece_folder, 
     """Of "un ##believ ##able john" the first and the fourth piece count, and get the logits of the two words."""
     from xtremedistil.distillation.teacher_outputs.external_logits import ExampleLogits
     from xtremedistil.distillation.teacher_outputs.logit_source import FileTargets
-    from xtremedistil.objectives.parts import logits_objective
-    from xtremedistil.objectives.position_masks import WORDS, WordMask
+    from xtremedistil.objectives.from_terms import terms_objective
+    from xtremedistil.objectives.position_masks import WordMask
     from xtremedistil.tasks import TokenClassification
+    from xtremedistil.terms.counted import WORDS, Counted
+    from xtremedistil.terms.soft_labels import SoftLabels
+    from xtremedistil.terms.terms import Terms
     from xtremedistil.tokenization.tokenizer import Tokenizer
     from xtremedistil.training.batching import TrainingBatches
 
@@ -236,7 +240,7 @@ def test_words_alone_are_learnt_from_a_tagging_teacher(tags, word_piece_folder, 
     expected = np.zeros((1, 6, 3), np.float32)
     expected[0, 1], expected[0, 4] = [1, 2, 3], [4, 5, 6]
     np.testing.assert_array_equal(batch["teacher_logits"], expected)
-    objective = logits_objective(WORDS)
+    objective = terms_objective(Terms(SoftLabels()), (), task_logits(True), counted=Counted(logits=WORDS))
     assert objective.counts(batch)["logits"] == 2
     # The student says 1 everywhere: ((0 + 1 + 4) / 3 + (9 + 16 + 25) / 3) / 2
     value = objective.values({"logits": tf.ones([1, 6, 3])}, batch)["logits"]
@@ -309,7 +313,7 @@ def test_graph_and_gold_labels_teach_together(kind, request, eagerly, run_comman
     """The gold labels of the labelled rows, and what the graph says of all: at words alone, for tags."""
     material, tagging = request.getfixturevalue(kind), kind == "tags"
     graph = write_graph("teacher.onnx", answers(material, TAGS if tagging else CLASSES), tagging)
-    joint = {"teacher_onnx": graph, "recipe": "joint", "loss": "soft_label_kl"}
+    joint = {"teacher_onnx": graph, "recipe": "joint", "soft_label_loss": "soft_label_kl"}
     flags = material.flags(tmp_path / "m", **joint, hard_label_weight=0.5, probability_shift=True)
     outcome = run_command("distil", *flags)
     assert outcome.code == 0, outcome.err
@@ -326,7 +330,7 @@ def test_labels_that_a_graph_names_are_matched(tags, eagerly, run_command, write
     plain = write_graph("plain.onnx", answers(tags, TAGS), True)
     named = write_graph("named.onnx", answers(tags, turned), True, labels=turned, ids=TensorProto.INT32)
     for graph, targets in ((plain, "cache"), (named, "live")):
-        flags = tags.flags(tmp_path / graph.stem, teacher_onnx=graph, targets=targets)
+        flags = tags.flags(tmp_path / graph.stem, teacher_onnx=graph, teacher_outputs=targets)
         outcome = run_command("distil", *flags)
         assert outcome.code == 0, outcome.err
     assert "whose labels are the task's" in outcome.err
@@ -343,7 +347,7 @@ def test_graph_and_file_of_the_same_logits_give_the_same_student(tags, eagerly, 
     logits = np.array([table[pieces.index(piece)] if piece in pieces else [0] * 3 for piece in first], np.float32)
     targets = write_targets(tmp_path / "targets.npz", tags, logits=logits)
     graph = write_graph("teacher.onnx", table, True)
-    for name, teacher in (("file", {"teacher_targets": targets}), ("graph", {"teacher_onnx": graph})):
+    for name, teacher in (("file", {"teacher_logits": targets}), ("graph", {"teacher_onnx": graph})):
         assert run_command("distil", *tags.flags(tmp_path / name, **teacher)).code == 0
     assert student_weights(tmp_path / "file") == student_weights(tmp_path / "graph")
 

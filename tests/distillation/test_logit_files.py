@@ -338,7 +338,8 @@ def test_full_disk_is_reported_with_the_size(load, monkeypatch, tmp_path):
 
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(
-        InputError, match=r"0.0 MB of a model's outputs could not be written(.|\n)*No space left(.|\n)*--targets_dir"
+        InputError,
+        match=r"0.0 MB of a model's outputs could not be written(.|\n)*No space left(.|\n)*--teacher_outputs_dir",
     ):
         load(by_example())
     assert written(tmp_path) == []

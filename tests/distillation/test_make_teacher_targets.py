@@ -131,7 +131,7 @@ def test_student_learns_from_what_the_script_wrote(
     flags = ("--do_NER",) if tagging else ()
     make(pytorch_model(kind, labels), tmp_path / "transfer.txt", *flags, "--max_length", 12)
     material = Material(tmp_path / "task", tmp_path / "transfer.txt", word_piece_folder, flags)
-    outcome = run_command("distil", *material.flags(tmp_path / "m", teacher_targets=tmp_path / "targets.npz"))
+    outcome = run_command("distil", *material.flags(tmp_path / "m", teacher_logits=tmp_path / "targets.npz"))
     assert outcome.code == 0, outcome.err
     assert "logits of 20 examples" in outcome.err
     stages = json.loads((tmp_path / "m/report.json").read_text())["stages"]

@@ -33,7 +33,7 @@ def test_joint_recipe_learns_states_logits_and_labels_at_once(tagging, eagerly, 
         hard_label_weight=0.5,
         probability_shift=True,
         soft_label_weight=0.25,
-        loss="soft_label_kl",
+        soft_label_loss="soft_label_kl",
         temperature=2,
         temperature_schedule="flsw:1,1",
         no_t_squared=True,
@@ -72,7 +72,7 @@ def test_joint_stage_in_chunks_ends_alike_with_a_live_teacher_and_after_an_inter
 ):
     match = "feature=hidden_states,teacher=4,student=1,weight_schedule=linear_decay"
     joint = {"recipe": "joint", "hard_label_weight": 0.5, "match": match, "distil_chunk_size": 16}
-    places = {"teacher_model_dir": tmp_path / "teacher", "targets_precision": "float32", "save_steps": 1}
+    places = {"teacher_model_dir": tmp_path / "teacher", "teacher_outputs_precision": "float32", "save_steps": 1}
 
     def run(name: str, **changes) -> int:
         return run_command("distil", *tagging.flags(tmp_path / name, **joint, **places, **changes)).code
@@ -82,7 +82,7 @@ def test_joint_stage_in_chunks_ends_alike_with_a_live_teacher_and_after_an_inter
         return [json.loads(path.read_text())["history"][0]["loss"] for path in records]
 
     assert run("whole") == 0
-    assert run("live", targets="live") == 0
+    assert run("live", teacher_outputs="live") == 0
     assert losses("live") == pytest.approx(losses("whole"), rel=1e-3)
     with interrupt_at("/4.json"):
         assert run("stopped") == 130
@@ -104,7 +104,7 @@ def test_stages_of_ones_own_train_what_they_list_and_labels_of_the_test_file_cha
     from xtremedistil.distillation.pipeline import output_source
 
     sizes, learn, distil = [], distil_module.fit_on_labels, distil_module.distil
-    monkeypatch.setattr(distil_module, "fit_on_labels", lambda *args: sizes.append(args[2].batch_size) or learn(*args))
+    monkeypatch.setattr(distil_module, "fit_on_labels", lambda *args: sizes.append(args[3].batch_size) or learn(*args))
     states, settle = [], output_source.settle_targets
 
     def settle_and_note(targets, size, *rest):
@@ -158,7 +158,7 @@ def test_stages_of_ones_own_train_what_they_list_and_labels_of_the_test_file_cha
 def test_joint_stage_on_two_devices_is_the_one_on_one(tagging, run_command, tmp_path):
     if len(tf.config.list_logical_devices("CPU")) < 2:
         pytest.skip("TensorFlow was in use before a second logical CPU could be asked for")
-    joint = {"recipe": "joint", "hard_label_weight": 0.5, "loss": "soft_label_kl", "dropout": 0.0}
+    joint = {"recipe": "joint", "hard_label_weight": 0.5, "soft_label_loss": "soft_label_kl", "dropout": 0.0}
     joint |= {"layer_map": "uniform", "distil_attention": True, "distil_epochs": 2}
     losses, students = [], []
     for name, rows in (("one_device", 8), ("mirrored", 4)):
@@ -250,7 +250,7 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         num_hidden_layers=2,
         recipe="joint",
         hard_label_weight=0.5,
-        loss="soft_label_kl",
+        soft_label_loss="soft_label_kl",
         temperature=4,
         temperature_schedule="flsw:1,1",
         no_t_squared=True,

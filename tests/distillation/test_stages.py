@@ -39,7 +39,7 @@ def test_plan_with_projection_has_seven_stages_top_down():
 
 
 def test_plan_of_a_teacher_without_states_begins_with_logits():
-    for flag in ("teacher_targets", "teacher_onnx"):
+    for flag in ("teacher_logits", "teacher_onnx"):
         assert plan(["student", "head"], **{flag: "file"}) == [
             (1, "logits", ("head",)),
             (2, "logits", ("head", "student")),

@@ -14,10 +14,10 @@ pytest.importorskip("tensorflow")
 from xtremedistil.models.student import build_student  # noqa: E402
 
 
-@pytest.mark.parametrize("kind", ["token_classification", "sequence_classification"])
-def test_state_and_head_models_together_are_the_student(tiny_encoders, kind):
+@pytest.mark.parametrize("by_position", [True, False])
+def test_state_and_head_models_together_are_the_student(tiny_encoders, by_position):
     sizes = {"num_labels": 3, "teacher_hidden_size": 16}
-    student = build_student(tiny_encoders("TFBertModel"), FAMILIES["TFBertModel"], kind=kind, **sizes)
+    student = build_student(tiny_encoders("TFBertModel"), FAMILIES["TFBertModel"], by_position=by_position, **sizes)
     inputs = rows((5, 3, 4))
     state = student.state_model()(inputs)
     np.testing.assert_allclose(student.head_model()(state)["logits"], student.model(inputs)["logits"], atol=1e-6)
@@ -31,8 +31,8 @@ def runs(tagging, distilled, tmp_path_factory) -> dict:
     from tests.command_fixtures import main
 
     root, made = tmp_path_factory.mktemp("frozen"), {}
-    changes = {"teacher_model_dir": distilled / "teacher", "targets_dir": root / "t", "hidden_size": 8}
-    changes |= {"targets_precision": "float32", "dropout": 0.0, "distil_chunk_size": 16, "ft_epochs": 2}
+    changes = {"teacher_model_dir": distilled / "teacher", "teacher_outputs_dir": root / "t", "hidden_size": 8}
+    changes |= {"teacher_outputs_precision": "float32", "dropout": 0.0, "distil_chunk_size": 16, "ft_epochs": 2}
     tf.config.run_functions_eagerly(True)
     try:
         for name in ("cache", "recompute"):

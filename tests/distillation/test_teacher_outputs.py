@@ -31,9 +31,9 @@ ALONE = Workers(tf.distribute.get_strategy())
 
 @pytest.fixture
 def teacher(tiny_encoders):
-    def build(kind: str):
+    def build(by_position: bool):
         encoder = tiny_encoders("TFBertModel")
-        return build_teacher(encoder, FAMILIES["TFBertModel"], kind=kind, num_labels=TOY_LABELS)
+        return build_teacher(encoder, FAMILIES["TFBertModel"], by_position=by_position, num_labels=TOY_LABELS)
 
     return build
 
@@ -70,7 +70,7 @@ class TwoThreads:
 @pytest.mark.parametrize(("count", "halves"), [(9, [4, 5]), (1, [0, 1])])
 def test_two_workers_compute_a_share_each_and_see_the_same_whole(teacher, tmp_path, count, halves):
     features, meeting, said, found = toy_features(count), threading.Barrier(2), [], {}
-    models = [teacher("token_classification").feature_model(NAMES) for _ in range(2)]
+    models = [teacher(by_position=True).feature_model(NAMES) for _ in range(2)]
     for model in models[1:]:
         model.set_weights(models[0].get_weights())
 
@@ -102,7 +102,7 @@ def test_chief_that_fails_is_told_to_the_others():
 
 def test_targets_of_two_runs_at_once_are_computed_once(teacher, tmp_path):
     features, asked = toy_features(9), []
-    model = teacher("token_classification").feature_model(NAMES)
+    model = teacher(by_position=True).feature_model(NAMES)
     runs = [threading.Thread(target=lambda: asked.append(targets_of(model, features, tmp_path)[1])) for _ in range(2)]
     for run in runs:
         run.start()
@@ -115,12 +115,12 @@ def no_model(*_arguments, **_named):
     raise AssertionError("the teacher was run again")
 
 
-@pytest.mark.parametrize("kind", ["token_classification", "sequence_classification"])
-def test_targets_are_the_teachers_outputs_row_by_row(teacher, tmp_path, kind):
+@pytest.mark.parametrize("by_position", [True, False])
+def test_targets_are_the_teachers_outputs_row_by_row(teacher, tmp_path, by_position):
     features = toy_features(9)
-    if kind == "sequence_classification":
+    if not by_position:
         features = Features.from_rows([features.row(i)["input_ids"] for i in range(9)], labels=[0] * 9)
-    model = teacher(kind).feature_model(NAMES)
+    model = teacher(by_position).feature_model(NAMES)
     targets, seen = targets_of(model, features, tmp_path / "targets")
     assert seen[-1] == (9, 9)
     chosen = np.array([7, 0, 3])
@@ -130,7 +130,7 @@ def test_targets_are_the_teachers_outputs_row_by_row(teacher, tmp_path, kind):
         inputs = {name: features.row(row)[name][None] for name in ("input_ids", "attention_mask", "token_type_ids")}
         expected = {name: value.numpy()[0] for name, value in model(inputs).items()}
         found = {name: read[f"teacher_{name}"][place] for name in NAMES}
-        logits = found["logits"][:length] if kind == "token_classification" else found["logits"]
+        logits = found["logits"][:length] if by_position else found["logits"]
         np.testing.assert_allclose(logits, expected["logits"], atol=1e-5)
         for name in NAMES[1:3]:
             np.testing.assert_allclose(found[name][:length], expected[name], atol=3e-3)
@@ -144,7 +144,7 @@ def test_targets_are_the_teachers_outputs_row_by_row(teacher, tmp_path, kind):
 def test_inner_tensors_are_kept_like_states_and_maps(teacher, tmp_path):
     names = ["queries_1", "attention_scores_0", "encoder/layer_._1/intermediate"]
     features = toy_features(9)
-    model = teacher("token_classification").feature_model(names)
+    model = teacher(by_position=True).feature_model(names)
     targets, _ = targets_of(model, features, tmp_path, names=names)
     files = {"queries_1.npy", "attention_scores_0.npy", "encoder%2Flayer_._1%2Fintermediate.npy"}
     assert {file.name for file in tmp_path.glob("*.npy")} == files
@@ -162,14 +162,14 @@ def test_inner_tensors_are_kept_like_states_and_maps(teacher, tmp_path):
 
 def test_maps_under_a_path_are_refused(teacher, tmp_path):
     name = "encoder/layer_._1/attention/self/dropout"
-    model = teacher("token_classification").feature_model([name])
+    model = teacher(by_position=True).feature_model([name])
     with pytest.raises(ValueError, match=r"self/dropout is \[.*only attentions, attention_scores are kept as maps"):
         targets_of(model, toy_features(9), tmp_path, names=[name])
 
 
 def test_targets_are_read_instead_of_computed_the_second_time(teacher, tmp_path):
     features = toy_features(5)
-    model = teacher("token_classification").feature_model(NAMES)
+    model = teacher(by_position=True).feature_model(NAMES)
     first, _ = targets_of(model, features, tmp_path)
     second, seen = targets_of(no_model, features, tmp_path)
     assert seen == []
@@ -180,13 +180,13 @@ def test_targets_are_read_instead_of_computed_the_second_time(teacher, tmp_path)
 
 def test_targets_of_another_teacher_are_computed_again(teacher, tmp_path):
     features = toy_features(5)
-    model = teacher("token_classification").feature_model(NAMES)
+    model = teacher(by_position=True).feature_model(NAMES)
     targets_of(model, features, tmp_path)
     assert targets_of(model, features, tmp_path, key="b")[1] == [(4, 5), (5, 5)]
 
 
 def test_targets_of_other_layers_join_those_that_are_there(teacher, tmp_path):
-    features, asked, build = toy_features(5), [], teacher("token_classification")
+    features, asked, build = toy_features(5), [], teacher(by_position=True)
 
     def model_of(names):
         asked.append(list(names))
@@ -200,7 +200,7 @@ def test_targets_of_other_layers_join_those_that_are_there(teacher, tmp_path):
 
 def test_damaged_targets_are_computed_again(teacher, tmp_path):
     features = toy_features(5)
-    model = teacher("token_classification").feature_model(NAMES)
+    model = teacher(by_position=True).feature_model(NAMES)
     first, _ = targets_of(model, features, tmp_path)
     expected = first(np.arange(5), 16)
     with open(tmp_path / "logits.npy", "r+b") as file:
@@ -212,7 +212,7 @@ def test_damaged_targets_are_computed_again(teacher, tmp_path):
 
 
 def test_live_targets_equal_those_on_disk(teacher, tmp_path):
-    features, built = toy_features(9), teacher("token_classification")
+    features, built = toy_features(9), teacher(by_position=True)
     model = built.feature_model(NAMES)
     stored, _ = targets_of(model, features, tmp_path)
     rows, width = np.array([7, 0, 3]), 16
@@ -227,7 +227,7 @@ def test_live_targets_equal_those_on_disk(teacher, tmp_path):
 def interrupted(teacher, tmp_path):
     """A folder in which the first batch is done, its model and its rows."""
     features = toy_features(5)
-    model = teacher("token_classification").feature_model(NAMES)
+    model = teacher(by_position=True).feature_model(NAMES)
 
     def stopped(*done):
         raise KeyboardInterrupt
@@ -269,7 +269,7 @@ def test_part_that_is_done_is_marked_now_and_then(teacher, tmp_path):
     """What a kill would leave: the mark of the batch before."""
     marks = []
     how = Computing(0, 4, ALONE, lambda *done: marks.append([p.read_text() for p in tmp_path.glob("part-done-*")]))
-    model = teacher("token_classification").feature_model(["logits"])
+    model = teacher(by_position=True).feature_model(["logits"])
     for minutes in (1e-9, 0):
         how = dataclasses.replace(how, every_minutes=minutes)
         compute_targets(lambda names: model, toy_features(5), ["logits"], str(tmp_path), key=f"{minutes}", how=how)
@@ -278,14 +278,14 @@ def test_part_that_is_done_is_marked_now_and_then(teacher, tmp_path):
 
 
 def test_what_the_precision_cannot_hold_is_refused(teacher, tmp_path):
-    model = teacher("token_classification").feature_model(NAMES)
+    model = teacher(by_position=True).feature_model(NAMES)
 
     def overflowing(batch):
         outputs = {name: value.numpy() for name, value in model(batch).items()}
         return outputs | {"hidden_states_2": outputs["hidden_states_2"] + np.float32(1e5)}
 
     with pytest.raises(
-        InputError, match=r"hidden_states_2 reach 1\d+, which float16 cannot hold(.|\n)*targets_precision"
+        InputError, match=r"hidden_states_2 reach 1\d+, which float16 cannot hold(.|\n)*teacher_outputs_precision"
     ):
         targets_of(overflowing, toy_features(5), tmp_path)
 
@@ -304,7 +304,7 @@ def test_rows_of_a_fit_go_when_it_is_done():
 
 
 def test_only_outputs_that_are_kept_stay_on_disk(teacher, tmp_path):
-    targets_of(teacher("token_classification").feature_model(NAMES), toy_features(5), tmp_path)
+    targets_of(teacher(by_position=True).feature_model(NAMES), toy_features(5), tmp_path)
     (tmp_path / "logits.npy.part-1").write_bytes(b"of a run that was killed")
     keep_only(str(tmp_path), ["logits"])
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != ".lock") == ["logits.npy", "targets.json"]

@@ -129,27 +129,27 @@ def test_outputs_that_are_there_already_take_no_more_room(monkeypatch, tmp_path)
         (tmp_path / "chunk-0").mkdir(exist_ok=True)
         (tmp_path / "chunk-0" / f"{name}.npy").write_bytes(bytes(length))
     assert settle_targets("cache", size, str(tmp_path), ["logits", "hidden_states_1"]) == "cache"
-    with pytest.raises(InputError, match="--targets cache"):
+    with pytest.raises(InputError, match="--teacher_outputs cache"):
         settle_targets("cache", size, str(tmp_path), ["logits", "hidden_states_2"])
 
 
-@pytest.mark.parametrize("kind", ["token_classification", "sequence_classification"])
-def test_students_states_are_of_dev_and_of_the_train_set_or_a_chunk(deal, kind):
-    dealt, of_positions = deal(), kind == "token_classification"
+@pytest.mark.parametrize("by_position", [True, False])
+def test_students_states_are_of_dev_and_of_the_train_set_or_a_chunk(deal, by_position):
+    dealt = deal()
     dev, few, many = (deal.whole.take(np.arange(count)) for count in (3, 5, 50))
-    chunks = [dealt.positions[f"chunk-{start}"] if of_positions else 20 for start in dealt.starts]
+    chunks = [dealt.positions[f"chunk-{start}"] if by_position else 20 for start in dealt.starts]
     for train in (few, many):
         sets = {name: SimpleNamespace(features=features) for name, features in (("dev", dev), ("train", train))}
-        corpus = SimpleNamespace(task=SimpleNamespace(kind=kind), transfer=dealt, **sets)
-        rows = [part.lengths.sum() if of_positions else len(part) for part in (dev, train)]
+        corpus = SimpleNamespace(task=SimpleNamespace(by_position=by_position), transfer=dealt, **sets)
+        rows = [part.lengths.sum() if by_position else len(part) for part in (dev, train)]
         assert frozen_size(corpus, 8, "float16") == 2 * 8 * (rows[0] + max(rows[1], *chunks))
 
 
 def test_students_states_of_all_chunks_stay_where_they_take_a_quarter_of_the_room(deal, monkeypatch, tmp_path):
     dealt = deal()
     positions = sum(dealt.positions[f"chunk-{start}"] for start in dealt.starts)
-    for kind, count in (("token_classification", positions), ("sequence_classification", dealt.rows)):
-        corpus = SimpleNamespace(task=SimpleNamespace(kind=kind), transfer=dealt)
+    for by_position, count in ((True, positions), (False, dealt.rows)):
+        corpus = SimpleNamespace(task=SimpleNamespace(by_position=by_position), transfer=dealt)
         for free, stays in ((4 * 16 * count + 4, True), (4 * 16 * count - 4, False)):
             usage = type("Usage", (), {"free": free})
             monkeypatch.setattr(disk_size.shutil, "disk_usage", lambda folder, usage=usage: usage)
@@ -169,6 +169,7 @@ def test_cache_that_the_disk_cannot_hold_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(disk_size.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 2_000_000}))
     size = TargetSize(10**6, {"chunk-0": 3 * 10**6, "chunk-10": 10**6, "held-out": 0})
     with pytest.raises(
-        InputError, match=r"--targets cache: the teacher's outputs take 5.0 MB, and .* has 2.0 MB left(.|\n)*4.0 MB"
+        InputError,
+        match=r"--teacher_outputs cache: the teacher's outputs take 5.0 MB, and .* has 2.0 MB left(.|\n)*4.0 MB",
     ):
         settle_targets("cache", size, str(tmp_path))

@@ -67,7 +67,7 @@ def test_total_of_a_student_is_that_of_keras(tiny_encoders):
     student = build_student(
         tiny_encoders("TFBertModel"),
         FAMILIES["TFBertModel"],
-        kind="token_classification",
+        by_position=True,
         num_labels=3,
         teacher_hidden_size=16,
     )

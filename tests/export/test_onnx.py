@@ -32,13 +32,13 @@ GRAPHS = {"xtremedistil.onnx", "xtremedistil_opt.onnx"}
 
 
 @functools.cache
-def shaken_student(class_name: str, kind: str = "token_classification", width: int = 16):
+def shaken_student(class_name: str, by_position: bool = True, width: int = 16):
     """A tiny student whose every weight matters; tests must not change it."""
     from xtremedistil.models.student import build_student
 
     family = FAMILIES[class_name]
     encoder = shaken_encoder(class_name)
-    student = build_student(encoder, family, kind=kind, num_labels=5, teacher_hidden_size=width)
+    student = build_student(encoder, family, by_position=by_position, num_labels=5, teacher_hidden_size=width)
     for layer in (student.projection, student.head):
         if layer is not None:
             layer.bias.assign(tf.random.stateless_normal(layer.bias.shape, [1, 2]))
@@ -120,7 +120,7 @@ def test_plain_graph_of_every_family_equals_keras_on_padded_rows(class_name):
 def test_graphs_of_classifiers_equal_keras(class_name, width):
     from xtremedistil.export.onnx.standard_graph import convert
 
-    student = shaken_student(class_name, "sequence_classification", width)
+    student = shaken_student(class_name, False, width)
     for graph in (fused_graph(student), convert(student.model, NOTES)):
         assert real_difference(student, graph) < 1e-4
         assert [d.dim_param or d.dim_value for d in graph.graph.output[0].type.tensor_type.shape.dim] == ["batch", 5]
@@ -146,7 +146,7 @@ def test_fused_graph_knows_other_activations(activation):
     family = FAMILIES["TFBertModel"]
     config = tiny_config("TFBertModel") | {"hidden_act": activation, "initializer_range": 0.5}
     encoder = new_encoder_from_config(config, family, name="student_2")
-    student = build_student(encoder, family, kind="token_classification", num_labels=5, teacher_hidden_size=16)
+    student = build_student(encoder, family, by_position=True, num_labels=5, teacher_hidden_size=16)
     assert real_difference(student, fused_graph(student)) < 1e-4
 
 

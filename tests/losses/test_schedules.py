@@ -7,11 +7,10 @@ import tensorflow as tf
 from xtremedistil.losses import soft_label_kl
 from xtremedistil.losses.temperature_schedules import TEMPERATURES, ConstantTemperature, Cwsm, Flsw
 from xtremedistil.losses.weight_schedules import WEIGHTS
-from xtremedistil.objectives.parts import scheduled
 from xtremedistil.terms.match import Match
 from xtremedistil.terms.soft_labels import SoftLabels
 from xtremedistil.terms.terms import Terms
-from xtremedistil.training.objectives import Objective
+from xtremedistil.training.objectives import Objective, scheduled
 
 SCHEDULES = [Flsw(beta=1.5, gamma=1.0), Flsw(beta=0.5, gamma=2.5), Cwsm(beta=0.8)]
 VARYING = pytest.mark.parametrize("schedule", SCHEDULES, ids=str)

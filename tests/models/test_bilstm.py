@@ -34,9 +34,9 @@ def states_of(encoder, inputs: dict) -> list[np.ndarray]:
     return [state.numpy() for state in run_encoder(encoder, BILSTM, tensors(inputs)).hidden_states]
 
 
-def shaken_student(kind: str = "token_classification", teacher_width: int = WIDTH + 4, **changes):
+def shaken_student(by_position: bool = True, teacher_width: int = WIDTH + 4, **changes):
     student = build_student(
-        shaken_bilstm(**changes), BILSTM, kind=kind, num_labels=LABELS, teacher_hidden_size=teacher_width
+        shaken_bilstm(**changes), BILSTM, by_position=by_position, num_labels=LABELS, teacher_hidden_size=teacher_width
     )
     for layer in (student.projection, student.head):
         if layer is not None:
@@ -188,9 +188,7 @@ def test_mapped_words_take_the_place_of_the_table():
     generator = np.random.default_rng(5)
     table, kernel = (generator.standard_normal(shape).astype(np.float32) for shape in ((40, 10), (10, 8)))
     words = MappedEmbedding(table, kernel, name="word_map")
-    student = build_student(
-        encoder, BILSTM, kind="token_classification", num_labels=2, teacher_hidden_size=16, word_map=words
-    )
+    student = build_student(encoder, BILSTM, by_position=True, num_labels=2, teacher_hidden_size=16, word_map=words)
     trained = student.training_model(tensors(rows()))["logits"].numpy()
     student.settle()
     np.testing.assert_allclose(student.model(tensors(rows()))["logits"], trained, atol=1e-5)
@@ -268,14 +266,14 @@ def graph_of(student, **options):
     weights = weights_of(student)
     if options.pop("in_8_bits", False):
         options["quantized"] = quantizable_parts(weights)
-    notes = {"xtremedistil": student.kind, "labels": ["O"], "weights": ""}
+    notes = {"xtremedistil": "token_classification", "labels": ["O"], "weights": ""}
     return build_student_graph(weights, notes=notes, **options)
 
 
-@pytest.mark.parametrize("kind", ["token_classification", "sequence_classification"])
+@pytest.mark.parametrize("by_position", [True, False])
 @pytest.mark.parametrize("teacher_width", [WIDTH, WIDTH + 4])
-def test_graph_equals_keras_on_ragged_rows_and_one_without_tokens(kind, teacher_width):
-    student, batch = shaken_student(kind, teacher_width), ragged_batch()
+def test_graph_equals_keras_on_ragged_rows_and_one_without_tokens(by_position, teacher_width):
+    student, batch = shaken_student(by_position, teacher_width), ragged_batch()
     expected = student.model(tensors(batch))["logits"].numpy()
     np.testing.assert_allclose(run_graph(graph_of(student), batch), expected, atol=1e-5)
 

@@ -83,7 +83,7 @@ MAP = Match("attentions", 1, 1, "attention_squared_distance")
 def test_family_battery(class_name, tiny_encoders):
     """Named shapes; padding changes nothing; a row without tokens is finite; the last state is the last."""
     family, encoder = FAMILIES[class_name], tiny_encoders(class_name)
-    teacher = build_teacher(encoder, family, kind="token_classification", num_labels=4)
+    teacher = build_teacher(encoder, family, by_position=True, num_labels=4)
     features = teacher.feature_model(FEATURES)
     pad_id = encoder.config.pad_token_id or 0
     plain, padded = rows((5, 5)), rows((5, 5, 0), width=9, pad_id=pad_id)
@@ -300,7 +300,7 @@ def test_summary_is_the_first_or_the_last_real_position():
 @pytest.mark.parametrize("class_name", ["TFBertModel", "TFXLNetModel", "TFGPT2Model"])
 def test_classification_does_not_see_padding(class_name, tiny_encoders):
     family, encoder = FAMILIES[class_name], tiny_encoders(class_name)
-    teacher = build_teacher(encoder, family, kind="sequence_classification", num_labels=3)
+    teacher = build_teacher(encoder, family, by_position=False, num_labels=3)
     plain, padded = rows((5, 5)), rows((5, 5), width=8, pad_id=encoder.config.pad_token_id or 0)
     padded["input_ids"][:, :5] = plain["input_ids"]
     tight, wide = run(teacher.model, plain)["logits"], run(teacher.model, padded)["logits"]
@@ -312,13 +312,13 @@ def test_classification_does_not_see_padding(class_name, tiny_encoders):
 
 
 def test_teacher_parts_are_its_encoder_and_head(tiny_encoders):
-    teacher = build_teacher(tiny_encoders("TFBertModel"), BERT, kind="token_classification", num_labels=4)
+    teacher = build_teacher(tiny_encoders("TFBertModel"), BERT, by_position=True, num_labels=4)
     assert {name: len(variables) for name, variables in teacher.parts.items()} == {"tf_model": 37, "final_logits": 2}
     assert set(teacher.model.output) == {"logits"}
 
 
 def test_unknown_feature_is_refused_with_the_known_ones(tiny_encoders):
-    teacher = build_teacher(tiny_encoders("TFBertModel"), BERT, kind="token_classification", num_labels=4)
+    teacher = build_teacher(tiny_encoders("TFBertModel"), BERT, by_position=True, num_labels=4)
     with pytest.raises(ValueError, match="no output hidden_states_9; it has hidden_states_0"):
         teacher.feature_model(["hidden_states_9"])
 
@@ -326,12 +326,14 @@ def test_unknown_feature_is_refused_with_the_known_ones(tiny_encoders):
 # Student
 
 
-def wide_teacher_student(kind: str = "token_classification", **changes):
-    return build_student(bert_student(seed=1), BERT, kind=kind, num_labels=4, teacher_hidden_size=12, **changes)
+def wide_teacher_student(by_position: bool = True, **changes):
+    return build_student(
+        bert_student(seed=1), BERT, by_position=by_position, num_labels=4, teacher_hidden_size=12, **changes
+    )
 
 
 def test_student_wider_than_the_teacher_is_projected():
-    student = build_student(bert_student(), BERT, kind="token_classification", num_labels=4, teacher_hidden_size=6)
+    student = build_student(bert_student(), BERT, by_position=True, num_labels=4, teacher_hidden_size=6)
     assert student.projection.kernel.shape == (8, 6)
 
 
@@ -345,15 +347,15 @@ def test_blocks_and_parts_hold_each_variable_once():
 
 
 def test_equally_wide_student_has_no_projection():
-    student = build_student(bert_student(), BERT, kind="token_classification", num_labels=4, teacher_hidden_size=8)
+    student = build_student(bert_student(), BERT, by_position=True, num_labels=4, teacher_hidden_size=8)
     assert (list(student.blocks), list(student.parts)) == (["student", "head"], ["student_2", "dense"])
     model, extra = student.matching_model([LOW])
     assert extra == [] and run(model, rows())[LOW.name].shape == (2, 5, 8)
 
 
-@pytest.mark.parametrize("kind", ["token_classification", "sequence_classification"])
-def test_matching_model_gives_named_tensors_from_one_run_of_the_encoder(kind):
-    student = wide_teacher_student(kind)
+@pytest.mark.parametrize("by_position", [True, False])
+def test_matching_model_gives_named_tensors_from_one_run_of_the_encoder(by_position):
+    student = wide_teacher_student(by_position)
     model, extra = student.matching_model([TOP, LOW, MAP])
     outputs = run(model, rows())
     shapes = {TOP.name: (2, 5, 12), LOW.name: (2, 5, 12), MAP.name: (2, 2, 5, 5)}
@@ -428,9 +430,7 @@ def test_mapped_embedding_moves_words_that_it_never_sees_and_settles_into_the_de
     table, kernel = factorize(np.random.default_rng(0).standard_normal((40, 12)).astype(np.float32), 8)
     word_map = MappedEmbedding(table, kernel, name="word_map")
     word_embedding_variable(encoder).assign(word_map.product())
-    student = build_student(
-        encoder, BERT, kind="token_classification", num_labels=4, teacher_hidden_size=12, word_map=word_map
-    )
+    student = build_student(encoder, BERT, by_position=True, num_labels=4, teacher_hidden_size=12, word_map=word_map)
     inputs = {name: tf.ones((1, 2), tf.int32) for name in ("attention_mask", "token_type_ids")}
     inputs["input_ids"] = tf.constant([[5, 6]])
     before = word_embedding_variable(encoder).numpy()[9].copy()

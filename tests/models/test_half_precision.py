@@ -13,7 +13,7 @@ tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
 
 from xtremedistil.models.student import build_student  # noqa: E402
-from xtremedistil.objectives.parts import matches_objective  # noqa: E402
+from xtremedistil.objectives.matches import matches_objective  # noqa: E402
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
@@ -27,7 +27,7 @@ def test_row_without_tokens_brings_no_nan_into_training(class_name, policy):
         encoder = new_encoder_from_config(
             changed_config(tiny_config(class_name), family, dropout=0.0), family, name="e"
         )
-        student = build_student(encoder, family, kind="token_classification", num_labels=3, teacher_hidden_size=16)
+        student = build_student(encoder, family, by_position=True, num_labels=3, teacher_hidden_size=16)
         matches = [Match("hidden_states", 2, 2), Match("attentions", 1, 1, "attention_squared_distance")]
         model, _ = student.matching_model(matches)
     finally:

@@ -24,7 +24,7 @@ from xtremedistil.training.dropout import seed_dropout  # noqa: E402
 @pytest.mark.parametrize("class_name", USABLE)
 def test_teacher_says_the_same_with_and_without_taps(class_name, tiny_encoders):
     encoder = tiny_encoders(class_name)
-    teacher = build_teacher(encoder, FAMILIES[class_name], kind="token_classification", num_labels=4)
+    teacher = build_teacher(encoder, FAMILIES[class_name], by_position=True, num_labels=4)
     plain = ["logits", "hidden_states_1", "attentions_1"]
     paths = running_paths(encoder, class_name)
     inputs = tensors(rows(pad_id=encoder.config.pad_token_id or 0))
@@ -45,7 +45,7 @@ def students(class_name: str, matches, word_map=None):
     student = build_student(
         encoder,
         FAMILIES[class_name],
-        kind="token_classification",
+        by_position=True,
         num_labels=4,
         teacher_hidden_size=12,
         word_map=word_map,
@@ -123,7 +123,7 @@ def test_features_are_finite_float32_under_mixed_precision(policy):
     tf_keras.mixed_precision.set_global_policy(policy)
     try:
         encoder = new_encoder_from_config(tiny_config("TFBertModel"), BERT, name="e")
-        teacher = build_teacher(encoder, BERT, kind="token_classification", num_labels=4)
+        teacher = build_teacher(encoder, BERT, by_position=True, num_labels=4)
         model, plain = teacher.feature_model(["logits", *INNER]), teacher.feature_model(["logits"])
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")

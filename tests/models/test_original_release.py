@@ -45,7 +45,7 @@ class Run:
         self.folder = folder
         self.settings = json.loads((folder / "xtremedistil-config.json").read_text())
         self.recorded = np.load(folder / "recorded.npz")
-        self.kind = "token_classification" if self.settings["do_NER"] else "sequence_classification"
+        self.by_position = self.settings["do_NER"]
 
     def checkpoint(self, flag: str) -> str:
         return str(self.folder.parent / "checkpoints" / Path(self.settings[flag]).name)
@@ -58,7 +58,9 @@ class Run:
         config = read_config(self.checkpoint("pt_teacher_checkpoint"))
         family = find_family(self.settings["pt_teacher"], config["model_type"])
         encoder = new_encoder_from_config(config, family, name="tf_model")
-        teacher = build_teacher(encoder, family, kind=self.kind, num_labels=len(self.settings["label_list"]))
+        teacher = build_teacher(
+            encoder, family, by_position=self.by_position, num_labels=len(self.settings["label_list"])
+        )
         load_weights(str(self.folder / "model-ft.h5"), teacher.parts)
         return teacher
 
@@ -69,7 +71,7 @@ class Run:
         student = build_student(
             new_encoder_from_config(config | {"vocab_size": len(embedding)}, BERT, name="student_2"),
             BERT,
-            kind=self.kind,
+            by_position=self.by_position,
             num_labels=len(self.settings["label_list"]),
             teacher_hidden_size=self.settings["teacher_hidden_size"],
         )
@@ -128,7 +130,7 @@ def test_names_that_we_write_are_those_of_the_original(run, tmp_path):
 def test_weights_of_another_task_are_refused(run):
     teacher = run.teacher()
     labels = teacher.head.units + 1
-    other = build_teacher(teacher.encoder, teacher.family, kind=run.kind, num_labels=labels)
+    other = build_teacher(teacher.encoder, teacher.family, by_position=run.by_position, num_labels=labels)
     with pytest.raises(InputError, match=rf"final_logits/bias:0 is \[{labels - 1}\] in the file and \[{labels}\]"):
         load_weights(str(run.folder / "model-ft.h5"), other.parts)
 

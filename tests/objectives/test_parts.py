@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
-from tests.model_fixtures import toy_features
+from tests.model_fixtures import task_logits, toy_features
 from xtremedistil.distillation.data.joined_rows import joined_targets
 from xtremedistil.losses.specs import LOSS_KINDS
 from xtremedistil.terms.match import Match
@@ -17,13 +17,10 @@ tf_keras = pytest.importorskip("tf_keras")
 
 from xtremedistil.losses import LOSSES  # noqa: E402
 from xtremedistil.models.projections import matched_tensors  # noqa: E402
-from xtremedistil.objectives.multi_teacher import teachers_objective  # noqa: E402
-from xtremedistil.objectives.parts import (  # noqa: E402
-    joined,
-    labels_objective,
-    logits_objective,
-    matches_objective,
-)
+from xtremedistil.objectives.from_terms import terms_objective  # noqa: E402
+from xtremedistil.objectives.matches import matches_objective  # noqa: E402
+from xtremedistil.objectives.soft_labels import soft_labels_objective  # noqa: E402
+from xtremedistil.terms.terms import Terms  # noqa: E402
 from xtremedistil.terms.textbrewer import textbrewer_match  # noqa: E402
 from xtremedistil.training.learning_rate import LearningRate  # noqa: E402
 from xtremedistil.training.objectives import Objective  # noqa: E402
@@ -120,7 +117,9 @@ def test_two_equal_teachers_of_half_the_weight_are_one(loss, combine):
 
     def value(second: tf.Tensor, **teachers) -> float:
         batch = batch_of({"logits": logits}, teacher1_logits=second)
-        (term,) = teachers_objective(lambda batch: tf.constant(MASK), soft_labels, **teachers)(outputs, batch).values()
+        (term,) = soft_labels_objective(lambda batch: tf.constant(MASK), soft_labels, **teachers)(
+            outputs, batch
+        ).values()
         return float(term.value)
 
     both = {"teachers": [0, 1], "weights": [0.5, 0.5], "combine": combine}
@@ -134,7 +133,7 @@ def test_joined_terms_sum_up_to_the_loss_of_a_step():
     teacher = {"hidden_states_2": normal(2, 3, 4, seed=2), "logits": normal(2, 3, 5, seed=3)}
     match = Match("hidden_states", 2, 1, weight=3.0)
     soft = SoftLabels("soft_label_kl", temperature=2.0, weight=0.5)
-    objective = joined(matches_objective([match]), logits_objective("real", soft), labels_objective(weight=2.0))
+    objective = terms_objective(Terms(soft, hard_label_weight=2.0), [match], task_logits(by_position=True))
     terms = objective({match.name: state, "logits": logits}, batch_of(teacher, labels=labels))
     mask = tf.constant(MASK, tf.float32)
     gold = -tf.nn.log_softmax(logits).numpy()
@@ -153,13 +152,14 @@ def test_probability_shift_and_temperatures_by_position_reach_the_loss():
         "soft_label_ce", temperature=4.0, temperature_of=parse_temperature_schedule("cwsm:0.5"), probability_shift=True
     )
     batch = batch_of({"logits": teacher}, labels=tf.constant([1, -100]))
-    (term,) = logits_objective("rows", soft)({"logits": student}, batch).values()
+    objective = terms_objective(Terms(soft), (), task_logits(by_position=False))
+    (term,) = objective({"logits": student}, batch).values()
     shifted = tf.constant([[1.0, 3.0, 2.0], [0.0, 4.0, 1.0]])
     temperatures = soft.temperature_of(teacher=shifted, student=student, temperature=4.0, mask=tf.ones([2]))
     assert float(tf.reduce_max(temperatures) - tf.reduce_min(temperatures)) > 1e-3
     expected = LOSSES["soft_label_ce"](teacher=shifted, student=student, temperature=temperatures)
     assert float(term.value) == pytest.approx(float(expected))
-    (bare,) = logits_objective("rows", soft)({"logits": student}, batch_of({"logits": teacher})).values()
+    (bare,) = objective({"logits": student}, batch_of({"logits": teacher})).values()
     assert float(bare.value) != pytest.approx(float(term.value)), "without labels nothing is shifted"
 
 
@@ -199,7 +199,7 @@ def test_teachers_of_unequal_weight_are_the_formula_in_float64(combine):
     teachers, student = [normal(2, 4, seed=seed) for seed in (1, 2)], normal(2, 4, seed=3)
     batch = {"teacher_logits": teachers[0], "teacher1_logits": teachers[1], "row_mask": tf.ones([2])}
     soft_labels = SoftLabels("soft_label_ce", temperature=3.0)
-    objective = teachers_objective(
+    objective = soft_labels_objective(
         lambda batch: batch["row_mask"], soft_labels, teachers=(0, 1), weights=(3, 1), combine=combine
     )
     shares = [np.exp(logits.numpy().astype("float64") / 3) for logits in (*teachers, student)]

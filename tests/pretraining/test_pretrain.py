@@ -58,7 +58,7 @@ def run(run_command, teacher, corpus, tmp_path):
             "model_dir": tmp_path / name,
             "seq_len": 12,
             "batch_size": 8,
-            "steps": 6,
+            "max_steps": 6,
             "eval_steps": 3,
             "learning_rate": 0.01,
             "seed": 5,
@@ -122,7 +122,7 @@ def steps_taken(monkeypatch) -> list[int]:
 
 
 def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, steps_taken, tmp_path):
-    outcome = run("m", steps=5)
+    outcome = run("m", max_steps=5)
     assert steps_taken == list(range(5)), "so many exactly, though a score comes every third"
     assert outcome.code == 0, outcome.err
     folder = tmp_path / "m"
@@ -141,21 +141,21 @@ def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, 
     again = opened(str(folder / "checkpoint"), "TFBertModel")
     assert again.head is not None and student(folder).config.hidden_size == 12
     before = contents(folder)
-    outcome = run("m", steps=5)
+    outcome = run("m", max_steps=5)
     assert outcome.code == 0 and "has finished before" in outcome.err
     assert contents(folder) == before
-    outcome = run("m", steps=5, temperature=3.0)
+    outcome = run("m", max_steps=5, temperature=3.0)
     assert outcome.code == 2 and "temperature: 2.0 there, 3.0 now" in outcome.err
     assert contents(folder) == before
     (folder / "metrics.json").write_text('{"metrics": {}}')  # of another command with this model_dir
-    assert run("m", steps=5).code == 0
+    assert run("m", max_steps=5).code == 0
 
 
 def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_at, recorded, tmp_path):
     """With all that changes rows and steps, and a student that is narrower, so that its states are projected."""
     match = "feature=values,teacher=0,student=0,loss=hidden_mse"
     flags = {"hidden_size": 6, "match": match, "gradient_accumulation_steps": 2, "save_steps": 2}
-    switches = ("--packed", "--whole_words", "--predict_all")
+    switches = ("--packed", "--whole_word_mask", "--soft_labels_on_all_tokens")
     assert run("whole", *switches, **flags).code == 0
     (corpus,), ((_, projections),) = recorded["open_corpus"], recorded["taught_model"]
     assert corpus.everywhere and corpus.per_step == 2 and corpus.hiding.continues.any()
@@ -183,10 +183,10 @@ def test_batches_of_a_step_are_one_batch_of_their_rows(run, eagerly, tmp_path):
 
 
 def test_assistant_is_the_teacher_of_a_student_from_a_checkpoint(run, eagerly, teacher, tmp_path):
-    assert run("assistant", steps=2, opt_policy="mixed_bfloat16").code == 0
+    assert run("assistant", max_steps=2, opt_policy="mixed_bfloat16").code == 0
     rates = {"learning_rate": 1e-30, "weight_decay": 0}
     assistant = tmp_path / "assistant/checkpoint"
-    outcome = run("m", pt_teacher_checkpoint=assistant, pt_student_checkpoint=teacher, steps=2, **rates)
+    outcome = run("m", pt_teacher_checkpoint=assistant, pt_student_checkpoint=teacher, max_steps=2, **rates)
     assert outcome.code == 0, outcome.err
     found = metrics(tmp_path / "m")
     assert found["teacher_accuracy"] is not None
@@ -196,7 +196,7 @@ def test_assistant_is_the_teacher_of_a_student_from_a_checkpoint(run, eagerly, t
 
 
 def test_runs_that_share_a_corpus_dir_tokenise_once(run, eagerly, monkeypatch, tmp_path):
-    shared = {"corpus_dir": tmp_path / "shared", "recipe": "words", "steps": 1}
+    shared = {"corpus_dir": tmp_path / "shared", "recipe": "words", "max_steps": 1}
     assert run("first", **shared).code == 0
     before = contents(tmp_path / "shared")
     assert len(list((tmp_path / "shared").iterdir())) == 1 and not (tmp_path / "first/corpus").exists()
@@ -208,7 +208,7 @@ def test_runs_that_share_a_corpus_dir_tokenise_once(run, eagerly, monkeypatch, t
 
 def test_student_learns_which_words_there_are(run, eagerly, tmp_path):
     """The corpus has 18 words, alike in number: of ln(PIECES) nats, about ln(18) are left to know."""
-    assert run("m", recipe="words", steps=40, eval_steps=20, learning_rate=0.05).code == 0
+    assert run("m", recipe="words", max_steps=40, eval_steps=20, learning_rate=0.05).code == 0
     first, last = metrics(tmp_path / "m")["history"]
     assert last["words"] < first["words"] - 0.1
     assert last["words"] < np.log(PIECES) - 0.4
@@ -316,7 +316,7 @@ def test_gpt2_learns_the_next_word(run, eagerly, gpt2_folder, tmp_path):
 
 
 def test_half_precision_is_of_both_models_and_scales_the_loss(run, eagerly, recorded, tmp_path):
-    outcome = run("m", opt_policy="mixed_float16", hidden_size=6, steps=2, eval_steps=1)
+    outcome = run("m", opt_policy="mixed_float16", hidden_size=6, max_steps=2, eval_steps=1)
     assert outcome.code == 0, outcome.err
     ((model, _),) = recorded["taught_model"]
     assert computes_in_float16(model) and all(variable.dtype == tf.float32 for variable in model.weights)
@@ -329,7 +329,7 @@ def test_half_precision_is_of_both_models_and_scales_the_loss(run, eagerly, reco
 @pytest.mark.slow
 def test_compiled_step_learns_what_a_plain_one_learns(run, request, tmp_path):
     """Rows of one width: what is hidden hangs on it, and that of compiled steps is rounded up."""
-    flags = {"steps": 1, "eval_steps": 1, "dropout": 0.0, "seq_len": 16}
+    flags = {"max_steps": 1, "eval_steps": 1, "dropout": 0.0, "seq_len": 16}
     outcome = run("compiled", "--packed", "--jit_compile", **flags)
     assert outcome.code == 0, outcome.err
     request.getfixturevalue("eagerly")
@@ -389,7 +389,7 @@ def test_trimmed_student_is_distilled_from_a_teacher_that_loses_the_same_pieces(
 ):
     few = tmp_path / "few.txt"
     few.write_text("the cat sat on the mat\n" * 20 + "john ran in london\n" * 20)
-    small = {"recipe": "minilmv2", "relation_heads": 4, "steps": 1, "eval_steps": 1, "num_hidden_layers": 1}
+    small = {"recipe": "minilmv2", "relation_heads": 4, "max_steps": 1, "eval_steps": 1, "num_hidden_layers": 1}
     outcome = run("m", pt_teacher_checkpoint=tagging.teacher, corpus=few, student_vocab="corpus", **small)
     assert outcome.code == 0, outcome.err
     student, folder = tmp_path / "m/checkpoint", tmp_path / "d"

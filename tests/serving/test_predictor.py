@@ -65,7 +65,7 @@ def test_a_folder_is_scored_in_the_batches_that_it_predicts_in():
         return twice_the_pieces(arrays)
 
     task = SimpleNamespace(
-        kind="token_classification",
+        by_position=True,
         read=lambda path, labelled: [],
         encode=lambda examples, *how, **more: features(),
         decode=lambda features, logits, examples: logits,

@@ -1,4 +1,4 @@
-"""`xtremedistil transfer` on tiny tasks, from flags to files."""
+"""`xtremedistil task-transfer` on tiny tasks, from flags to files."""
 
 import json
 import shutil
@@ -76,7 +76,7 @@ def target(tmp_path_factory) -> Path:
 def transferred(tagging, target, tmp_path_factory) -> Path:
     """Folder of a whole run with baseline; tests must not change it."""
     folder = tmp_path_factory.mktemp("transferred") / "run"
-    assert main("transfer", *flags_of(tagging, target, folder, baseline=True)) == 0
+    assert main("task-transfer", *flags_of(tagging, target, folder, baseline=True)) == 0
     return folder
 
 
@@ -194,7 +194,7 @@ def stamps(folder: Path) -> dict[str, int]:
 
 def test_second_run_trains_nothing_and_prints_the_table_again(transferred, tagging, target, run_command):
     before = stamps(transferred)
-    outcome = run_command("transfer", *flags_of(tagging, target, transferred, baseline=True))
+    outcome = run_command("task-transfer", *flags_of(tagging, target, transferred, baseline=True))
     assert outcome.code == 0 and "finished before" in outcome.err
     assert stamps(transferred) == before
     header, *rows = outcome.out.splitlines()
@@ -215,7 +215,7 @@ def test_run_that_was_stopped_repeats_no_step(transferred, tagging, target, eage
     for name in ("xtremedistil.h5", "xtremedistil-config.json", "report.json"):
         (folder / "target" / name).unlink()
     kept = stamps(folder)
-    outcome = run_command("transfer", *flags_of(tagging, target, folder, baseline=True))
+    outcome = run_command("task-transfer", *flags_of(tagging, target, folder, baseline=True))
     assert outcome.code == 0, outcome.err
     after = stamps(folder)
     assert {name: after[name] for name in kept} == kept
@@ -234,7 +234,7 @@ def test_student_and_baseline_begin_with_a_checkpoint(transferred, tagging, targ
         "target_learning_rate": 1e-30,
         "baseline": True,
     }
-    outcome = run_command("transfer", *flags_of(tagging, target, tmp_path / "m", **changes))
+    outcome = run_command("task-transfer", *flags_of(tagging, target, tmp_path / "m", **changes))
     assert outcome.code == 0, outcome.err
     (baseline,) = (row for row in outcome.out.splitlines() if row.startswith("target, student from its checkpoint"))
     reused, untrained = (tuned_encoder(tmp_path / f"m/{name}") for name in ("target", "baseline"))
@@ -244,7 +244,7 @@ def test_student_and_baseline_begin_with_a_checkpoint(transferred, tagging, targ
         np.testing.assert_allclose(value, began[name], atol=1e-6)
     assert any(not np.allclose(reused[name], began[name], atol=1e-6) for name in began), "it has learnt the source task"
     changes["pt_student_checkpoint"] = transferred / "untrained"
-    outcome = run_command("transfer", *flags_of(tagging, target, tmp_path / "m", **changes))
+    outcome = run_command("task-transfer", *flags_of(tagging, target, tmp_path / "m", **changes))
     assert outcome.code == 2 and "pt_student_checkpoint: the file has changed" in outcome.err
 
 
@@ -254,12 +254,12 @@ def test_other_settings_are_refused_and_overwrite_starts_again(
     folder = Path(shutil.copytree(transferred, tmp_path / "run"))
     before = contents(folder)
     changed = flags_of(tagging, target, folder, target_labels=0, hidden_size=4)
-    outcome = run_command("transfer", *changed)
+    outcome = run_command("task-transfer", *changed)
     assert outcome.code == 2
     assert f"target_labels: {FEW} there, 0 now" in outcome.err and "hidden_size: 8 there, 4 now" in outcome.err
     assert contents(folder) == before
 
-    outcome = run_command("transfer", *changed, "--overwrite")
+    outcome = run_command("task-transfer", *changed, "--overwrite")
     assert outcome.code == 0, outcome.err
     assert "teacher: read from" in outcome.err
     assert not any((folder / name).exists() for name in ("target-task", "untrained", "baseline/xtremedistil.h5"))
@@ -277,7 +277,7 @@ def assert_refused_early(tagging_files, target, word_piece_folder, run_command, 
     monkeypatch.setattr(cli, "import_tensorflow", lambda verbose: pytest.fail("TensorFlow was about to be imported"))
 
     def refused(changes: dict, *words: str) -> None:
-        outcome = run_command("transfer", *flags_of(hollow, target, tmp_path / "m", **changes))
+        outcome = run_command("task-transfer", *flags_of(hollow, target, tmp_path / "m", **changes))
         assert outcome.code == 2 and "Traceback" not in outcome.err
         assert [word for word in words if word not in outcome.err] == [], outcome.err
         assert not (tmp_path / "m").exists()
@@ -317,7 +317,7 @@ def test_contradiction_is_refused_before_any_work(assert_refused_early, changes,
 def test_sample_that_the_target_has_not_is_refused_before_anything_is_trained(
     tagging, target, run_command, tmp_path, count, words
 ):
-    outcome = run_command("transfer", *flags_of(tagging, target, tmp_path / "m", target_labels=count))
+    outcome = run_command("task-transfer", *flags_of(tagging, target, tmp_path / "m", target_labels=count))
     assert outcome.code == 2 and words in outcome.err
     assert not (tmp_path / "m").exists()
 
@@ -325,7 +325,7 @@ def test_sample_that_the_target_has_not_is_refused_before_anything_is_trained(
 def test_faulty_line_of_the_target_is_refused_before_anything_is_trained(tagging, target, run_command, tmp_path):
     task = Path(shutil.copytree(target, tmp_path / "task"))
     (task / "test.tsv").write_text("no label\n")
-    outcome = run_command("transfer", *flags_of(tagging, task, tmp_path / "m"))
+    outcome = run_command("task-transfer", *flags_of(tagging, task, tmp_path / "m"))
     assert outcome.code == 2 and "test.tsv, line 1: 1 column, expected 2" in outcome.err
     assert not (tmp_path / "m").exists()
 

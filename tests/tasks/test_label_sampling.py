@@ -9,7 +9,7 @@ from xtremedistil.errors import InputError
 from xtremedistil.tasks import open_task
 from xtremedistil.tasks.label_sampling import draw, few_rows, write_few_labels
 
-LABELS = ["common"] * 40 + ["rare", "other"]
+LABELS = [("common",)] * 40 + [("rare",), ("other",)]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -118,7 +118,7 @@ def test_encode_equals_inputs_recorded_from_the_original(shared_data):
     recorded = np.load(original / "classification-plain" / "recorded.npz")
     task = SequenceClassification(["0", "1"])
     examples = task.read(original / "tasks" / "cls" / "test.tsv")
-    features = task.encode(examples, Tokenizer.load(original / "checkpoints" / "teacher"), 16, legacy=True)
+    features = task.encode(examples, Tokenizer.load(original / "checkpoints" / "teacher"), 16, original_rows=True)
     wide = features.padded_to(recorded["input_ids"].shape[1], 0)
     ours = sorted(zip(wide.input_ids.reshape(40, -1).tolist(), wide.labels.tolist(), strict=True))
     theirs = sorted(zip(recorded["input_ids"].tolist(), recorded["labels"].ravel().tolist(), strict=True))

@@ -215,7 +215,7 @@ def test_encode_legacy_pads_and_labels_every_position(tokenizer):
     task = TokenClassification(LABELS, pseudo)
     features = task.encode([sentence("John unbelievable", "B-PER O"), sentence("cat " * 9 + "a")], tokenizer, 8, True)
     assert pseudo == ("[PAD]", "X", "[SEP]", "[CLS]") and features.labels is None
-    features = task.encode([sentence("John unbelievable", "B-PER O")], tokenizer, 8, legacy=True)
+    features = task.encode([sentence("John unbelievable", "B-PER O")], tokenizer, 8, original_rows=True)
     assert task.piece_tags([features.labels]) == ["[CLS] B-PER O X X [SEP] [PAD] [PAD]".split()]
     assert features.attention_mask.tolist() == [1, 1, 1, 1, 1, 1, 0, 0]
     assert features.word_ids.tolist() == [-1, 0, 1, -1, -1, -1, -1, -1]
@@ -223,7 +223,7 @@ def test_encode_legacy_pads_and_labels_every_position(tokenizer):
 
 def test_encode_legacy_cuts_the_tail(tokenizer):
     task = TokenClassification(LABELS, pseudo_labels_of(tokenizer))
-    features = task.encode([sentence("cat dog mat park sat", "O O O O O")], tokenizer, 5, legacy=True)
+    features = task.encode([sentence("cat dog mat park sat", "O O O O O")], tokenizer, 5, original_rows=True)
     assert tokens(tokenizer, features) == "[CLS] cat dog mat [SEP]" and len(features) == 1
 
 
@@ -236,7 +236,7 @@ def test_encode_legacy_equals_the_rows_of_the_original(shared_data, public_folde
     expected = list(zip(recorded[key + "input_ids"].tolist(), tags.tolist(), strict=True))
     loaded, folder = Tokenizer.load(public_folder(name)), shared_data / "data" / data
     task = TokenClassification(read_labels(folder), pseudo_labels_of(loaded))
-    features = task.encode(task.read(folder / "dev.tsv")[: len(expected)], loaded, 32, legacy=True)
+    features = task.encode(task.read(folder / "dev.tsv")[: len(expected)], loaded, 32, original_rows=True)
     labels = task.piece_tags(features.labels.reshape(-1, 32))
     ours = list(zip(features.input_ids.reshape(-1, 32).tolist(), labels, strict=True))
     if data == "wikiann-multi":  # one sentence was taken out of its file after the recording

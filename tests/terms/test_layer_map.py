@@ -5,7 +5,7 @@ import pytest
 from xtremedistil.distillation.planning.config import DistilConfig
 from xtremedistil.distillation.planning.configured_terms import configured_matches, configured_soft_labels
 from xtremedistil.errors import InputError
-from xtremedistil.terms.layer_map import layer_map, mapped_matches, read_maps, transport_matches
+from xtremedistil.terms.layer_map import layer_map, mapped_matches, transport_matches
 from xtremedistil.terms.match import Match
 from xtremedistil.terms.match_parsing import read_matches
 from xtremedistil.terms.soft_labels import SoftLabels, parse_temperature_schedule
@@ -244,15 +244,6 @@ def test_relations_are_of_the_last_layers_beside_what_a_map_pairs():
     assert pairs[:-3] == configured_matches(config(), 6, 2)
     wanted = [(kind, 5, 1, "relation_kl", {"relation_heads": 4}) for kind in ("queries", "keys", "values")]
     assert [(one.feature, one.teacher, one.student, one.loss, one.options) for one in pairs[-3:]] == wanted
-
-
-def test_maps_are_read_by_matches_of_maps_alone(tmp_path):
-    states = "feature=hidden_states,teacher=6,student=2"
-    scores = "feature=attention_scores,teacher=5,student=1,loss=attention_kl"
-    path = tmp_path / "matches.json"
-    path.write_text('[{"feature": "attentions", "teacher": 5, "student": 1, "loss": "attention_kl"}]')
-    assert not read_maps([]) and not read_maps([states, scores])
-    assert read_maps([states, str(path)])
 
 
 # Soft labels

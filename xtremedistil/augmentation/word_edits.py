@@ -111,6 +111,8 @@ def long_disorder(
     return moved + list(words[len(moved) :])
 
 
+MASKED_LM = "masked_lm"  # the augmenter that a model makes: `masked_lm_words`
+
 AUGMENTERS = {
     "masking": masking,
     "deleting": deleting,

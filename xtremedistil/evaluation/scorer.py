@@ -21,13 +21,13 @@ class Scorer:
 
     Fields:
         batch_size: rows at a time, if they are long; more where they are short.
-        legacy: the original's chunk F1 over word pieces.
+        by_token: tags are scored as the original did it: chunk F1 over tokens, which words are made of.
     """
 
     task: Task
     pad_id: int
     batch_size: int
-    legacy: bool = False
+    by_token: bool = False
 
     def metrics(self, predict: PredictFunction, labelled: LabelledSet) -> dict:
         """All metrics of the task, 0 to 1, and under "primary" the name of the one that decides."""
@@ -37,12 +37,12 @@ class Scorer:
     def metrics_of(self, logits: Sequence[np.ndarray], labelled: LabelledSet) -> dict:
         """The same, of the logits of each row: float32 [S, L] for tagging, [L] for classification."""
         features, examples = labelled.features, labelled.examples
-        if self.legacy and self.task.kind == "token_classification":
-            return self._piece_scores(features, logits)
+        if self.by_token and self.task.by_position:
+            return self._token_scores(features, logits)
         probabilities = self.task.decode(features, logits, examples)
         return self.task.score(examples, self.task.predict_labels(probabilities))
 
-    def _piece_scores(self, features, logits) -> dict:
+    def _token_scores(self, features, logits) -> dict:
         gold = [
             features.labels[start:stop] for start, stop in zip(features.offsets, features.offsets[1:], strict=False)
         ]

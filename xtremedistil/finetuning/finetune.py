@@ -23,9 +23,9 @@ from xtremedistil.models.architectures.families import find_family
 from xtremedistil.models.checkpoints.h5_weights import save_weights
 from xtremedistil.models.checkpoints.pretrained import load_encoder, read_config
 from xtremedistil.models.features.word_embeddings import word_embedding_variable
-from xtremedistil.models.forward import make_predict_function
+from xtremedistil.models.student import Student
 from xtremedistil.models.student_folder import restore_student
-from xtremedistil.models.teacher import build_teacher
+from xtremedistil.models.teacher import Teacher, build_teacher
 from xtremedistil.storage import files, model_folder
 from xtremedistil.tasks import Task, open_task, saved_task
 from xtremedistil.tasks.class_weights import class_weights
@@ -54,7 +54,7 @@ def continue_training(config: ContinueConfig) -> Report:
     with told_of_lost_workers(workers), in_turn(workers, config.model_dir), precision(config.opt_policy):
         tokenizer = load_tokenizer(config.model_dir, saved, config.pt_teacher_checkpoint)
         task = saved_task(saved)
-        sets = read_labelled_sets(task, config.task or saved["task"], tokenizer, saved["seq_len"], legacy=False)
+        sets = read_labelled_sets(task, config.task or saved["task"], tokenizer, saved["seq_len"])
         weights = class_weights(config.class_weight, task.labels, sets[0].features)
         seed_everything(resolve_seed(config.seed))
         with strategy.scope():
@@ -64,7 +64,7 @@ def continue_training(config: ContinueConfig) -> Report:
         parts = {name: [v for v in variables if v is not table] for name, variables in student.parts.items()}
         variables = [v for block in student.blocks.values() for v in block if v is not table]
         run = _LabelRun(config, task, tokenizer, sets, strategy, workers, weights, started_from)
-        report = run.fit_and_report("student, continued", student.model, variables, parts)
+        report = run.fit_and_report("student, continued", student, variables, parts)
 
         def save() -> None:
             save_weights(os.path.join(config.model_dir, model_folder.CONTINUED_WEIGHTS), parts)
@@ -82,17 +82,17 @@ def fine_tune(config: BaselineConfig) -> Report:
     with told_of_lost_workers(workers), in_turn(workers, config.model_dir), precision(config.opt_policy):
         tokenizer = Tokenizer.load(_tokenizer_source(config))
         task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise)
-        sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len, legacy=False)
+        sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len)
         weights = class_weights(config.class_weight, task.labels, sets[0].features)
         seed_everything(resolve_seed(config.seed))
         family = find_family(config.pt_model, read_config(config.pt_model_checkpoint)["model_type"])
         with strategy.scope():
             encoder = load_encoder(config.pt_model_checkpoint, family, name="tf_model")
-            teacher = build_teacher(encoder, family, kind=task.kind, num_labels=len(task.all_labels))
+            head = {"by_position": task.by_position, "problem_type": task.problem_type}
+            teacher = build_teacher(encoder, family, **head, num_labels=len(task.all_labels))
         started_from = model_folder.fingerprint_checkpoint(config.pt_model_checkpoint)
-        variables = [variable for part in teacher.parts.values() for variable in part]
         run = _LabelRun(config, task, tokenizer, sets, strategy, workers, weights, started_from)
-        report = run.fit_and_report("fine-tuned model", teacher.model, variables, teacher.parts)
+        report = run.fit_and_report("fine-tuned model", teacher, teacher.weights, teacher.parts)
 
         def save() -> None:
             with contextlib.suppress(FileNotFoundError):  # it speaks of weights that are replaced now
@@ -138,9 +138,9 @@ class _LabelRun:
         flags |= {"seed": resolve_seed(config.seed), "devices": self.strategy.num_replicas_in_sync}
         parts = [flags, self.starting_weights, list(self.task.labels), [_digest(entry) for entry in self.sets]]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        return Keeper.of(config, key, self.workers)
+        return Keeper.of(config.model_dir, config, key, self.workers)
 
-    def fit_and_report(self, name: str, model: tf.keras.Model, variables: list, parts: dict) -> Report:
+    def fit_and_report(self, name: str, trained: Student | Teacher, variables: list, parts: dict) -> Report:
         train, dev, test = self.sets
         scorer = Scorer(self.task, self.tokenizer.pad_id, self.config.batch_size)
         progress = Progress()
@@ -157,8 +157,8 @@ class _LabelRun:
             batches_per_step=self.config.gradient_accumulation_steps,
             class_weights=self.class_weights,
         )
-        predict = make_predict_function(model)
-        history = fit_on_labels(model, variables, setting, lambda: scorer.primary(predict, dev))
+        predict = trained.predict_function
+        history = fit_on_labels(trained.model, variables, trained, setting, lambda: scorer.primary(predict, dev))
         row, metrics = scored_row(name, predict, parts, scorer, history.best_score, test)
         return Report([row], {name: metrics}, [_stage_entry(name, history)])
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from xtremedistil.console.progress import Progress
 from xtremedistil.data.features import Features
-from xtremedistil.objectives.parts import labels_objective
+from xtremedistil.objectives.from_terms import LABELS_ALONE, LogitShape, terms_objective
 from xtremedistil.training.batching import TargetReader, TrainingBatches
 from xtremedistil.training.loop import fit
 from xtremedistil.training.snapshots import Keeper
@@ -43,6 +43,7 @@ class LabelFit:
 def fit_on_labels(
     model: tf.keras.Model,
     variables: Sequence[tf.Variable],
+    logits: LogitShape,
     setting: LabelFit,
     score: Callable[[], float],
     states: Sequence[TargetReader] = (),
@@ -50,19 +51,14 @@ def fit_on_labels(
     """Trains `variables` of `model` (outputs "logits") and leaves the weights of the best epoch in place.
 
     Args:
+        logits: what the model's logits are of.
         score: of the weights as they stand, on dev; higher is better.
         states: what the model reads besides the encoded rows.
     """
-    objective = labels_objective(setting.class_weights)
+    objective = terms_objective(LABELS_ALONE, (), logits, teachers=(), class_weights=setting.class_weights)
     trainer = Trainer(model, variables, objective, setting.strategy, setting.recipe)
     rows = setting.batch_size * setting.strategy.num_replicas_in_sync
     batches = TrainingBatches(
         setting.train, rows, setting.pad_id, setting.recipe.seed, states, setting.batches_per_step
     )
-    return fit(
-        trainer,
-        batches,
-        lambda: setting.workers.agree(score()),
-        setting.progress.step,
-        setting.keeper,
-    )
+    return fit(trainer, batches, lambda: setting.workers.agree(score()), setting.progress.step, setting.keeper)

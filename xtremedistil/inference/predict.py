@@ -4,8 +4,6 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 
-import numpy as np
-
 from xtremedistil.data.features import LabelledSet
 from xtremedistil.errors import InputError
 from xtremedistil.evaluation.scorer import Scorer
@@ -99,14 +97,14 @@ def _output_folder(config: Config) -> str:
 def evaluate_folder(config: Config, predictor: Predictor) -> dict:
     """Metrics of the task's test file."""
     task, tokenizer = predictor.task, predictor.tokenizer
-    if config.legacy and task.kind == "token_classification" and not task.pseudo_labels:
+    if config.legacy and task.by_position and not task.pseudo_labels:
         raise InputError(
             f"--legacy: {config.model_dir} has no labels for word pieces, so it cannot have the original's score. "
             "Leave --legacy away, or distil with --legacy."
         )
     folder = config.task or model_folder.read_config(config.model_dir)["task"]
     examples = task.read(os.path.join(folder, "test.tsv"), labelled=True)
-    labelled = LabelledSet(examples, task.encode(examples, tokenizer, predictor.seq_len, legacy=config.legacy))
+    labelled = LabelledSet(examples, task.encode(examples, tokenizer, predictor.seq_len, original_rows=config.legacy))
     scorer = Scorer(task, tokenizer.pad_id, predictor.batch_size, config.legacy)
     return scorer.metrics_of(predictor.logits(labelled.features), labelled)
 
@@ -116,7 +114,7 @@ def predict_file(config: Config, predictor: Predictor, folder: str) -> str:
 
     There is one line out for each line in, in the same order.
     """
-    lines = _legacy_lines if config.legacy and predictor.task.kind == "token_classification" else _lines
+    lines = _legacy_lines if config.legacy and predictor.task.by_position else _lines
     as_json = config.output_format == "json"
     path = os.path.join(folder, model_folder.JSON_PREDICTIONS if as_json else model_folder.PREDICTIONS)
     with files.atomic_file(path) as file:
@@ -153,15 +151,9 @@ def _blocks(task: Task, examples: Iterable) -> Iterator[list]:
 
 
 def _text_line(task: Task, example, answer, chances) -> str:
-    labels = " ".join(answer) if task.kind == "token_classification" else str(answer)
-    return f"{task.text_of(example)}\t{labels}"
+    return f"{task.text_of(example)}\t{task.answer_text(answer)}"
 
 
 def _json_line(task: Task, example, answer, chances) -> str:
     """One object: the text, its label (or labels), and the probability of each label (of each word)."""
-    tagging = task.kind == "token_classification"
-    by_label = [
-        dict(zip(task.labels, (round(float(p), 6) for p in row), strict=True)) for row in np.atleast_2d(chances)
-    ]
-    entry = {"text": task.text_of(example), "labels" if tagging else "label": answer}
-    return json.dumps(entry | {"probabilities": by_label if tagging else by_label[0]}, ensure_ascii=False)
+    return json.dumps({"text": task.text_of(example)} | task.answer_json(answer, chances), ensure_ascii=False)

@@ -4,13 +4,11 @@ import functools
 
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.prediction import PredictFunction
-from xtremedistil.tasks.problem_types import CLASSES
 
 
 class WithHead:
-    """An encoder with a classifier: has the fields `model`, `encoder` and `kind`."""
+    """An encoder with a classifier: has the fields `model` and `encoder`."""
 
-    problem_type = CLASSES
     mask_model = None
 
     @functools.cached_property
@@ -22,11 +20,6 @@ class WithHead:
     def logit_names(self) -> tuple[str, ...]:
         """Of its outputs."""
         return ("logits",)
-
-    @property
-    def by_position(self) -> bool:
-        """Whether there are logits for each position."""
-        return self.kind == "token_classification"
 
     @property
     def num_hidden_layers(self) -> int:

@@ -13,6 +13,7 @@ from xtremedistil.models.features.encoder_outputs import Summary, in_float32, mo
 from xtremedistil.models.features.extraction import encoder_features, top_state
 from xtremedistil.models.features.word_embeddings import word_embedding_variable
 from xtremedistil.models.projections import PROJECTION_SPREAD, Match, matched_tensors
+from xtremedistil.tasks.problem_types import CLASSES
 
 ENCODER_NAME = "student_2"  # the original's names, so that one reader serves both
 
@@ -32,7 +33,7 @@ class Student(WithHead):
         projection: linear layer from its top state to the teacher's width; None if they are equally wide. In the heads
             of Hugging Face's text classifiers an activation follows it.
         head: dense layer from the projected top state to the logits.
-        kind: "token_classification" or "sequence_classification".
+        by_position: whether there are logits for each position. problem_type: what they say, see `problem_types`.
         dropout_rate: before projection and head.
         word_map: what stands for the encoder's word-embedding table while it is trained; None: the table itself.
         model: what is deployed: `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in; {"logits": float32
@@ -44,10 +45,11 @@ class Student(WithHead):
     projection: tf_keras.layers.Layer | None
     head: tf_keras.layers.Layer
     family: Family
-    kind: str
+    by_position: bool
     teacher_hidden_size: int
     dropout_rate: float
     word_map: MappedEmbedding | None = None
+    problem_type: str = CLASSES
     model: tf_keras.Model = field(init=False)
     training_model: tf_keras.Model = field(init=False)
 
@@ -142,16 +144,16 @@ class Student(WithHead):
     def head_model(self) -> tf_keras.Model:
         """The rest of the graph: {"state"} in, {"logits"} out."""
         width = self.encoder.config.hidden_size
-        state = tf_keras.Input((width,) if self.kind == "sequence_classification" else (None, width), name=STATE)
+        state = tf_keras.Input((None, width) if self.by_position else (width,), name=STATE)
         return tf_keras.Model({STATE: state}, {"logits": self._on_state(state)}, name="student_head")
 
     def _logits(self, state, inputs: dict):
         return self._on_state(self._classified(state, inputs))
 
     def _classified(self, state, inputs: dict):
-        if self.kind == "sequence_classification":
-            return Summary(self.family, name="summary")(state, inputs["attention_mask"])
-        return state
+        if self.by_position:
+            return state
+        return Summary(self.family, name="summary")(state, inputs["attention_mask"])
 
     def _on_state(self, state):
         if self.projection is not None:
@@ -163,16 +165,18 @@ def build_student(
     encoder,
     family: Family,
     *,
-    kind: str,
+    by_position: bool,
     num_labels: int,
     teacher_hidden_size: int,
     dropout_rate: float | None = None,
     word_map: MappedEmbedding | None = None,
     projection_activation: str | None = None,
+    problem_type: str = CLASSES,
 ) -> Student:
     """Puts the projection (unless student and teacher are equally wide) and a classifier on `encoder`.
 
     Args:
+        by_position: logits are of positions, not of rows. problem_type: what they say.
         dropout_rate: before both; by default the encoder's own rate.
         projection_activation: what follows the projection, which is there whatever the widths then.
     """
@@ -182,7 +186,7 @@ def build_student(
     if width != teacher_hidden_size or projection_activation:
         projection = tf_keras.layers.Dense(teacher_hidden_size, projection_activation, name=PROJECTION_NAME)
     head = tf_keras.layers.Dense(num_labels, dtype="float32", name=HEAD_NAME)
-    return Student(encoder, projection, head, family, kind, teacher_hidden_size, rate, word_map)
+    return Student(encoder, projection, head, family, by_position, teacher_hidden_size, rate, word_map, problem_type)
 
 
 def _dropout(rate: float, name: str) -> tf_keras.layers.Layer:

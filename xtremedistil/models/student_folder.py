@@ -4,7 +4,6 @@ What the original's folders do not say (sizes, vocabulary) is read off their wei
 """
 
 import os
-from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -16,7 +15,7 @@ from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
 from xtremedistil.models.features.word_embeddings import word_embedding_variable
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.storage import files, model_folder
-from xtremedistil.tasks import saved_task
+from xtremedistil.tasks import Task, saved_task
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 
@@ -44,10 +43,12 @@ def restore_student(model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS)
     encoder_config = saved.get("student_config") or original_release.encoder_config(model_dir, saved, path)
     family = student_family(encoder_config["model_type"])
     encoder = new_encoder_from_config(encoder_config, family, name=ENCODER_NAME)
+    task = saved_task(saved)
     student = build_student(
         encoder,
         family,
-        kind=saved_task(saved).kind,
+        by_position=task.by_position,
+        problem_type=task.problem_type,
         num_labels=len(saved["label_list"]),
         teacher_hidden_size=saved["teacher_hidden_size"],
         projection_activation=saved.get("projection_activation"),
@@ -71,22 +72,19 @@ def save_student(student: Student, folder: str, like: str) -> None:
     files.write_json(os.path.join(folder, model_folder.CONFIG), model_folder.read_config(like))
 
 
-def new_settings(
-    student: Student, *, task: str, labels: Sequence[str], seq_len: int, seed: int, do_pairwise: bool = False
-) -> dict:
+def new_settings(student: Student, task: Task, *, folder: str, seq_len: int, seed: int) -> dict:
     """`xtremedistil-config.json` of a student that no distillation run made.
 
     Args:
-        task: folder where prediction and export find the task's files. labels: of its outputs.
+        folder: where prediction and export find the task's files.
     """
     return {
-        "task": task,
-        "do_NER": student.kind == "token_classification",
-        "do_pairwise": do_pairwise,
+        "task": folder,
+        **task.saved_keys,
         "seq_len": seq_len,
         "seed": seed,
-        "label_list": list(labels),
-        "pseudo_labels": [],
+        "label_list": task.all_labels,
+        "pseudo_labels": list(task.pseudo_labels),
         "teacher_hidden_size": student.teacher_hidden_size,
         "projection_activation": student.projection_activation,
         "compress_word_embedding": False,

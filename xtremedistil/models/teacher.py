@@ -10,6 +10,7 @@ from xtremedistil.models.checkpoints.pretrained import hidden_dropout
 from xtremedistil.models.classifier import WithHead
 from xtremedistil.models.features.encoder_outputs import Summary, in_float32, model_inputs, run_encoder
 from xtremedistil.models.features.extraction import encoder_features, top_state
+from xtremedistil.tasks.problem_types import CLASSES
 
 HEAD_NAME = "final_logits"
 
@@ -25,14 +26,15 @@ class Teacher(WithHead):
             tagging, [B, L] for classification} out. B batch, S positions, L labels.
         encoder: the Hugging Face model inside.
         head: the dense layer on its last hidden state.
-        kind: "token_classification" or "sequence_classification".
+        by_position: whether there are logits for each position. problem_type: what they say, see `problem_types`.
     """
 
     model: tf_keras.Model
     encoder: tf_keras.Model
     head: tf_keras.layers.Layer
     family: Family
-    kind: str
+    by_position: bool
+    problem_type: str = CLASSES
 
     @property
     def parts(self) -> dict[str, list]:
@@ -60,25 +62,27 @@ class Teacher(WithHead):
         inputs, top = model_inputs(), top_state(self.encoder)
         wanted = [name for name in names if name != "logits"]
         found = encoder_features(self.encoder, self.family, inputs, [top, *wanted])
-        found["logits"] = self.head(_classified(found[top], inputs, self.family, self.kind))
+        found["logits"] = self.head(_classified(found[top], inputs, self.family, self.by_position))
         return tf_keras.Model(inputs, {name: in_float32(found[name], name) for name in names}, name="teacher_features")
 
 
-def build_teacher(encoder, family: Family, *, kind: str, num_labels: int) -> Teacher:
-    """Puts dropout (the encoder's own rate) and a classifier on `encoder`."""
+def build_teacher(
+    encoder, family: Family, *, by_position: bool, num_labels: int, problem_type: str = CLASSES
+) -> Teacher:
+    """Puts dropout (the encoder's own rate) and a classifier, of positions or of rows, on `encoder`."""
     inputs = model_inputs()
     state = run_encoder(encoder, family, inputs).hidden_states[-1]
-    state = _classified(state, inputs, family, kind)
+    state = _classified(state, inputs, family, by_position)
     state = tf_keras.layers.Dropout(hidden_dropout(encoder, family), name="teacher_dropout")(state)
     spread = getattr(encoder.config, "initializer_range", DEFAULT_INITIALIZER_RANGE)
     initializer = tf_keras.initializers.TruncatedNormal(stddev=spread)
     head = tf_keras.layers.Dense(num_labels, kernel_initializer=initializer, dtype="float32", name=HEAD_NAME)
     model = tf_keras.Model(inputs, {"logits": head(state)}, name="teacher")
-    return Teacher(model, encoder, head, family, kind)
+    return Teacher(model, encoder, head, family, by_position, problem_type)
 
 
-def _classified(state, inputs: dict, family: Family, kind: str):
-    """What the classifier reads: all positions for tagging, the summary position for classification."""
-    if kind == "token_classification":
+def _classified(state, inputs: dict, family: Family, by_position: bool):
+    """What the classifier reads: all positions, or the summary position of each row."""
+    if by_position:
         return state
     return Summary(family, name="summary")(state, inputs["attention_mask"])

@@ -1,4 +1,4 @@
-"""Which positions a teacher has something to say of, where it speaks of words alone."""
+"""Where terms count: masks of rows and positions out of a batch."""
 
 from dataclasses import dataclass
 
@@ -7,47 +7,54 @@ import tensorflow as tf
 
 from xtremedistil.data.features import NO_WORD, Features
 from xtremedistil.data.padding import Arrays, positions
+from xtremedistil.terms.counted import ALL, PREDICTED, REAL, ROWS, WORDS
 
-WORDS_MASK = "answers_for_word"  # in a batch
+TEACHER_PREFIX = "teacher_"  # in a batch, before the names of a teacher's outputs
+WORD_MASK = "answers_for_word"  # likewise: 1 where a position answers for a word
+PREDICTED_MASK = "predicted_mask"  # of a masked language model's batch: float32 [M], 0 for fillers
 
 
 @dataclass(frozen=True)
 class WordMask:
-    """1 where a position of tagged rows answers for a word; read into batches as targets are."""
+    """1 where a position of tagged rows answers for a word; read into batches as teacher outputs are."""
 
     features: Features
 
     def __call__(self, rows: np.ndarray, width: int) -> Arrays:
         index, inside = positions(self.features, rows, width)
         answering = inside & (self.features.word_ids[index] != NO_WORD)
-        return {WORDS_MASK: answering.astype(np.int32)}  # of integers all axes are open
-
-
-PREFIX = "teacher_"  # of targets in a batch
+        return {WORD_MASK: answering.astype(np.int32)}  # of integers all axes are open
 
 
 def target_prefix(teacher_number: int) -> str:
-    """Of one teacher's targets in a batch, where there are several."""
-    return f"teacher{teacher_number}_" if teacher_number else PREFIX
+    """What the names of one teacher's outputs begin with in a batch."""
+    return f"teacher{teacher_number}_" if teacher_number else TEACHER_PREFIX
 
 
-ROWS = "rows"  # what a loss counts: rows, or positions of them
-
-REAL, ALL, FIRST, WORDS = "real", "all", "first", "words"
+def aligned_name(prefix: str) -> str:
+    """Name in a batch of the mask of positions for which a teacher with another tokenizer has outputs."""
+    return f"{prefix}aligned"
 
 
 def loss_mask(batch, counted: str) -> tf.Tensor:
-    """1 where a loss counts: float32 [B] for rows; [B, S] for real positions, all of real rows, their first, or those
-    that answer for a word."""
+    """1 where a loss counts.
+
+    Returns:
+        float32: [B] for "rows"; [M] for "predicted"; else [B, S].
+    """
     if counted == ROWS:
         return batch["row_mask"]
-    if counted == WORDS:
-        return tf.cast(batch[WORDS_MASK], tf.float32) * batch["row_mask"][:, None]
+    if counted == PREDICTED:
+        return batch[PREDICTED_MASK]
+    return tf.cast(_positions(batch, counted), tf.float32) * batch["row_mask"][:, None]
+
+
+def _positions(batch, counted: str) -> tf.Tensor:
     attention_mask = batch["attention_mask"]
+    if counted == WORDS:
+        return batch[WORD_MASK]
     if counted == REAL:
-        mask = attention_mask
-    elif counted == ALL:
-        mask = tf.ones_like(attention_mask)
-    else:
-        mask = tf.one_hot(tf.zeros_like(attention_mask[:, 0]), tf.shape(attention_mask)[1], dtype=tf.int32)
-    return tf.cast(mask, tf.float32) * batch["row_mask"][:, None]
+        return attention_mask
+    if counted == ALL:
+        return tf.ones_like(attention_mask)
+    return tf.one_hot(tf.zeros_like(attention_mask[:, 0]), tf.shape(attention_mask)[1], dtype=tf.int32)

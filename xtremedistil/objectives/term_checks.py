@@ -9,7 +9,7 @@ from xtremedistil.models.adapters import SPANS, AdaptedModel, NamedOutputs
 from xtremedistil.models.features.names import ATTENTIONS
 from xtremedistil.models.student import Student
 from xtremedistil.models.teacher import Teacher
-from xtremedistil.objectives.multi_teacher import teacher_shares
+from xtremedistil.objectives.soft_labels import teacher_shares
 from xtremedistil.tasks.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
 from xtremedistil.terms.match import Match
 from xtremedistil.terms.match_widths import width_problem

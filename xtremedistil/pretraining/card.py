@@ -77,7 +77,7 @@ def _use(student: LanguageModel) -> str:
 
 def _origin(config: PretrainConfig, learning: Learning, report: PretrainReport, teacher: str) -> str:
     asked = ASKED[config.objective].lower()
-    taught = "all" if config.predict_all else asked
+    taught = "all" if config.soft_labels_on_all_tokens else asked
     terms = {
         f"soft labels of {taught} pieces (T = {learning.temperature:g})": learning.soft_label_weight,
         f"{asked} pieces": learning.word_weight,

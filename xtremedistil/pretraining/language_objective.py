@@ -6,11 +6,11 @@ Axes: M positions that are asked about, V pieces.
 import tensorflow as tf
 
 from xtremedistil.losses import label_cross_entropy, label_weights, logits_mse, soft_label_kl
-from xtremedistil.objectives.parts import joined, matches_objective
-from xtremedistil.objectives.position_masks import PREFIX
+from xtremedistil.objectives.matches import matches_objective
+from xtremedistil.objectives.position_masks import TEACHER_PREFIX
 from xtremedistil.pretraining.live_teacher import reading_outputs
 from xtremedistil.pretraining.recipes import Learning
-from xtremedistil.training.objectives import Objective
+from xtremedistil.training.objectives import Objective, joined
 
 WORDS, SOFT_LABELS, LOGITS = "words", "soft_labels", "logits"  # names of the terms
 
@@ -53,4 +53,4 @@ def language_objective(learning: Learning) -> Objective:
 
 
 def _both(outputs: dict, batch: dict) -> dict[str, tf.Tensor]:
-    return {"teacher": batch[PREFIX + "logits"], "student": outputs["logits"], "mask": batch[ASKED]}
+    return {"teacher": batch[TEACHER_PREFIX + "logits"], "student": outputs["logits"], "mask": batch[ASKED]}

@@ -7,7 +7,7 @@ import tf_keras
 from xtremedistil.models.features.encoder_outputs import in_float32
 from xtremedistil.models.language_model.language_model import AsConstant, LanguageModel, language_inputs
 from xtremedistil.models.projections import matched_tensors
-from xtremedistil.objectives.position_masks import PREFIX
+from xtremedistil.objectives.position_masks import TEACHER_PREFIX
 from xtremedistil.terms.layer_map import teacher_names
 from xtremedistil.terms.match import Match
 from xtremedistil.training.objectives import Objective
@@ -36,7 +36,7 @@ def taught_model(
     )
     if predicts:
         outputs["logits"] = in_float32(tensors["logits"], "logits")
-    outputs |= {PREFIX + name: tensor for name, tensor in constants.items()}
+    outputs |= {TEACHER_PREFIX + name: tensor for name, tensor in constants.items()}
     return tf_keras.Model(inputs, outputs, name="taught_student"), projections
 
 
@@ -44,7 +44,7 @@ def reading_outputs(objective: Objective) -> Objective:
     """The same objective, which finds what the teacher says among the model's outputs, not in the batch."""
 
     def values(outputs, batch):
-        said = {name: tensor for name, tensor in outputs.items() if name.startswith(PREFIX)}
+        said = {name: tensor for name, tensor in outputs.items() if name.startswith(TEACHER_PREFIX)}
         return objective.values(outputs, batch | said)
 
     return Objective(values, objective.counts, objective.weights, objective.schedules)

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from xtremedistil.console.progress import Progress
 from xtremedistil.errors import InputError
-from xtremedistil.flags import resolve_seed
+from xtremedistil.flags import old_names, resolve_seed
 from xtremedistil.models.architectures.shapes import encoder_shape
 from xtremedistil.models.checkpoints.h5_weights import load_weights, save_weights
 from xtremedistil.models.language_model.language_model import LanguageModel
@@ -79,7 +79,7 @@ def pretrain(config: PretrainConfig) -> PretrainReport:
     with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
         settings = run_settings(config)
         if not config.overwrite:
-            run_folder.check_claim(config.model_dir, settings)
+            run_folder.check_claim(config.model_dir, settings, old_names(PretrainConfig))
             if report := _finished(config, workers):
                 return report
         check_place(os.path.join(config.model_dir, CHECKPOINT))
@@ -224,7 +224,7 @@ class Run:
 
     @property
     def _steps(self) -> int:
-        return self.config.steps or max(1, round(self.config.epochs * self.corpus.steps_per_pass))
+        return self.config.max_steps or max(1, round(self.config.epochs * self.corpus.steps_per_pass))
 
     def recipe(self, steps: int, peak: float, seed: int) -> Recipe:
         """Of so many updates, without an early end."""
@@ -236,7 +236,7 @@ class Run:
     def _keeper(self, what: str) -> Keeper:
         """Of the snapshots of a fit; of other devices or text, they are not read."""
         key = f"{what}, {self.strategy.num_replicas_in_sync} devices, {self.corpus.key}"
-        return Keeper.of(self.config, key, self.workers, self.progress.say)
+        return Keeper.of(self.config.model_dir, self.config, key, self.workers, self.progress.say)
 
     def _report(self, student: LanguageModel, teacher: LanguageModel, scores: dict, history: History) -> PretrainReport:
         taught = None

@@ -20,10 +20,10 @@ DISTILBERT, MINILM, MINILM_V2, WORDS = "distilbert", "minilm", "minilmv2", "word
 
 # As in DistilBERT's README: soft labels 5, masked words 2, cosine 1.
 WEIGHTS = {
-    DISTILBERT: {"soft_label": 5.0, "word": 2.0, "logits_mse": 0.0, "cosine": 1.0, "relation": 0.0},
-    MINILM: {"soft_label": 0.0, "word": 0.0, "logits_mse": 0.0, "cosine": 0.0, "relation": 1.0},
-    MINILM_V2: {"soft_label": 0.0, "word": 0.0, "logits_mse": 0.0, "cosine": 0.0, "relation": 1.0},
-    WORDS: {"soft_label": 0.0, "word": 1.0, "logits_mse": 0.0, "cosine": 0.0, "relation": 0.0},
+    DISTILBERT: {"soft_label": 5.0, "mlm": 2.0, "logits_mse": 0.0, "cosine": 1.0, "relation": 0.0},
+    MINILM: {"soft_label": 0.0, "mlm": 0.0, "logits_mse": 0.0, "cosine": 0.0, "relation": 1.0},
+    MINILM_V2: {"soft_label": 0.0, "mlm": 0.0, "logits_mse": 0.0, "cosine": 0.0, "relation": 1.0},
+    WORDS: {"soft_label": 0.0, "mlm": 1.0, "logits_mse": 0.0, "cosine": 0.0, "relation": 0.0},
 }
 
 RELATIONS = ("queries", "keys", "values")
@@ -73,7 +73,7 @@ def configured_weights(config: PretrainConfig) -> dict[str, float]:
 def language_terms(config: PretrainConfig) -> Learning:
     """The terms on words alone: which pairs of tensors there are depends on the models."""
     weights = configured_weights(config)
-    return Learning(weights["soft_label"], weights["word"], weights["logits_mse"], config.temperature, ())
+    return Learning(weights["soft_label"], weights["mlm"], weights["logits_mse"], config.temperature, ())
 
 
 def configured_learning(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> Learning:

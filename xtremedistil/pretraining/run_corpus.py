@@ -110,7 +110,7 @@ def open_corpus(
         store.key,
         batch_size,
         config.gradient_accumulation_steps,
-        config.predict_all,
+        config.soft_labels_on_all_tokens,
         intact,
     )
 
@@ -163,8 +163,8 @@ def _hiding(config: PretrainConfig, tokenizer: Tokenizer, counts: np.ndarray) ->
         tokenizer,
         counts,
         exponent=config.mlm_smoothing,
-        whole_words=config.whole_words,
-        share=config.mlm_share,
+        whole_words=config.whole_word_mask,
+        share=config.mlm_probability,
         mask=config.mlm_hide,
         random=config.mlm_random,
     )

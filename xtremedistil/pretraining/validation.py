@@ -32,7 +32,7 @@ MOST_SMOOTHING = 5  # beyond, common pieces would never be asked for
 
 WITHOUT_TYPES = ("distilbert", "gpt2")  # families whose only embeddings are those of words and positions
 
-OF_HIDDEN_WORDS = ("mlm_share", "mlm_smoothing", "mlm_hide", "mlm_random", "whole_words")
+OF_HIDDEN_WORDS = ("mlm_probability", "mlm_smoothing", "mlm_hide", "mlm_random", "whole_word_mask")
 
 OF_ITS_OWN = "num_hidden_layers hidden_size num_attention_heads intermediate_size init_layers".split()
 
@@ -63,27 +63,27 @@ def check_pretrain(config: PretrainConfig) -> None:
 
 def _share_problems(config: PretrainConfig) -> list[str]:
     problems = []
-    for name in ("mlm_share", "mlm_hide", "mlm_random"):
+    for name in ("mlm_probability", "mlm_hide", "mlm_random"):
         if not 0 <= getattr(config, name) <= 1:
             problems.append(f"--{name} {getattr(config, name)}: must be from 0 to 1")
-    if config.mlm_share == 0:
-        problems.append("--mlm_share 0: nothing would be asked for; 0.15 is usual")
+    if config.mlm_probability == 0:
+        problems.append("--mlm_probability 0: nothing would be asked for; 0.15 is usual")
     if config.mlm_smoothing > MOST_SMOOTHING:
         problems.append(f"--mlm_smoothing {config.mlm_smoothing}: must be at most {MOST_SMOOTHING}; 0.7 is usual")
     if config.mlm_hide + config.mlm_random > 1:
         problems.append(f"--mlm_hide {config.mlm_hide} and --mlm_random {config.mlm_random} are more than 1 together")
     if config.dropout is not None and not 0 <= config.dropout < 1:
         problems.append(f"--dropout {config.dropout}: must be at least 0 and below 1")
-    for name in ("steps", "eval_steps", "mlm_smoothing", "cosine_weight", "relation_weight"):
+    for name in ("max_steps", "eval_steps", "mlm_smoothing", "cosine_weight", "relation_weight"):
         if (getattr(config, name) or 0) < 0:
             problems.append(f"--{name} {getattr(config, name)}: must not be negative")
-    for name in ("soft_label_weight", "word_weight", "logits_mse_weight"):
+    for name in ("soft_label_weight", "mlm_weight", "logits_mse_weight"):
         if (getattr(config, name) or 0) < 0:
             problems.append(f"--{name} {getattr(config, name)}: must not be negative")
     for name in ("temperature", "learning_rate", "teacher_head_learning_rate"):
         if getattr(config, name) <= 0:
             problems.append(f"--{name} {getattr(config, name)}: must be greater than 0")
-    if not config.steps and not config.epochs > 0:
+    if not config.max_steps and not config.epochs > 0:
         problems.append(f"--epochs {config.epochs}: must be greater than 0")
     return problems
 
@@ -106,9 +106,9 @@ def _idle_problems(config: PretrainConfig) -> list[str]:
     terms, relations = language_terms(config), configured_weights(config)["relation"]
     teaches = terms.teaches_words
     idle = [
-        (config.objective == "clm", (*OF_HIDDEN_WORDS, "predict_all"), "--objective clm hides no words"),
+        (config.objective == "clm", (*OF_HIDDEN_WORDS, "soft_labels_on_all_tokens"), "--objective clm hides no words"),
         (not terms.predicts_words, OF_HIDDEN_WORDS, "no weight asks for words, so that none are hidden"),
-        (not teaches, (*OF_THE_HEAD, "predict_all"), "no weight asks for the teacher's word on pieces"),
+        (not teaches, (*OF_THE_HEAD, "soft_labels_on_all_tokens"), "no weight asks for the teacher's word on pieces"),
         (teaches and config.teacher_head, OF_HEAD_TRAINING, "the head of --teacher_head is trained already"),
         (not terms.soft_label_weight, ("temperature",), "no weight asks for soft labels"),
         (not relations, ("relation_teacher_layer",), "no weight asks for relations"),
@@ -118,7 +118,7 @@ def _idle_problems(config: PretrainConfig) -> list[str]:
             ("student_vocab_min_count",),
             "--student_vocab corpus alone counts pieces",
         ),
-        (config.steps, ("epochs",), "--steps says how many updates there are"),
+        (config.max_steps, ("epochs",), "--max_steps says how many updates there are"),
     ]
     return [
         f"--{name}: {reason}; leave it away"
@@ -167,7 +167,7 @@ def _check_pieces(config: PretrainConfig, tokenizer: Tokenizer) -> None:
     elif config.student_vocab and os.path.isfile(config.student_vocab):
         kept = pieces_from_file(config.student_vocab, tokenizer)
         trimmed_config(read_config(config.pt_teacher_checkpoint), kept)
-    if config.whole_words:
+    if config.whole_word_mask:
         continues_word(tokenizer)
 
 
@@ -278,7 +278,7 @@ def _term_problems(config: PretrainConfig, family: Family, teacher: EncoderShape
     except ValueError as error:  # InputError too
         return [str(error)]
     if not learning.predicts_words and not learning.matches:
-        return ["All weights are 0: there is nothing to learn. Give one of them, such as --word_weight 1"]
+        return ["All weights are 0: there is nothing to learn. Give one of them, such as --mlm_weight 1"]
     widths = teacher.hidden_size, student.hidden_size
     lines = [line for match in read_matches(config.match) for line in pair_problems(config, match, widths)]
     if family.model_type in CAUSAL and any(match.feature == ATTENTION_SCORES for match in learning.matches):

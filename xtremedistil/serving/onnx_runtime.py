@@ -9,12 +9,11 @@ import numpy as np
 from xtremedistil.data.padding import INPUT_NAMES, Arrays
 from xtremedistil.errors import InputError, MissingFileError, first_line
 from xtremedistil.storage import files, model_folder
+from xtremedistil.tasks import KINDS
 
 MOST_THREADS = 4
 
 RUNS_PER_SHRINK = 256  # the arena keeps the most that any call took; now and then it gives that back
-
-KINDS = ("token_classification", "sequence_classification")
 
 ID_TYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
 

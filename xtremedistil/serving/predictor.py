@@ -60,7 +60,7 @@ class Predictor:
 
     def piece_tags(self, examples: Sequence) -> Iterator[tuple[list[str], list[str]]]:
         """Pieces and tags of each example, without the special pieces around it, cut to the longest row."""
-        features = self.task.encode(examples, self.tokenizer, self.seq_len, legacy=True)
+        features = self.task.encode(examples, self.tokenizer, self.seq_len, original_rows=True)
         before, after = len(self.tokenizer.start_ids), len(self.tokenizer.end_ids)
         tags = self.task.piece_tags([values.argmax(axis=-1) for values in self.logits(features)])
         for number, row in enumerate(tags):

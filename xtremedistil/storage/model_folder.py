@@ -3,6 +3,7 @@
 import os
 
 from xtremedistil.errors import InputError, MissingFileError
+from xtremedistil.flags import current_names
 from xtremedistil.storage.files import fingerprint, read_json
 
 STUDENT_WEIGHTS = "xtremedistil.h5"
@@ -52,9 +53,18 @@ FORMAT_VERSION = 2  # of the model folder; the original's has none
 # What the original release's settings hold too, and what a student cannot be used without.
 ALWAYS_SAVED = ("task", "do_NER", "do_pairwise", "seq_len", "label_list", "teacher_hidden_size")
 
+# Old names of flags of `distil` in the settings of finished runs.
+OLD_KEYS = {
+    "targets": "teacher_outputs",
+    "targets_dir": "teacher_outputs_dir",
+    "targets_precision": "teacher_outputs_precision",
+    "teacher_targets": "teacher_logits",
+    "loss": "soft_label_loss",
+}
+
 
 def read_config(model_dir: str) -> dict:
-    """`xtremedistil-config.json` of a finished run.
+    """`xtremedistil-config.json` of a finished run; its flags have their names of now, whenever it was written.
 
     Raises:
         MissingFileError: the folder or the file is missing. InputError: the file says something else.
@@ -67,7 +77,7 @@ def read_config(model_dir: str) -> dict:
             f"--model_dir {model_dir} holds no {CONFIG}: no distillation has finished there.\n"
             "Name the folder that run_xtreme_distil.py wrote, or run its command again to let it finish."
         )
-    saved = read_json(path)
+    saved = current_names(OLD_KEYS, read_json(path))
     missing = [key for key in ALWAYS_SAVED if key not in saved]
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}: it is not what a distillation wrote. Copy it again.")

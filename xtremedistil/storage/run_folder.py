@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+from collections.abc import Mapping
 
 from xtremedistil.errors import InputError
+from xtremedistil.flags import current_names
 from xtremedistil.storage.files import read_json, write_json
 from xtremedistil.storage.model_folder import (
     BASELINE_HISTORY,
@@ -38,8 +40,11 @@ def claim(folder: str, settings: dict, overwrite: bool) -> None:
         write_json(path, settings)
 
 
-def check_claim(folder: str, settings: dict) -> None:
+def check_claim(folder: str, settings: dict, renamed: Mapping[str, str] | None = None) -> None:
     """Checks that `folder` is free or tied to `settings`; changes nothing.
+
+    Args:
+        renamed: old names of settings, which an earlier run may have saved, each with the name now.
 
     Raises:
         InputError: the folder belongs to a run with other settings.
@@ -49,6 +54,7 @@ def check_claim(folder: str, settings: dict) -> None:
         _refuse_foreign_run(folder)
         return
     saved = {name: value for name, value in read_json(path).items() if name not in (TEACHER_KEY, LIVE_KEY)}
+    saved = current_names(renamed or {}, saved)
     differences = [name for name in sorted(set(saved) | set(settings)) if saved.get(name) != settings.get(name)]
     if differences:
         lines = [f"  {name}: {_difference(saved.get(name), settings.get(name))}" for name in differences]

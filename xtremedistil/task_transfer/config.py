@@ -1,65 +1,92 @@
-"""The flags of `xtremedistil transfer`, as those of other commands stand in `config.py`."""
+"""Flags of `xtremedistil task-transfer`."""
 
 from dataclasses import dataclass
 
-from xtremedistil.flags import REQUIRED, flag
+from xtremedistil.flags import DATA, DEVICES, LEARNT, REQUIRED, RUN, STUDENT, TEACHER, TRAINING, flag, takes_old_names
 
 
+@takes_old_names
 @dataclass(kw_only=True)
 class TransferConfig:
-    """`xtremedistil transfer`: distil on a source task, and reuse the student on a target task with few labels."""
+    """Distil on a source task, then fine-tune the student on a target task with few labels."""
 
-    source_task: str = flag(REQUIRED, "folder of the task that the student is distilled on (as for distil)")
-    target_task: str = flag(REQUIRED, "folder of the task that it is reused on")
-    model_dir: str = flag(REQUIRED, "folder for everything that is made; the same command again continues there")
-    seq_len: int = flag(REQUIRED, "longest row in word pieces, special tokens counted")
-    source_do_NER: bool = flag(False, "the source task tags words (words<TAB>tags)")
-    source_do_pairwise: bool = flag(False, "the source task classifies pairs (text<TAB>text<TAB>label)")
-    target_do_NER: bool = flag(False, "the target task tags words")
-    target_do_pairwise: bool = flag(False, "the target task classifies pairs")
+    source_task: str = flag(REQUIRED, "task folder that the student is distilled on (as --task of distil)", group=DATA)
+    target_task: str = flag(REQUIRED, "task folder that the student is fine-tuned on afterwards", group=DATA)
+    model_dir: str = flag(
+        REQUIRED, "folder for all results; the same command continues an interrupted run there", group=RUN
+    )
+    seq_len: int = flag(REQUIRED, "maximum sequence length in tokens, special tokens included", group=DATA)
+    source_do_NER: bool = flag(False, "the source task is to tag words (words<TAB>tags)", group=DATA)
+    source_do_pairwise: bool = flag(
+        False, "the source task is to classify pairs of texts (text<TAB>text<TAB>label)", group=DATA
+    )
+    target_do_NER: bool = flag(False, "the target task is to tag words", group=DATA)
+    target_do_pairwise: bool = flag(False, "the target task is to classify pairs of texts", group=DATA)
     transfer_file: str | None = flag(
-        None, "unlabelled text of the source task, one example a line; by default its train.tsv"
+        None, "unlabelled text of the source task, one example per line; by default its train.tsv", group=DATA
     )
     teacher_model_dir: str | None = flag(
-        None, "folder of the teacher that is tuned on the source task; by default teacher in model_dir"
+        None, "folder of the teacher fine-tuned on the source task; by default teacher in model_dir", group=TEACHER
     )
-    pt_teacher: str = flag("TFBertModel", "class of the teacher, or auto to read it from the checkpoint")
-    pt_teacher_checkpoint: str = flag("bert-base-multilingual-cased", "the teacher: folder or hub name")
+    pt_teacher: str = flag("TFBertModel", "class of the teacher, or auto to read it from the checkpoint", group=TEACHER)
+    pt_teacher_checkpoint: str = flag("bert-base-multilingual-cased", "teacher: folder or hub name", group=TEACHER)
     pt_student_checkpoint: str | None = flag(
-        None, "pre-trained student to start from (folder or hub name), such as the checkpoint of xtremedistil pretrain"
+        None, "pre-trained student to start from, such as the checkpoint of pretrain: folder or hub name", group=STUDENT
     )
-    hidden_size: int = flag(384, "width of a student from scratch")
-    num_attention_heads: int = flag(6, "its attention heads")
-    num_hidden_layers: int = flag(6, "its layers")
-    intermediate_size: int | None = flag(None, "its feed-forward width; by default 4 x hidden_size")
-    distil_attention: bool = flag(False, "also match attention maps (implies --distil_multi_hidden_states)")
-    distil_multi_hidden_states: bool = flag(False, "match the states of all student layers, not only the last")
+    hidden_size: int = flag(384, "hidden size of a student from scratch", group=STUDENT)
+    num_attention_heads: int = flag(6, "attention heads of a student from scratch", group=STUDENT)
+    num_hidden_layers: int = flag(6, "layers of a student from scratch", group=STUDENT)
+    intermediate_size: int | None = flag(
+        None, "feed-forward size of a student from scratch; by default 4 x hidden_size", group=STUDENT
+    )
+    distil_attention: bool = flag(
+        False, "also match attention maps (implies --distil_multi_hidden_states)", group=LEARNT
+    )
+    distil_multi_hidden_states: bool = flag(
+        False, "match the hidden states of all student layers, not only the last", group=LEARNT
+    )
     compress_word_embedding: bool = flag(
-        False, "start from the teacher's word embeddings, reduced to the student's width"
+        False, "start with the teacher's word embeddings, reduced to the student's size", group=STUDENT
     )
     target_labels: int = flag(
-        0, "rows of the target's train.tsv that are used, drawn by the seed; of texts, each label once at least; 0: all"
+        0,
+        "use so many labelled examples of the target task, drawn by the seed (each class at least once); 0: all",
+        group=DATA,
     )
-    target_learning_rate: float | str = flag("auto", "peak rate on the target task; auto: 3e-4")
-    teacher_epochs: int | None = flag(None, "most epochs of the teacher's tuning; by default ft_epochs")
-    distil_epochs: int = flag(500, "most epochs of each stage on the transfer set")
-    ft_epochs: int = flag(100, "most epochs of each stage on the source task's labels")
-    target_epochs: int = flag(100, "most epochs on the target task")
-    patience: int = flag(5, "epochs without a better score before any of these ends")
-    teacher_batch_size: int = flag(128, "rows per step and device when the teacher is tuned")
-    student_distil_batch_size: int = flag(128, "rows of the transfer set per step and device")
-    student_ft_batch_size: int = flag(32, "the source task's labelled rows per step and device")
-    target_batch_size: int = flag(32, "the target task's labelled rows per step and device")
+    target_learning_rate: float | str = flag(
+        "auto", "peak learning rate on the target task; auto: 3e-4", group=TRAINING
+    )
+    teacher_epochs: int | None = flag(
+        None, "maximum epochs of the teacher's fine-tuning; by default ft_epochs", group=TRAINING
+    )
+    distil_epochs: int = flag(500, "maximum epochs of each stage on the transfer set", group=TRAINING)
+    ft_epochs: int = flag(100, "maximum epochs of each stage on the source task's labels", group=TRAINING)
+    target_epochs: int = flag(100, "maximum epochs on the target task", group=TRAINING)
+    patience: int = flag(5, "epochs without a better score that end a stage", group=TRAINING)
+    teacher_batch_size: int = flag(128, "batch size per device of the teacher's fine-tuning", group=TRAINING)
+    student_distil_batch_size: int = flag(128, "batch size per device on the transfer set", group=TRAINING)
+    student_ft_batch_size: int = flag(
+        32, "batch size per device on the source task's labelled examples", group=TRAINING
+    )
+    target_batch_size: int = flag(32, "batch size per device on the target task's labelled examples", group=TRAINING)
     opt_policy: str | None = flag(
-        None, "precision of the student's training", choices=("float32", "mixed_float16", "mixed_bfloat16")
+        None,
+        "precision of the student's training",
+        group=DEVICES,
+        choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
-    seed: int | None = flag(None, "seed of everything random; by default PYTHONHASHSEED, else 42")
-    strategy: str = flag("auto", "which devices train", choices=("auto", "one_device", "mirrored", "tpu"))
-    tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu")
+    seed: int | None = flag(None, "random seed; by default the environment variable PYTHONHASHSEED, else 42", group=RUN)
+    strategy: str = flag(
+        "auto",
+        "devices to train on; auto: all GPUs of this machine if there are several, else one device",
+        group=DEVICES,
+        choices=("auto", "one_device", "mirrored", "tpu"),
+    )
+    tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu", group=DEVICES)
     baseline: bool = flag(
-        False,
-        "also train a student on the target task that the source task has taught nothing: from scratch, or the "
-        "checkpoint of --pt_student_checkpoint",
+        False, "also train a student on the target task alone, which never saw the source task", group=RUN
     )
-    overwrite: bool = flag(False, "start again in a model_dir that holds another run; a tuned teacher stays")
-    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
+    overwrite: bool = flag(
+        False, "start over in a model_dir that holds another run; a fine-tuned teacher stays", group=RUN
+    )
+    verbose: bool = flag(False, "show the messages of TensorFlow and transformers", group=RUN)

@@ -17,7 +17,7 @@ from xtremedistil.distillation.pipeline.distil import TEACHER as TEACHER_ROW
 from xtremedistil.distillation.pipeline.distil import distil
 from xtremedistil.evaluation.report import Report, read_report
 from xtremedistil.finetuning.finetune import fine_tune
-from xtremedistil.flags import resolve_seed
+from xtremedistil.flags import old_names, resolve_seed
 from xtremedistil.pretraining.checkpoint_folder import check_place, remove_checkpoint
 from xtremedistil.storage import files as files_module
 from xtremedistil.storage import model_folder, run_folder
@@ -67,7 +67,7 @@ def transfer(config: TransferConfig) -> Report:
     with locked(config.model_dir):
         settings = run_settings(config)
         if not config.overwrite:
-            run_folder.check_claim(config.model_dir, settings)
+            run_folder.check_claim(config.model_dir, settings, old_names(TransferConfig))
             if report := _finished_report(config):
                 return report
         for name in (CHECKPOINT, UNTRAINED):

@@ -24,14 +24,7 @@ def write_tuned_student(config: BaselineConfig, task_folder: str) -> None:
     task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise)
     student = _tuned(config, task)
     save_weights(os.path.join(config.model_dir, model_folder.STUDENT_WEIGHTS), student.parts)
-    saved = new_settings(
-        student,
-        task=task_folder,
-        labels=task.all_labels,
-        seq_len=config.seq_len,
-        seed=config.seed,
-        do_pairwise=config.do_pairwise,
-    )
+    saved = new_settings(student, task, folder=task_folder, seq_len=config.seq_len, seed=config.seed)
     files.write_json(os.path.join(config.model_dir, model_folder.CONFIG), saved)
 
 
@@ -40,7 +33,8 @@ def _tuned(config: BaselineConfig, task: Task) -> Student:
     family = find_family(AUTO, read_config(config.pt_model_checkpoint)["model_type"])
     encoder = load_encoder(config.pt_model_checkpoint, family, name=ENCODER_NAME)
     width = encoder.config.hidden_size
-    student = build_student(encoder, family, kind=task.kind, num_labels=len(task.all_labels), teacher_hidden_size=width)
+    head = {"by_position": task.by_position, "problem_type": task.problem_type, "num_labels": len(task.all_labels)}
+    student = build_student(encoder, family, **head, teacher_hidden_size=width)
     tuned = {TUNED_ENCODER: student.blocks["student"], HEAD_NAME: student.blocks["head"]}
     load_weights(os.path.join(config.model_dir, model_folder.TEACHER_WEIGHTS), tuned)
     return student

@@ -1,4 +1,4 @@
-"""Contradictions between the flags, files and checkpoints of `xtremedistil transfer`."""
+"""Contradictions between the flags, files and checkpoints of `xtremedistil task-transfer`."""
 
 from xtremedistil.data.text_files import is_there
 from xtremedistil.distillation.planning.validation import add_distil_problems

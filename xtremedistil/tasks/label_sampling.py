@@ -41,21 +41,29 @@ def few_rows(task: Task, folder: str, count: int, seed: int) -> list[int]:
     """
     path = find_file(os.path.join(folder, TRAIN))
     examples = task.read(path)
-    labels = [getattr(example, "label", None) for example in examples]
-    if not len(set(labels)) <= count <= len(labels):
-        fewest = f"at least {len(set(labels))}, one for each label, and " if task.kind != "token_classification" else ""
+    labels = [task.labels_to_sample(example) for example in examples]
+    different = len({label for row in labels for label in row})
+    if not different <= count <= len(labels):
+        fewest = f"at least {different}, one for each label, and " if different else ""
         raise InputError(
             f"--target_labels {count}: {path} has {len(labels)} rows; give {fewest}at most {len(labels)}, or 0 for all."
         )
     return draw(labels, count, seed)
 
 
-def draw(labels: Sequence[str | None], count: int, seed: int) -> list[int]:
-    """Numbers of `count` entries, sorted: the first of each label in a random order, then the first of all others."""
+def draw(labels: Sequence[Sequence[str]], count: int, seed: int) -> list[int]:
+    """Numbers of `count` rows, sorted: in a random order, those that bring a label, then the first of all others.
+
+    Args:
+        labels: of each row; none at all where it does not matter which rows are drawn.
+    """
     order = np.random.default_rng(seed).permutation(len(labels)).tolist()
-    firsts: dict[str | None, int] = {}
+    seen: set[str] = set()
+    firsts: list[int] = []
     for number in order:
-        firsts.setdefault(labels[number], number)
-    chosen = set(firsts.values())
+        if not seen.issuperset(labels[number]):
+            firsts.append(number)
+            seen.update(labels[number])
+    chosen = set(firsts)
     others = [number for number in order if number not in chosen]
-    return sorted([*firsts.values(), *others][:count])
+    return sorted([*firsts, *others][:count])

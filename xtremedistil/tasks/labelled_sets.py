@@ -9,12 +9,18 @@ from xtremedistil.tasks import Task
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 
-def read_labelled_sets(task: Task, folder: str, tokenizer: Tokenizer, seq_len: int, legacy: bool) -> list[LabelledSet]:
-    """Train, dev and test; the test file is read now, so that a fault in it does not show after hours."""
+def read_labelled_sets(
+    task: Task, folder: str, tokenizer: Tokenizer, seq_len: int, original_rows: bool = False
+) -> list[LabelledSet]:
+    """Train, dev and test; the test file is read now, so that a fault in it does not show after hours.
+
+    Args:
+        original_rows: as `encode` of the task takes it.
+    """
     sets = []
     for name in ("train", "dev", "test"):
         examples = task.read(os.path.join(folder, f"{name}.tsv"), labelled=True)
-        sets.append(LabelledSet(examples, task.encode(examples, tokenizer, seq_len, legacy=legacy)))
+        sets.append(LabelledSet(examples, task.encode(examples, tokenizer, seq_len, original_rows=original_rows)))
     return sets
 
 

@@ -9,3 +9,11 @@ SCORES = "regression"
 SPAN = "question_answering"  # where a span starts and ends
 
 PROBLEM_TYPES = (CLASSES, SEVERAL_LABELS, SCORES)  # that may be said; spans are known by their names
+
+# The loss of gold labels, in words.
+LABEL_LOSSES = {
+    CLASSES: "cross-entropy",
+    SEVERAL_LABELS: "binary cross-entropy",
+    SCORES: "squared error",
+    SPAN: "cross-entropy",
+}

@@ -12,7 +12,9 @@ from xtremedistil import metrics
 from xtremedistil.data.features import Features
 from xtremedistil.data.text_files import find_file, read_lines, read_table, shorten
 from xtremedistil.errors import InputError
-from xtremedistil.tasks.token_classification import LABELS_FILE, read_labels, softmax
+from xtremedistil.tasks.kind_settings import KindSettings
+from xtremedistil.tasks.problem_types import CLASSES
+from xtremedistil.tasks.token_classification import LABELS_FILE, named_probabilities, read_labels, softmax
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -61,17 +63,51 @@ class SequenceClassification:
     """
 
     kind = "sequence_classification"
+    by_position = False
+    problem_type = CLASSES
     pseudo_labels: tuple[str, ...] = ()
+    required_files: tuple[str, ...] = ()
+    purpose = "classifies texts"
+    huggingface_ending = "ForSequenceClassification"
+    pipeline = "text-classification"
+    pipeline_options = ""
+    pipeline_remark = "Longer texts are cut with `truncation=True`, and only then."
 
     def __init__(self, labels: Sequence[str], pairs: bool = False):
         self.labels = [str(label) for label in labels]
         self.pairs = pairs
         self._ids = {label: number for number, label in enumerate(self.labels)}
 
+    @classmethod
+    def open(cls, folder: str | os.PathLike, settings: KindSettings) -> "SequenceClassification":
+        """The task of a folder; see `class_labels`."""
+        return cls(class_labels(folder, settings.pairs), settings.pairs)
+
+    @classmethod
+    def from_labels(cls, labels: Sequence[str], settings: KindSettings) -> "SequenceClassification":
+        """The task of a saved `label_list`."""
+        return cls(labels, settings.pairs)
+
     @property
     def all_labels(self) -> list[str]:
         """One per output of the model."""
         return list(self.labels)
+
+    @property
+    def saved_keys(self) -> dict:
+        """What `xtremedistil-config.json` says of the kind."""
+        return {"do_NER": False, "do_pairwise": self.pairs}
+
+    @property
+    def head_widths(self) -> set[int]:
+        """Outputs that a teacher of the task may have."""
+        return {len(self.labels)}
+
+    @property
+    def pipeline_input(self) -> str:
+        """What a call of Hugging Face's pipeline is given, as Python."""
+        texts = '{"text": "the first text", "text_pair": "the second"}' if self.pairs else '"some text"'
+        return f"{texts}, truncation=True"
 
     def read(self, path: str | os.PathLike, labelled: bool = True) -> list[LabelledText]:
         """Rows of a file: text<TAB>label, or text1<TAB>text2<TAB>label.
@@ -136,6 +172,10 @@ class SequenceClassification:
         """The unlabelled row of such words."""
         return LabelledText(*map(" ".join, sides))
 
+    def labels_to_sample(self, example: LabelledText) -> tuple[str, ...]:
+        """Labels that a sample of rows has to hold because of this row."""
+        return (example.label,)
+
     def _row(self, path: str | os.PathLike, number: int, values: list[str], labelled: bool) -> LabelledText:
         texts = values[: 1 + self.pairs]
         label = self._label(find_file(path), number, values[-1]) if labelled else None
@@ -155,12 +195,12 @@ class SequenceClassification:
         )
 
     def encode(
-        self, examples: Sequence[LabelledText], tokenizer: Tokenizer, seq_len: int, legacy: bool = False
+        self, examples: Sequence[LabelledText], tokenizer: Tokenizer, seq_len: int, original_rows: bool = False
     ) -> Features:
         """One row per example, at most `seq_len` long with its special pieces; what does not fit is cut off.
 
         Args:
-            legacy: rows are padded to the longest of them, as the original did.
+            original_rows: rows are padded to the longest of them, as the original did.
 
         Raises:
             InputError: pairs with a tokenizer that has no separator, or no room for text.
@@ -173,7 +213,9 @@ class SequenceClassification:
             token_type_ids=[types for _, types in encoded],
             labels=None if not labels or None in labels else labels,
         )
-        return features.padded_to(int(features.lengths.max()), tokenizer.pad_id) if legacy and examples else features
+        if not original_rows or not examples:
+            return features
+        return features.padded_to(int(features.lengths.max()), tokenizer.pad_id)
 
     def decode(
         self, features: Features, logits: Sequence[np.ndarray], examples: Sequence[LabelledText]
@@ -184,6 +226,18 @@ class SequenceClassification:
     def predict_labels(self, probabilities: Sequence[np.ndarray]) -> list[str]:
         """The most probable class of each example."""
         return [self.labels[int(values.argmax())] for values in probabilities]
+
+    def chosen(self, logits: np.ndarray) -> np.ndarray:
+        """Which class each row gets: int [...] from float [..., L]."""
+        return logits.argmax(axis=-1)
+
+    def answer_text(self, answer: str) -> str:
+        """The label of a text as `predictions.txt` has it."""
+        return str(answer)
+
+    def answer_json(self, answer: str, probabilities: np.ndarray) -> dict:
+        """The label of a text, and the probability of each, float [L]."""
+        return {"label": answer, "probabilities": named_probabilities(self.labels, probabilities)}
 
     def score(self, examples: Sequence[LabelledText], predictions: Sequence[str]) -> dict:
         """Metrics of predicted labels; see `evaluation.classification_scores`."""

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from xtremedistil import metrics
 from xtremedistil.data.features import NO_WORD, NOT_SCORED, Features, offsets_of, slice_index
 from xtremedistil.data.text_files import find_file, read_lines, read_table, shorten
 from xtremedistil.errors import InputError
+from xtremedistil.tasks.kind_settings import KindSettings
+from xtremedistil.tasks.problem_types import CLASSES
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 LABELS_FILE = "labels.tsv"
@@ -21,7 +24,14 @@ CONTINUATION = "X"
 
 OUTSIDE = "O"
 
-LEGACY_SPECIAL_PIECES = 2  # what the original took off seq_len, whatever the tokenizer
+ORIGINAL_SPECIAL_PIECES = 2  # what the original took off seq_len, whatever the tokenizer
+
+SPECIAL_TOKEN = re.compile(r"[\[<].*[\]>]")
+
+CARD_REMARK = """\
+The student has learnt on words that were split before: put single spaces between words, and around punctuation as the
+task's files have them. Only the first piece of a word carries its label, so keep `aggregation_strategy="first"`. Longer
+texts are cut, unless the pipeline is given a `stride`."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +76,51 @@ class TokenClassification:
     """
 
     kind = "token_classification"
+    by_position = True
+    problem_type = CLASSES
+    pairs = False
+    required_files = (LABELS_FILE,)
+    purpose = "tags words"
+    huggingface_ending = "ForTokenClassification"
+    pipeline = "token-classification"
+    pipeline_options = ', aggregation_strategy="first"'
+    pipeline_input = '"John Smith lives in New York ."'
+    pipeline_remark = CARD_REMARK
 
     def __init__(self, labels: Sequence[str], pseudo_labels: Sequence[str] = ()):
         self.labels = list(labels)
         self.pseudo_labels = tuple(pseudo_labels)
         self._ids = {label: number for number, label in enumerate(self.labels)}
 
+    @classmethod
+    def open(cls, folder: str | os.PathLike, settings: KindSettings) -> "TokenClassification":
+        """The task of a folder; its labels are those of `labels.tsv`."""
+        return cls(read_labels(folder), settings.pseudo_labels or ())
+
+    @classmethod
+    def from_labels(cls, labels: Sequence[str | None], settings: KindSettings) -> "TokenClassification":
+        """The task of a saved `label_list`, pseudo-labels behind the real ones; settings that do not say how many there
+        are leave it to their form."""
+        pseudo = settings.pseudo_labels
+        count = len(pseudo) if pseudo is not None else 4 * _ends_with_pseudo_labels(labels)
+        names = ["[PAD]" if label is None else label for label in labels]
+        real = len(names) - count
+        return cls(names[:real], names[real:])
+
     @property
     def all_labels(self) -> list[str]:
         """One per output of the model."""
         return [*self.labels, *self.pseudo_labels]
+
+    @property
+    def saved_keys(self) -> dict:
+        """What `xtremedistil-config.json` says of the kind."""
+        return {"do_NER": True, "do_pairwise": False}
+
+    @property
+    def head_widths(self) -> set[int]:
+        """Outputs that a teacher of the task may have: one per label, and the original's four pseudo-labels."""
+        return {len(self.labels), len(self.labels) + 4}
 
     def read(self, path: str | os.PathLike, labelled: bool = True) -> list[TaggedSentence]:
         """Sentences of a file: words<TAB>tags, both separated by single spaces.
@@ -120,6 +165,10 @@ class TokenClassification:
         """The unlabelled sentence of such words."""
         return TaggedSentence(list(sides[0]))
 
+    def labels_to_sample(self, example: TaggedSentence) -> tuple[str, ...]:
+        """Labels that a sample of rows has to hold because of this row: sentences are drawn whatever their tags."""
+        return ()
+
     def _labelled(self, path: str | os.PathLike, number: int, text: str, tag_text: str) -> TaggedSentence:
         words, tags = text.split(" "), tag_text.split(" ")
         if len(words) != len(tags):
@@ -146,7 +195,7 @@ class TokenClassification:
         return rest
 
     def encode(
-        self, examples: Sequence[TaggedSentence], tokenizer: Tokenizer, seq_len: int, legacy: bool = False
+        self, examples: Sequence[TaggedSentence], tokenizer: Tokenizer, seq_len: int, original_rows: bool = False
     ) -> Features:
         """Rows of special and word pieces, each at most `seq_len` long.
 
@@ -154,15 +203,16 @@ class TokenClassification:
         first piece of a word, in the one window that shows most of its surroundings.
 
         Args:
-            legacy: the original's rows: the tail of a long sentence is cut off, all rows are padded to `seq_len`, and
-                every position has a label: `X` for continuation pieces, the pseudo-labels for special ones.
+            original_rows: as the original made them: the tail of a long sentence is cut off, all rows are padded to
+                `seq_len`, and every position has a label: `X` for continuation pieces, the pseudo-labels for special
+                ones.
 
         Raises:
             InputError: `seq_len` leaves no room for text.
         """
         stream = _Stream(tokenizer, [example.words for example in examples])
-        if legacy:
-            return self._legacy_rows(examples, stream, tokenizer, seq_len)
+        if original_rows:
+            return self._original_rows(examples, stream, tokenizer, seq_len)
         return stream.features(stream.in_windows(tokenizer.room(seq_len)), self._flat_label_ids(examples))
 
     def _flat_label_ids(self, examples: Sequence[TaggedSentence]) -> np.ndarray | None:
@@ -175,10 +225,10 @@ class TokenClassification:
         found = self._ids.get(tag)
         return self._ids[self.label_of(tag)] if found is None else found
 
-    def _legacy_rows(
+    def _original_rows(
         self, examples: Sequence[TaggedSentence], stream: "_Stream", tokenizer: Tokenizer, seq_len: int
     ) -> Features:
-        room = seq_len - LEGACY_SPECIAL_PIECES
+        room = seq_len - ORIGINAL_SPECIAL_PIECES
         if room < 1:
             tokenizer.room(seq_len)
         features = stream.features(stream.cut(room), self._flat_label_ids(examples))
@@ -221,6 +271,18 @@ class TokenClassification:
         """The most probable label of each word of each example."""
         return [[self.labels[number] for number in words.argmax(axis=1)] for words in probabilities]
 
+    def chosen(self, logits: np.ndarray) -> np.ndarray:
+        """Which label each position gets: int [...] from float [..., L]."""
+        return logits.argmax(axis=-1)
+
+    def answer_text(self, answer: Sequence[str]) -> str:
+        """The tags of a sentence as `predictions.txt` has them."""
+        return " ".join(answer)
+
+    def answer_json(self, answer: Sequence[str], probabilities: np.ndarray) -> dict:
+        """The tags of a sentence, and the probability of each label of each word, float [words, L]."""
+        return {"labels": answer, "probabilities": [named_probabilities(self.labels, row) for row in probabilities]}
+
     def score(self, examples: Sequence[TaggedSentence], predictions: Sequence[Sequence[str]]) -> dict:
         """Metrics of predicted labels; see `evaluation.tagging_scores`."""
         gold = [[self.label_of(tag) for tag in example.tags or ()] for example in examples]
@@ -239,6 +301,11 @@ class TokenClassification:
         """Names of label ids (arg max of logits, or gold) position by position, pseudo-labels too."""
         names = self.all_labels
         return [[names[number] for number in row] for row in ids_by_row]
+
+
+def named_probabilities(labels: Sequence[str], values: np.ndarray) -> dict[str, float]:
+    """By label, from float [L]."""
+    return {label: round(float(value), 6) for label, value in zip(labels, values, strict=True)}
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -328,6 +395,14 @@ def windows(firsts: np.ndarray, total: int, room: int) -> Iterator[tuple[int, np
     for number, start in enumerate(starts.tolist()):
         if cuts[number] < cuts[number + 1]:
             yield start, firsts[cuts[number] : cuts[number + 1]]
+
+
+def _ends_with_pseudo_labels(labels: Sequence[str | None]) -> bool:
+    if len(labels) < 5 or labels[-3] != CONTINUATION:
+        return False
+    pad, _, end, start = labels[-4:]
+    special = [SPECIAL_TOKEN.fullmatch(label or "") for label in (end, start)]
+    return all(special) and (pad is None or bool(SPECIAL_TOKEN.fullmatch(pad)))
 
 
 def _count_mismatch(path: str, number: int, words: list[str], tags: list[str]) -> str:

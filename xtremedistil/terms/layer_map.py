@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from xtremedistil.errors import InputError, require_known
 from xtremedistil.models.features.names import PROJECTIONS
 from xtremedistil.terms.match import PATH, Match
-from xtremedistil.terms.match_parsing import read_matches
 
 LAST, UNIFORM, SKIP = "last", "uniform", "skip"
 
@@ -124,11 +123,6 @@ def relation_matches(teacher_layers: int, student_layers: int, relation_heads: i
     """Relations of the last layers (MiniLMv2: Wang et al., 2021, section 3.1)."""
     options = {"relation_heads": relation_heads}
     return [Match(kind, teacher_layers - 1, student_layers - 1, "relation_kl", options=options) for kind in PROJECTIONS]
-
-
-def read_maps(entries: Sequence[str]) -> bool:
-    """Whether a match of `--match` reads attention maps, which a model returns after dropout."""
-    return any(match.feature == "attentions" for match in read_matches(entries))
 
 
 def checked_layers(matches: list[Match], teacher_layers: int, student_layers: int) -> list[Match]:

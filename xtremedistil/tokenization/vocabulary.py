@@ -104,3 +104,11 @@ def _unknown_message(path: str, unknown: list[tuple[int, str]], name: str, known
         "A student's pieces must be some of its teacher's: what the teacher says of others is unknown. Correct or "
         f"delete the line.{others}"
     )
+
+
+def pieces_among(students: Tokenizer, teachers: Tokenizer) -> np.ndarray | None:
+    """Where all of the first one's pieces are among the more of the second: their numbers there, int64 [K]."""
+    own, known = students.pieces(), teachers.pieces()
+    if len(own) >= len(known) or not own.keys() <= known.keys() or sorted(own.values()) != list(range(len(own))):
+        return None
+    return np.array([known[piece] for piece in sorted(own, key=own.__getitem__)], np.int64)

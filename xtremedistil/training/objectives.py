@@ -1,12 +1,11 @@
-"""One update of some variables of a model, under a strategy: losses, shares of the gradients, optimizer.
-
-Not here: what is learnt; an `Objective` gives named losses.
-"""
+"""What a fit minimises: model outputs and a batch in, named losses out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import tensorflow as tf
+
+from xtremedistil.losses.weight_schedules import constant_weight, weight_factor
 
 
 @dataclass(frozen=True)
@@ -55,3 +54,23 @@ class Objective:
     def _weight(self, name: str, progress: tf.Tensor | None):
         weight = self.weights.get(name, 1.0)
         return weight * self.schedules[name](progress) if name in self.schedules and progress is not None else weight
+
+
+def joined(*objectives: Objective) -> Objective:
+    """All terms of all of them."""
+
+    def values(outputs, batch):
+        return {name: value for one in objectives for name, value in one.values(outputs, batch).items()}
+
+    def counts(batch):
+        return {name: value for one in objectives for name, value in one.counts(batch).items()}
+
+    weights = {name: weight for one in objectives for name, weight in one.weights.items()}
+    schedules = {name: schedule for one in objectives for name, schedule in one.schedules.items()}
+    return Objective(values, counts, weights, schedules)
+
+
+def scheduled(names: dict) -> dict:
+    """`Objective.schedules` out of the names of schedules, or functions, by term; constant weights have none."""
+    found = {name: weight_factor(schedule) for name, schedule in names.items()}
+    return {name: factor for name, factor in found.items() if factor is not constant_weight}

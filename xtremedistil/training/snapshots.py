@@ -67,10 +67,14 @@ class Keeper:
         self._terminating = False
 
     @classmethod
-    def of(cls, flags, key: str, workers, say: Callable[[str], None] = print) -> "Keeper":
-        """As the flags of a training command say, below its model folder; the first of the workers writes."""
-        folder = os.path.join(flags.model_dir, SNAPSHOTS)
-        often = {"every_steps": flags.save_steps, "every_minutes": flags.save_minutes}
+    def of(cls, model_dir: str, training, key: str, workers, say: Callable[[str], None] = print) -> "Keeper":
+        """Below a model folder; the first of the workers writes.
+
+        Args:
+            training: has `save_steps` and `save_minutes`.
+        """
+        folder = os.path.join(model_dir, SNAPSHOTS)
+        often = {"every_steps": training.save_steps, "every_minutes": training.save_minutes}
         return cls(folder, key, **often, say=say, writes=workers.chief, agree=workers.agree)
 
     def due(self, steps: int) -> bool:

@@ -10,9 +10,9 @@ from functools import partial
 from itertools import chain, islice
 
 from xtremedistil.augmentation.masked_lm_words import Predict, fill, hide, shown
-from xtremedistil.augmentation.word_edits import AUGMENTERS, Augmenter, augment_lines
+from xtremedistil.augmentation.word_edits import AUGMENTERS, MASKED_LM, Augmenter, augment_lines
 from xtremedistil.console.progress import Progress
-from xtremedistil.distillation.planning.config import MASKED_LM, DistilConfig
+from xtremedistil.distillation.planning.plan import TransferPlan
 from xtremedistil.errors import InputError
 from xtremedistil.storage.files import read_json, write_json
 from xtremedistil.storage.model_folder import fingerprint_checkpoint
@@ -58,18 +58,18 @@ def no_model(checkpoint: str) -> None:
     """Stands in for `open_masked_lm` where lines are only counted: hidden words stay, and their copies count as new."""
 
 
-def augmentation_settings(config: DistilConfig) -> dict:
+def augmentation_settings(transfer: TransferPlan) -> dict:
     """What decides the augmented lines, beside the transfer file and the seed; empty where there are none."""
-    if not config.augment:
+    if not transfer.augment:
         return {}
-    settings = {"augment": " ".join(config.augment), "augment_copies": config.augment_copies}
-    if MASKED_LM not in config.augment:
+    settings = {"augment": " ".join(transfer.augment), "augment_copies": transfer.augment_copies}
+    if MASKED_LM not in transfer.augment:
         return settings
-    return settings | {"augment_checkpoint": fingerprint_checkpoint(config.augment_checkpoint)}
+    return settings | {"augment_checkpoint": fingerprint_checkpoint(transfer.augment_checkpoint)}
 
 
 def augmented_examples(
-    config: DistilConfig, task: Task, tokenizer: Tokenizer, open_model: OpenModel, counts: Augmented
+    transfer: TransferPlan, task: Task, tokenizer: Tokenizer, open_model: OpenModel, counts: Augmented
 ) -> Iterator:
     """Examples made of those of the transfer file, in its order, `augment_copies` of each.
 
@@ -82,11 +82,11 @@ def augmented_examples(
     Raises:
         InputError: the file, or a model that is needed, cannot be used.
     """
-    augmenters = [_augmenter(name, tokenizer) for name in config.augment]
-    predict = open_model(config.augment_checkpoint) if MASKED_LM in config.augment else None
-    done = _progress(config, task) if predict else lambda number: None
-    blocks = _blocks(_numbered_sides(config, task))
-    draw = partial(augment_lines, augmenters=augmenters, seed=config.seed, copies=config.augment_copies)
+    augmenters = [_augmenter(name, tokenizer) for name in transfer.augment]
+    predict = open_model(transfer.augment_checkpoint) if MASKED_LM in transfer.augment else None
+    done = _progress(transfer, task) if predict else lambda number: None
+    blocks = _blocks(_numbered_sides(transfer, task))
+    draw = partial(augment_lines, augmenters=augmenters, seed=transfer.augment_seed, copies=transfer.augment_copies)
     made = chain.from_iterable(_augmented_block(block, draw, predict, done) for block in blocks)
     return map(task.from_sides, chain.from_iterable(_new(sides, copies, counts) for sides, copies in made))
 
@@ -110,13 +110,13 @@ def _augmenter(name: str, tokenizer: Tokenizer) -> Augmenter:
     return partial(AUGMENTERS[name], mask=tokenizer.mask_token)
 
 
-def _numbered_sides(config: DistilConfig, task: Task) -> Iterator[tuple[int, list[list[str]]]]:
-    return enumerate(map(task.sides_of, task.iter_unlabelled(config.transfer_file)), start=1)
+def _numbered_sides(transfer: TransferPlan, task: Task) -> Iterator[tuple[int, list[list[str]]]]:
+    return enumerate(map(task.sides_of, task.iter_unlabelled(transfer.file)), start=1)
 
 
-def _progress(config: DistilConfig, task: Task) -> Callable[[int], None]:
+def _progress(transfer: TransferPlan, task: Task) -> Callable[[int], None]:
     """Takes the number of lines that a model has been asked for: that may take hours."""
-    total = sum(1 for _ in task.iter_unlabelled(config.transfer_file))
+    total = sum(1 for _ in task.iter_unlabelled(transfer.file))
     report = Progress().count("lines augmented by the masked-language model")
     return lambda number: report(number, total)
 

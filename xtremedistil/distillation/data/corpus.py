@@ -20,10 +20,9 @@ from xtremedistil.distillation.data.augmented_set import (
     open_masked_lm,
 )
 from xtremedistil.distillation.data.transfer_set import TransferRows, open_transfer_rows, write_transfer_rows
-from xtremedistil.distillation.planning.config import DistilConfig
+from xtremedistil.distillation.planning.plan import DistillationPlan, TaskPlan
 from xtremedistil.storage.files import fingerprint
 from xtremedistil.storage.folders import locked, new_folder
-from xtremedistil.storage.model_folder import TARGETS
 from xtremedistil.tasks import Task, open_task
 from xtremedistil.tasks.class_weights import class_weights
 from xtremedistil.tasks.labelled_sets import read_labelled_sets, task_fingerprint
@@ -67,7 +66,7 @@ def at_once(work: Callable[[], None]) -> None:
 
 
 def read_corpus(
-    config: DistilConfig,
+    plan: DistillationPlan,
     tokenizer: Tokenizer,
     store: str,
     on_chief: OnChief = at_once,
@@ -80,16 +79,21 @@ def read_corpus(
         on_chief: runs what only one of several processes may do, see `Workers`.
         open_model: opens the model of `--augment masked_lm`.
     """
-    pseudo = pseudo_labels_of(tokenizer) if config.legacy and config.do_NER else ()
-    task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise, pseudo_labels=pseudo)
-    sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len, config.legacy)
-    weights = class_weights(config.class_weight, task.labels, sets[0].features)
-    on_chief(lambda: _write_rows(config, task, tokenizer, store, open_model))
+    task = open_planned_task(plan.task, tokenizer)
+    sets = read_labelled_sets(task, plan.task.folder, tokenizer, plan.task.seq_len, plan.task.original_rows)
+    weights = class_weights(plan.task.class_weight, task.labels, sets[0].features)
+    on_chief(lambda: _write_rows(plan, task, tokenizer, store, open_model))
     rows = os.path.join(store, ROWS)
     return Corpus(task, tokenizer, *sets, open_transfer_rows(rows), store, weights, open_augmented(rows))
 
 
-def _write_rows(config: DistilConfig, task: Task, tokenizer: Tokenizer, store: str, open_model: OpenModel) -> None:
+def open_planned_task(task: TaskPlan, tokenizer: Tokenizer) -> Task:
+    """The task of a run, with the original's pseudo-labels where rows are the original's."""
+    pseudo = pseudo_labels_of(tokenizer) if task.original_rows and task.do_NER else ()
+    return open_task(task.folder, do_NER=task.do_NER, do_pairwise=task.do_pairwise, pseudo_labels=pseudo)
+
+
+def _write_rows(plan: DistillationPlan, task: Task, tokenizer: Tokenizer, store: str, open_model: OpenModel) -> None:
     """Puts the encoded transfer set into `store`, if it is not there yet; a faulty file leaves nothing behind."""
     folder = os.path.join(store, ROWS)
     if os.path.isdir(folder):
@@ -97,37 +101,38 @@ def _write_rows(config: DistilConfig, task: Task, tokenizer: Tokenizer, store: s
     with locked(store, wait=True):
         if os.path.isdir(folder):  # another run has just written it
             return
-        examples, augmented = task.iter_unlabelled(config.transfer_file), Augmented()
-        if config.augment:
-            examples = chain(examples, augmented_examples(config, task, tokenizer, open_model, augmented))
+        examples, augmented = task.iter_unlabelled(plan.transfer.file), Augmented()
+        if plan.transfer.augment:
+            examples = chain(examples, augmented_examples(plan.transfer, task, tokenizer, open_model, augmented))
         with new_folder(folder) as partial:
             write_transfer_rows(
                 partial,
                 task,
                 examples,
                 tokenizer,
-                config.seq_len,
-                chunk_size=config.distil_chunk_size,
+                plan.task.seq_len,
+                chunk_size=plan.transfer.chunk_size,
                 seed=DEALING_SEED,
-                legacy=config.legacy,
+                original_rows=plan.task.original_rows,
             )
-            if config.augment:
+            if plan.transfer.augment:
                 augmented.save(partial)
 
 
-def store_of(config: DistilConfig, tokenizer: Tokenizer) -> str:
-    """The folder of a transfer set's rows and of what teachers say of them, below `targets_dir`.
+def store_of(plan: DistillationPlan, tokenizer: Tokenizer) -> str:
+    """The folder of a transfer set's rows and of the teachers' outputs for them, below `plan.outputs.folder`.
 
     Its name is made of all that decides the rows, so that runs with other students, or other teachers, find them.
     """
-    parts = [fingerprint(find_file(config.transfer_file)), tokenizer.fingerprint()]
-    parts += [config.seq_len, config.do_NER, config.do_pairwise, config.legacy, config.distil_chunk_size]
-    parts += [config.seed, *augmentation_settings(config).values()] if config.augment else []
+    task, transfer = plan.task, plan.transfer
+    parts = [fingerprint(find_file(transfer.file)), tokenizer.fingerprint()]
+    parts += [task.seq_len, task.do_NER, task.do_pairwise, task.original_rows, transfer.chunk_size]
+    parts += [transfer.augment_seed, *augmentation_settings(transfer).values()] if transfer.augment else []
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:KEY_LETTERS]
-    return os.path.join(config.targets_dir or os.path.join(config.teacher_model_dir, TARGETS), key)
+    return os.path.join(plan.outputs.folder, key)
 
 
-def data_fingerprint(config: DistilConfig) -> dict[str, str | int]:
+def data_fingerprint(plan: DistillationPlan) -> dict[str, str | int]:
     """sha256 of each file that the run reads, by its role; and what is made of the transfer file."""
-    transfer = {"transfer": fingerprint(find_file(config.transfer_file))}
-    return task_fingerprint(config.task) | transfer | augmentation_settings(config)
+    transfer = {"transfer": fingerprint(find_file(plan.transfer.file))}
+    return task_fingerprint(plan.task.folder) | transfer | augmentation_settings(plan.transfer)

@@ -81,13 +81,13 @@ def write_transfer_rows(
     *,
     chunk_size: int,
     seed: int,
-    legacy: bool = False,
+    original_rows: bool = False,
 ) -> TransferRows:
     """Encodes `examples` and deals the rows out; a tenth, at most 1,000, are held out.
 
     Args:
         folder: an empty folder.
-        legacy: the original's rows; texts are padded to the longest of all, so that all are encoded at once.
+        original_rows: those of the original release; texts are padded to the longest of all, so that all are encoded at once.
 
     Raises:
         InputError: of reading the examples, or `seq_len` leaves no room for text.
@@ -95,8 +95,8 @@ def write_transfer_rows(
     unordered = os.path.join(folder, "unordered")
     os.makedirs(unordered)
     count = 0
-    for block in _blocks(examples, None if legacy else LINES_AT_A_TIME):
-        features = task.encode(block, tokenizer, seq_len, legacy=legacy)
+    for block in _blocks(examples, None if original_rows else LINES_AT_A_TIME):
+        features = task.encode(block, tokenizer, seq_len, original_rows=original_rows)
         _append(unordered, features, count + features.example_ids, np.zeros(len(features), np.int64))
         count += len(block)
     summary = _deal(unordered, folder, chunk_size, seed)

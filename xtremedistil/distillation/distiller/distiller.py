@@ -17,11 +17,10 @@ from xtremedistil.data.features import NOT_SCORED, Features
 from xtremedistil.data.padding import Arrays
 from xtremedistil.distillation.data.encoded_inputs import SPAN_ENDS, features_of
 from xtremedistil.distillation.distiller.dataset import Taught, TaughtRows
-from xtremedistil.distillation.distiller.fit_inputs import KeptFit, Lesson, fit_key, kept, known_as
+from xtremedistil.distillation.distiller.fit_inputs import KeptFit, Lesson, fit_key, kept, known_as, output_writer
 from xtremedistil.distillation.distiller.row_checks import check_rows
+from xtremedistil.distillation.distiller.settings import FitSettings
 from xtremedistil.distillation.teacher_outputs.cache_writer import Computing
-from xtremedistil.distillation.teacher_outputs.disk_size import PRECISIONS
-from xtremedistil.errors import require_known
 from xtremedistil.models.adapters import AdaptedModel, TaskModel
 from xtremedistil.models.checkpoints.h5_weights import load_weights, save_weights
 from xtremedistil.models.forward import make_predict_function
@@ -31,9 +30,9 @@ from xtremedistil.models.student import Student
 from xtremedistil.models.student_folder import save_student
 from xtremedistil.models.teacher import Teacher
 from xtremedistil.objectives.from_terms import terms_objective
-from xtremedistil.objectives.gold_labels import are_scored, check_labels
 from xtremedistil.objectives.gradient_check import require_reach
 from xtremedistil.objectives.held_out_loss import HeldOutLoss
+from xtremedistil.objectives.labels import are_scored, check_labels
 from xtremedistil.objectives.term_checks import (
     check_compiled,
     check_other_pieces,
@@ -45,11 +44,10 @@ from xtremedistil.objectives.term_checks import (
 from xtremedistil.tasks.problem_types import SPAN
 from xtremedistil.terms.match import Match
 from xtremedistil.terms.terms import Terms
-from xtremedistil.training.learning_rate import LearningRate, planned_epochs, require_at_least_one
 from xtremedistil.training.objectives import Objective
 from xtremedistil.training.state import History
 from xtremedistil.training.strategy import seed_everything, stage_seed, wants_static_shapes
-from xtremedistil.training.trainer import Recipe, Trainer
+from xtremedistil.training.trainer import Trainer
 from xtremedistil.training.workers import Workers
 
 PROJECTIONS, TERMS = "projections.h5", "terms.json"
@@ -108,76 +106,53 @@ class Distiller:
         self,
         train,
         dev=None,
+        settings: FitSettings | None = None,
         *,
-        epochs: int = 3,
-        steps: int | None = None,
-        steps_per_epoch: int | None = None,
-        batch_size: int = 32,
-        learning_rate: float = 5e-5,
-        warmup_ratio: float = 0.1,
-        lr_schedule: str = "linear",
-        patience: int | None = None,
-        weight_decay: float = 0.0,
-        max_grad_norm: float = 1.0,
-        gradient_accumulation_steps: int = 1,
-        jit_compile: bool = False,
-        seed: int = 42,
         teachers: Sequence[int] | None = None,
         trained: Sequence[str] | None = None,
         teacher_train: Mapping[int, object] | None = None,
         teacher_dev: Mapping[int, object] | None = None,
         metric: Callable[[list, Features], float] | None = None,
-        folder: str | None = None,
-        save_minutes: float = 5.0,
-        targets_precision: str = "float16",
-        verbose: bool = False,
+        **changes,
     ) -> History:
         """Trains the student; the weights of the best epoch on `dev` stay, of the last one without a dev set.
 
         Calling it again, with other `teachers` or `trained`, is another stage.
 
         Args:
-            train, dev: rows, as `encodings.features_of` takes them. Of a `tf.data.Dataset` that never ends, or does not
-                know where, the first rows are read, as many as the steps take.
-            steps: updates in all, in place of `epochs`. steps_per_epoch: updates between two looks at `dev`; by default
-                one pass over the rows, or, with `steps`, all of them.
-            batch_size: rows per batch and device. Losses between the rows of a batch, such as "spkd", see those of one
-                device and one part of a step.
+            train, dev: rows, as `encoded_inputs.features_of` takes them. Of a `tf.data.Dataset` that never ends, or
+                does not know where, the first rows are read, as many as the steps take.
+            settings: how the fit goes. changes: fields of `FitSettings` by name, in place of those of `settings`.
             teachers: numbers of those that teach now; by default all.
             trained: beginnings of the names of the variables that change, such as "bert/encoder/layer_._0"; by default
                 all of them, projections included.
             teacher_train, teacher_dev: by number of a teacher, the same rows as its own tokenizer gives them, with
-                word_ids where logits or states are by position.
+                word_ids where logits or hidden states are by position.
             metric: logits of each dev row without padding and the dev rows in, higher is better; by default the share
                 of right labels, without any label of classes minus the loss.
-            folder: where targets and snapshots are kept, so that the same call goes on after an interruption; snapshots
-                go when it is done. By default nothing stays. With it, schedules of your own are functions with a name.
 
         Raises:
             ValueError: the rows or names do not fit, or a term would train nothing. InputError: training went astray.
         """
-        self.check_fit(jit_compile=jit_compile, resumable=bool(folder))
-        require_at_least_one(
-            patience=patience, batch_size=batch_size, gradient_accumulation_steps=gradient_accumulation_steps
-        )
-        require_known("targets_precision", targets_precision, PRECISIONS)
-        epochs, steps_per_epoch = planned_epochs(epochs, steps, steps_per_epoch)
-        rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
-        recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay, jit_compile)
-        rows_per_step = batch_size * self.strategy.num_replicas_in_sync * gradient_accumulation_steps
-        most = steps_per_epoch and epochs * steps_per_epoch * rows_per_step
-        variables, factors = self.trained(trained, learning_rate)
-        seed_everything(seed)
+        settings = (settings or FitSettings()).changed(**changes)
+        self.check_fit(jit_compile=settings.jit_compile, resumable=bool(settings.folder))
+        _, steps_per_epoch = settings.epochs_and_steps
+        replicas, batches_per_step = self.strategy.num_replicas_in_sync, settings.gradient_accumulation_steps
+        variables, factors = self.trained(trained, settings.learning_rate)
+        seed_everything(settings.seed)
         workers = Workers(self.strategy)
-        with kept(folder, workers) as place:
-            how = Computing(0, batch_size, workers, precision=targets_precision, every_minutes=save_minutes)
-            sides = (train, dev, teacher_train, teacher_dev)
+        with kept(settings.folder, workers) as place:
+            how = output_writer(settings, workers)
+            sides, most = (train, dev, teacher_train, teacher_dev), settings.most_rows(replicas)
             lesson = self.lesson(*sides, teachers=teachers, metric=metric, place=place, how=how, most=most)
-            batches = lesson.batches(batch_size, stage_seed(seed, 1), gradient_accumulation_steps, steps_per_epoch)
+            seed = stage_seed(settings.seed, 1)
+            batches = lesson.batches(settings.batch_size, seed, batches_per_step, steps_per_epoch)
             self.require_reach(lesson.objective, batches.sample(), variables)
+            recipe = settings.training
             trainer = Trainer(self.matching, variables, lesson.objective, self.strategy, recipe, factors)
             key = lesson.key, recipe, self.terms, trained, batches.batch_size, batches.per_step, steps_per_epoch
-            history = KeptFit(folder, save_minutes, workers, verbose)(trainer, batches, lesson.evaluate, key)
+            run = KeptFit(settings.folder, settings.save_minutes, workers, settings.verbose)
+            history = run(trainer, batches, lesson.evaluate, key)
         self.settle()
         return history
 
@@ -225,7 +200,7 @@ class Distiller:
         features, targets, masks = rows.read("train", train, teacher_train or {}, most)
         self._require_labels(features, "training")
         aligned = set(teacher_train or {}) & set(active)
-        objective = terms_objective(self.terms, self.matches, self.student, active, aligned)
+        objective = terms_objective(self.terms, self.matches, self.student, teachers=active, aligned=aligned)
         evaluate = self._evaluate(rows, dev, teacher_dev or {}, aligned, objective, metric)
         sizes = [list(variable.shape) for variable in self.student.weights]
         key, replicas = f"{rows.key}|{known_as(metric)}|{sizes}", self.strategy.num_replicas_in_sync

@@ -14,6 +14,8 @@ import numpy as np
 
 from xtremedistil.console.progress import Progress
 from xtremedistil.data.features import Features
+from xtremedistil.distillation.distiller.settings import FitSettings
+from xtremedistil.distillation.teacher_outputs.cache_writer import Computing
 from xtremedistil.storage.model_folder import SNAPSHOTS
 from xtremedistil.training.batching import TargetReader, TrainingBatches
 from xtremedistil.training.loop import fit
@@ -51,6 +53,12 @@ class Lesson:
         return TrainingBatches(
             self.features, rows, self.pad_id, seed, per_step=per_step, steps_per_epoch=steps_per_epoch, **read
         )
+
+
+def output_writer(settings: FitSettings, workers: Workers) -> Computing:
+    """How the teachers' outputs are computed and kept for a fit; each teacher pads with its own token."""
+    precision, minutes = settings.targets_precision, settings.save_minutes
+    return Computing(0, settings.batch_size, workers, precision=precision, every_minutes=minutes)
 
 
 @contextlib.contextmanager

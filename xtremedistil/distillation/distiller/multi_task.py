@@ -9,12 +9,10 @@ from transformers import PretrainedConfig
 
 from xtremedistil.data.features import Features
 from xtremedistil.distillation.distiller.distiller import Distiller
-from xtremedistil.distillation.distiller.fit_inputs import KeptFit, Lesson, kept
-from xtremedistil.distillation.teacher_outputs.cache_writer import Computing
-from xtremedistil.distillation.teacher_outputs.disk_size import PRECISIONS
+from xtremedistil.distillation.distiller.fit_inputs import KeptFit, Lesson, kept, output_writer
+from xtremedistil.distillation.distiller.settings import FitSettings
 from xtremedistil.errors import require_known
 from xtremedistil.training.batching import TrainingBatches
-from xtremedistil.training.learning_rate import LearningRate, planned_epochs, require_at_least_one
 from xtremedistil.training.multi_task import TaskBatches, TaskTrainers, union
 from xtremedistil.training.optimizer import computes_in_float16, make_optimizer
 from xtremedistil.training.state import History
@@ -59,79 +57,59 @@ def fit_tasks(
     distillers: Mapping[str, Distiller],
     train: Mapping[str, object],
     dev: Mapping[str, object] | None = None,
+    settings: FitSettings | None = None,
     *,
     tau: float = 1.0,
-    epochs: int = 3,
-    steps: int | None = None,
-    steps_per_epoch: int | None = None,
-    batch_size: int = 32,
-    learning_rate: float = 5e-5,
-    warmup_ratio: float = 0.1,
-    lr_schedule: str = "linear",
-    patience: int | None = None,
-    weight_decay: float = 0.0,
-    max_grad_norm: float = 1.0,
-    gradient_accumulation_steps: int = 1,
-    jit_compile: bool = False,
-    seed: int = 42,
     teachers: Mapping[str, Sequence[int]] | None = None,
     trained: Mapping[str, Sequence[str]] | None = None,
     metric: Mapping[str, Callable[[list, Features], float]] | None = None,
-    folder: str | None = None,
-    save_minutes: float = 5.0,
-    targets_precision: str = "float16",
-    verbose: bool = False,
+    **changes,
 ) -> History:
     """Trains the students of several distillers, whose encoder is one (see `share_encoder`), together.
 
     Args:
         distillers, train, dev: by task. The mean of the tasks' scores on `dev` decides.
+        settings, changes: as of `Distiller.fit`. Epochs have as many steps as all tasks have batches;
+            `steps_per_epoch` gives them another number.
         tau: a step is of a task with a chance in proportion to its rows ** tau.
-        epochs: each has as many steps as all tasks have batches; `steps_per_epoch` gives it another number.
         teachers, trained, metric: by task, as of `Distiller.fit`; by default of each that is left out.
-        All others: as of `Distiller.fit`.
 
     Raises:
         ValueError: the tasks of the arguments differ, or their strategies; or a term would train nothing.
     """
-    _require_same_tasks(distillers, train, dev)
+    settings = (settings or FitSettings()).changed(**changes)
     teachers, trained, metric = teachers or {}, trained or {}, metric or {}
+    _require_same_tasks(distillers, train, dev)
     _require_tasks(distillers, {"teachers": teachers, "trained": trained, "metric": metric})
     for one in distillers.values():
-        one.check_fit(jit_compile=jit_compile, resumable=bool(folder))
-    require_at_least_one(
-        patience=patience, batch_size=batch_size, gradient_accumulation_steps=gradient_accumulation_steps
-    )
-    require_known("targets_precision", targets_precision, PRECISIONS)
-    epochs, steps_per_epoch = planned_epochs(epochs, steps, steps_per_epoch)
-    rate = LearningRate(learning_rate, epochs, epochs, warmup_ratio, lr_schedule)
-    recipe = Recipe(rate, patience or epochs, max_grad_norm, seed, weight_decay, jit_compile)
-    variables = {name: one.trained(trained.get(name), learning_rate) for name, one in distillers.items()}
-    seed_everything(seed)
+        one.check_fit(jit_compile=settings.jit_compile, resumable=bool(settings.folder))
+    variables = {name: one.trained(trained.get(name), settings.learning_rate) for name, one in distillers.items()}
+    seed_everything(settings.seed)
     strategy = next(iter(distillers.values())).strategy
     workers = Workers(strategy)
-    with kept(folder, workers) as root:
-        how = Computing(0, batch_size, workers, precision=targets_precision, every_minutes=save_minutes)
+    with kept(settings.folder, workers) as root:
         lessons = {}
         for name, one in distillers.items():
             place = os.path.join(root, name)  # of its own: tasks may have the same teacher
-            rows = train[name], dev and dev[name]
-            own = {"teachers": teachers.get(name), "metric": metric.get(name)}
-            lessons[name] = one.lesson(*rows, **own, place=place, how=how)
+            own = {"teachers": teachers.get(name), "metric": metric.get(name), "place": place}
+            lessons[name] = one.lesson(train[name], dev and dev[name], how=output_writer(settings, workers), **own)
         tasks = {
-            name: lesson.batches(batch_size, stage_seed(seed, number), gradient_accumulation_steps)
+            name: lesson.batches(
+                settings.batch_size, stage_seed(settings.seed, number), settings.gradient_accumulation_steps
+            )
             for number, (name, lesson) in enumerate(lessons.items())
         }
         _require_reach(distillers, lessons, tasks, variables)
+        recipe, (_, steps_per_epoch) = settings.training, settings.epochs_and_steps
         trainers = TaskTrainers(_trainers(distillers, lessons, variables, recipe, strategy))
-        batches = TaskBatches(tasks, tau, seed, steps_per_epoch)
+        batches = TaskBatches(tasks, tau, settings.seed, steps_per_epoch)
 
         def score() -> float:
             return float(np.mean([lesson.evaluate() for lesson in lessons.values()]))
 
         parts = [(name, lesson.key, distillers[name].terms, trained.get(name)) for name, lesson in lessons.items()]
         key = parts, recipe, tau, [(one.batch_size, one.per_step) for one in tasks.values()], steps_per_epoch
-        run = KeptFit(folder, save_minutes, workers, verbose)
+        run = KeptFit(settings.folder, settings.save_minutes, workers, settings.verbose)
         history = run(trainers, batches, score if dev else None, key, trainers.steps)
     for distiller in distillers.values():
         distiller.settle()

@@ -1,6 +1,6 @@
 """A whole distillation: teacher, stages, selection on dev, artefacts, report.
 
-The teacher may come from elsewhere (`outside_teacher`): then it gives logits alone, and there is no stage on states.
+An external teacher (`external_teacher`) gives logits alone; then there is no stage on hidden states.
 
 Killed and started again with the same command, it goes on from where it was last saved and ends with the same bytes.
 Order of resuming: (1) a finished run prints its report; (2) the teacher's `model-ft.h5`; (3) the checkpoint of each
@@ -9,7 +9,6 @@ be it the teacher's, the baseline's or a stage's, its newest snapshot.
 """
 
 import contextlib
-import dataclasses
 import os
 import shutil
 from collections.abc import Sequence
@@ -19,30 +18,31 @@ import numpy as np
 from xtremedistil.console.progress import Progress, clock
 from xtremedistil.distillation.data.corpus import data_fingerprint
 from xtremedistil.distillation.pipeline.output_source import Source, source_of
-from xtremedistil.distillation.pipeline.run_context import Setting, open_setting
+from xtremedistil.distillation.pipeline.path_checks import require_paths
+from xtremedistil.distillation.pipeline.run_context import RunContext, open_run
 from xtremedistil.distillation.pipeline.student import InitialStudent, initial_student
 from xtremedistil.distillation.pipeline.student_states import FrozenFeatures, frozen_features
 from xtremedistil.distillation.pipeline.teacher import TunedTeacher, tuned_teacher
 from xtremedistil.distillation.pipeline.transfer_stage import TransferFit
-from xtremedistil.distillation.planning.config import DistilConfig, resolve
-from xtremedistil.distillation.planning.path_checks import require_paths, require_unfrozen
-from xtremedistil.distillation.planning.stages import Stage, check_stages, checkpoint_name, plan_stages
-from xtremedistil.distillation.planning.validation import check_distil
+from xtremedistil.distillation.planning.config import DistilConfig
+from xtremedistil.distillation.planning.plan import DEV, DistillationPlan
+from xtremedistil.distillation.planning.planner import make_plan
+from xtremedistil.distillation.planning.stages import LABELS, REPRESENTATION, Stage, checkpoint_name
 from xtremedistil.distillation.teacher_outputs.external_logits import ExampleLogits
 from xtremedistil.distillation.teacher_outputs.external_teacher import (
     describe,
-    open_outside_teacher,
-    outside_fingerprints,
-    outside_graph,
+    external_fingerprints,
+    external_graph,
+    open_external_teacher,
 )
 from xtremedistil.distillation.teacher_outputs.onnx_teacher import Graph, OnnxTeacher
 from xtremedistil.evaluation.report import Report, read_report
 from xtremedistil.evaluation.scorer import scored_row
 from xtremedistil.finetuning.supervised import LabelFit, fit_on_labels
+from xtremedistil.flags import old_names
 from xtremedistil.models.checkpoints.h5_weights import save_weights
 from xtremedistil.models.prediction import PredictFunction
 from xtremedistil.storage import files, model_folder, run_folder
-from xtremedistil.terms.match_parsing import read_matches
 from xtremedistil.training.run_once import once
 from xtremedistil.training.state import History
 from xtremedistil.training.strategy import make_strategy, precision, seed_everything, set_precision, stage_seed
@@ -51,7 +51,7 @@ from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
 NOT_SETTINGS = (
     "model_dir",
     "teacher_model_dir",
-    "targets_dir",
+    "teacher_outputs_dir",
     "save_steps",
     "save_minutes",
     "overwrite",
@@ -59,7 +59,6 @@ NOT_SETTINGS = (
     "verbose",
     "baseline",
 )
-
 PATHS = (
     "task",
     "transfer_file",
@@ -68,11 +67,11 @@ PATHS = (
     "augment_checkpoint",
     "pt_teacher_checkpoint",
     "pt_student_checkpoint",
-    "teacher_targets",
+    "teacher_logits",
     "teacher_onnx",
 )
-
 BASELINE_PLACE = 99  # in the plan, for seeds: behind every stage
+TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # rows of the report
 
 
 def distil(config: DistilConfig, stages: Sequence[Stage] | None = None) -> Report:
@@ -86,53 +85,52 @@ def distil(config: DistilConfig, stages: Sequence[Stage] | None = None) -> Repor
     Raises:
         InputError: something in the settings, stages or files cannot be used; nothing half-written stays behind.
     """
-    check_distil(config)
-    config = resolve(config)
-    if stages is not None:
-        check_stages(stages, logits_only=config.logits_only)
-        require_unfrozen(config, stages)
-    require_paths(config)
-    strategy = make_strategy(config.strategy, config.tpu)
+    return run_plan(make_plan(config, stages))
+
+
+def run_plan(plan: DistillationPlan) -> Report:
+    """Carries out a plan. Raises as `distil`."""
+    require_paths(plan)
+    strategy = make_strategy(plan.strategy, plan.tpu)
     workers = Workers(strategy)
-    with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
-        graph = outside_graph(config)
-        settings = run_settings(config, graph, stages)
-        if not config.overwrite:
-            run_folder.check_claim(config.model_dir, settings)
-            if report := _finished_report(config, workers):
+    with told_of_lost_workers(workers), in_turn(workers, plan.model_dir):
+        graph = external_graph(plan.teacher)
+        settings = run_settings(plan, graph)
+        if not plan.overwrite:
+            run_folder.check_claim(plan.model_dir, settings, old_names(DistilConfig))
+            if report := _finished_report(plan, workers):
                 return report
         # All files are read before anything is removed or written.
-        setting = open_setting(config, strategy, workers, stages)
-        outside = open_outside_teacher(config, setting.corpus, graph, workers.on_chief)
-        workers.on_chief(lambda: run_folder.claim(config.model_dir, settings, config.overwrite))
-        with precision(config.teacher_opt_policy):  # --opt_policy is for students, as in the original
-            return _run(setting, outside)
+        run = open_run(plan, strategy, workers)
+        external = open_external_teacher(plan, run.corpus, graph, workers.on_chief)
+        workers.on_chief(lambda: run_folder.claim(plan.model_dir, settings, plan.overwrite))
+        with precision(plan.teacher.precision):  # --opt_policy is for students, as in the original
+            return _run(run, external)
 
 
-def run_settings(config: DistilConfig, graph: Graph | None, stages: Sequence[Stage] | None = None) -> dict:
+def run_settings(plan: DistillationPlan, graph: Graph | None) -> dict:
     """What decides the result: flags, stages that were given, bytes of data and checkpoints in place of their paths."""
-    flags = dataclasses.asdict(config).items()
-    settings = {name: value for name, value in flags if name not in (*NOT_SETTINGS, *PATHS)}
-    settings["pt_teacher_checkpoint"] = model_folder.fingerprint_checkpoint(config.pt_teacher_checkpoint)
-    if config.pt_student_checkpoint:
-        settings["pt_student_checkpoint"] = model_folder.fingerprint_checkpoint(config.pt_student_checkpoint)
-    settings["match"] = [repr(match) for match in read_matches(config.match)]  # files may change
-    if stages is not None:
-        settings["stages"] = [repr(stage) for stage in stages]
-    return settings | data_fingerprint(config) | outside_fingerprints(config, graph)
+    settings = {name: value for name, value in plan.flags.items() if name not in (*NOT_SETTINGS, *PATHS)}
+    settings["pt_teacher_checkpoint"] = model_folder.fingerprint_checkpoint(plan.teacher.checkpoint)
+    if plan.student.checkpoint:
+        settings["pt_student_checkpoint"] = model_folder.fingerprint_checkpoint(plan.student.checkpoint)
+    settings["match"] = [repr(match) for match in plan.terms.matches] if plan.flags["match"] else []  # files may change
+    if plan.own_stages:
+        settings["stages"] = [repr(stage) for stage in plan.stages]
+    return settings | data_fingerprint(plan) | external_fingerprints(plan.teacher, graph)
 
 
-def _finished_report(config: DistilConfig, workers: Workers) -> Report | None:
+def _finished_report(plan: DistillationPlan, workers: Workers) -> Report | None:
     """The report of a run that has ended before, unless a baseline is wanted that it has not.
 
     The chief's answer holds for all; a worker that does not see the report yet has an empty one.
     """
-    report = _report_there(config.model_dir)
-    if report and config.baseline and not any(row.name == BASELINE for row in report.rows):
+    report = _report_there(plan.model_dir)
+    if report and plan.baseline and not any(row.name == BASELINE for row in report.rows):
         report = None
     if not workers.agree(report is not None):
         return None
-    Progress().say(f"This run has finished before: {config.model_dir}. --overwrite starts it again.")
+    Progress().say(f"This run has finished before: {plan.model_dir}. --overwrite starts it again.")
     return report or Report()
 
 
@@ -141,181 +139,170 @@ def _report_there(folder: str) -> Report | None:
     return read_report(os.path.join(folder, model_folder.REPORT)) if all(there) else None
 
 
-TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # rows of the report
-
-
-def _run(setting: Setting, outside: ExampleLogits | OnnxTeacher | None) -> Report:
-    config, report = setting.config, Report()
-    if config.legacy:
-        setting.progress.say("--legacy: the TEST file chooses the best weights, so the test score will be too good.")
-    teacher = _teacher(setting, report) if outside is None else _outside_teacher(setting, outside, report)
-    encoder = teacher.teacher.encoder if outside is None else None
-    set_precision(config.opt_policy)
-    if config.baseline:
-        _baseline(setting, encoder, report)
-    student = initial_student(setting, encoder)
-    stages = setting.stages or plan_stages(config, list(student.trainable_blocks))
-    for stage in stages:  # before the first of them runs: the last may have nothing to train
+def _run(run: RunContext, external: ExampleLogits | OnnxTeacher | None) -> Report:
+    plan, report = run.plan, Report()
+    for notice in plan.notices:
+        run.progress.say(notice)
+    teacher = _teacher(run, report) if external is None else _external_teacher(run, external, report)
+    encoder = teacher.teacher.encoder if external is None else None
+    set_precision(plan.student.precision)
+    if plan.baseline:
+        _baseline(run, plan.baseline, encoder, report)
+    student = initial_student(run, encoder)
+    for stage in plan.stages:  # before the first of them runs: the last may have nothing to train
         student.unfrozen(stage.unfrozen)
-    report.best_stage, dev = _run_stages(setting, teacher, student, stages, report)
-    _add_row(setting, report, STUDENT, student.student.predict_function, student.student.parts, dev)
-    setting.workers.on_chief(lambda: _save(setting, student, report))
+    report.best_stage, dev = _run_stages(run, teacher, student, report)
+    _add_row(run, report, STUDENT, student.student.predict_function, student.student.parts, dev)
+    run.workers.on_chief(lambda: _save(run, student, report))
     return report
 
 
-def _teacher(setting: Setting, report: Report) -> TunedTeacher:
-    folder = setting.config.teacher_model_dir
-    same = os.path.realpath(folder) == os.path.realpath(setting.config.model_dir)
-    with contextlib.nullcontext() if same else in_turn(setting.workers, folder):
-        tuned = tuned_teacher(setting)
-    setting.workers.on_chief(lambda: run_folder.bind_teacher(setting.config.model_dir, tuned.key))
-    dev = _add_row(setting, report, TEACHER, tuned.teacher.predict_function, tuned.teacher.parts, tuned.dev)
+def _teacher(run: RunContext, report: Report) -> TunedTeacher:
+    folder, own = run.plan.teacher.folder, run.plan.model_dir
+    same = os.path.realpath(folder) == os.path.realpath(own)
+    with contextlib.nullcontext() if same else in_turn(run.workers, folder):
+        tuned = tuned_teacher(run)
+    run.workers.on_chief(lambda: run_folder.bind_teacher(own, tuned.key))
+    dev = _add_row(run, report, TEACHER, tuned.teacher.predict_function, tuned.teacher.parts, tuned.dev)
     if tuned.epochs:
-        _note(setting, report, Stage(0, "labels", (TEACHER,), 0, 0.0, 0), dev, tuned.epochs, tuned.seconds)
+        _note(run, report, Stage(0, LABELS, (TEACHER,), 0, 0.0, 0), dev, tuned.epochs, tuned.seconds)
     return tuned
 
 
-def _outside_teacher(
-    setting: Setting, outside: ExampleLogits | OnnxTeacher, report: Report
+def _external_teacher(
+    run: RunContext, external: ExampleLogits | OnnxTeacher, report: Report
 ) -> TunedTeacher | ExampleLogits:
     """A graph is scored as any teacher; logits of the transfer file cannot be."""
-    setting.progress.say(f"teacher: {describe(outside, setting.corpus.task.labels)}")
-    if isinstance(outside, OnnxTeacher):
-        _add_row(setting, report, TEACHER, outside.model, outside.parts)
-        return TunedTeacher(outside, outside.key, 0.0, 0)
-    return outside
+    run.progress.say(f"teacher: {describe(external, run.corpus.task.labels)}")
+    if isinstance(external, OnnxTeacher):
+        _add_row(run, report, TEACHER, external.model, external.parts)
+        return TunedTeacher(external, external.key, 0.0, 0)
+    return external
 
 
-def _baseline(setting: Setting, teacher_encoder, report: Report) -> None:
-    """The same student on the labels alone: all blocks at once, and no fewer epochs than any stage may have."""
-    config = setting.config
-    initial = initial_student(setting, teacher_encoder)
-    epochs = max(config.ft_epochs, config.distil_epochs)
-    recipe = setting.recipe(config.learning_rate, epochs, BASELINE_PLACE)
-    setting.progress.begin("student on the labels alone", later=[])
-    keeper = setting.keeper("baseline")
-    label_fit = setting.label_fit(recipe, config.student_ft_batch_size, keeper)
+def _baseline(run: RunContext, stage: Stage, teacher_encoder, report: Report) -> None:
+    """The same student on the labels alone."""
+    initial = initial_student(run, teacher_encoder)
+    recipe = run.recipe(stage.learning_rate, stage.epochs, BASELINE_PLACE)
+    run.progress.begin("student on the labels alone", later=[])
+    keeper = run.keeper("baseline")
+    label_fit = run.label_fit(recipe, stage.batch_size, keeper)
     record = once(
-        setting.path(model_folder.BASELINE_WEIGHTS),
+        run.path(model_folder.BASELINE_WEIGHTS),
         initial.checkpoint_parts,
         keeper,
-        setting.workers,
-        lambda: _fit_on_labels(setting, initial, list(initial.trainable_blocks), label_fit),
+        run.workers,
+        lambda: _fit_on_labels(run, initial, list(initial.trainable_blocks), label_fit),
     )
     dev = record["score"]
-    _add_row(setting, report, BASELINE, initial.student.predict_function, initial.student.parts, dev)
-    _note(setting, report, Stage(0, "labels", (BASELINE,), 0, 0.0, 0), dev, record["epochs"], record["seconds"])
+    _add_row(run, report, BASELINE, initial.student.predict_function, initial.student.parts, dev)
+    _note(run, report, Stage(0, LABELS, (BASELINE,), 0, 0.0, 0), dev, record["epochs"], record["seconds"])
 
 
 def _run_stages(
-    setting: Setting,
-    teacher: TunedTeacher | ExampleLogits,
-    student: InitialStudent,
-    stages: Sequence[Stage],
-    report: Report,
+    run: RunContext, teacher: TunedTeacher | ExampleLogits, student: InitialStudent, report: Report
 ) -> tuple[int, float | None]:
-    """Runs the plan; returns the number of the best stage, whose weights are in place, and its score, if of dev."""
-    source, workers = source_of(setting, teacher), setting.workers
+    """Runs the stages; returns the number of the best one, whose weights are in place, and its score, if of dev."""
+    source, workers, stages = source_of(run, teacher), run.workers, run.plan.stages
     weights = [variable for variables in student.saved_parts.values() for variable in variables]
     best_score, best_stage, best = -np.inf, 0, []
     for place, stage in enumerate(stages):
-        later = [_most_steps(setting, other) for other in stages[place + 1 :]]
-        setting.progress.begin(f"stage {stage.number} ({stage.objective}: {', '.join(stage.unfrozen)})", later)
-        record = _run_stage(setting, student, stage, source)
-        scored = stage.objective != "representation"
-        dev = workers.agree(student.score(setting.scorer, setting.stage_selection)) if scored else None
-        _note(setting, report, stage, dev, record["epochs"], record["seconds"], record["score"])
+        later = [_most_steps(run, other) for other in stages[place + 1 :]]
+        run.progress.begin(f"stage {stage.number} ({stage.objective}: {', '.join(stage.unfrozen)})", later)
+        record = _run_stage(run, student, stage, source)
+        scored = stage.objective != REPRESENTATION
+        dev = workers.agree(student.score(run.scorer, run.stage_selection)) if scored else None
+        _note(run, report, stage, dev, record["epochs"], record["seconds"], record["score"])
         # The latest of equals wins, as in the original.
         if dev is not None and dev >= best_score:
             best_score, best_stage = dev, stage.number
             best = [variable.numpy() for variable in weights]
     for variable, value in zip(weights, best, strict=True):
         variable.assign(value)
-    return best_stage, None if setting.config.legacy else float(best_score)
+    return best_stage, float(best_score) if run.plan.select_on == DEV else None
 
 
-def _run_stage(setting: Setting, student: InitialStudent, stage: Stage, source: Source) -> dict:
-    seed_everything(stage_seed(setting.config.seed, stage.number))
+def _run_stage(run: RunContext, student: InitialStudent, stage: Stage, source: Source) -> dict:
+    seed_everything(stage_seed(run.plan.training.seed, stage.number))
     if stage.on_transfer_set:
-        return TransferFit(setting, student, stage, source).run()
-    recipe = setting.recipe(stage.learning_rate, stage.epochs, stage.number)
-    keeper, frozen = setting.keeper(f"stage {stage.number}"), frozen_features(setting, student, stage)
-    label_fit = setting.label_fit(recipe, stage.batch_size, keeper)
+        return TransferFit(run, student, stage, source).run()
+    recipe = run.recipe(stage.learning_rate, stage.epochs, stage.number)
+    keeper, frozen = run.keeper(f"stage {stage.number}"), frozen_features(run, student, stage)
+    label_fit = run.label_fit(recipe, stage.batch_size, keeper)
     return once(
-        setting.path(checkpoint_name(stage, None)),
+        run.path(checkpoint_name(stage, None)),
         student.checkpoint_parts,
         keeper,
-        setting.workers,
-        lambda: _fit_on_labels(setting, student, stage.unfrozen, label_fit, frozen),
+        run.workers,
+        lambda: _fit_on_labels(run, student, stage.unfrozen, label_fit, frozen),
     )
 
 
 def _fit_on_labels(
-    setting: Setting,
+    run: RunContext,
     student: InitialStudent,
     unfrozen: Sequence[str],
     label_fit: LabelFit,
     frozen: FrozenFeatures | None = None,
 ) -> History:
     variables = [variable for block in student.unfrozen(unfrozen).values() for variable in block]
+    logits, dev = student.student, run.corpus.dev
     if frozen:
-        states = [frozen.of(setting.corpus.train.features, "train")]
-        return fit_on_labels(frozen.model, variables, label_fit, lambda: frozen.score(setting.corpus.dev), states)
-    model, score = student.student.training_model, lambda: student.score(setting.scorer, setting.corpus.dev)
-    history = fit_on_labels(model, variables, label_fit, score)
+        states = [frozen.of(run.corpus.train.features, "train")]
+        return fit_on_labels(frozen.model, variables, logits, label_fit, lambda: frozen.score(dev), states)
+    model, score = student.student.training_model, lambda: student.score(run.scorer, dev)
+    history = fit_on_labels(model, variables, logits, label_fit, score)
     student.student.settle()
     return history
 
 
-def _most_steps(setting: Setting, stage: Stage) -> int:
-    rows = setting.corpus.transfer.rows if stage.on_transfer_set else len(setting.corpus.train.features)
-    rows_per_step = setting.global_batch(stage.batch_size) * setting.config.gradient_accumulation_steps
+def _most_steps(run: RunContext, stage: Stage) -> int:
+    rows = run.corpus.transfer.rows if stage.on_transfer_set else len(run.corpus.train.features)
+    rows_per_step = run.global_batch(stage.batch_size) * run.plan.training.gradient_accumulation_steps
     return stage.epochs * -(-rows // rows_per_step)
 
 
 def _note(
-    setting: Setting, report: Report, stage: Stage, dev: float | None, epochs: int, seconds: float, score: float = 0.0
+    run: RunContext, report: Report, stage: Stage, dev: float | None, epochs: int, seconds: float, score: float = 0.0
 ) -> None:
     """A line for the person, an entry for the report."""
-    chosen_on = "TEST" if setting.config.legacy and stage.number else "dev"
+    chosen_on = "TEST" if run.plan.select_on != DEV and stage.number else DEV
     outcome = f"{chosen_on} {100 * dev:.1f}" if dev is not None else f"held-out loss {-score:.4g}"
     name = f"stage {stage.number}" if stage.number else "before"
     trained = "+".join(stage.unfrozen)
-    setting.progress.say(
-        f"{name:<8}{stage.objective:<15} {trained:<21} {outcome:<22} {epochs} epochs in {clock(seconds)}"
-    )
+    run.progress.say(f"{name:<8}{stage.objective:<15} {trained:<21} {outcome:<22} {epochs} epochs in {clock(seconds)}")
     entry = {"stage": stage.number, "objective": stage.objective, "unfrozen": list(stage.unfrozen)}
     report.stages.append(entry | {"epochs": epochs, "dev": dev, "score": score, "seconds": seconds})
 
 
 def _add_row(
-    setting: Setting, report: Report, name: str, predict: PredictFunction, parts: dict, dev: float | None = None
+    run: RunContext, report: Report, name: str, predict: PredictFunction, parts: dict, dev: float | None = None
 ) -> float:
     """Scores a model once on test and, where that is not known yet, on dev; returns the dev score."""
-    corpus = setting.corpus
-    row, metrics = scored_row(name, predict, parts, setting.scorer, corpus.dev if dev is None else dev, corpus.test)
+    corpus = run.corpus
+    row, metrics = scored_row(name, predict, parts, run.scorer, corpus.dev if dev is None else dev, corpus.test)
     report.rows.append(row)
     report.metrics[name] = metrics
     return row.dev
 
 
-def _save(setting: Setting, student: InitialStudent, report: Report) -> None:
+def _save(run: RunContext, student: InitialStudent, report: Report) -> None:
     """The finished folder. Its configuration comes last: with it, the run counts as finished."""
-    config = setting.config
-    shutil.rmtree(setting.path(model_folder.FROZEN_FEATURES), ignore_errors=True)
-    setting.corpus.tokenizer.save(config.model_dir)
-    files.write_array(setting.path(model_folder.WORD_EMBEDDING), student.word_embedding_to_save())
-    save_weights(setting.path(model_folder.STUDENT_WEIGHTS), student.saved_parts)
-    files.write_json(setting.path(model_folder.REPORT), report.to_dict())
-    files.write_json(setting.path(model_folder.CONFIG), saved_config(setting, student))
-    chosen_on = "test (--legacy)" if config.legacy else "dev"
-    setting.progress.say(f"Stage {report.best_stage} was best on {chosen_on}; the student is in {config.model_dir}.")
+    plan = run.plan
+    shutil.rmtree(run.path(model_folder.FROZEN_FEATURES), ignore_errors=True)
+    run.corpus.tokenizer.save(plan.model_dir)
+    files.write_array(run.path(model_folder.WORD_EMBEDDING), student.word_embedding_to_save())
+    save_weights(run.path(model_folder.STUDENT_WEIGHTS), student.saved_parts)
+    files.write_json(run.path(model_folder.REPORT), report.to_dict())
+    files.write_json(run.path(model_folder.CONFIG), saved_config(run, student))
+    run.progress.say(f"Stage {report.best_stage} was best on {plan.select_on}; the student is in {plan.model_dir}.")
 
 
-def saved_config(setting: Setting, initial: InitialStudent) -> dict:
+def saved_config(run: RunContext, initial: InitialStudent) -> dict:
     """`xtremedistil-config.json`: the original's keys, and what makes the folder stand alone."""
-    task, student = setting.corpus.task, initial.student
-    return dataclasses.asdict(setting.config) | {
+    task, student = run.corpus.task, initial.student
+    return run.plan.flags | {
+        **task.saved_keys,
         "hidden_size": student.encoder.config.hidden_size,
         "num_hidden_layers": student.encoder.config.num_hidden_layers,
         "num_attention_heads": student.encoder.config.num_attention_heads,

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from xtremedistil.data.features import Features
 from xtremedistil.distillation.data.corpus import KEY_LETTERS
 from xtremedistil.distillation.data.transfer_set import HELD_OUT, chunk_name
-from xtremedistil.distillation.pipeline.run_context import Setting
+from xtremedistil.distillation.pipeline.run_context import RunContext
 from xtremedistil.distillation.pipeline.teacher import TunedTeacher
+from xtremedistil.distillation.planning.plan_text import megabytes
 from xtremedistil.distillation.teacher_outputs.cache import LiveTargets, Targets, compute_targets, keep_only
-from xtremedistil.distillation.teacher_outputs.disk_size import LABELLED_ROWS, megabytes, run_outputs, settle_targets
+from xtremedistil.distillation.teacher_outputs.disk_size import LABELLED_ROWS, run_outputs, settle_targets
 from xtremedistil.distillation.teacher_outputs.external_logits import ExampleLogits
 from xtremedistil.distillation.teacher_outputs.logit_source import FileSource
 from xtremedistil.models.forward import make_predict_function
@@ -25,11 +26,10 @@ POLICIES = {
 }
 
 
-def teacher_folder(setting: Setting, teacher: TunedTeacher) -> str:
+def teacher_folder(run: RunContext, teacher: TunedTeacher) -> str:
     """Where the store keeps what this teacher says."""
-    config = setting.config
-    parts = [teacher.key[:KEY_LETTERS], config.targets_precision, config.teacher_opt_policy]
-    return os.path.join(setting.corpus.store, "-".join(part for part in parts if part))
+    parts = [teacher.key[:KEY_LETTERS], run.plan.outputs.precision, run.plan.teacher.precision]
+    return os.path.join(run.corpus.store, "-".join(part for part in parts if part))
 
 
 @dataclass(frozen=True)
@@ -40,27 +40,27 @@ class TargetSource:
         folder: of what this teacher says. policy: "cache", "chunks" or "live"; see `target_size.settle_targets`.
     """
 
-    setting: Setting
+    run: RunContext
     teacher: TunedTeacher
     folder: str
     policy: str
 
     def chunk(self, start: int, names: Sequence[str]) -> Targets | LiveTargets:
         """Of the chunk that begins with row `start`."""
-        return self._of(self.setting.corpus.transfer.chunk(start), chunk_name(start), names)
+        return self._of(self.run.corpus.transfer.chunk(start), chunk_name(start), names)
 
     def held_out(self, names: Sequence[str]) -> Targets | LiveTargets:
-        return self._of(self.setting.corpus.transfer.held_out, HELD_OUT, names)
+        return self._of(self.run.corpus.transfer.held_out, HELD_OUT, names)
 
     def labelled(self, names: Sequence[str]) -> Targets | LiveTargets:
         """Of the labelled rows."""
-        return self._of(self.setting.corpus.train.features, LABELLED_ROWS, names)
+        return self._of(self.run.corpus.train.features, LABELLED_ROWS, names)
 
     def finish_chunk(self, start: int) -> None:
         """Frees the disk of a chunk's states and maps, if they are not to stay; logits are read by later stages too."""
         if self.policy == "chunks":
             folder = os.path.join(self.folder, chunk_name(start))
-            self.setting.workers.on_chief(lambda: keep_only(folder, ["logits"]))
+            self.run.workers.on_chief(lambda: keep_only(folder, ["logits"]))
 
     @functools.cached_property
     def _outputs_of(self) -> Callable[[tuple[str, ...]], PredictFunction]:
@@ -68,9 +68,9 @@ class TargetSource:
         return functools.cache(lambda names: make_predict_function(self.teacher.teacher.feature_model(names)))
 
     def _of(self, rows: Features, name: str, names: Sequence[str]) -> Targets | LiveTargets:
-        setting = self.setting
+        run = self.run
         if self.policy == "live":
-            return LiveTargets(self._outputs_of(tuple(names)), rows, names, setting.pad_id)
+            return LiveTargets(self._outputs_of(tuple(names)), rows, names, run.pad_id)
         # Logits always: the logit stages follow, and the teacher has run anyway.
         wanted = sorted({"logits", *names})
         targets = compute_targets(
@@ -79,7 +79,7 @@ class TargetSource:
             wanted,
             os.path.join(self.folder, name),
             key=f"teacher {self.teacher.key}, rows {rows.fingerprint()}",
-            how=setting.computing(f"teacher's outputs ({name})"),
+            how=run.computing(f"teacher's outputs ({name})"),
         )
         return targets.select(names)
 
@@ -87,32 +87,32 @@ class TargetSource:
 Source = TargetSource | FileSource
 
 
-def source_of(setting: Setting, teacher: TunedTeacher | ExampleLogits) -> Source:
+def source_of(run: RunContext, teacher: TunedTeacher | ExampleLogits) -> Source:
     """What the stages read; of a teacher that is asked, says what its outputs will take, and decides how they are kept.
 
     Raises:
-        InputError: `--targets cache` needs more than the disk has.
+        InputError: `--teacher_outputs cache` needs more than the disk has.
     """
     if isinstance(teacher, ExampleLogits):
-        return FileSource(setting.corpus.transfer, teacher)
-    config, corpus = setting.config, setting.corpus
-    labels = len(corpus.task.labels) if config.logits_only else teacher.teacher.head.units
-    names, size = run_outputs(config, corpus, labels, setting.stages)
-    folder = teacher_folder(setting, teacher)
-    policy = _settled_policy(setting, settle_targets(config.targets, size, folder, ["logits", *names]))
+        return FileSource(run.corpus.transfer, teacher)
+    plan, corpus = run.plan, run.corpus
+    labels = len(corpus.task.labels) if plan.teacher.is_external else teacher.teacher.head.units
+    names, size = run_outputs(plan, corpus, labels)
+    folder = teacher_folder(run, teacher)
+    policy = _settled_policy(run, settle_targets(plan.outputs.policy, size, folder, ["logits", *names]))
     sizes = {"all": megabytes(size.everything), "most": megabytes(size.at_a_time)}
     besides = f"; the student's states: {megabytes(size.besides)} at a time" if size.besides else ""
-    setting.progress.say(POLICIES[policy].format(**sizes) + besides)
-    return TargetSource(setting, teacher, folder, policy)
+    run.progress.say(POLICIES[policy].format(**sizes) + besides)
+    return TargetSource(run, teacher, folder, policy)
 
 
-def _settled_policy(setting: Setting, policy: str) -> str:
+def _settled_policy(run: RunContext, policy: str) -> str:
     """What the chief finds, but disk stays disk and live stays live when a run goes on: they round differently."""
-    policies, workers = list(POLICIES), setting.workers
+    policies, workers = list(POLICIES), run.workers
     policy = policies[int(workers.agree(policies.index(policy)))]
     live = policy == "live"
     if workers.chief:
-        live = run_folder.settle_live(setting.config.model_dir, live)
+        live = run_folder.settle_live(run.plan.model_dir, live)
     if workers.agree(live):
         return "live"
     return "chunks" if policy == "live" else policy

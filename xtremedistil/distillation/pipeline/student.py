@@ -6,9 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.data.features import LabelledSet
-from xtremedistil.distillation.data.corpus import Corpus
-from xtremedistil.distillation.pipeline.run_context import Setting
-from xtremedistil.distillation.planning.config import DistilConfig
+from xtremedistil.distillation.pipeline.run_context import RunContext
+from xtremedistil.distillation.planning.plan import EmbeddingPlan, StudentPlan, TeacherPlan
 from xtremedistil.distillation.planning.stages import ENCODER
 from xtremedistil.errors import InputError
 from xtremedistil.evaluation.scorer import Scorer
@@ -25,14 +24,10 @@ from xtremedistil.models.factorized_embedding import MappedEmbedding
 from xtremedistil.models.features.sub_layers import find_sub_layer
 from xtremedistil.models.features.word_embeddings import factorize, word_embedding_variable
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
-from xtremedistil.terms.layer_map import read_maps
+from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.strategy import seed_everything, stage_seed
 
 STAGE = 1  # the student is born with stage 1, for seeds
-
-EMBEDDING_SPREAD = 0.025  # standard deviation; that of new position embeddings is 0.02
-
-LONGEST_ROW = 512  # positions of a student from scratch, as BERT has
 
 
 class InitialStudent:
@@ -88,84 +83,87 @@ def _without(left_out: tf.Variable | None, groups: dict[str, list]) -> dict[str,
     return {name: [variable for variable in group if variable is not left_out] for name, group in groups.items()}
 
 
-def initial_student(setting: Setting, teacher) -> InitialStudent:
-    """Builds the student of a run; the same settings give the same weights.
+def initial_student(run: RunContext, teacher) -> InitialStudent:
+    """Builds the student of a run; the same plan gives the same weights.
 
     Args:
         teacher: the teacher's encoder; None where it gives logits alone: there is no width to project to then, and
             word embeddings come from the checkpoint that gave the tokenizer.
     """
-    config, corpus = setting.config, setting.corpus
-    seed_everything(stage_seed(config.seed, STAGE))
-    with setting.strategy.scope():
-        encoder, family = _encoder(config, corpus)
-        word_map = _compressed(config, encoder, teacher) if config.compress_word_embedding else None
+    plan, task = run.plan.student, run.corpus.task
+    seed_everything(stage_seed(run.plan.training.seed, STAGE))
+    with run.strategy.scope():
+        encoder, family = _encoder(run)
+        word_map = _reduced_embeddings(run, plan.embeddings, encoder, teacher) if plan.embeddings else None
         first_table = word_map and word_map.product().numpy()
         if word_map:
             word_embedding_variable(encoder).assign(first_table)
-        trained_as_map = word_map and not config.freeze_word_embedding and config.embedding_training == "map"
         student = build_student(
             encoder,
             family,
-            kind=corpus.task.kind,
-            num_labels=len(corpus.task.all_labels),
+            by_position=task.by_position,
+            problem_type=task.problem_type,
+            num_labels=len(task.all_labels),
             teacher_hidden_size=(teacher or encoder).config.hidden_size,
-            word_map=word_map if trained_as_map else None,
+            word_map=word_map if word_map and plan.embeddings.factorized else None,
         )
-    return InitialStudent(student, first_table, frozen=config.freeze_word_embedding)
+    return InitialStudent(student, first_table, frozen=bool(plan.embeddings and plan.embeddings.frozen))
 
 
-def _compressed(config: DistilConfig, encoder, teacher) -> MappedEmbedding:
+def _reduced_embeddings(run: RunContext, plan: EmbeddingPlan, encoder, teacher) -> MappedEmbedding:
     """The teacher's word embeddings and the matrix that reduces them to the student's width."""
     rows, width = word_embedding_variable(encoder).shape
-    table = word_embedding_variable(teacher or _tokenizers_encoder(config)).numpy()[:rows]
-    full, kernel = factorize(table, width, config.embedding_factorization, config.seed)
-    scale = 1.0 if config.legacy else EMBEDDING_SPREAD / (full @ kernel).std()
+    table = word_embedding_variable(teacher or _tokenizers_encoder(run.plan.teacher)).numpy()[:rows]
+    full, kernel = factorize(table, width, plan.method, plan.seed)
+    scale = plan.spread / (full @ kernel).std() if plan.spread else 1.0
     return MappedEmbedding(full, kernel * np.float32(scale), name=WORD_MAP)
 
 
-def _tokenizers_encoder(config: DistilConfig):
-    checkpoint = config.pt_teacher_checkpoint
-    family = find_family(config.pt_teacher, read_config(checkpoint)["model_type"])
-    return load_encoder(checkpoint, family, name="tf_model")
+def _tokenizers_encoder(teacher: TeacherPlan):
+    family = find_family(teacher.class_name, read_config(teacher.checkpoint)["model_type"])
+    return load_encoder(teacher.checkpoint, family, name="tf_model")
 
 
-def _encoder(config: DistilConfig, corpus: Corpus):
-    if config.student_kind == "bilstm":
-        return _bilstm(config, corpus), BILSTM
-    # Maps come back after dropout: with it, a student would be pulled towards the teacher's maps plus noise.
-    matches_maps = config.distil_attention or read_maps(config.match)
-    attention_dropout = 0.0 if matches_maps and not config.legacy else None
-    if config.pt_student_checkpoint is None:
-        family = FAMILIES["TFBertModel"]
-        encoder = new_encoder(
-            family,
-            name=ENCODER_NAME,
-            vocab_size=corpus.tokenizer.size,
-            hidden_size=config.hidden_size,
-            num_hidden_layers=config.num_hidden_layers,
-            num_attention_heads=config.num_attention_heads,
-            intermediate_size=config.intermediate_size,
-            max_position_embeddings=max(LONGEST_ROW, config.seq_len),
-            pad_token_id=corpus.tokenizer.pad_id,
-            dropout=config.dropout,
-            attention_dropout=attention_dropout,
-        )
-        return encoder, family
-    source = config.pt_student_checkpoint
-    own = read_config(source)
+def _encoder(run: RunContext) -> tuple:
+    """The student's encoder, and its family."""
+    plan, tokenizer = run.plan.student, run.corpus.tokenizer
+    if plan.is_bilstm:
+        return _bilstm(plan, tokenizer), BILSTM
+    if plan.checkpoint:
+        return _from_checkpoint(plan, tokenizer)
+    family, shape = FAMILIES["TFBertModel"], plan.shape
+    encoder = new_encoder(
+        family,
+        name=ENCODER_NAME,
+        vocab_size=tokenizer.size,
+        hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.num_hidden_layers,
+        num_attention_heads=shape.num_attention_heads,
+        intermediate_size=shape.intermediate_size,
+        max_position_embeddings=shape.positions,
+        pad_token_id=tokenizer.pad_id,
+        dropout=plan.dropout,
+        attention_dropout=plan.attention_dropout,
+    )
+    return encoder, family
+
+
+def _from_checkpoint(plan: StudentPlan, tokenizer: Tokenizer) -> tuple:
+    own = read_config(plan.checkpoint)
     family = find_family(AUTO, own["model_type"])
-    size = corpus.tokenizer.size if config.compress_word_embedding else None
-    changed = changed_config(own, family, vocab_size=size, dropout=config.dropout, attention_dropout=attention_dropout)
-    return load_encoder(source, family, name=ENCODER_NAME, config=changed), family
+    size = tokenizer.size if plan.embeddings else None
+    dropout = {"dropout": plan.dropout, "attention_dropout": plan.attention_dropout}
+    changed = changed_config(own, family, vocab_size=size, **dropout)
+    return load_encoder(plan.checkpoint, family, name=ENCODER_NAME, config=changed), family
 
 
-def _bilstm(config: DistilConfig, corpus: Corpus):
+def _bilstm(plan: StudentPlan, tokenizer: Tokenizer):
+    shape = plan.shape
     sizes = {
-        "vocab_size": corpus.tokenizer.size,
-        "pad_token_id": corpus.tokenizer.pad_id,
-        "embedding_size": config.hidden_size,
-        "lstm_units": config.lstm_units,
-        "num_hidden_layers": config.num_hidden_layers,
+        "vocab_size": tokenizer.size,
+        "pad_token_id": tokenizer.pad_id,
+        "embedding_size": shape.embedding_size,
+        "lstm_units": shape.lstm_units,
+        "num_hidden_layers": shape.num_hidden_layers,
     }
-    return new_encoder_from_config(changed_config(sizes, BILSTM, dropout=config.dropout), BILSTM, name=ENCODER_NAME)
+    return new_encoder_from_config(changed_config(sizes, BILSTM, dropout=plan.dropout), BILSTM, name=ENCODER_NAME)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.data.features import Features, LabelledSet
-from xtremedistil.distillation.pipeline.run_context import Setting
+from xtremedistil.distillation.pipeline.run_context import RunContext
 from xtremedistil.distillation.pipeline.student import InitialStudent
 from xtremedistil.distillation.planning.stages import Stage
 from xtremedistil.distillation.teacher_outputs.cache import Targets, compute_targets
@@ -32,18 +32,18 @@ class FrozenFeatures:
         model: the layers above, for training: {"state"} in, {"logits"} out.
     """
 
-    def __init__(self, setting: Setting, student: Student):
-        self._setting, self._student = setting, student
-        self._key = _agreed(setting.workers, _fingerprint(student))
-        self._root, width = setting.path(FROZEN_FEATURES), student.encoder.config.hidden_size
+    def __init__(self, run: RunContext, student: Student):
+        self._run, self._student = run, student
+        self._key = _agreed(run.workers, _fingerprint(student))
+        self._root, width = run.path(FROZEN_FEATURES), student.encoder.config.hidden_size
         self._dev: Targets | None = None
-        with setting.strategy.scope():
+        with run.strategy.scope():
             self.model = student.head_model()
         self._apply = tf.function(
             lambda state: self.model({STATE: state}, training=False)["logits"],
             input_signature=[tf.TensorSpec([None] * (self.model.input[STATE].shape.rank - 1) + [width], tf.float32)],
         )
-        setting.workers.on_chief(self._forget_others)
+        run.workers.on_chief(self._forget_others)
 
     def of(self, rows: Features, name: str) -> Targets:
         """The states of some rows, as batches read them."""
@@ -53,7 +53,7 @@ class FrozenFeatures:
             [STATE],
             self._folder(name),
             key=f"encoder {self._key}, rows {rows.fingerprint()}",
-            how=self._setting.computing(f"student's states ({name})"),
+            how=self._run.computing(f"student's states ({name})"),
         )
         return dataclasses.replace(states, prefix="")
 
@@ -64,7 +64,7 @@ class FrozenFeatures:
     def score(self, dev: LabelledSet) -> float:
         """The task's metric, 0 to 1, of projection and head as they stand, on the dev set."""
         self._dev = self._dev or self.of(dev.features, "dev")
-        metrics = self._setting.scorer.metrics_of(self._logits(self._dev), dev)
+        metrics = self._run.scorer.metrics_of(self._logits(self._dev), dev)
         return metrics[metrics["primary"]]
 
     def _logits(self, states: Targets) -> list[np.ndarray]:
@@ -78,7 +78,7 @@ class FrozenFeatures:
 
     def forget(self, name: str) -> None:
         """Frees the disk of some rows' states."""
-        self._setting.workers.on_chief(lambda: shutil.rmtree(self._folder(name), ignore_errors=True))
+        self._run.workers.on_chief(lambda: shutil.rmtree(self._folder(name), ignore_errors=True))
 
     def _folder(self, name: str) -> str:
         return os.path.join(self._root, self._key, name)
@@ -89,11 +89,11 @@ class FrozenFeatures:
                 shutil.rmtree(os.path.join(self._root, key), ignore_errors=True)
 
 
-def frozen_features(setting: Setting, initial: InitialStudent, stage: Stage) -> FrozenFeatures | None:
+def frozen_features(run: RunContext, initial: InitialStudent, stage: Stage) -> FrozenFeatures | None:
     """Of a stage that leaves the encoder alone; None where the encoder runs in every step."""
-    if stage.trains_encoder or setting.config.frozen_features == "recompute":
+    if stage.trains_encoder or not run.plan.outputs.frozen_features:
         return None
-    return FrozenFeatures(setting, initial.student)
+    return FrozenFeatures(run, initial.student)
 
 
 def _agreed(workers: Workers, fingerprint: str) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 
 from xtremedistil.console.progress import Progress
 from xtremedistil.distillation.data.corpus import Corpus, data_fingerprint
-from xtremedistil.distillation.pipeline.run_context import Setting
-from xtremedistil.distillation.planning.config import DistilConfig
+from xtremedistil.distillation.pipeline.run_context import RunContext
+from xtremedistil.distillation.planning.plan import DistillationPlan
 from xtremedistil.distillation.teacher_outputs.disk_size import run_outputs, settle_targets
 from xtremedistil.distillation.teacher_outputs.onnx_teacher import OnnxTeacher
 from xtremedistil.errors import InputError
@@ -43,68 +43,64 @@ class TunedTeacher:
     dev: float | None = None
 
 
-def tuned_teacher(setting: Setting) -> TunedTeacher:
+def tuned_teacher(run: RunContext) -> TunedTeacher:
     """Reads the fine-tuned teacher of `teacher_model_dir`, or tunes and saves it.
 
     Raises:
         InputError: the file there belongs to other data, labels or another checkpoint; or the teacher has to be tuned,
             and there is no room for what it will say.
     """
-    config, corpus, progress = setting.config, setting.corpus, setting.progress
-    path = os.path.join(config.teacher_model_dir, TEACHER_WEIGHTS)
-    record_path = os.path.join(config.teacher_model_dir, TEACHER_RECORD)
-    record = _record(config, corpus, setting.kept)
-    found = bool(setting.workers.agree(os.path.isfile(path)))
+    plan, corpus, progress = run.plan.teacher, run.corpus, run.progress
+    path = os.path.join(plan.folder, TEACHER_WEIGHTS)
+    record_path = os.path.join(plan.folder, TEACHER_RECORD)
+    record = _record(run.plan, corpus, run.kept)
+    found = bool(run.workers.agree(os.path.isfile(path)))
     num_labels = _checked_labels(path, record_path, record, corpus, progress) if found else len(corpus.task.all_labels)
     if not found:
-        setting.workers.on_chief(lambda: _refuse_early(setting))
-    seed_everything(stage_seed(config.seed, STAGE))
-    family = find_family(config.pt_teacher, read_config(config.pt_teacher_checkpoint)["model_type"])
-    with setting.strategy.scope():
-        encoder = load_encoder(config.pt_teacher_checkpoint, family, name="tf_model")
-        if setting.kept is not None:
-            encoder = with_vocabulary(encoder, family, setting.kept, "tf_model")
-        teacher = build_teacher(encoder, family, kind=corpus.task.kind, num_labels=num_labels)
+        run.workers.on_chief(lambda: _refuse_early(run))
+    seed_everything(stage_seed(run.plan.training.seed, STAGE))
+    family = find_family(plan.class_name, read_config(plan.checkpoint)["model_type"])
+    with run.strategy.scope():
+        encoder = load_encoder(plan.checkpoint, family, name="tf_model")
+        if run.kept is not None:
+            encoder = with_vocabulary(encoder, family, run.kept, "tf_model")
+        head = {"by_position": corpus.task.by_position, "problem_type": corpus.task.problem_type}
+        teacher = build_teacher(encoder, family, **head, num_labels=num_labels)
     if found:
         load_weights(path, teacher.parts)
         progress.say(f"teacher: read from {path}")
         return TunedTeacher(teacher, fingerprint(path), 0.0, 0)
-    recipe = setting.recipe(config.teacher_learning_rate, config.teacher_epochs, STAGE)
+    recipe = run.recipe(plan.learning_rate, plan.epochs, STAGE)
     progress.begin("teacher", later=[])
-    keeper = setting.keeper("teacher")
-    label_fit = setting.label_fit(recipe, config.teacher_batch_size, keeper)
-    score = partial(setting.scorer.primary, teacher.predict_function, corpus.dev)
-    history = fit_on_labels(teacher.model, _trainable(teacher), label_fit, score)
+    keeper = run.keeper("teacher")
+    label_fit = run.label_fit(recipe, plan.batch_size, keeper)
+    score = partial(run.scorer.primary, teacher.predict_function, corpus.dev)
+    history = fit_on_labels(teacher.model, teacher.weights, teacher, label_fit, score)
 
     def save() -> None:
         write_json(record_path, record)  # first: weights without a record would never be checked again
         save_weights(path, teacher.parts)
         keeper.clear()
 
-    setting.workers.on_chief(save)
+    run.workers.on_chief(save)
     keeper.stop_if_asked()
     return TunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs), history.best_score)
 
 
-def _refuse_early(setting: Setting) -> None:
+def _refuse_early(run: RunContext) -> None:
     """Raises InputError if what a teacher that is still to be tuned will say has no room; not after hours of tuning."""
-    config, corpus = setting.config, setting.corpus
-    _, size = run_outputs(config, corpus, len(corpus.task.all_labels), setting.stages)
-    settle_targets(config.targets, size, corpus.store)
+    _, size = run_outputs(run.plan, run.corpus, len(run.corpus.task.all_labels))
+    settle_targets(run.plan.outputs.policy, size, run.corpus.store)
 
 
-def _trainable(teacher: Teacher) -> list:
-    return [variable for part in teacher.parts.values() for variable in part]
-
-
-def _record(config: DistilConfig, corpus: Corpus, kept: np.ndarray | None) -> dict:
+def _record(plan: DistillationPlan, corpus: Corpus, kept: np.ndarray | None) -> dict:
     """What a fine-tuned teacher depends on and must agree in to be used again; `kept`: its pieces, None: all."""
     return {
         "pieces": None if kept is None else hashlib.sha256(kept.tobytes()).hexdigest(),
         "labels": list(corpus.task.all_labels),
-        "train": data_fingerprint(config)["train"],
-        "pt_teacher_checkpoint": fingerprint_checkpoint(config.pt_teacher_checkpoint),
-        "seq_len": config.seq_len,
+        "train": data_fingerprint(plan)["train"],
+        "pt_teacher_checkpoint": fingerprint_checkpoint(plan.teacher.checkpoint),
+        "seq_len": plan.task.seq_len,
     }
 
 
@@ -121,9 +117,7 @@ def _checked_labels(path: str, record_path: str, record: dict, corpus: Corpus, p
     else:
         progress.say(f"teacher: {path} has no record of its task; its number of labels is all that can be checked")
     width = _head_width(path)
-    plain, pseudo = len(corpus.task.labels), len(corpus.task.labels) + 4
-    allowed = {plain, pseudo} if corpus.task.kind == "token_classification" else {plain}
-    if width not in allowed or width < len(corpus.task.all_labels):
+    if width not in corpus.task.head_widths or width < len(corpus.task.all_labels):
         raise InputError(
             f"{path} was tuned for {width} labels; this task has {len(corpus.task.all_labels)}.\n"
             "Give another --teacher_model_dir to tune a teacher for this task."

@@ -2,15 +2,31 @@
 `xtremedistil-config.json`, too.
 
 The names and defaults of the original release are kept. A flag that says `auto` or has no value is settled by
-`resolve`, so that the rest of the code never asks where a number came from. The other commands':
-`use_config.py`, `tuning_config.py`, `pretraining/pretrain_config.py`, `pretraining/transfer_config.py`.
+`resolve`, so that the rest of the code never asks where a number came from.
 """
 
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from xtremedistil.flags import LEGACY_LEARNING_RATE, REQUIRED, TrainingFlags, flag, given_flags, resolve_seed
+from xtremedistil.augmentation.word_edits import MASKED_LM
+from xtremedistil.flags import (
+    DATA,
+    DEVICES,
+    LEARNT,
+    LEGACY_LEARNING_RATE,
+    OUTPUTS,
+    REQUIRED,
+    RUN,
+    STUDENT,
+    TEACHER,
+    TRAINING,
+    TrainingFlags,
+    flag,
+    given_flags,
+    resolve_seed,
+    takes_old_names,
+)
 from xtremedistil.losses.specs import LOGITS, losses_of
 
 SCRATCH_LEARNING_RATE = 1e-3
@@ -28,182 +44,272 @@ LAST_WITH_LAST = "last"  # the original's layer map
 # Flags that say what is matched between inner tensors.
 PAIRS = ("match", "layer_map", "distil_attention", "distil_multi_hidden_states", "distil_relations", "hidden_weight")
 
-MASKED_LM = "masked_lm"
 
 AUGMENTATIONS = ("masking", "deleting", "n_gram_sampling", "short_disorder", "long_disorder", MASKED_LM)
 
 
+@takes_old_names
 @dataclass(kw_only=True)
 class DistilConfig(TrainingFlags):
-    """`run_xtreme_distil.py`: distil a teacher into a student."""
+    """Distil a teacher into a student (run_xtreme_distil.py)."""
 
-    task: str = flag(REQUIRED, "folder with train.tsv, dev.tsv, test.tsv (and labels.tsv for NER)")
-    model_dir: str = flag(
-        REQUIRED, "folder for the student and all checkpoints; the same command again continues there"
+    task: str = flag(
+        REQUIRED, "task folder: train.tsv, dev.tsv, test.tsv (and labels.tsv with --do_NER)", group=DATA, original=True
     )
-    seq_len: int = flag(REQUIRED, "longest row in word pieces, special tokens counted")
-    transfer_file: str = flag(REQUIRED, "unlabelled text, one example a line; plain or .gz")
-    teacher_model_dir: str = flag(REQUIRED, "folder of the fine-tuned teacher (model-ft.h5), made if it is not there")
-    do_NER: bool = flag(False, "tag words (words<TAB>tags)")
-    do_pairwise: bool = flag(False, "classify pairs (text<TAB>text<TAB>label)")
+    model_dir: str = flag(
+        REQUIRED,
+        "folder for the student; the same command continues an interrupted run there",
+        group=RUN,
+        original=True,
+    )
+    seq_len: int = flag(
+        REQUIRED, "maximum sequence length in tokens, special tokens included", group=DATA, original=True
+    )
+    transfer_file: str = flag(
+        REQUIRED, "unlabelled text, one example per line; plain or .gz", group=DATA, original=True
+    )
+    teacher_model_dir: str = flag(
+        REQUIRED,
+        "folder of the fine-tuned teacher (model-ft.h5); without that file, the teacher is fine-tuned first",
+        group=TEACHER,
+        original=True,
+    )
+    do_NER: bool = flag(False, "the task is to tag words (words<TAB>tags)", group=DATA, original=True)
+    do_pairwise: bool = flag(
+        False, "the task is to classify pairs of texts (text<TAB>text<TAB>label)", group=DATA, original=True
+    )
     augment: tuple[str, ...] = flag(
         (),
-        "add lines to the transfer set that are made of its own, by one or several of these; masked_lm replaces "
-        "words by those that the model of augment_checkpoint predicts",
+        "augment the transfer set by these methods; masked_lm replaces words by predictions of --augment_checkpoint",
+        group=DATA,
         choices=AUGMENTATIONS,
     )
-    augment_copies: int = flag(1, "lines that are made of each line, by augmenters drawn from those named")
+    augment_copies: int = flag(1, "augmented copies of each line, each by one of the methods of --augment", group=DATA)
     augment_checkpoint: str | None = flag(
-        None, "masked-language model of --augment masked_lm, with its pre-training head: folder or hub name"
+        None, "masked language model for --augment masked_lm: folder or hub name", group=DATA
     )
-    student_kind: str = flag("transformer", "what a student from scratch is", choices=("transformer", "bilstm"))
-    hidden_size: int = flag(384, "width of a student from scratch; of a BiLSTM, the width of its word embeddings")
-    num_attention_heads: int = flag(6, "attention heads of a student from scratch")
-    num_hidden_layers: int = flag(6, "layers of a student from scratch")
+    student_kind: str = flag(
+        "transformer", "architecture of a student from scratch", group=STUDENT, choices=("transformer", "bilstm")
+    )
+    hidden_size: int = flag(
+        384,
+        "hidden size of a student from scratch; size of the word embeddings of a BiLSTM",
+        group=STUDENT,
+        original=True,
+    )
+    num_attention_heads: int = flag(6, "attention heads of a student from scratch", group=STUDENT, original=True)
+    num_hidden_layers: int = flag(6, "layers of a student from scratch", group=STUDENT, original=True)
     intermediate_size: int | None = flag(
-        None, "feed-forward width of a student from scratch; by default 4 x hidden_size"
+        None, "feed-forward size of a student from scratch; by default 4 x hidden_size", group=STUDENT
     )
     lstm_units: int | None = flag(
-        None, "units of each direction of each layer of a BiLSTM; by default hidden_size (600 in the paper)"
+        None, "units of a BiLSTM in each layer and direction; by default hidden_size", group=STUDENT
     )
-    pt_student_checkpoint: str | None = flag(None, "pre-trained student to start from: folder or hub name")
-    distil_attention: bool = flag(False, "also match attention maps (implies --distil_multi_hidden_states)")
+    pt_student_checkpoint: str | None = flag(
+        None, "pre-trained student to start from: folder or hub name", group=STUDENT, original=True
+    )
+    distil_attention: bool = flag(
+        False, "also match attention maps (implies --distil_multi_hidden_states)", group=LEARNT, original=True
+    )
     distil_relations: bool = flag(
-        False, "also match relations of queries, keys and values, last layer with last layer, as MiniLMv2 does"
+        False, "also match the relations of queries, keys and values of the last layers (MiniLMv2)", group=LEARNT
     )
-    relation_heads: int = flag(12, "parts that these are cut into for --distil_relations; divides both models' widths")
-    distil_multi_hidden_states: bool = flag(False, "match the states of all student layers, not only the last")
+    relation_heads: int = flag(
+        12, "relation heads for --distil_relations; must divide the hidden sizes of teacher and student", group=LEARNT
+    )
+    distil_multi_hidden_states: bool = flag(
+        False, "match the hidden states of all student layers, not only the last", group=LEARNT, original=True
+    )
     compress_word_embedding: bool = flag(
-        False, "start from the teacher's word embeddings, reduced to the student's width"
+        False, "start with the teacher's word embeddings, reduced to the student's size", group=STUDENT, original=True
     )
-    freeze_word_embedding: bool = flag(False, "keep these embeddings fixed (implies --compress_word_embedding)")
-    embedding_factorization: str = flag("pca", "how embeddings are reduced", choices=("pca", "svd"))
+    freeze_word_embedding: bool = flag(
+        False, "do not train the word embeddings (implies --compress_word_embedding)", group=STUDENT, original=True
+    )
+    embedding_factorization: str = flag(
+        "pca", "how --compress_word_embedding reduces word embeddings", group=STUDENT, choices=("pca", "svd")
+    )
     embedding_training: str = flag(
         "map",
-        "how compressed embeddings are trained: map, a matrix that all words share; table, each word on its own",
+        "how reduced word embeddings are trained: map, through one matrix shared by all tokens; table, one vector "
+        "per token",
+        group=STUDENT,
         choices=("map", "table"),
     )
-    pt_teacher: str = flag("TFBertModel", "class of the teacher, or auto to read it from the checkpoint")
-    pt_teacher_checkpoint: str = flag("bert-base-multilingual-cased", "the teacher: folder or hub name")
-    teacher_targets: str | None = flag(
+    pt_teacher: str = flag(
+        "TFBertModel", "class of the teacher, or auto to read it from the checkpoint", group=TEACHER, original=True
+    )
+    pt_teacher_checkpoint: str = flag(
+        "bert-base-multilingual-cased", "teacher: folder or hub name", group=TEACHER, original=True
+    )
+    teacher_logits: str | None = flag(
         None,
-        "logits that a teacher gave elsewhere, in place of one here: .npz or .parquet, a row for each line of the "
-        "transfer file (see README); pt_teacher_checkpoint then gives the student its tokenizer",
+        "file of teacher logits computed elsewhere, one row per line of the transfer file: .npz or .parquet; "
+        "--pt_teacher_checkpoint then gives the tokenizer",
+        group=TEACHER,
+        aliases=("teacher_targets",),
     )
     teacher_onnx: str | None = flag(
-        None, "an ONNX graph as the teacher, for the tokenizer of pt_teacher_checkpoint; it gives logits alone"
+        None,
+        "ONNX model as the teacher, for the tokenizer of --pt_teacher_checkpoint; it gives logits only",
+        group=TEACHER,
     )
     opt_policy: str | None = flag(
-        None, "precision of the student's training", choices=("float32", "mixed_float16", "mixed_bfloat16")
+        None,
+        "precision of the student's training",
+        group=DEVICES,
+        choices=("float32", "mixed_float16", "mixed_bfloat16"),
+        original=True,
     )
     teacher_opt_policy: str | None = flag(
         None,
-        "precision of the teacher's tuning and outputs",
+        "precision of the teacher's fine-tuning and outputs",
+        group=DEVICES,
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
-    student_distil_batch_size: int = flag(128, "rows of the transfer set per step and device")
-    student_ft_batch_size: int = flag(32, "labelled rows per step and device")
-    teacher_batch_size: int = flag(128, "rows per step and device when the teacher is tuned")
-    ft_epochs: int = flag(100, "most epochs of each stage on the labels")
-    teacher_epochs: int | None = flag(None, "most epochs of the teacher's tuning; by default ft_epochs")
-    distil_epochs: int = flag(500, "most epochs of each stage on the transfer set")
-    distil_chunk_size: int = flag(100000, "transfer rows whose teacher targets are held at a time")
-    targets: str = flag(
+    student_distil_batch_size: int = flag(
+        128, "batch size per device on the transfer set", group=TRAINING, original=True
+    )
+    student_ft_batch_size: int = flag(32, "batch size per device on labelled examples", group=TRAINING, original=True)
+    teacher_batch_size: int = flag(
+        128, "batch size per device of the teacher's fine-tuning", group=TRAINING, original=True
+    )
+    ft_epochs: int = flag(100, "maximum epochs of each stage on labelled examples", group=TRAINING, original=True)
+    teacher_epochs: int | None = flag(
+        None, "maximum epochs of the teacher's fine-tuning; by default ft_epochs", group=TRAINING
+    )
+    distil_epochs: int = flag(500, "maximum epochs of each stage on the transfer set", group=TRAINING, original=True)
+    distil_chunk_size: int = flag(
+        100000, "examples of the transfer set whose teacher outputs are held at a time", group=OUTPUTS, original=True
+    )
+    teacher_outputs: str = flag(
         "auto",
-        "the teacher's outputs: cache, computed once and kept; live, computed in every epoch; auto, as the disk allows",
+        "cache: compute teacher outputs once and keep them on disk; live: compute them again in each epoch; auto: as "
+        "the disk allows",
+        group=OUTPUTS,
         choices=("auto", "cache", "live"),
+        aliases=("targets",),
     )
-    targets_dir: str | None = flag(
-        None, "folder for them, shared by runs with other students; by default teacher-targets in teacher_model_dir"
+    teacher_outputs_dir: str | None = flag(
+        None,
+        "folder of cached teacher outputs, shared by runs with other students; by default teacher-targets in "
+        "teacher_model_dir",
+        group=OUTPUTS,
+        aliases=("targets_dir",),
     )
-    targets_precision: str = flag(
-        "float16", "how hidden states and attention maps are kept on disk", choices=("float16", "float32")
+    teacher_outputs_precision: str = flag(
+        "float16",
+        "precision of cached hidden states and attention maps",
+        group=OUTPUTS,
+        choices=("float16", "float32"),
+        aliases=("targets_precision",),
     )
     frozen_features: str = flag(
         "cache",
-        "stages that leave the encoder alone: cache, it runs once over their rows; recompute, in every step",
+        "cache: run a frozen student encoder once and keep its outputs; recompute: run it in each step",
+        group=OUTPUTS,
         choices=("cache", "recompute"),
     )
-    patience: int = flag(5, "epochs (and chunks) without a better score before a stage ends")
+    patience: int = flag(
+        5, "epochs (and chunks) without a better score that end a stage", group=TRAINING, original=True
+    )
     learning_rate: float | str = flag(
-        "auto", "peak rate of the logit stages; auto: 3e-5 for a pre-trained student, 1e-3 for one from scratch"
+        "auto",
+        "peak learning rate of the logit stages; auto: 3e-5 for a pre-trained student, 1e-3 for one from scratch",
+        group=TRAINING,
     )
     representation_learning_rate: float | str = flag(
-        "auto", "peak rate of the representation stage; auto: twice learning_rate from scratch, else the same"
+        "auto",
+        "peak learning rate of the representation stage; auto: twice learning_rate from scratch, else learning_rate",
+        group=TRAINING,
     )
     label_learning_rate: float | str = flag(
-        "auto", "peak rate of the stages on the labels; auto: 0.3 x learning_rate from scratch, else the same"
+        "auto",
+        "peak learning rate of the stages on labels; auto: 0.3 x learning_rate from scratch, else learning_rate",
+        group=TRAINING,
     )
-    teacher_learning_rate: float | str = flag("auto", "peak rate of the teacher's tuning; auto: 3e-5")
-    warmup_ratio: float = flag(0.1, "share of a stage's decay period over which the rate first rises")
+    teacher_learning_rate: float | str = flag(
+        "auto", "peak learning rate of the teacher's fine-tuning; auto: 3e-5", group=TRAINING
+    )
+    warmup_ratio: float = flag(0.1, "length of the warm-up, as a fraction of decay_epochs", group=TRAINING)
     decay_epochs: int = flag(
-        10, "epochs over which the rate falls to 0, at the end of a stage or when patience runs out"
+        10,
+        "epochs in which the learning rate decays to 0, at the end of a stage or once patience has run out",
+        group=TRAINING,
     )
     class_weight: str = flag(
         "none",
-        "weights of gold labels in the loss: none, balanced (rare labels weigh more), or a list as in O=0.5,B-PER=2",
+        "class weights in the loss on labels: none, balanced (rare classes weigh more), or a list such as "
+        "O=0.5,B-PER=2",
+        group=TRAINING,
     )
     dropout: float | None = flag(
-        None, "dropout of the student; by default 0.1 from scratch, else that of its checkpoint"
+        None, "dropout of the student; by default 0.1 from scratch, else that of the checkpoint", group=STUDENT
     )
-    hidden_weight: float = flag(1.0, "weight of the hidden-state loss in the representation stage")
+    hidden_weight: float = flag(1.0, "weight of the hidden-state loss", group=LEARNT)
     embedding_weight: float = flag(
         0.0,
-        "weight of the hidden-state pair that begins with the student's embeddings; a layer_map that names layer 0 "
-        "gives it that of the others",
+        "weight of the hidden-state loss at the student's embeddings (layer 0); a layer_map that names layer 0 uses "
+        "hidden_weight",
+        group=LEARNT,
     )
-    attention_weight: float = flag(3.0, "weight of the attention loss in the representation stage")
+    attention_weight: float = flag(3.0, "weight of the attention loss", group=LEARNT)
     recipe: str = flag(
         "original",
-        "stages: original, representation, then logits, then labels, these two with more of head, projection and "
-        "encoder from stage to stage; joint, states, logits and (with --hard_label_weight) labels at once, then "
-        "labels; best, the joint stage with what is ahead in docs/results.md: soft labels, gold labels and relations, "
-        "or a BiLSTM's logits and states",
+        "original: stages on hidden states, logits, labels, unfreezing part by part; joint: all losses at once, then "
+        "labels; best: joint with the losses of docs/results.md",
+        group=LEARNT,
         choices=RECIPES,
     )
-    loss: str = flag("logits_mse", "loss between the logits of teacher and student", choices=tuple(losses_of(LOGITS)))
-    temperature: float = flag(1.0, "divides both logits in that loss")
-    t_squared: bool = flag(
-        True,
-        "leave out the factor temperature^2, which makes up for the smaller gradients of softened labels, from the "
-        "losses soft_label_kl, _ce and _bce and logit_standardized_kl, as TextBrewer does (logits_mse never has it, "
-        "dist always)",
+    soft_label_loss: str = flag(
+        "logits_mse",
+        "loss between the logits of teacher and student",
+        group=LEARNT,
+        choices=tuple(losses_of(LOGITS)),
+        aliases=("loss",),
     )
-    soft_label_weight: float = flag(
-        1.0, "weight, in the joint stage, of the loss between logits, beside those of states and gold labels"
-    )
+    temperature: float = flag(1.0, "temperature of soft_label_loss: divides both logits", group=LEARNT)
+    t_squared: bool = flag(True, "do not multiply soft-label losses by temperature^2 (as TextBrewer)", group=LEARNT)
+    soft_label_weight: float = flag(1.0, "weight of soft_label_loss in the joint stage", group=LEARNT)
     temperature_schedule: str = flag(
-        "constant", "a temperature for each position: constant, flsw:BETA,GAMMA or cwsm:BETA (see README)"
+        "constant", "temperature of each position: constant, flsw:BETA,GAMMA or cwsm:BETA", group=LEARNT
     )
     hard_label_weight: float = flag(
-        0.0, "weight of the gold labels in the joint stage, which then reads the labelled rows too"
+        0.0,
+        "weight of the cross-entropy on gold labels in the joint stage, which then reads train.tsv too",
+        group=LEARNT,
     )
-    probability_shift: bool = flag(False, "put the teacher's wrong first choices right where there is a gold label")
+    probability_shift: bool = flag(
+        False, "where the teacher is wrong, swap the logits of its prediction and of the gold label", group=LEARNT
+    )
     layer_map: str = flag(
         LAST_WITH_LAST,
-        "which teacher layer meets which student layer: last; uniform, skip, student:teacher as in 0:0,1:3,2:6 (these "
-        "imply --distil_multi_hidden_states); or all meet all, as far as they fit: emd, sinkhorn",
+        "which teacher layer each student layer learns from: last, uniform, skip or student:teacher pairs "
+        "(0:0,1:3,2:6); emd, sinkhorn: from all",
+        group=LEARNT,
     )
     match: tuple[str, ...] = flag(
         (),
-        "what is matched instead of the layer map's states and maps: entries as in "
+        "pairs to match in place of those above: "
         "feature=values,teacher=5,student=1,loss=relation_kl,relation_heads=12,weight=1, or JSON or YAML files of "
-        "them; a weight_schedule runs over each chunk of the transfer set anew",
+        "them",
+        group=LEARNT,
     )
-    unfreeze_order: str = flag("dense,student", "order in which blocks are unfrozen, top first")
-    baseline: bool = flag(False, "also train the same student on the labels alone, for comparison")
+    unfreeze_order: str = flag("dense,student", "order in which parts of the student are unfrozen", group=TRAINING)
+    baseline: bool = flag(False, "also train the same student on the labels only, to compare with", group=RUN)
     legacy: bool = flag(
         False,
-        "the original's choices together: unmasked losses, feed-forward 3072, rate 3e-5, selection on the test file, "
-        "predictions by word piece",
+        "reproduce the original: unmasked losses, feed-forward size 3072, learning rate 3e-5, selection on the test "
+        "file, predictions for each token",
+        group=RUN,
     )
-    overwrite: bool = flag(False, "start again in a model_dir that holds another run")
-    dry_run: bool = flag(False, "print the plan, sizes and estimates, and start nothing")
+    overwrite: bool = flag(False, "start over in a model_dir that holds another run", group=RUN)
+    dry_run: bool = flag(False, "print the plan, sizes and estimates, then exit", group=RUN)
 
     @property
     def logits_only(self) -> bool:
         """Whether the teacher comes from elsewhere and has no states to match."""
-        return bool(self.teacher_targets or self.teacher_onnx)
+        return bool(self.teacher_logits or self.teacher_onnx)
 
 
 def spelled_out(config: DistilConfig, given: Iterable[str] | None = None) -> DistilConfig:
@@ -217,8 +323,8 @@ def spelled_out(config: DistilConfig, given: Iterable[str] | None = None) -> Dis
     if config.recipe != BEST or config.legacy:
         return config
     recurrent = config.student_kind == "bilstm"
-    best: dict = {} if recurrent else {"loss": "soft_label_kl", "temperature": 2.0, "hard_label_weight": 0.5}
-    if config.teacher_targets:
+    best: dict = {} if recurrent else {"soft_label_loss": "soft_label_kl", "temperature": 2.0, "hard_label_weight": 0.5}
+    if config.teacher_logits:
         best.pop("hard_label_weight", None)
     given = set(given_flags(config, {*PAIRS, *best, "hard_label_weight"}) if given is None else given)
     if not config.logits_only and not given & set(PAIRS):

@@ -58,7 +58,7 @@ def configured_soft_labels(config: DistilConfig) -> SoftLabels:
         ValueError: the schedule of temperatures cannot be read, or something does not go with the loss.
     """
     return SoftLabels(
-        loss=config.loss,
+        loss=config.soft_label_loss,
         temperature=config.temperature,
         temperature_of=parse_temperature_schedule(config.temperature_schedule),
         weight=config.soft_label_weight,

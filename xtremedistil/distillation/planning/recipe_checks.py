@@ -7,18 +7,19 @@ from xtremedistil.distillation.planning.configured_terms import configured_match
 from xtremedistil.flags import given_flags
 from xtremedistil.losses.specs import LOSS_KINDS, STATES
 from xtremedistil.models.architectures.families import BILSTM, Family
-from xtremedistil.models.architectures.shapes import EncoderShape
+from xtremedistil.models.architectures.shapes import BilstmShape, EncoderShape
 from xtremedistil.models.features.attention_projections import projection_paths
 from xtremedistil.models.features.names import ATTENTION_SCORES, PROJECTIONS
 from xtremedistil.terms.layer_map import TRANSPORTS
 from xtremedistil.terms.match import PATH, Match
 from xtremedistil.terms.match_widths import width_problem
+from xtremedistil.terms.soft_labels import SoftLabels
 
 # What the original has not.
 NEWER = (
     "recipe",
     "distil_relations",
-    "loss",
+    "soft_label_loss",
     "temperature",
     "temperature_schedule",
     "soft_label_weight",
@@ -39,9 +40,9 @@ OF_PAIRS = (
 )
 
 
-def recipe_problems(config: DistilConfig) -> list[str]:
-    """Of the flags alone."""
-    problems = _soft_label_problems(config)
+def recipe_problems(config: DistilConfig) -> tuple[list[str], SoftLabels | None]:
+    """Problems of the flags alone; and the soft labels that they ask for, if these can be."""
+    problems, soft_labels = _soft_label_problems(config)
     if config.legacy and (given := [f"--{name}" for name in given_flags(config, NEWER)]):
         problems.append(f"--legacy learns as the original did; leave {', '.join(given)} away, or --legacy")
     if config.hard_label_weight < 0:
@@ -50,22 +51,27 @@ def recipe_problems(config: DistilConfig) -> list[str]:
         problems.append("--hard_label_weight is of the joint stage: give --recipe joint, or leave it away")
     if config.probability_shift and not config.hard_label_weight:
         problems.append("--probability_shift needs gold labels: give --recipe joint and a --hard_label_weight too")
-    return problems + _match_problems(config)
+    return problems + _match_problems(config), soft_labels
 
 
-def _soft_label_problems(config: DistilConfig) -> list[str]:
-    """Of the term between logits."""
+def _soft_label_problems(config: DistilConfig) -> tuple[list[str], SoftLabels | None]:
+    """Of the term between logits, and the term."""
     if config.soft_label_weight < 0:
-        return [f"--soft_label_weight {config.soft_label_weight}: must not be negative"]
-    kind = LOSS_KINDS.get(config.loss)
+        return [f"--soft_label_weight {config.soft_label_weight}: must not be negative"], None
+    kind = LOSS_KINDS.get(config.soft_label_loss)
     if kind and not config.t_squared and "t_squared" not in kind.options:
-        return [f"--no_t_squared: {config.loss} is without a choice there; leave it away, or give --loss soft_label_kl"]
-    problems = _refusals(lambda: configured_soft_labels(config), "--loss, --temperature, --temperature_schedule: ")
+        hint = "leave it away, or give --soft_label_loss soft_label_kl"
+        return [f"--no_t_squared: {config.soft_label_loss} is without a choice there; {hint}"], None
+    problems, soft_labels = [], None
+    try:
+        soft_labels = configured_soft_labels(config)
+    except ValueError as error:
+        problems.append(f"--soft_label_loss, --temperature, --temperature_schedule: {error}")
     if config.soft_label_weight != 1 and config.recipe != JOINT:
         problems.append("--soft_label_weight is of the joint stage: give --recipe joint, or leave it away")
     elif not config.soft_label_weight and not config.hard_label_weight:
         problems.append("--soft_label_weight 0: nothing trains the classifier then; give a --hard_label_weight too")
-    return problems
+    return problems, soft_labels
 
 
 def _match_problems(config: DistilConfig) -> list[str]:
@@ -79,9 +85,9 @@ def _match_problems(config: DistilConfig) -> list[str]:
         given = ["--match"] if config.match else []
         given += [f"--{name}" for name in given_flags(config, ("layer_map", *WEIGHTS))]
         problems += [f"{name}: a teacher that gives logits alone has nothing for it; leave it away" for name in given]
-    if config.teacher_targets and config.hard_label_weight:
+    if config.teacher_logits and config.hard_label_weight:
         problems.append(
-            f"--hard_label_weight: --teacher_targets {config.teacher_targets} has no logits of the labelled rows; "
+            f"--hard_label_weight: --teacher_logits {config.teacher_logits} has no logits of the labelled rows; "
             "leave it away, or take a teacher that runs here"
         )
     return problems + _idle_problems(config)
@@ -114,35 +120,33 @@ def _idle_problems(config: DistilConfig) -> list[str]:
 def layer_problems(
     config: DistilConfig,
     teacher: EncoderShape,
-    student_layers: int,
-    student_width: int,
+    student: EncoderShape | BilstmShape,
     families: tuple[Family, Family],
-) -> list[str]:
-    """Of layers, and of the widths that relations are cut into.
+) -> tuple[list[str], list[Match]]:
+    """Problems of layers, and of the widths that relations are cut into; and the matches that the flags ask for.
 
     Args:
         families: of teacher and student.
     """
-    matches: list[Match] = []
-
-    def read() -> None:
-        matches.extend(configured_matches(config, teacher.num_hidden_layers, student_layers))
-
-    problems = _refusals(read, "")
-    if not problems and not matches and config.recipe == ORIGINAL:
+    try:
+        matches = configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers)
+    except ValueError as error:  # InputError too
+        return [str(error)], []
+    problems = []
+    if not matches and config.recipe == ORIGINAL:
         problems.append("--hidden_weight 0: there is nothing to match in the representation stage; give --recipe joint")
     problems += _projection_problems(config, matches, families)
-    widths = teacher.hidden_size, student_width
+    widths = teacher.hidden_size, student.hidden_size
     for match in matches:
         problems += pair_problems(config, match, None if _is_below(config, match) else widths)
-        if _joins_embeddings(config, match, student_width):
+        if _joins_embeddings(config, match, student.hidden_size):
             problems.append(
-                f"--match {match.name}: layers 0 ({config.hidden_size} wide) and above ({student_width}) of a BiLSTM "
-                "cannot be joined in one pair; leave 0 away, or give --lstm_units half of --hidden_size"
+                f"--match {match.name}: layers 0 ({config.hidden_size} wide) and above ({student.hidden_size}) of a "
+                "BiLSTM cannot be joined in one pair; leave 0 away, or give --lstm_units half of --hidden_size"
             )
         if config.student_kind == "bilstm" and match.feature not in ("hidden_states", PATH):
             problems.append(f"--match {match.name}: a BiLSTM has no {match.feature}; match hidden_states")
-    return problems
+    return problems, matches
 
 
 def _projection_problems(config: DistilConfig, matches: Sequence[Match], families: tuple[Family, Family]) -> list[str]:

@@ -2,47 +2,74 @@
 
 import difflib
 import os
+from dataclasses import dataclass
 
+from xtremedistil.augmentation.word_edits import MASKED_LM
 from xtremedistil.data.text_files import is_there
-from xtremedistil.distillation.planning.config import AUGMENTATIONS, MASKED_LM, DistilConfig, resolve, spelled_out
+from xtremedistil.distillation.planning.config import AUGMENTATIONS, DistilConfig, resolve, spelled_out
 from xtremedistil.distillation.planning.recipe_checks import layer_problems, recipe_problems
 from xtremedistil.errors import InputError, Problems, missing_packages
 from xtremedistil.flag_checks import device_problems, length_problems, number_problems, open_checkpoint
 from xtremedistil.models.architectures.families import AUTO, BILSTM, FAMILIES, Family
-from xtremedistil.models.architectures.shapes import EncoderShape
+from xtremedistil.models.architectures.shapes import BilstmShape, EncoderShape
 from xtremedistil.tasks import folder_problems
 from xtremedistil.tasks.class_weights import NONE, parse_class_weight
+from xtremedistil.terms.match import Match
+from xtremedistil.terms.soft_labels import SoftLabels
+
+POSITIONS_FROM_SCRATCH = 512  # of a student without a checkpoint, as BERT has
 
 MATCHED = ("distil_attention", "distil_multi_hidden_states", "distil_relations")
 
 
-def check_distil(config: DistilConfig) -> None:
+@dataclass(frozen=True)
+class Checked:
+    """What the checks of a distillation have read on their way; a plan is made of it.
+
+    Fields:
+        config: settled. teacher: None if it gives logits alone. student: vocab_size is that of its checkpoint, else 0.
+    """
+
+    config: DistilConfig
+    teacher: EncoderShape | None
+    student: EncoderShape | BilstmShape
+    soft_labels: SoftLabels
+    matches: tuple[Match, ...]
+
+
+def check_distil(config: DistilConfig) -> Checked:
     """Raises one InputError with all problems of a distillation's settings."""
     problems = Problems()
     problems.add(_file_problems(config))
-    add_distil_problems(problems, config)
+    checked = add_distil_problems(problems, config)
     problems.refuse("Cannot distil with these settings")
+    return checked
 
 
-def add_distil_problems(problems: Problems, config: DistilConfig) -> None:
-    """All but those of the task's folder and the transfer file."""
+def add_distil_problems(problems: Problems, config: DistilConfig) -> Checked | None:
+    """All but those of the task's folder and the transfer file; None if a checkpoint cannot be read."""
     config = spelled_out(config)
     problems.add(number_problems(config))
     problems.add(device_problems(config))
     problems.attempt(parse_class_weight, config.class_weight)
     problems.add(_flag_problems(config))
-    problems.add(recipe_problems(config))
+    lines, soft_labels = recipe_problems(config)
+    problems.add(lines)
     problems.add(_augment_problems(config))
     problems.add(_masked_lm_problems(config, problems))
     problems.add(_outside_problems(config))
-    resolved, family, teacher = resolve(config), None, None
-    if not config.logits_only or resolved.compress_word_embedding:
+    config, family, teacher = resolve(config), None, None
+    if not config.logits_only or config.compress_word_embedding:
         checkpoint = "--pt_teacher_checkpoint", config.pt_teacher_checkpoint, config.pt_teacher
         family, teacher = open_checkpoint(problems, *checkpoint)
     if teacher and not config.logits_only:
-        problems.add(length_problems(resolved.seq_len, teacher, resolved.pt_teacher_checkpoint))
-    if teacher or config.logits_only:
-        problems.add(_student_problems(resolved, family, teacher, problems))
+        problems.add(length_problems(config.seq_len, teacher, config.pt_teacher_checkpoint))
+    own_family, student = open_student(config, problems)
+    if student is None or not (teacher or config.logits_only):
+        return None
+    lines, matches = _model_problems(config, (family, own_family), teacher, student)
+    problems.add(lines)
+    return Checked(config, None if config.logits_only else teacher, student, soft_labels, tuple(matches))
 
 
 def _flag_problems(config: DistilConfig) -> list[str]:
@@ -100,9 +127,9 @@ def _augment_problems(config: DistilConfig) -> list[str]:
         problems.append(f"--augment_copies {config.augment_copies} needs --augment: {', '.join(AUGMENTATIONS)}")
     if config.augment_checkpoint and MASKED_LM not in config.augment:
         problems.append(f"--augment_checkpoint {config.augment_checkpoint} is for --augment {MASKED_LM} alone")
-    if config.augment and config.teacher_targets:
+    if config.augment and config.teacher_logits:
         problems.append(
-            f"--augment: --teacher_targets {config.teacher_targets} has logits of the transfer file's own lines and "
+            f"--augment: --teacher_logits {config.teacher_logits} has logits of the transfer file's own lines and "
             "none of those that are made of them. Leave --augment away, or take a teacher that runs here"
         )
     return problems
@@ -127,18 +154,18 @@ def _masked_lm_problems(config: DistilConfig, problems: Problems) -> list[str]:
 
 def _outside_problems(config: DistilConfig) -> list[str]:
     """Of a teacher from elsewhere."""
-    given = {name: getattr(config, name) for name in ("teacher_targets", "teacher_onnx") if getattr(config, name)}
+    given = {name: getattr(config, name) for name in ("teacher_logits", "teacher_onnx") if getattr(config, name)}
     problems = [f"--{name} {path}: there is no such file" for name, path in given.items() if not os.path.isfile(path)]
     if len(given) > 1:
-        problems.append("--teacher_targets and --teacher_onnx exclude each other: each of them is the teacher")
+        problems.append("--teacher_logits and --teacher_onnx exclude each other: each of them is the teacher")
     flag = next(iter(given), None)
     states = [f"--{name}" for name in MATCHED if getattr(config, name)]
     if flag and states:
         problems.append(f"--{flag}: such a teacher gives logits and no states; leave {', '.join(states)} away")
     if flag and config.legacy:
         problems.append(f"--legacy: the original's teacher is a TensorFlow model; leave --{flag} away, or --legacy")
-    if config.teacher_targets:
-        problems += _targets_problems(config.teacher_targets, config.targets)
+    if config.teacher_logits:
+        problems += _targets_problems(config.teacher_logits, config.teacher_outputs)
     if config.teacher_onnx:
         problems += missing_packages(("onnx", "onnxruntime"), f"--teacher_onnx {config.teacher_onnx}")
     return problems
@@ -147,55 +174,76 @@ def _outside_problems(config: DistilConfig) -> list[str]:
 def _targets_problems(path: str, policy: str) -> list[str]:
     problems = []
     if not path.endswith((".npz", ".parquet")):
-        problems.append(f"--teacher_targets {path}: a file whose name ends in .npz or .parquet is expected")
+        problems.append(f"--teacher_logits {path}: a file whose name ends in .npz or .parquet is expected")
     if path.endswith(".parquet"):
-        problems += missing_packages(("pyarrow",), f"--teacher_targets {path}")
+        problems += missing_packages(("pyarrow",), f"--teacher_logits {path}")
     if policy == "live":
-        problems.append("--targets live: logits in a file are not computed; leave the flag away")
+        problems.append("--teacher_outputs live: logits in a file are not computed; leave the flag away")
     return problems
 
 
-def _student_problems(
-    config: DistilConfig, teachers: Family | None, teacher: EncoderShape | None, problems: Problems
-) -> list[str]:
-    """`teachers`: the family of the teacher."""
-    if config.pt_student_checkpoint is None or config.student_kind == "bilstm":
-        layers, width = config.num_hidden_layers, config.hidden_size
-        flags = (f"--num_hidden_layers {layers}", f"--hidden_size {width}")
-        own = BILSTM if config.student_kind == "bilstm" else FAMILIES["TFBertModel"]
-        lines = _size_problems(config, teacher, layers, width, flags, (teachers, own))
-        return lines + _embedding_problems(config, teacher, width)
-    family, student = open_checkpoint(problems, "--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
-    if student is None:
-        return []
-    if not family.can_be_student:
-        return [f"--pt_student_checkpoint {config.pt_student_checkpoint}: a {family.model_type} cannot be a student"]
+def open_student(config: DistilConfig, problems: Problems) -> tuple[Family | None, EncoderShape | BilstmShape | None]:
+    """Family and sizes of the student; the vocabulary of one from scratch has no size yet."""
+    if config.student_kind == "bilstm":
+        return BILSTM, BilstmShape(config.num_hidden_layers, 0, config.hidden_size, config.lstm_units)
+    if config.pt_student_checkpoint:
+        return open_checkpoint(problems, "--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
+    shape = EncoderShape(
+        config.hidden_size,
+        config.num_hidden_layers,
+        config.num_attention_heads,
+        vocab_size=0,
+        positions=max(POSITIONS_FROM_SCRATCH, config.seq_len),
+        intermediate_size=config.intermediate_size,
+        embedding_size=config.hidden_size,
+    )
+    return FAMILIES["TFBertModel"], shape
+
+
+def _model_problems(
+    config: DistilConfig,
+    families: tuple[Family | None, Family],
+    teacher: EncoderShape | None,
+    student: EncoderShape | BilstmShape,
+) -> tuple[list[str], list[Match]]:
+    """Problems between the two models, and the matches of their tensors.
+
+    Args:
+        families: of teacher and student.
+    """
     name = f"--pt_student_checkpoint {config.pt_student_checkpoint}"
-    sizes = student.num_hidden_layers, student.hidden_size
-    lines = _size_problems(config, teacher, *sizes, (name, name), (teachers, family))
-    lines += length_problems(config.seq_len, student, config.pt_student_checkpoint)
+    from_checkpoint = config.pt_student_checkpoint and config.student_kind == "transformer"
+    if from_checkpoint and not families[1].can_be_student:
+        return [f"{name}: a {families[1].model_type} cannot be a student"], []
+    lines, matches = _size_problems(config, teacher, student, name if from_checkpoint else None), []
+    if not lines and not config.logits_only:
+        lines, matches = layer_problems(config, teacher, student, families)
+    if from_checkpoint:
+        lines += length_problems(config.seq_len, student, config.pt_student_checkpoint)
     lines += _embedding_problems(config, teacher, student.embedding_size)
-    return lines + _vocabulary_problems(config, student)
+    return lines + (_vocabulary_problems(config, student) if from_checkpoint else []), matches
 
 
 def _size_problems(
-    config: DistilConfig, teacher: EncoderShape | None, layers: int, width: int, flags, families
+    config: DistilConfig, teacher: EncoderShape | None, student: EncoderShape | BilstmShape, name: str | None
 ) -> list[str]:
+    """`name`: of the flag that says both sizes, if there is one."""
     lines: list[str] = []
     if config.logits_only:
         return lines
+    layers, width = student.num_hidden_layers, student.hidden_size
     if layers > teacher.num_hidden_layers:
         lines.append(
-            f"{flags[0]}: the student has {layers} layers, the teacher {config.pt_teacher_checkpoint} "
-            f"{teacher.num_hidden_layers}; layers are paired one by one, so use at most {teacher.num_hidden_layers}"
+            f"{name or f'--num_hidden_layers {layers}'}: the student has {layers} layers, the teacher "
+            f"{config.pt_teacher_checkpoint} {teacher.num_hidden_layers}; layers are paired one by one, so use at most "
+            f"{teacher.num_hidden_layers}"
         )
     if width > teacher.hidden_size and config.student_kind == "transformer":
         lines.append(
-            f"{flags[1]}: the student is wider ({width}) than the teacher {config.pt_teacher_checkpoint} "
-            f"({teacher.hidden_size}); use at most {teacher.hidden_size}"
+            f"{name or f'--hidden_size {width}'}: the student is wider ({width}) than the teacher "
+            f"{config.pt_teacher_checkpoint} ({teacher.hidden_size}); use at most {teacher.hidden_size}"
         )
-    states = width if config.student_kind == "transformer" else 2 * config.lstm_units
-    return lines or layer_problems(config, teacher, layers, states, families)
+    return lines
 
 
 def _embedding_problems(config: DistilConfig, teacher: EncoderShape | None, width: int) -> list[str]:
@@ -208,8 +256,8 @@ def _embedding_problems(config: DistilConfig, teacher: EncoderShape | None, widt
 
 
 def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[str]:
-    from xtremedistil.distillation.planning.run_vocabulary import pieces_among
     from xtremedistil.tokenization.tokenizer import Tokenizer
+    from xtremedistil.tokenization.vocabulary import pieces_among
 
     if config.compress_word_embedding:
         return []

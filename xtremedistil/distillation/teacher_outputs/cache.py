@@ -28,7 +28,7 @@ from xtremedistil.distillation.teacher_outputs.cache_writer import (
 )
 from xtremedistil.models.features.names import is_map
 from xtremedistil.models.forward import make_predict_function
-from xtremedistil.objectives.position_masks import PREFIX
+from xtremedistil.objectives.position_masks import TEACHER_PREFIX
 from xtremedistil.storage.files import fingerprint, forget_pages, read_json, write_json
 from xtremedistil.storage.folders import locked
 
@@ -51,7 +51,7 @@ class Targets:
     arrays: dict[str, np.ndarray]
     pair_offsets: np.ndarray
     by_row: bool
-    prefix: str = PREFIX
+    prefix: str = TEACHER_PREFIX
 
     def __call__(self, rows: np.ndarray, width: int) -> Arrays:
         batch = {self.prefix + name: self._read(name, rows, width) for name in self.arrays}
@@ -97,7 +97,7 @@ class LiveTargets:
 
     def __call__(self, rows: np.ndarray, width: int) -> Arrays:
         outputs = self._predict(pad_rows(self.features, rows, width, self._pad_id))
-        return {PREFIX + name: outputs[name] for name in self._names}
+        return {TEACHER_PREFIX + name: outputs[name] for name in self._names}
 
 
 def compute_targets(

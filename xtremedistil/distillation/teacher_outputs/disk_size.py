@@ -12,12 +12,10 @@ import numpy as np
 from xtremedistil.data.features import Features
 from xtremedistil.distillation.data.corpus import Corpus
 from xtremedistil.distillation.data.transfer_set import HELD_OUT, TransferRows, chunk_name
-from xtremedistil.distillation.planning.config import JOINT, DistilConfig
-from xtremedistil.distillation.planning.configured_terms import configured_matches
-from xtremedistil.distillation.planning.model_shapes import student_shape, teacher_shape
-from xtremedistil.distillation.planning.stages import REPRESENTATION, Stage
+from xtremedistil.distillation.planning.plan import DistillationPlan
+from xtremedistil.distillation.planning.plan_text import megabytes
+from xtremedistil.distillation.planning.stages import JOINT, REPRESENTATION
 from xtremedistil.errors import InputError
-from xtremedistil.models.architectures.shapes import EncoderShape
 from xtremedistil.models.features.names import is_map
 from xtremedistil.storage.folders import nearest_existing, same_disk, size_of
 from xtremedistil.storage.model_folder import FROZEN_FEATURES
@@ -120,24 +118,17 @@ def _states_by_chunk(corpus: Corpus) -> list[int]:
 
 
 def _is_tagging(corpus: Corpus) -> bool:
-    return corpus.task.kind == "token_classification"
+    return corpus.task.by_position
 
 
-def run_outputs(
-    config: DistilConfig, corpus: Corpus, labels: int, stages: Sequence[Stage] | None = None
-) -> tuple[list[str], TargetSize]:
-    """Names of the states that the stages of a run ask its teacher for, and what all outputs take.
+def run_outputs(plan: DistillationPlan, corpus: Corpus, labels: int) -> tuple[list[str], TargetSize]:
+    """Names of the hidden states and maps that the stages of a run ask its teacher for, and what all outputs take.
 
     Args:
         labels: outputs of the teacher's classifier.
-        stages: those that take the place of the recipe's, if any.
     """
-    teacher, student, names = teacher_shape(config), student_shape(config, corpus.tokenizer.size), []
-    objectives = (
-        {stage.objective for stage in stages} if stages else {JOINT if config.recipe == JOINT else REPRESENTATION}
-    )
-    if teacher and objectives & {REPRESENTATION, JOINT}:
-        names = teacher_names(configured_matches(config, teacher.num_hidden_layers, student.num_hidden_layers))
+    teacher, objectives = plan.teacher.shape, plan.objectives
+    names = teacher_names(plan.terms.matches) if objectives & {REPRESENTATION, JOINT} else []
     size = target_size(
         corpus.transfer,
         names,
@@ -145,18 +136,18 @@ def run_outputs(
         tagging=_is_tagging(corpus),
         hidden_size=teacher.hidden_size if teacher else 0,
         heads=teacher.num_attention_heads if teacher else 0,
-        precision=config.targets_precision,
-        labelled=corpus.train.features if config.hard_label_weight and JOINT in objectives else None,
-        held_out=REPRESENTATION in objectives and not config.logits_only,
+        precision=plan.outputs.precision,
+        labelled=corpus.train.features if plan.terms.hard_label_weight and JOINT in objectives else None,
+        held_out=REPRESENTATION in objectives,
     )
-    return names, replace(size, besides=_besides(config, corpus, student))
+    return names, replace(size, besides=_besides(plan, corpus))
 
 
-def _besides(config: DistilConfig, corpus: Corpus, student: EncoderShape) -> int:
-    if config.frozen_features == "recompute" or not same_disk(corpus.store, config.model_dir):
+def _besides(plan: DistillationPlan, corpus: Corpus) -> int:
+    if not plan.outputs.frozen_features or not same_disk(corpus.store, plan.model_dir):
         return 0
-    there = size_of(os.path.join(config.model_dir, FROZEN_FEATURES))
-    return max(0, frozen_size(corpus, student.hidden_size, config.targets_precision) - there)
+    there = size_of(plan.path(FROZEN_FEATURES))
+    return max(0, frozen_size(corpus, plan.student.shape.hidden_size, plan.outputs.precision) - there)
 
 
 def array_file(name: str) -> str:
@@ -165,13 +156,13 @@ def array_file(name: str) -> str:
 
 
 def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[str] = ()) -> str:
-    """What `--targets` means for this run: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
+    """What a policy means for this run: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
 
     Args:
         folder: of what the teacher says. names: the outputs that this run needs; what is there of them takes no room.
 
     Raises:
-        InputError: `--targets cache` needs more than the disk has.
+        InputError: `--teacher_outputs cache` needs more than the disk has.
     """
     kept = sum(size_of(path) for name in names for path in glob.glob(os.path.join(folder, "*", array_file(name))))
     free = shutil.disk_usage(nearest_existing(folder)).free + kept
@@ -188,11 +179,8 @@ def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[
 def _no_room(size: TargetSize, free: int, folder: str) -> str:
     besides = f", the student's states {megabytes(size.besides)}" if size.besides else ""
     return (
-        f"--targets cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "
-        f"{megabytes(free)} left.\nFree some space, name another disk with --targets_dir, or give --targets auto "
-        f"(states of one chunk at a time: {megabytes(size.at_a_time)}) or --targets live (none, but slower)."
+        f"--teacher_outputs cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "
+        f"{megabytes(free)} left.\nFree some space, name another disk with --teacher_outputs_dir, or give "
+        f"--teacher_outputs auto (hidden states of one chunk at a time: {megabytes(size.at_a_time)}) or "
+        "--teacher_outputs live (none, but slower)."
     )
-
-
-def megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"

@@ -72,7 +72,7 @@ def example_logits(path: str, task: Task, transfer_file: str, store: str, on_chi
 
 
 def _write(folder: str, path: str, task: Task, transfer_file: str) -> None:
-    tagging = task.kind == "token_classification"
+    tagging = task.by_position
     file = FORMS[os.path.splitext(path)[1]](path, tagging)
     columns = label_columns(file.labels, task.labels, path)
     check_source(file, transfer_file)

@@ -9,7 +9,7 @@ from xtremedistil.data.features import NO_WORD, Features
 from xtremedistil.data.padding import Arrays, positions
 from xtremedistil.distillation.data.transfer_set import TransferRows
 from xtremedistil.distillation.teacher_outputs.external_logits import ExampleLogits
-from xtremedistil.objectives.position_masks import PREFIX
+from xtremedistil.objectives.position_masks import TEACHER_PREFIX
 from xtremedistil.storage.files import forget_pages
 
 
@@ -24,7 +24,7 @@ class FileTargets:
     logits: ExampleLogits
 
     def __call__(self, rows: np.ndarray, width: int) -> Arrays:
-        batch = {PREFIX + "logits": self._values(rows, width)}
+        batch = {TEACHER_PREFIX + "logits": self._values(rows, width)}
         for array in (self.logits.values, self.logits.starts):
             forget_pages(array)
         return batch

@@ -114,7 +114,7 @@ def _logits_function(path: str, session) -> Callable[[Arrays], np.ndarray]:
 
 
 def _check_logits(path: str, logits: np.ndarray, batch: tuple[int, int], task: Task) -> None:
-    axes = batch if task.kind == "token_classification" else batch[:1]
+    axes = batch if task.by_position else batch[:1]
     expected = (*axes, len(task.labels))
     if logits.shape != expected:
         names = ("rows", "pieces")[: len(axes)]

@@ -8,7 +8,7 @@ from xtremedistil.data.features import NO_WORD, Features
 from xtremedistil.data.padding import Arrays, positions
 from xtremedistil.distillation.data.encoded_inputs import NEXT_TEXT
 from xtremedistil.distillation.teacher_outputs.cache import Targets
-from xtremedistil.objectives.aligned_names import aligned_name
+from xtremedistil.objectives.position_masks import aligned_name
 
 NOWHERE = -1
 

@@ -1,24 +1,33 @@
-"""Flags of the commands that use a student: prediction and export."""
+"""Flags of `xtremedistil export`."""
 
 from dataclasses import dataclass
 
-from xtremedistil.flags import REQUIRED, flag
+from xtremedistil.flags import DATA, REQUIRED, RUN, STUDENT, flag, takes_old_names
 
 EXPORT_FORMS = ("onnx", "int8", "saved_model", "huggingface")
 
 
+@takes_old_names
 @dataclass(kw_only=True)
 class ExportConfig:
-    """`xtremedistil export`: write a student in the forms that people deploy."""
+    """Write a student as ONNX, int8 ONNX, SavedModel or Hugging Face folder."""
 
-    model_dir: str = flag(REQUIRED, "folder that run_xtreme_distil.py wrote; the exports are written there")
-    to: tuple[str, ...] = flag(("onnx",), "forms to write, one or several", choices=EXPORT_FORMS)
-    weights: str = flag("xtremedistil.h5", "weight file inside model_dir, for example xtremedistil-ft.h5")
-    task: str | None = flag(
-        None, "task folder whose dev.tsv each export is compared on; by default the one the student was trained on"
+    model_dir: str = flag(
+        REQUIRED, "folder of the student, as distil writes it; the exports are written there", group=RUN
     )
-    rows: str | None = flag(None, "text file to compare on instead, one example a line (then int8 has no metric)")
-    max_metric_drop: float = flag(0.5, "most points (of 100) of the task's metric on dev that int8 may cost")
-    reduce_range: bool = flag(False, "7-bit int8 weights, right on every CPU; set by itself where the CPU has no VNNI")
-    pt_teacher_checkpoint: str | None = flag(None, "tokenizer of a folder that holds none (the original's folders)")
-    verbose: bool = flag(False, "keep the messages of TensorFlow and transformers")
+    to: tuple[str, ...] = flag(("onnx",), "what to write", group=RUN, choices=EXPORT_FORMS)
+    weights: str = flag("xtremedistil.h5", "weight file in model_dir, for example xtremedistil-ft.h5", group=STUDENT)
+    task: str | None = flag(
+        None, "task folder whose dev.tsv the exports are checked on; by default the student's own", group=DATA
+    )
+    rows: str | None = flag(
+        None, "text file to check the exports on instead, one example per line; int8 then has no metric", group=DATA
+    )
+    max_metric_drop: float = flag(0.5, "points (of 100) of the task's metric on dev.tsv that int8 may lose", group=RUN)
+    reduce_range: bool = flag(
+        False, "7-bit weights for int8, exact on every CPU; chosen by itself on a CPU without VNNI", group=RUN
+    )
+    pt_teacher_checkpoint: str | None = flag(
+        None, "tokenizer for a folder that holds none (those of the original release)", group=DATA
+    )
+    verbose: bool = flag(False, "show the messages of TensorFlow and transformers", group=RUN)

@@ -78,7 +78,7 @@ class StudentWeights:
             head with an activation the second layer.
         num_heads: attention heads of a layer. activation: as Hugging Face names it.
         first_position: None if positions count from 0 on; else the padding id, behind which RoBERTa's count.
-        kind: "token_classification" or "sequence_classification" (which reads the first state).
+        by_position: whether there are logits for each position, else of the first state.
         inner: the first layer of a text head with an activation, [H, H]. inner_activation: which.
     """
 
@@ -92,7 +92,7 @@ class StudentWeights:
     num_heads: int
     activation: str
     first_position: int | None
-    kind: str
+    by_position: bool
     inner: Linear | None = None
     inner_activation: str | None = None
 
@@ -103,7 +103,7 @@ def student_weights(
     config: dict,
     projection: Linear | None,
     head: Linear,
-    kind: str,
+    by_position: bool,
     projection_activation: str | None = None,
 ) -> StudentWeights:
     """Sorts the weights of an encoder.
@@ -136,7 +136,7 @@ def student_weights(
         num_heads=config["n_heads" if distil else "num_attention_heads"],
         activation=config["activation" if distil else "hidden_act"],
         first_position=config["pad_token_id"] if counts_from_padding else None,
-        kind=kind,
+        by_position=by_position,
         inner=projection if projection_activation else None,
         inner_activation=projection_activation,
     )

@@ -1,7 +1,7 @@
 """How far an export is from the student that it was made of."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -39,15 +39,16 @@ class Exported:
         return asdict(self)
 
 
-def compare(expected: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Largest difference of logits, and the share of labels (arg max over the last axis) that agree.
+def compare(
+    expected: Sequence[np.ndarray], found: Sequence[np.ndarray], chosen: Callable[[np.ndarray], np.ndarray]
+) -> tuple[float, float]:
+    """Largest difference of logits, and the share of labels that agree.
 
     Args:
-        expected, found: one array per row, float [S, L] or [L].
+        expected, found: one array per row, float [S, L] or [L]. chosen: from logits, which labels they stand for.
     """
     flat = [np.concatenate([row.reshape(-1, row.shape[-1]) for row in rows]) for rows in (expected, found)]
-    largest = float(np.abs(flat[0] - flat[1]).max())
-    return largest, float((flat[0].argmax(axis=-1) == flat[1].argmax(axis=-1)).mean())
+    return float(np.abs(flat[0] - flat[1]).max()), float((chosen(flat[0]) == chosen(flat[1])).mean())
 
 
 def refuse_difference(form: str, difference: float) -> None:

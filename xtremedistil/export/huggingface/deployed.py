@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.data.padding import INPUT_NAMES
-from xtremedistil.export.huggingface.huggingface import ENDINGS, TEXT_HEADS
+from xtremedistil.export.huggingface.huggingface import TEXT_HEADS
 from xtremedistil.models.adapters import TaskModel
 from xtremedistil.models.architectures.shapes import encoder_shape
 from xtremedistil.models.checkpoints.h5_weights import relative_name, save_weights
@@ -16,7 +16,8 @@ from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.models.student_folder import new_settings
 from xtremedistil.storage import files, model_folder
-from xtremedistil.tasks.problem_types import CLASSES
+from xtremedistil.tasks import KINDS, Task
+from xtremedistil.tasks.kind_settings import KindSettings
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.strategy import precision
 
@@ -56,12 +57,12 @@ def write_model_folder(
     longest = encoder_shape(config.to_dict(), type(model.pretrained).__name__).positions
     if longest is not None and seq_len > longest:
         raise ValueError(f"seq_len is {seq_len}; the model has positions for {longest} pieces. Give at most that.")
-    student = student_of(model)
+    student, kind = student_of(model), _kind(model)
     os.makedirs(folder, exist_ok=True)
     loaded.save(folder)
     save_weights(os.path.join(folder, model_folder.STUDENT_WEIGHTS), student.parts)
-    sizes = {"seq_len": seq_len, "seed": DEFAULT_SEED, "do_pairwise": do_pairwise}
-    settings = new_settings(student, task=task, labels=names, **sizes)
+    learnt = kind.from_labels(names, KindSettings(pairs=do_pairwise, pseudo_labels=()))
+    settings = new_settings(student, learnt, folder=task, seq_len=seq_len, seed=DEFAULT_SEED)
     files.write_json(os.path.join(folder, model_folder.CONFIG), settings)
 
 
@@ -76,13 +77,14 @@ def student_of(model: TaskModel) -> Student:
         ValueError: the model has a head or a family that no student has, or its logits differ.
     """
     pretrained, family, kind = model.pretrained, model.family, _kind(model)
-    text_head = TEXT_HEADS[family.model_type] if kind == "sequence_classification" else None
+    text_head = None if kind.by_position else TEXT_HEADS[family.model_type]
     with precision(None):
         encoder = new_encoder_from_config(pretrained.config.to_dict(), family, name=ENCODER_NAME)
         student = build_student(
             encoder,
             family,
-            kind=kind,
+            by_position=kind.by_position,
+            problem_type=kind.problem_type,
             num_labels=pretrained.config.num_labels,
             teacher_hidden_size=encoder.config.hidden_size,
             projection_activation=text_head and text_head.activation,
@@ -95,10 +97,14 @@ def student_of(model: TaskModel) -> Student:
     return student
 
 
-def _kind(model: TaskModel) -> str:
+def _kind(model: TaskModel) -> type[Task]:
     name = type(model.pretrained).__name__
-    kinds = [kind for kind, ending in ENDINGS.items() if name.endswith(ending)]
-    if not kinds or model.family.model_type not in TEXT_HEADS or model.problem_type != CLASSES:
+    kinds = [
+        kind
+        for kind in KINDS.values()
+        if name.endswith(kind.huggingface_ending) and kind.problem_type == model.problem_type
+    ]
+    if not kinds or model.family.model_type not in TEXT_HEADS:
         raise ValueError(
             f"{name} ({model.problem_type}) has no form as a model folder: these are of classes, of texts or of words, "
             f"by {', '.join(TEXT_HEADS)}. Save it as a Hugging Face folder: save(folder)."

@@ -41,8 +41,6 @@ from xtremedistil.storage.folders import new_folder, size_of
 
 FORM = "huggingface"
 
-ENDINGS = {"token_classification": "ForTokenClassification", "sequence_classification": "ForSequenceClassification"}
-
 
 @dataclass(frozen=True)
 class TextHead:
@@ -118,9 +116,7 @@ def write_huggingface(source: Source, out: str) -> Exported:
             remarks=(*remarks, *_row_remarks(source, folder), *_label_remarks(source)),
         )
         parameters = sum(array.size for array in state.values())
-        write_card(
-            folder, model_card(source, exported, pytorch_class=pytorch_class(source.student), parameters=parameters)
-        )
+        write_card(folder, model_card(source, exported, pytorch_class=pytorch_class(source), parameters=parameters))
     return exported
 
 
@@ -133,16 +129,21 @@ def _write_config(source: Source, folder: str) -> None:
     values = {
         "id2label": dict(enumerate(labels)),
         "label2id": {label: number for number, label in enumerate(labels)},
-        "problem_type": "single_label_classification" if source.task.kind == "sequence_classification" else None,
+        "problem_type": None if source.task.by_position else source.task.problem_type,
     }
     if "classifier_dropout" in config.to_dict():
         values["classifier_dropout"] = None  # the hidden states' rate, which is the student's
-    write_config(folder, config, pytorch_class(source.student), values)
+    write_config(folder, config, pytorch_class(source), values)
 
 
-def pytorch_class(student: Student) -> str:
+def pytorch_class(source: Source) -> str:
     """The name of the class in PyTorch's transformers."""
-    return student.family.class_name.removeprefix("TF").removesuffix("Model") + ENDINGS[student.kind]
+    return _family_name(source.student) + source.task.huggingface_ending
+
+
+def _family_name(student: Student) -> str:
+    """What the names of the family's classes begin with."""
+    return student.family.class_name.removeprefix("TF").removesuffix("Model")
 
 
 def _input_names(student: Student) -> list[str]:
@@ -163,7 +164,7 @@ def student_state(student: Student) -> tuple[State, list[str]]:
     if student.projection is not None:
         classifier = merged(linear_of(student.projection), classifier)
         remarks.append("the projection to the teacher's width is merged into the classifier: both are linear")
-    if student.kind == "token_classification":
+    if student.by_position:
         return state | _in_pytorch("classifier", classifier), remarks
     head = TEXT_HEADS[student.family.model_type]
     norm = head.top_norm.format(student.encoder.config.num_hidden_layers - 1)
@@ -179,7 +180,8 @@ def _text_head(student: Student, inner: Linear, outer: Linear, activation: str) 
     """Raises InputError where the family's class has another activation between the two."""
     head = TEXT_HEADS[student.family.model_type]
     if head.activation != activation:
-        raise InputError(f"{pytorch_class(student)} has {head.activation} in its head; the student has {activation}.")
+        name = f"{_family_name(student)}ForSequenceClassification"
+        raise InputError(f"{name} has {head.activation} in its head; the student has {activation}.")
     return _in_pytorch(head.inner, inner) | _in_pytorch(head.outer, outer)
 
 
@@ -196,7 +198,7 @@ def _compared(source: Source, folder: str) -> tuple[float, float]:
     Raises:
         InputError: the class finds a weight too many or too few, or other logits.
     """
-    name = f"TF{pytorch_class(source.student)}"
+    name = f"TF{pytorch_class(source)}"
     model, info = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
     wrong = [*info["missing_keys"], *info["unexpected_keys"], *info["mismatched_keys"]]
     if wrong:
@@ -204,7 +206,7 @@ def _compared(source: Source, folder: str) -> tuple[float, float]:
     inputs = model_inputs()
     outputs = model({name: inputs[name] for name in _input_names(source.student)}, return_dict=True)
     predict = make_predict_function(tf_keras.Model(inputs, {"logits": outputs.logits}))
-    difference, agreement = compare(source.logits, source.logits_of(predict))
+    difference, agreement = compare(source.logits, source.logits_of(predict), source.task.chosen)
     refuse_difference(FORM, difference)
     return difference, agreement
 

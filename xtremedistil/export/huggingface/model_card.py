@@ -7,8 +7,6 @@ from xtremedistil.export.common.parity import Exported
 from xtremedistil.export.common.source import Source
 from xtremedistil.storage import model_folder
 
-PIPELINES = {"token_classification": "token-classification", "sequence_classification": "text-classification"}
-
 REPORT_NAMES = {model_folder.STUDENT_WEIGHTS: "student", model_folder.BASELINE_WEIGHTS: "student, labels only"}
 
 
@@ -24,21 +22,20 @@ def model_card(source: Source, exported: Exported, *, pytorch_class: str, parame
 
 
 def _head(source: Source, pytorch_class: str) -> str:
-    student = source.student
-    job = "tags words" if student.kind == "token_classification" else "classifies texts"
+    student, task = source.student, source.task
     training = "trained on labels alone" if _is_baseline(source) else "distilled from a larger model"
     return "\n".join(
         [
             "---",
             "library_name: transformers",
-            f"pipeline_tag: {PIPELINES[student.kind]}",
+            f"pipeline_tag: {task.pipeline}",
             "tags:",
             *(f"- {tag}" for tag in ("xtremedistil", "distillation", student.family.model_type)),
             "---",
             "",
             f"# {_base_name(source.saved['task'])}: a small student",
             "",
-            f"A `{pytorch_class}` that {job}, {training} with xtremedistil.",
+            f"A `{pytorch_class}` that {task.purpose}, {training} with xtremedistil.",
         ]
     )
 
@@ -77,21 +74,10 @@ def _scores(source: Source) -> str:
 
 
 def _use(source: Source) -> str:
-    if source.student.kind == "token_classification":
-        call = 'pipeline("token-classification", model="path/to/this/folder", aggregation_strategy="first")'
-        example, remark = '"John Smith lives in New York ."', _WORDS_REMARK
-    else:
-        call = 'pipeline("text-classification", model="path/to/this/folder")'
-        texts = '{"text": "the first text", "text_pair": "the second"}' if source.task.pairs else '"some text"'
-        example, remark = f"{texts}, truncation=True", "Longer texts are cut with `truncation=True`, and only then."
-    code = f"```python\nfrom transformers import pipeline\n\nstudent = {call}\nstudent({example})\n```"
-    return f"## Use\n\n{code}\n\n{remark}"
-
-
-_WORDS_REMARK = """\
-The student has learnt on words that were split before: put single spaces between words, and around punctuation as the
-task's files have them. Only the first piece of a word carries its label, so keep `aggregation_strategy="first"`. Longer
-texts are cut, unless the pipeline is given a `stride`."""
+    task = source.task
+    call = f'pipeline("{task.pipeline}", model="path/to/this/folder"{task.pipeline_options})'
+    code = f"```python\nfrom transformers import pipeline\n\nstudent = {call}\nstudent({task.pipeline_input})\n```"
+    return f"## Use\n\n{code}\n\n{task.pipeline_remark}"
 
 
 def _origin(source: Source, exported: Exported) -> str:

@@ -42,18 +42,18 @@ class BilstmWeights:
         words: float32 [V, E], V words.
         layers: from the bottom up.
         classifier: projection and head in one, float32 [2U, L].
-        kind: "token_classification" or "sequence_classification" (which reads the first state).
+        by_position: whether there are logits for each position, else of the first state.
     """
 
     words: np.ndarray
     embedding_norm: Norm
     layers: tuple[LstmLayer, ...]
     classifier: Linear
-    kind: str
+    by_position: bool
 
 
 def bilstm_weights(
-    encoder: Mapping[str, np.ndarray], config: dict, projection: Linear | None, head: Linear, kind: str
+    encoder: Mapping[str, np.ndarray], config: dict, projection: Linear | None, head: Linear, by_position: bool
 ) -> BilstmWeights:
     """Sorts the weights of a `BilstmModel`.
 
@@ -63,7 +63,7 @@ def bilstm_weights(
     """
     norm = Norm(encoder["LayerNorm/gamma:0"], encoder["LayerNorm/beta:0"], config["layer_norm_eps"])
     layers = tuple(_layer_weights(encoder, number) for number in range(config["num_hidden_layers"]))
-    return BilstmWeights(encoder["word_embeddings/embeddings:0"], norm, layers, merged(projection, head), kind)
+    return BilstmWeights(encoder["word_embeddings/embeddings:0"], norm, layers, merged(projection, head), by_position)
 
 
 def _layer_weights(encoder: Mapping[str, np.ndarray], number: int) -> LstmLayer:
@@ -90,12 +90,12 @@ def build_bilstm_graph(
     state = _embed(graph, student)
     for number, layer in enumerate(student.layers):
         state = _layer(graph, f"layer_{number}", layer, state, lengths)
-    if student.kind == "sequence_classification":
-        graph.linear(graph.first(state, axis=0), student.classifier, "classifier", "logits")
-    else:
+    if student.by_position:
         logits = graph.linear(state, student.classifier, "classifier", "logits_by_time")
         graph.node("Transpose", [logits], "logits", {"perm": [1, 0, 2]})
-    return graph.model(student.kind, len(student.classifier.bias), notes or {})
+    else:
+        graph.linear(graph.first(state, axis=0), student.classifier, "classifier", "logits")
+    return graph.model(student.by_position, len(student.classifier.bias), notes or {})
 
 
 def quantizable_bilstm(student: BilstmWeights) -> list[str]:

@@ -100,15 +100,15 @@ class OnnxGraph:
         along = self.constant("first_along", np.full(1, axis, np.int64))
         return self.node("Squeeze", [self.node("Slice", [state, zero, one, along], "first_state"), along], "summary")
 
-    def model(self, kind: str, labels: int, notes: dict) -> onnx.ModelProto:
-        """The whole: three int32 [B, S] in; `logits` out, [B, S, L] for tagging, [B, L] for classification.
+    def model(self, by_position: bool, labels: int, notes: dict) -> onnx.ModelProto:
+        """The whole: three int32 [B, S] in; `logits` out, [B, S, L] by position, else [B, L].
 
         Args:
             notes: written into the file's metadata.
         """
         shape = ["batch", "sequence"]
         inputs = [helper.make_tensor_value_info(name, TensorProto.INT32, shape) for name in INPUT_NAMES]
-        out_shape = [*(shape if kind == "token_classification" else shape[:1]), labels]
+        out_shape = [*(shape if by_position else shape[:1]), labels]
         outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, out_shape)]
         graph = helper.make_graph(self._nodes, "xtremedistil", inputs, outputs, list(self._constants.values()))
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]

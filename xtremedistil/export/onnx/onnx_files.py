@@ -41,7 +41,7 @@ def measured(source: Source, form: str, name: str, graph: onnx.ModelProto) -> Ex
     data = graph.SerializeToString()
     function = OnnxFunction(data, name)
     logits = source.logits_of(function)
-    difference, agreement = compare(source.logits, logits)
+    difference, agreement = compare(source.logits, logits, source.task.chosen)
     return Exported(
         form=form,
         path=name,
@@ -75,7 +75,7 @@ def write_graphs(graphs: Mapping[str, onnx.ModelProto]) -> None:
 def file_notes(source: Source) -> dict:
     """What a reader of the file alone should know."""
     return {
-        "xtremedistil": source.student.kind,
+        "xtremedistil": source.task.kind,
         "labels": source.task.all_labels,
         "seq_len": source.saved["seq_len"],
         "pad_id": source.tokenizer.pad_id,

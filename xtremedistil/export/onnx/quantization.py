@@ -69,7 +69,7 @@ class _Search:
         if metric:
             lost = metric["student"] - metric["export"]
         else:
-            lost = np.mean(np.concatenate(_answers(self._source.logits)) != np.concatenate(_answers(logits)))
+            lost = np.mean(self._answers(self._source.logits) != self._answers(logits))
         self.drops.append(POINTS * float(lost))
         return self.drops[-1]
 
@@ -81,12 +81,11 @@ class _Search:
         pairs = zip(self._source.logits, self._logits(parts), strict=True)
         return float(np.mean([np.square(ours - theirs).mean() for ours, theirs in pairs]))
 
+    def _answers(self, logits: list[np.ndarray]) -> np.ndarray:
+        return self._source.task.chosen(np.concatenate([row.reshape(-1, row.shape[-1]) for row in logits]))
+
     def _logits(self, parts: list[str]) -> list[np.ndarray]:
         return self._source.logits_of(OnnxFunction(self.graph(parts).SerializeToString(), model_folder.INT8_ONNX))
-
-
-def _answers(logits: list[np.ndarray]) -> list[np.ndarray]:
-    return [np.atleast_1d(row.argmax(axis=-1)) for row in logits]
 
 
 def _remarks(left_out: list[str], reduce_range: bool, labelled: bool) -> list[str]:

@@ -18,10 +18,10 @@ def weights_of(student: Student) -> Weights:
     arrays = {relative_name(variable.name, encoder.name): variable.numpy() for variable in encoder.weights}
     projection = None if student.projection is None else linear_of(student.projection)
     if student.family is BILSTM:
-        return bilstm_weights(arrays, config, projection, linear_of(student.head), student.kind)
+        return bilstm_weights(arrays, config, projection, linear_of(student.head), student.by_position)
     activation = student.projection_activation
     return student_weights(
-        arrays, student.family, config, projection, linear_of(student.head), student.kind, activation
+        arrays, student.family, config, projection, linear_of(student.head), student.by_position, activation
     )
 
 

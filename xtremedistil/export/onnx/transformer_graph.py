@@ -48,12 +48,12 @@ def build_graph(
     state = _embed(graph, student)
     for number, layer in enumerate(student.layers):
         state = _layer(graph, f"layer_{number}", layer, state, student)
-    if student.kind == "sequence_classification":
+    if not student.by_position:
         state = graph.first(state, axis=1)
     if student.inner:
         state = _activated(graph, "inner", state, student.inner, student.inner_activation)
     graph.linear(state, student.classifier, "classifier", "logits")
-    return graph.model(student.kind, len(student.classifier.bias), notes or {})
+    return graph.model(student.by_position, len(student.classifier.bias), notes or {})
 
 
 def quantizable(student: StudentWeights) -> list[str]:

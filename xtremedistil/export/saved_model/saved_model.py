@@ -85,7 +85,7 @@ def write_saved_model(source: Source, out: str) -> Exported:
         files.write_json(os.path.join(folder, MARK), {"made_by": "xtremedistil"})
         loaded = tf.saved_model.load(folder)
         predict = _predict_function(loaded.signatures["serving_default"])
-        difference, agreement = compare(source.logits, source.logits_of(predict))
+        difference, agreement = compare(source.logits, source.logits_of(predict), source.task.chosen)
         refuse_difference(FORM, difference)
         if labeller is not None:
             agreement = text_agreement(source, loaded.signatures["texts"], odd_rows=len(odd_rows))
@@ -148,16 +148,12 @@ class ServedStudent(tf.Module):
             return {"logits": forward(dict(zip(INPUT_NAMES, values, strict=True)))}
 
         self.serving_default = serving_default
-        self.texts = None if labeller is None else _text_function(labeller, _has_pairs(source))
+        self.texts = None if labeller is None else _text_function(labeller, source.task.pairs)
 
 
 def _forward(source: Source) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
     model = source.student.model
     return lambda inputs: model(inputs, training=False)["logits"]
-
-
-def _has_pairs(source: Source) -> bool:
-    return source.task.kind == "sequence_classification" and source.task.pairs
 
 
 def _text_function(labeller: Labeller, pairs: bool):
@@ -202,7 +198,7 @@ def text_labeller(source: Source) -> tuple[Labeller, list[str]]:
     odd_rows = [task.text_of(examples[number]) for number in sorted(odd)]
     if len(odd_rows) > LARGEST_SHARE * len(examples):
         raise InputError(_odd_rows_remark(source, odd_rows))
-    if task.kind == "token_classification":
+    if task.by_position:
         return WordTagger(pieces, _forward(source), task, tokenizer, seq_len), odd_rows
     layout = row_layout(pipeline, tokenizer, task.pairs)
     return TextClassifier(pieces, _forward(source), task, layout, tokenizer.pad_id, seq_len), odd_rows
@@ -216,9 +212,9 @@ def _odd_rows_remark(source: Source, odd_rows: list[str]) -> str:
 def _sentences(source: Source) -> list[list[str]]:
     """The rows as words; for classification the texts, then the second texts, each as a word."""
     examples = source.rows.examples
-    if source.task.kind == "token_classification":
+    if source.task.by_position:
         return [example.words for example in examples]
-    seconds = [example.text_pair for example in examples] if _has_pairs(source) else []
+    seconds = [example.text_pair for example in examples] if source.task.pairs else []
     return [[text] for text in [*(example.text for example in examples), *seconds]]
 
 
@@ -263,7 +259,7 @@ def _labelled(source: Source, texts: Callable[..., dict[str, tf.Tensor]]) -> Ite
 
 
 def _text_inputs(source: Source, examples: list) -> dict[str, tf.Tensor]:
-    if not _has_pairs(source):
+    if not source.task.pairs:
         return {"texts": tf.constant([source.task.text_of(example) for example in examples])}
     return {
         "texts": tf.constant([example.text for example in examples]),

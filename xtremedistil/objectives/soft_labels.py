@@ -1,4 +1,4 @@
-"""Soft labels of several teachers together."""
+"""Soft labels as an objective: the student's logits against those of one teacher, or of several together."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,23 +6,25 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.errors import require_known
+from xtremedistil.losses import LOSSES
 from xtremedistil.losses.masking import EXCLUDED
+from xtremedistil.losses.probability_shift import probability_shift
 from xtremedistil.models.adapters import SPANS
-from xtremedistil.objectives.parts import SOFT_LABELS, scheduled, soft_label_loss
 from xtremedistil.objectives.position_masks import target_prefix
 from xtremedistil.terms.soft_labels import COMBINATIONS, OF_PROBABILITIES, SoftLabels
-from xtremedistil.training.objectives import Objective
+from xtremedistil.training.objectives import Objective, scheduled
 
-LOGITS, PROBABILITIES, LOSSES = COMBINATIONS
+SOFT_LABELS = "logits"  # name of the term
+MEAN_LOGITS, MEAN_PROBABILITIES, MEAN_LOSSES = COMBINATIONS
 
 
-def teachers_objective(
+def soft_labels_objective(
     mask_of: Callable[[dict], tf.Tensor],
     soft_labels: SoftLabels,
     *,
     teachers: Sequence[int] = (0,),
     weights: Sequence[float] | None = None,
-    combine: str = LOGITS,
+    combine: str = MEAN_LOGITS,
     output: str = "logits",
     positions_of: Callable[[dict], tf.Tensor] | None = None,
 ) -> Objective:
@@ -53,12 +55,13 @@ def teachers_objective(
 
     def values(outputs, batch):
         student, mask = outputs[output], counted(batch)
+        # A teacher of the original release has four labels more, behind the real ones.
         logits = [batch[target_prefix(number) + output][..., : student.shape[-1]] for number in teachers]
         if compete:
             student, *logits = (_over_positions(one, positions_of(batch)) for one in (student, *logits))
-        targets = logits if combine == LOSSES else [_combined(logits, shares, combine, soft_labels.temperature)]
-        losses = [soft_label_loss(soft_labels, target, student, batch, mask) for target in targets]
-        factors = shares if combine == LOSSES else [1.0]
+        targets = logits if combine == MEAN_LOSSES else [_combined(logits, shares, combine, soft_labels.temperature)]
+        losses = [_loss(soft_labels, target, student, batch, mask) for target in targets]
+        factors = shares if combine == MEAN_LOSSES else [1.0]
         return {name: tf.add_n([factor * loss for factor, loss in zip(factors, losses, strict=True)])}
 
     def counts(batch):
@@ -85,7 +88,7 @@ def teacher_shares(count: int, weights: Sequence[float] | None) -> list[float]:
 def _combined(logits: Sequence[tf.Tensor], shares: Sequence[float], combine: str, temperature: float) -> tf.Tensor:
     if len(logits) == 1:
         return logits[0]
-    if combine == LOGITS:
+    if combine == MEAN_LOGITS:
         return tf.add_n([share * one for share, one in zip(shares, logits, strict=True)])
     # Logits whose softmax at the temperature is the mean of all softmaxes.
     shifted = [
@@ -94,3 +97,14 @@ def _combined(logits: Sequence[tf.Tensor], shares: Sequence[float], combine: str
         if share
     ]
     return temperature * tf.reduce_logsumexp(tf.stack(shifted), axis=0)
+
+
+def _loss(soft_labels: SoftLabels, teacher, student, batch, mask) -> tf.Tensor:
+    """One term between logits [B, L] or [B, S, L], under a mask [B] or [B, S]."""
+    if soft_labels.probability_shift and "labels" in batch:  # rows of the transfer set have none
+        teacher = probability_shift(teacher, batch["labels"])
+    temperature = soft_labels.temperature
+    if soft_labels.temperature_of is not None:
+        temperature = soft_labels.temperature_of(teacher=teacher, student=student, temperature=temperature, mask=mask)
+    loss = LOSSES[soft_labels.loss]
+    return loss(teacher=teacher, student=student, mask=mask, temperature=temperature, **soft_labels.options)

@@ -2,39 +2,59 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from xtremedistil.data.features import NOT_SCORED, Features
-from xtremedistil.losses import label_bce, label_mse, span_cross_entropy, span_weights
-from xtremedistil.objectives.parts import labels_objective, scheduled
-from xtremedistil.objectives.position_masks import REAL, ROWS, loss_mask
+from xtremedistil.losses import (
+    label_bce,
+    label_cross_entropy,
+    label_mse,
+    label_weights,
+    span_cross_entropy,
+    span_weights,
+)
+from xtremedistil.objectives.position_masks import loss_mask
 from xtremedistil.tasks.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
-from xtremedistil.training.objectives import Objective
+from xtremedistil.terms.counted import REAL, ROWS
+from xtremedistil.training.objectives import Objective, scheduled
 
 LABELS = "labels"  # name of the term
 
 OF_NUMBERS = {SEVERAL_LABELS: label_bce, SCORES: label_mse}
 
 
-def gold_objective(problem_type: str, weight: float, schedule: str | Callable) -> Objective:
-    """The term that a problem type has for its gold labels: cross-entropy of classes and of a span's ends, binary
-    cross-entropy of several labels at once, mean squared error of scores."""
-    if problem_type == CLASSES:
-        return labels_objective(weight=weight, schedule=schedule)
+def labels_objective(
+    problem_type: str,
+    weight: float = 1.0,
+    schedule: str | Callable = "constant",
+    class_weights: np.ndarray | None = None,
+) -> Objective:
+    """The loss that a problem type has for its gold labels: cross-entropy of classes and of a span's ends, binary
+    cross-entropy of several labels at once, mean squared error of scores.
+
+    Args:
+        weight: factor of the loss. schedule: how it varies with training.
+        class_weights: factor of each label of a class problem, float32 [L]; the mean is over their sum then.
+    """
 
     def value(outputs, batch):
+        labels = batch["labels"]
+        if problem_type == CLASSES:
+            return label_cross_entropy(labels=labels, logits=outputs["logits"], class_weights=class_weights)
         if problem_type == SPAN:
             logits = {"start": outputs["start_logits"], "end": outputs["end_logits"]}
-            return span_cross_entropy(ends=batch["labels"], mask=loss_mask(batch, REAL), **logits)
-        loss = OF_NUMBERS[problem_type]
-        return loss(labels=batch["labels"], logits=outputs["logits"], mask=loss_mask(batch, ROWS))
+            return span_cross_entropy(ends=labels, mask=loss_mask(batch, REAL), **logits)
+        return OF_NUMBERS[problem_type](labels=labels, logits=outputs["logits"], mask=loss_mask(batch, ROWS))
 
-    def kept(batch):
+    def counted(batch):
+        if problem_type == CLASSES:
+            return label_weights(batch["labels"], class_weights)
         return span_weights(batch["labels"], loss_mask(batch, REAL)) if problem_type == SPAN else loss_mask(batch, ROWS)
 
     return Objective(
         lambda outputs, batch: {LABELS: value(outputs, batch)},
-        lambda batch: {LABELS: tf.reduce_sum(kept(batch))},
+        lambda batch: {LABELS: tf.reduce_sum(counted(batch))},
         {LABELS: weight},
         scheduled({LABELS: schedule}),
     )
