@@ -29,6 +29,7 @@ from tests.command_fixtures import (
     write_text_task,
 )
 from xtremedistil import cli
+from xtremedistil.flags import old_names
 
 ROOT = Path(__file__).resolve().parents[1]
 README, RESULTS, PAPERS = ROOT / "README.md", ROOT / "docs/results.md", ROOT / "docs/papers.md"
@@ -66,7 +67,8 @@ CHECKPOINTS = {
     "sentence-transformers/all-MiniLM-L6-v2": SMALL,
     "runs/small/checkpoint": BASE | {"num_hidden_layers": 6},
 }
-SETTINGS = ("DistilConfig", "PretrainConfig", "TransferConfig", "Match", "SoftLabels", "Stage", "Terms")
+EARLIER_NAME = re.compile(r"`--(\w+)` \| `(\w+)` \|$", re.MULTILINE)
+SETTINGS = ("DistilConfig", "FitSettings", "Match", "PretrainConfig", "SoftLabels", "Stage", "Terms", "TransferConfig")
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,12 @@ def test_flags_that_a_text_names_exist(path):
     known = NEVER_PARSED.union(*map(flags_of, cli.VERBS))
     prose = BLOCK.sub("", path.read_text(encoding="utf-8"))
     assert not [name for code in CODE.findall(prose) for name in unknown_flags(code, known)]
+
+
+def test_migration_lists_all_earlier_names_of_flags():
+    listed = EARLIER_NAME.findall((ROOT / "docs/migration.md").read_text(encoding="utf-8"))
+    known = {(now, old) for _, kind, _ in cli.VERBS.values() for old, now in old_names(kind).items()}
+    assert set(listed) == known
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
