@@ -1,4 +1,4 @@
-"""README and guides: their commands are understood and planned, their flags, Python names, links and files exist.
+"""README and guides: their commands are understood and could begin; their flags, Python names, links and files exist.
 
 The guides use a fixed set of names, which `guide_folder` makes: the tasks of TASKS, the checkpoints of CHECKPOINTS,
 `corpus`, `logits.npz`, `teacher.onnx` and `matches.json`; everything that is written goes below `runs`.
@@ -66,9 +66,15 @@ CHECKPOINTS = {
     "microsoft/xtremedistil-l6-h384-uncased": SMALL,
     "sentence-transformers/all-MiniLM-L6-v2": SMALL,
     "runs/small/checkpoint": BASE | {"num_hidden_layers": 6},
+    "runs/assistant/checkpoint": BASE | {"num_hidden_layers": 8},
 }
+CHECKED_ALONE = ("pretrain", "task-transfer", "model-ft")  # the others need a finished run
 EARLIER_NAME = re.compile(r"`--(\w+)` \| `(\w+)` \|$", re.MULTILINE)
 SETTINGS = ("DistilConfig", "FitSettings", "Match", "PretrainConfig", "SoftLabels", "Stage", "Terms", "TransferConfig")
+
+
+class Checked(Exception):
+    """The settings have passed all checks, and TensorFlow would be imported."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +207,7 @@ def guide_folder(word_piece_folder, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
-def test_command_of_a_text_is_understood_and_a_distillation_is_planned(command, guide_folder, run_command, monkeypatch):
+def test_command_of_a_text_is_understood_and_could_begin(command, guide_folder, run_command, monkeypatch):
     monkeypatch.chdir(guide_folder)
     for name, value in command.environment:
         monkeypatch.setenv(name, value)
@@ -215,6 +221,14 @@ def test_command_of_a_text_is_understood_and_a_distillation_is_planned(command, 
         assert outcome.code == 0, outcome.err
         assert "stage" in outcome.out and "teacher" in outcome.out
         assert not os.path.exists(config.model_dir)
+    if verb in CHECKED_ALONE:
+        monkeypatch.setattr(cli, "import_tensorflow", raise_checked)
+        with pytest.raises(Checked):
+            cli.VERBS[verb][0](config)
+
+
+def raise_checked(verbose):
+    raise Checked
 
 
 def test_every_verb_is_shown_in_a_text():
