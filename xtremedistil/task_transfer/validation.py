@@ -7,7 +7,7 @@ from xtremedistil.flag_checks import not_finite, too_small
 from xtremedistil.flags import given_flags
 from xtremedistil.task_transfer.config import TransferConfig
 from xtremedistil.task_transfer.steps import source_config
-from xtremedistil.tasks import folder_problems
+from xtremedistil.tasks import KindSettings, folder_problems
 
 SIZES = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size")
 
@@ -15,8 +15,8 @@ SIZES = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediat
 def check_transfer(config: TransferConfig) -> None:
     """Raises one InputError with all problems of a task transfer's settings."""
     problems = Problems()
-    problems.add(folder_problems(config.source_task, config.source_do_NER, config.source_do_pairwise, "source_"))
-    problems.add(folder_problems(config.target_task, config.target_do_NER, config.target_do_pairwise, "target_"))
+    problems.add(folder_problems(config.source_task, KindSettings.of(config, "source_"), "source_"))
+    problems.add(folder_problems(config.target_task, KindSettings.of(config, "target_"), "target_"))
     if config.transfer_file and not is_there(config.transfer_file):
         problems.add([f"--transfer_file {config.transfer_file}: there is no such file"])
     problems.add(too_small(config, ("target_epochs", "target_batch_size")))
