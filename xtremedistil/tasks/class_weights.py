@@ -65,11 +65,17 @@ def class_weights(text: str, labels: Sequence[str], train: Features) -> np.ndarr
         labels: of the task. train: rows that are trained on.
 
     Raises:
-        InputError: as `parse_class_weight`; a list that names an unknown label, or leaves nothing to train on.
+        InputError: as `parse_class_weight`; a list that names an unknown label, or leaves nothing to train on; or rows
+            may have several labels.
     """
     named = parse_class_weight(text)
     if text == NONE:
         return None
+    if train.labels.ndim > 1:
+        raise InputError(
+            f"`class_weight` {shorten(text)} weighs labels of which a row has one; rows of this task may have several. "
+            "Leave it away."
+        )
     counts = np.bincount(train.labels[train.labels >= 0], minlength=len(labels))[: len(labels)]
     if text == BALANCED:
         return _balanced(counts)

@@ -78,6 +78,8 @@ class TokenClassification:
     kind = "token_classification"
     by_position = True
     problem_type = CLASSES
+    soft_label_loss = "logits_mse"
+    flags = {"do_NER": True, "task_kind": None}
     pairs = False
     required_files = (LABELS_FILE,)
     purpose = "tags words"

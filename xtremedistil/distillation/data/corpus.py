@@ -1,5 +1,6 @@
 """Everything that a run reads: the task's files and the transfer file, encoded once."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -89,8 +90,8 @@ def read_corpus(
 
 def open_planned_task(task: TaskPlan, tokenizer: Tokenizer) -> Task:
     """The task of a run, with the original's pseudo-labels where rows are the original's."""
-    pseudo = pseudo_labels_of(tokenizer) if task.original_rows and task.do_NER else ()
-    return open_task(task.folder, do_NER=task.do_NER, do_pairwise=task.do_pairwise, pseudo_labels=pseudo)
+    pseudo = pseudo_labels_of(tokenizer) if task.original_rows and task.kind.do_NER else ()
+    return open_task(task.folder, dataclasses.replace(task.kind, pseudo_labels=pseudo))
 
 
 def _write_rows(plan: DistillationPlan, task: Task, tokenizer: Tokenizer, store: str, open_model: OpenModel) -> None:
@@ -126,7 +127,7 @@ def store_of(plan: DistillationPlan, tokenizer: Tokenizer) -> str:
     """
     task, transfer = plan.task, plan.transfer
     parts = [fingerprint(find_file(transfer.file)), tokenizer.fingerprint()]
-    parts += [task.seq_len, task.do_NER, task.do_pairwise, task.original_rows, transfer.chunk_size]
+    parts += [task.seq_len, task.kind.do_NER, task.kind.do_pairwise, task.original_rows, transfer.chunk_size]
     parts += [transfer.augment_seed, *augmentation_settings(transfer).values()] if transfer.augment else []
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:KEY_LETTERS]
     return os.path.join(plan.outputs.folder, key)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from xtremedistil.distillation.planning.config import JOINT, ORIGINAL, DistilConfig
+from xtremedistil.distillation.planning.config import JOINT, ORIGINAL, DistilConfig, with_kind
 from xtremedistil.distillation.planning.configured_terms import configured_matches, configured_soft_labels
 from xtremedistil.flags import given_flags
 from xtremedistil.losses.specs import LOSS_KINDS, STATES
@@ -10,10 +10,12 @@ from xtremedistil.models.architectures.families import BILSTM, Family
 from xtremedistil.models.architectures.shapes import BilstmShape, EncoderShape
 from xtremedistil.models.features.attention_projections import projection_paths
 from xtremedistil.models.features.names import ATTENTION_SCORES, PROJECTIONS
+from xtremedistil.tasks import KindSettings, kind_of
+from xtremedistil.tasks.problem_types import SEVERAL_LABELS
 from xtremedistil.terms.layer_map import TRANSPORTS
 from xtremedistil.terms.match import PATH, Match
 from xtremedistil.terms.match_widths import width_problem
-from xtremedistil.terms.soft_labels import SoftLabels
+from xtremedistil.terms.soft_labels import OF_PROBABILITIES, SoftLabels
 
 # What the original has not.
 NEWER = (
@@ -42,7 +44,7 @@ OF_PAIRS = (
 
 def recipe_problems(config: DistilConfig) -> tuple[list[str], SoftLabels | None]:
     """Problems of the flags alone; and the soft labels that they ask for, if these can be."""
-    problems, soft_labels = _soft_label_problems(config)
+    problems, soft_labels = _soft_label_problems(with_kind(config))
     if config.legacy and (given := [f"`{name}`" for name in given_flags(config, NEWER)]):
         problems.append(f"`legacy` learns as the original did; leave {', '.join(given)} away, or `legacy`")
     if config.hard_label_weight < 0:
@@ -62,7 +64,7 @@ def _soft_label_problems(config: DistilConfig) -> tuple[list[str], SoftLabels | 
     if kind and not config.t_squared and "t_squared" not in kind.options:
         hint = "leave it away, or give `soft_label_loss` soft_label_kl"
         return [f"`no_t_squared`: {config.soft_label_loss} is without a choice there; {hint}"], None
-    problems, soft_labels = [], None
+    problems, soft_labels = _excluding_problems(config), None
     try:
         soft_labels = configured_soft_labels(config)
     except ValueError as error:
@@ -72,6 +74,21 @@ def _soft_label_problems(config: DistilConfig) -> tuple[list[str], SoftLabels | 
     elif not config.soft_label_weight and not config.hard_label_weight:
         problems.append("`soft_label_weight` 0: nothing trains the classifier then; give a `hard_label_weight` too")
     return problems, soft_labels
+
+
+def _excluding_problems(config: DistilConfig) -> list[str]:
+    """Of terms between labels that exclude each other, where those of the task do not."""
+    if kind_of(KindSettings.of(config)).problem_type != SEVERAL_LABELS:
+        return []
+    problems = []
+    if config.soft_label_loss in OF_PROBABILITIES:
+        problems.append(
+            f"`soft_label_loss` {config.soft_label_loss} is of labels that exclude each other, and several may hold at "
+            "once here; give soft_label_bce or logits_mse"
+        )
+    if config.probability_shift:
+        problems.append("`probability_shift` puts one first choice right, and several labels may hold; leave it away")
+    return problems
 
 
 def _match_problems(config: DistilConfig) -> list[str]:

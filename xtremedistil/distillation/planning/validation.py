@@ -12,7 +12,7 @@ from xtremedistil.errors import InputError, Problems, missing_packages
 from xtremedistil.flag_checks import device_problems, length_problems, number_problems, open_checkpoint
 from xtremedistil.models.architectures.families import AUTO, BILSTM, FAMILIES, Family
 from xtremedistil.models.architectures.shapes import BilstmShape, EncoderShape
-from xtremedistil.tasks import folder_problems
+from xtremedistil.tasks import KindSettings, folder_problems
 from xtremedistil.tasks.class_weights import NONE, parse_class_weight
 from xtremedistil.terms.match import Match
 from xtremedistil.terms.soft_labels import SoftLabels
@@ -103,6 +103,10 @@ def _kind_problems(config: DistilConfig) -> list[str]:
 
 def _legacy_problems(config: DistilConfig) -> list[str]:
     problems = []
+    if config.task_kind:
+        problems.append(
+            f"`legacy`: the original knows `do_NER` and `do_pairwise`; leave `task_kind` {config.task_kind} away"
+        )
     rates = ("learning_rate", "representation_learning_rate", "label_learning_rate", "teacher_learning_rate")
     if given := [f"`{name}`" for name in rates if getattr(config, name) != "auto"]:
         problems.append(f"`legacy` trains at 3e-5 throughout; leave {', '.join(given)} away, or `legacy`")
@@ -115,7 +119,7 @@ def _legacy_problems(config: DistilConfig) -> list[str]:
 
 
 def _file_problems(config: DistilConfig) -> list[str]:
-    problems = folder_problems(config.task, config.do_NER, config.do_pairwise)
+    problems = folder_problems(config.task, KindSettings.of(config))
     if not is_there(config.transfer_file):
         problems.append(f"`transfer_file` {config.transfer_file}: there is no such file")
     return problems
