@@ -59,7 +59,7 @@ def test_weights_of_rows_that_may_have_several_labels_are_refused():
     train = dataclasses.replace(Features.from_rows([[5], [6]]), labels=np.array([[1, 0], [1, 1]], np.float32))
     assert class_weights("none", ["a", "b"], train) is None
     for text in ("balanced", "a=2"):
-        with pytest.raises(InputError, match=f"--class_weight {text} weighs .* may have several. Leave it away"):
+        with pytest.raises(InputError, match=f"`class_weight` {text} weighs .* may have several. Leave it away"):
             class_weights(text, ["a", "b"], train)
 
 

@@ -96,16 +96,16 @@ def test_kinds_are_found_by_flags():
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"do_NER": True, "do_pairwise": True}, "--do_NER and --do_pairwise exclude each other"),
+        ({"do_NER": True, "do_pairwise": True}, "`do_NER` and `do_pairwise` exclude each other"),
         (
             {"do_NER": True, "task_kind": "sequence_classification"},
-            "--do_NER and --task_kind sequence_classification exclude each other",
+            "`do_NER` and `task_kind` sequence_classification exclude each other",
         ),
         (
             {"do_pairwise": True, "task_kind": "token_classification"},
-            "--task_kind token_classification and --do_pairwise exclude each other",
+            "`task_kind` token_classification and `do_pairwise` exclude each other",
         ),
-        ({"label_separator": ";"}, "--label_separator ';': rows have one label each; leave it away"),
+        ({"label_separator": ";"}, "`label_separator` ';': rows have one label each; leave it away"),
     ],
 )
 def test_contradictions_between_flags_are_named(tmp_path, settings, line):
@@ -118,7 +118,7 @@ def test_contradictions_are_named_by_the_flags_of_a_role(tmp_path):
         source_do_NER=True, source_do_pairwise=True, source_task_kind=None, source_label_separator=","
     )
     first, _ = folder_problems(str(tmp_path / "nowhere"), KindSettings.of(config, "source_"), "source_")
-    assert first == "--source_do_NER and --source_do_pairwise exclude each other"
+    assert first == "`source_do_NER` and `source_do_pairwise` exclude each other"
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
