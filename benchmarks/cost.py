@@ -1,6 +1,6 @@
 """Seconds and bytes that a million transfer lines cost, by the sizes of teacher and student.
 
-    python benchmarks/cost.py --pieces 16 64
+    python benchmarks/cost.py --tokens 16 64
 
 Random weights, generated rows, tagging with 7 labels. teacher: its forward pass, states and attention maps included.
 student: an update of the whole student from matched states and maps, and one from logits alone. head: an update of the
@@ -68,8 +68,8 @@ class Pair:
     def __init__(self, teacher: tuple[int, int], student: tuple[int, int], pieces: int, folder: str):
         import tensorflow as tf
 
-        from xtremedistil.distillation.teacher_outputs.cache import compute_targets
-        from xtremedistil.distillation.teacher_outputs.cache_writer import Computing
+        from xtremedistil.distillation.teacher_outputs.cache import cached_outputs
+        from xtremedistil.distillation.teacher_outputs.cache_writer import OutputWriterConfig
         from xtremedistil.models.student import build_student
         from xtremedistil.models.teacher import build_teacher
         from xtremedistil.terms.layer_map import layer_map, mapped_matches, teacher_names
@@ -86,8 +86,8 @@ class Pair:
         self.features = generated_rows(pieces)
         names = ["logits", *teacher_names(self.matches)]
         self.model = self.teacher.feature_model(names)
-        how = Computing(0, BATCH, Workers(tf.distribute.get_strategy()))
-        self.targets = compute_targets(lambda _: self.model, self.features, names, folder, key="cost", how=how)
+        how = OutputWriterConfig(0, BATCH, Workers(tf.distribute.get_strategy()))
+        self.targets = cached_outputs(lambda _: self.model, self.features, names, folder, key="cost", how=how)
 
     def bytes_per_million(self) -> dict[str, float]:
         sizes = {name: array.nbytes / ROWS * MILLION for name, array in self.targets.arrays.items()}
@@ -140,9 +140,9 @@ class Pair:
         import tensorflow as tf
 
         from xtremedistil.training.learning_rate import LearningRate
-        from xtremedistil.training.trainer import Recipe, Trainer
+        from xtremedistil.training.trainer import Trainer, TrainingSettings
 
-        recipe = Recipe(LearningRate(1e-4, 1), patience=1, max_grad_norm=1.0, seed=1)
+        recipe = TrainingSettings(LearningRate(1e-4, 1), patience=1, max_grad_norm=1.0, seed=1)
         trainer = Trainer(model, variables, objective, tf.distribute.get_strategy(), recipe)
         batch = {name: tf.constant(array) for name, array in self.batches(names).arrays(np.arange(BATCH)).items()}
         return seconds_per_million(lambda: trainer.step(batch | extra, 0, 1e-4)["loss"].numpy(), BATCH)

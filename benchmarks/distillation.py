@@ -49,7 +49,7 @@ def pad_to_the_end(seq_len: int) -> None:
 def forget_targets_between_stages() -> None:
     from xtremedistil.distillation.pipeline import distil, output_source
 
-    run_stage, compute, now = distil._run_stage, output_source.compute_targets, {}
+    run_stage, compute, now = distil._run_stage, output_source.cached_outputs, {}
 
     def numbered(setting, student, stage, source):
         now["stage"] = stage.number
@@ -58,7 +58,7 @@ def forget_targets_between_stages() -> None:
     def of_this_stage(*arguments, key, **named):
         return compute(*arguments, key=f"{key}, stage {now['stage']}", **named)
 
-    distil._run_stage, output_source.compute_targets = numbered, of_this_stage
+    distil._run_stage, output_source.cached_outputs = numbered, of_this_stage
 
 
 def run_here(flags: dict, measures: list[str]) -> None:
@@ -146,7 +146,7 @@ def training_operations(lengths: np.ndarray, teacher_width: int) -> float:
     """Of products of matrices for a row: forward, and twice that backward; the map of embeddings has no input to reach.
 
     Args:
-        lengths: pieces of each row, without padding.
+        lengths: tokens of each row, without padding.
     """
     layer = 2 * (4 * WIDTH * WIDTH + 2 * WIDTH * 4 * WIDTH)
     linear = LAYERS * layer + 2 * WIDTH * teacher_width
@@ -162,7 +162,7 @@ def over_the_limit(folder: Path) -> str:
     lengths = np.concatenate([rows.chunk(start).lengths for start in rows.starts]).astype(float)
     width = json.loads((folder / "xtremedistil-config.json").read_text())["teacher_hidden_size"]
     limit = gemm_rate() / training_operations(lengths, width)
-    lines = [f"products of matrices allow {limit:,.0f} rows a second (mean length {lengths.mean():.1f} pieces)"]
+    lines = [f"products of matrices allow {limit:,.0f} rows a second (mean length {lengths.mean():.1f} tokens)"]
     for entry in json.loads((folder / "report.json").read_text())["stages"]:
         if entry["objective"] in ("representation", "logits") and "student" in entry["unfrozen"]:
             speed = rows.rows * entry["epochs"] / entry["seconds"]

@@ -39,7 +39,7 @@ def generated_sentences(count: int, length: int, seed: int = 7) -> list[list[str
 
 
 def generated_tokenizer(folder: Path) -> Tokenizer:
-    """WordPiece with whole syllables, so that longer words have several pieces."""
+    """WordPiece with whole syllables, so that longer words have several tokens."""
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *SYLLABLES, *(f"##{syllable}" for syllable in SYLLABLES)]
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}), encoding="utf-8")

@@ -152,7 +152,7 @@ def ways_of(run: Run, config: PretrainConfig, sample: Arrays) -> dict[str, Calla
 
 
 def measured(values) -> tuple[dict[str, float], float, float]:
-    """Seconds of a batch by each way, its pieces, and the largest relative difference of a loss from the step's."""
+    """Seconds of a batch by each way, its tokens, and the largest relative difference of a loss from the step's."""
     run, config = prepared(values)
     batches = [share for (share,) in run.corpus.batches(values.batches, stage_seed(SEED, HEAD_PLACE)).epoch(0, 1)]
     with precision(config.opt_policy):
@@ -182,7 +182,7 @@ def main() -> None:
     times, pieces, difference = measured(values)
     if difference > TOLERANCE[values.opt_policy]:
         sys.exit(f"The losses differ by up to {difference:.1%}: the ways do not do the same work.")
-    print("| | seconds a batch | pieces a second | share of the step |\n| --- | --- | --- | --- |")
+    print("| | seconds a batch | tokens a second | share of the step |\n| --- | --- | --- | --- |")
     for name, taken in times.items():
         print(f"| {name} | {taken:.3f} | {pieces / taken:,.0f} | {taken / times['step']:.0%} |")
     both = times["student alone"] + times["teacher alone"]

@@ -17,7 +17,7 @@ import xtremedistil  # noqa: F401 - chooses legacy Keras
 
 def mean_logits(flags: dict, folders: list[str], seeds: list[int], out: str) -> None:
     from xtremedistil.distillation.pipeline.run_context import open_run
-    from xtremedistil.distillation.pipeline.teacher import tuned_teacher
+    from xtremedistil.distillation.pipeline.teacher import load_or_finetune_teacher
     from xtremedistil.distillation.planning.config import DistilConfig
     from xtremedistil.distillation.planning.planner import make_plan
     from xtremedistil.models.forward import make_predict_function
@@ -32,7 +32,7 @@ def mean_logits(flags: dict, folders: list[str], seeds: list[int], out: str) -> 
         own = dataclasses.replace(config, model_dir=folder, teacher_model_dir=folder, seed=seed)
         run = open_run(make_plan(own), strategy, Workers(strategy))
         task, tokenizer = run.corpus.task, run.corpus.tokenizer
-        predict = make_predict_function(tuned_teacher(run).teacher.model)
+        predict = make_predict_function(load_or_finetune_teacher(run).teacher.model)
         examples = list(task.read(config.transfer_file, labelled=False))
         features = task.encode(examples, tokenizer, config.seq_len)
         logits = predict_logits(predict, features, batch_size=config.teacher_batch_size, pad_id=tokenizer.pad_id)

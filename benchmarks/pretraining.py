@@ -4,9 +4,9 @@
         --folder runs/pretraining --steps 1000 --labels 2000 --ft_seeds 1 2 3
 
 The corpus is wikitext2 and whole sentences of the tasks' training text. All encoders are asked alike what they know of
-words: a head is trained on the frozen encoder with the same updates, whatever head it has of its own, on pieces as
+words: a head is trained on the frozen encoder with the same updates, whatever head it has of its own, on tokens as
 often as they occur, all of them hidden. A longer one of the teacher teaches in DistilBERT's loss. All are tuned alike:
-`model-ft` on the same rows, chosen on dev, test scored once. Beside accuracies stands what the commonest piece, or
+`model-ft` on the same rows, chosen on dev, test scored once. Beside accuracies stands what the commonest token, or
 label of train, would get. Wall seconds are of all attempts.
 Folders are named by what their results hang on, so that the same command goes on where it was stopped, and one with
 other flags, or some of the rows, takes over what is the same. One --folder is for one --data and one --checkpoint.
@@ -151,7 +151,7 @@ def student(values, name: str, head: str) -> dict:
 
 def probe(values, checkpoint: Path, folder: Path, steps: int) -> dict[str, float]:
     """Of held-out words, the share that a new head finds, which is trained on the frozen encoder for so many updates,
-    and that of the commonest piece."""
+    and that of the commonest token."""
     if not (folder / PROBE).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         with timed(folder):

@@ -51,7 +51,7 @@ def main() -> None:
     from xtremedistil.objectives.from_terms import terms_objective
     from xtremedistil.terms.layer_map import teacher_names
     from xtremedistil.training.learning_rate import LearningRate
-    from xtremedistil.training.trainer import Recipe, Trainer
+    from xtremedistil.training.trainer import Trainer, TrainingSettings
 
     with tempfile.TemporaryDirectory() as folder:
         pair = Pair((6, 384), (2, 192), PIECES, folder)
@@ -66,11 +66,11 @@ def main() -> None:
             model, projections = pair.student.matching_model(matches)
             variables = pair.student.weights + [variable for layer in projections for variable in layer.variables]
             objective = terms_objective(Terms(SoftLabels()), matches, pair.student)
-            recipe = Recipe(LearningRate(1e-4, 1), patience=1, max_grad_norm=1.0, seed=1)
+            recipe = TrainingSettings(LearningRate(1e-4, 1), patience=1, max_grad_norm=1.0, seed=1)
             trainer = Trainer(model, variables, objective, tf.distribute.get_strategy(), recipe)
             spent = cpu_milliseconds(lambda trainer=trainer, batch=batch: trainer.step(batch, 0, 1e-4)["loss"].numpy())
             first = first or spent
-            print(f"| {name} ({BATCH} rows of {PIECES} pieces) | {spent:.0f} | {spent / first:.2f} |", flush=True)
+            print(f"| {name} ({BATCH} rows of {PIECES} tokens) | {spent:.0f} | {spent / first:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

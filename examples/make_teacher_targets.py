@@ -4,7 +4,7 @@
         --labels 0 1 --transfer_file unlabeled.txt --out targets.npz
 
 Needs torch, transformers and numpy alone, so that they may be newer than those of xtremedistil. The logits of the
-whole file are held in memory. A word for which the tokenizer has no piece gets logits of 0.
+whole file are held in memory. A word for which the tokenizer has no token gets logits of 0.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def examples(path):
 
 @torch.no_grad()
 def run(model, tokenizer, batch_size, encoding):
-    """Logits of each encoded row: [L], or [pieces, L] for tagging, where the last pieces may be padding."""
+    """Logits of each encoded row: [L], or [tokens, L] for tagging, where the last tokens may be padding."""
     names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in encoding]
     rows = [dict(zip(names, row, strict=True)) for row in zip(*(encoding[name] for name in names), strict=True)]
     logits, order = [None] * len(rows), sorted(range(len(rows)), key=lambda row: -len(rows[row]["input_ids"]))
@@ -41,7 +41,7 @@ def run(model, tokenizer, batch_size, encoding):
 
 
 def word_logits(sentences, tokenizer, max_length, run_model):
-    """A vector for each word, that of its first piece: [words, L]. What is too long is cut into windows that overlap; a
+    """A vector for each word, that of its first token: [words, L]. What is too long is cut into windows that overlap; a
     word is read where most is seen around it."""
     cut = {"truncation": True, "max_length": max_length, "stride": max_length // 3}
     encoding = tokenizer(sentences, is_split_into_words=True, return_overflowing_tokens=True, **cut)
@@ -65,7 +65,7 @@ def main():
     parser.add_argument("--do_NER", action="store_true", help="tag words, separated by single spaces")
     parser.add_argument("--do_pairwise", action="store_true", help="classify pairs (text<TAB>text)")
     parser.add_argument("--labels", nargs="+", help="what the task calls the model's outputs, in the model's order")
-    parser.add_argument("--max_length", type=int, default=512, help="most pieces of a row")
+    parser.add_argument("--max_length", type=int, default=512, help="most tokens of a row")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     flags = parser.parse_args()

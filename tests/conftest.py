@@ -53,7 +53,7 @@ def byte_level_folder(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def gpt2_folder(byte_level_folder, tmp_path_factory) -> str:
-    """The same without pad and separator pieces."""
+    """The same without pad and separator tokens."""
     folder = tmp_path_factory.mktemp("gpt2")
     for name in ("vocab.json", "merges.txt"):
         (folder / name).write_bytes((Path(byte_level_folder) / name).read_bytes())

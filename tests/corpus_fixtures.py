@@ -3,14 +3,14 @@
 import numpy as np
 
 from xtremedistil.pretraining.corpus.batches import CorpusBatches
-from xtremedistil.pretraining.corpus.masking import Hiding, piece_weights
+from xtremedistil.pretraining.corpus.masking import Hiding, token_weights
 from xtremedistil.pretraining.corpus.reader import CorpusReader
 from xtremedistil.pretraining.corpus.rows import line_rows, packed_rows
 from xtremedistil.pretraining.corpus.token_store import TokenStore
 
 PAD, UNK, START, END = 0, 1, 2, 3
 MASK, CORPUS_WORDS = 4, 50
-HIDING = Hiding(piece_weights(np.ones(CORPUS_WORDS, int), range(5)), MASK, np.arange(5, CORPUS_WORDS), share=0.3)
+HIDING = Hiding(token_weights(np.ones(CORPUS_WORDS, int), range(5)), MASK, np.arange(5, CORPUS_WORDS), share=0.3)
 ROOM = 9
 
 
@@ -22,7 +22,7 @@ def store_of(*lines, end=(END,)) -> TokenStore:
 
 
 def make_store(lines: int = 21):
-    """Lines of 3 to 9 pieces; each row is told by its first two."""
+    """Lines of 3 to 9 tokens; each row is told by its first two."""
     generator = np.random.default_rng(1)
     rows = [
         [5 + number // 40, 5 + number % 40, *generator.integers(5, CORPUS_WORDS, 1 + number % 7)]

@@ -1,4 +1,4 @@
-"""Tiny checkpoints of every family (2 layers, 12 wide, 40 pieces) in PyTorch's safetensors layout, without torch."""
+"""Tiny checkpoints of every family (2 layers, 12 wide, 40 tokens) in PyTorch's safetensors layout, without torch."""
 
 import json
 from types import SimpleNamespace
@@ -151,7 +151,7 @@ def rows(lengths=(5, 3), width: int = 5, pad_id: int = 0) -> dict[str, np.ndarra
 
 
 def toy_features(count: int = 21, seed: int = 0, shortest: int = 2, longest: int = 11) -> Features:
-    """Tagged rows of random length; the label of a piece is its id modulo 3, and every fourth piece has none."""
+    """Tagged rows of random length; the label of a token is its id modulo 3, and every fourth token has none."""
     generator = np.random.default_rng(seed)
     ids = [generator.integers(0, TOY_WORDS, generator.integers(shortest, longest + 1)).tolist() for _ in range(count)]
     labels = [[-100 if place % 4 == 3 else piece % TOY_LABELS for place, piece in enumerate(row)] for row in ids]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from xtremedistil.metrics import chunk_scores, piece_scores, scored_tags, without_continuation
+from xtremedistil.metrics import chunk_scores, scored_tags, token_scores, without_continuation
 
 SPECIAL = ("[PAD]", "[SEP]", "[CLS]")
 
@@ -61,7 +61,7 @@ def test_scored_tags_skip_special_gold_and_turn_special_predictions_into_o():
 def test_piece_scores_are_fractions():
     row = [["[CLS]", "B-PER", "X", "O", "B-LOC", "[SEP]"]]
     guess = [["[CLS]", "B-PER", "X", "O", "O", "[SEP]"]]
-    assert piece_scores(row, guess, SPECIAL) == {
+    assert token_scores(row, guess, SPECIAL) == {
         "precision": 1.0,
         "recall": 0.5,
         "f1": pytest.approx(2 / 3),

@@ -72,12 +72,10 @@ def test_old_name_counts_as_given_for_the_recipe_best():
 
 def test_run_under_old_names_goes_on_under_new_ones(tmp_path):
     renamed = old_names(DistilConfig)
-    run_folder.claim(str(tmp_path), {"targets": "live", "loss": "dist", "seed": 1}, overwrite=False)
-    run_folder.check_claim(str(tmp_path), {"teacher_outputs": "live", "soft_label_loss": "dist", "seed": 1}, renamed)
+    run_folder.bind_run(str(tmp_path), {"targets": "live", "loss": "dist", "seed": 1}, overwrite=False)
+    run_folder.check_run(str(tmp_path), {"teacher_outputs": "live", "soft_label_loss": "dist", "seed": 1}, renamed)
     with pytest.raises(InputError, match="teacher_outputs: live there, auto now"):
-        run_folder.check_claim(
-            str(tmp_path), {"teacher_outputs": "auto", "soft_label_loss": "dist", "seed": 1}, renamed
-        )
+        run_folder.check_run(str(tmp_path), {"teacher_outputs": "auto", "soft_label_loss": "dist", "seed": 1}, renamed)
 
 
 def test_config_of_a_finished_run_has_the_names_of_now(tmp_path):

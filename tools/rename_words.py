@@ -124,13 +124,19 @@ def _imports(text: str, module: str, name: str) -> bool:
 
 
 def in_text(text: str, names: dict[str, str]) -> str:
-    """Prose, and the names in it: in backticks, and in the braces of f-strings."""
+    """Prose, names in backticks, names of classes that stand alone, and code in the braces of f-strings."""
+    if (bare := text.strip("\"'")) in names and bare[0].isupper():
+        return text.replace(bare, names[bare])
+    if not re.match(r"[rRbB]*[fF]", text):
+        return _prose(text, names)
+    parts = re.split(r"(\{[^{}]*\})", text)
+    return "".join(_in_braces(part, names) if part.startswith("{") else _prose(part, names) for part in parts)
+
+
+def _prose(text: str, names: dict[str, str]) -> str:
     for pattern, new in TEXTS:
         text = pattern.sub(new, text)
-    text = re.sub(r"`(\w+)", lambda found: "`" + names.get(found[1], found[1]), text)
-    if re.match(r"[rRbB]*[fF]", text):
-        text = re.sub(r"\{[^{}]*\}", lambda found: _in_braces(found[0], names), text)
-    return text
+    return re.sub(r"`(\w+)", lambda found: "`" + names.get(found[1], found[1]), text)
 
 
 def _in_braces(code: str, names: dict[str, str]) -> str:

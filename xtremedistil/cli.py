@@ -12,7 +12,7 @@ from functools import partial
 
 from xtremedistil.console.quiet import import_tensorflow, without_native_noise
 from xtremedistil.console.sigterm import TERMINATED, on_sigterm
-from xtremedistil.distillation.planning.config import DistilConfig, spelled_out
+from xtremedistil.distillation.planning.config import DistilConfig, expand_recipe
 from xtremedistil.errors import InputError
 from xtremedistil.export.common.config import ExportConfig
 from xtremedistil.finetuning.config import BaselineConfig, ContinueConfig
@@ -193,7 +193,7 @@ def read_flags(arguments: list[str] | None = None):
     kind = VERBS[verb][1]
     values = current_names(old_names(kind), _with_values(kind, values))
     config = kind(**values)
-    return verb, spelled_out(config, values) if verb == "distil" else config
+    return verb, expand_recipe(config, values) if verb == "distil" else config
 
 
 def _with_values(kind, values: dict) -> dict:

@@ -43,7 +43,7 @@ def number_problems(config) -> list[str]:
     """Of the numbers that the training commands share."""
     problems = too_small(config, AT_LEAST_ONE)
     if getattr(config, "seq_len", 3) < 3:
-        problems.append(f"`seq_len` {config.seq_len}: must be at least 3 (two special tokens and a piece)")
+        problems.append(f"`seq_len` {config.seq_len}: must be at least 3 (two special tokens and a token)")
     problems += not_finite(config)
     if config.seed is not None and not 0 <= config.seed < LARGEST_SEED:
         problems.append(f"`seed` {config.seed}: must be from 0 to {LARGEST_SEED - 1}")
@@ -95,5 +95,5 @@ def device_problems(config) -> list[str]:
 
 def length_problems(seq_len: int, shape: EncoderShape, checkpoint: str) -> list[str]:
     if shape.positions is not None and seq_len > shape.positions:
-        return [f"`seq_len` {seq_len}: {checkpoint} has positions for {shape.positions} pieces; use at most that"]
+        return [f"`seq_len` {seq_len}: {checkpoint} has positions for {shape.positions} tokens; use at most that"]
     return []

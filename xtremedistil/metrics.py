@@ -206,7 +206,7 @@ CONTINUATION = "X"
 
 
 def chunk_scores(gold: Sequence[str], predicted: Sequence[str]) -> tuple[float, float, float]:
-    """Precision, recall and F1, in percent, of two flat lists of piece tags (`X` for continuation pieces).
+    """Precision, recall and F1, in percent, of two flat lists of token tags (`X` for continuation tokens).
 
     Raises:
         ValueError: the lists differ in length.
@@ -253,7 +253,7 @@ def _plain(tag: str) -> str:
     return rest if is_chunk_tag(rest) else tag
 
 
-def piece_scores(
+def token_scores(
     gold_rows: Sequence[Sequence[str]], predicted_rows: Sequence[Sequence[str]], special: Sequence[str]
 ) -> dict:
     """The original's scores as a metrics dict: "precision", "recall", "f1" from 0 to 1; primary "f1".

@@ -15,7 +15,7 @@ from xtremedistil.models.architectures.families import FAMILIES
 tf = pytest.importorskip("tensorflow")
 
 from xtremedistil.augmentation import masked_lm  # noqa: E402
-from xtremedistil.augmentation.masked_lm import best_pieces, load_masked_lm, open_masked_lm  # noqa: E402
+from xtremedistil.augmentation.masked_lm import best_tokens, load_masked_lm, open_masked_lm  # noqa: E402
 
 VOCABULARY = 60
 
@@ -65,7 +65,7 @@ def test_best_pieces_are_those_of_the_highest_scores_that_are_words(class_name, 
         scores = model({"input_ids": row[None], "attention_mask": np.ones_like(row[None])}).logits.numpy()[0, mask]
         expected.append(sorted(np.flatnonzero(words), key=lambda piece: -scores[piece])[:3])
     pad_id = tiny_config(class_name).get("pad_token_id", 0)
-    find = best_pieces(model, family, words, pad_id, candidates=3)
+    find = best_tokens(model, family, words, pad_id, candidates=3)
     np.testing.assert_array_equal(find(rows, masks), expected)
     monkeypatch.setattr(masked_lm, "SCORES_AT_A_TIME", 1)  # a batch for each row
     np.testing.assert_array_equal(find(rows, masks), expected)
@@ -113,7 +113,7 @@ def test_checkpoint_without_the_head_is_refused(checkpoint):
 
 
 def test_checkpoint_of_another_tokenizer_is_refused(checkpoint):
-    with pytest.raises(InputError, match="has 45 pieces, its config.json says vocab_size 30"):
+    with pytest.raises(InputError, match="has 45 tokens, its config.json says vocab_size 30"):
         open_masked_lm(checkpoint(vocab_size=30))
 
 

@@ -1,4 +1,4 @@
-"""The augmenter `masked_lm`: drawing, rows for the model, words out of pieces; without TensorFlow."""
+"""The augmenter `masked_lm`: drawing, rows for the model, words out of tokens; without TensorFlow."""
 
 import numpy as np
 import pytest
@@ -90,7 +90,7 @@ def test_fill_asks_for_each_place_once_and_for_all_texts_together():
 
 
 class Recorder:
-    """Stands in for a model: its best pieces are always the same two; keeps the rows that it was given."""
+    """Stands in for a model: its best tokens are always the same two; keeps the rows that it was given."""
 
     def __init__(self, tokenizer: Tokenizer, *words: str):
         self._tokenizer = tokenizer
@@ -116,7 +116,7 @@ def predictor(word_piece_folder, byte_level_folder):
 def test_each_word_is_hidden_alone_in_its_own_text(predictor):
     masked_words = predictor()
     answers = masked_words([Question(["the", "cat", "ran"], [0, 2]), Question(["a", "mat"], [1])])
-    assert masked_words.best_pieces.rows == [
+    assert masked_words.best_tokens.rows == [
         ["[CLS]", "[MASK]", "cat", "ran", "[SEP]"],
         ["[CLS]", "the", "cat", "[MASK]", "[SEP]"],
         ["[CLS]", "a", "[MASK]", "[SEP]"],
@@ -127,27 +127,27 @@ def test_each_word_is_hidden_alone_in_its_own_text(predictor):
 def test_punctuation_around_a_word_is_read_and_stays(predictor):
     masked_words = predictor()
     answers = masked_words([Question(["'mat',", "."], [0, 1])])
-    assert masked_words.best_pieces.rows == [["[CLS]", "'", "[MASK]", "'", ",", ".", "[SEP]"]]
+    assert masked_words.best_tokens.rows == [["[CLS]", "'", "[MASK]", "'", ",", ".", "[SEP]"]]
     assert answers == [{0: ["'cat',", "'dog',"]}]
 
 
 def test_words_of_several_pieces_and_unknown_words_are_left(predictor):
     masked_words = predictor()
     assert masked_words([Question(["running", "unbelievable", "zebra", "[SEP]", "mat"], [0, 1, 2, 3])]) == [{}]
-    assert masked_words.best_pieces.rows == []
+    assert masked_words.best_tokens.rows == []
 
 
 def test_words_behind_the_models_last_position_are_left(predictor):
     masked_words = predictor(positions=5)
     assert list(masked_words([Question("the cat sat on".split(), [0, 1, 2, 3])])[0]) == [0, 1, 2]
-    assert masked_words.best_pieces.rows[2] == ["[CLS]", "the", "cat", "[MASK]", "[SEP]"]
+    assert masked_words.best_tokens.rows[2] == ["[CLS]", "the", "cat", "[MASK]", "[SEP]"]
 
 
 def test_byte_level_words_are_predicted_with_the_space_before_them(predictor, byte_level_folder):
     masked_words = predictor(byte_level_folder, best=("the", "the"))
     [answer] = masked_words([Question(["the", "the"], [0, 1])])
     assert answer == {0: ["the", "the"], 1: ["the", "the"]}
-    assert masked_words.best_pieces.rows == [["<s>", "<mask>", "Ġthe", "</s>"], ["<s>", "Ġthe", "<mask>", "</s>"]]
+    assert masked_words.best_tokens.rows == [["<s>", "<mask>", "Ġthe", "</s>"], ["<s>", "Ġthe", "<mask>", "</s>"]]
 
 
 def test_no_question_asks_nothing_of_the_model(predictor):

@@ -78,7 +78,7 @@ def assert_refused_early(hollow, run_command, no_tensorflow, tmp_path):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"seq_len": TEACHER_POSITIONS + 1}, [f"--seq_len {TEACHER_POSITIONS + 1}", f"{TEACHER_POSITIONS} pieces"]),
+        ({"seq_len": TEACHER_POSITIONS + 1}, [f"--seq_len {TEACHER_POSITIONS + 1}", f"{TEACHER_POSITIONS} tokens"]),
         ({"num_hidden_layers": TEACHER_LAYERS + 1}, [f"has {TEACHER_LAYERS + 1} layers", f"at most {TEACHER_LAYERS}"]),
         ({"hidden_size": 15}, ["--hidden_size 15 is not a multiple of --num_attention_heads 2"]),
         ({"hidden_size": TEACHER_WIDTH + 2}, [f"wider ({TEACHER_WIDTH + 2})", f"use at most {TEACHER_WIDTH}"]),

@@ -83,7 +83,7 @@ def test_chief_says_whether_the_run_has_finished(distilled, tmp_path, chief_sees
     from xtremedistil.distillation.pipeline.distil import _finished_report
 
     config = SimpleNamespace(model_dir=str(distilled / "student" if here else tmp_path), baseline=True)
-    report = _finished_report(config, SimpleNamespace(agree=lambda value: float(chief_sees_it)))
+    report = _finished_report(config, SimpleNamespace(broadcast_from_chief=lambda value: float(chief_sees_it)))
     assert (report is not None) == chief_sees_it
     assert bool(report and report.rows) == (chief_sees_it and here)
 
@@ -197,7 +197,7 @@ LINES = [
     "",
     "თბილისი არის ქალაქი",
     " ".join(["the big cat sat on the mat"] * 4),  # longer than seq_len
-    "un" + "believable" * 20,  # one word of more pieces than fit into a row
+    "un" + "believable" * 20,  # one word of more tokens than fit into a row
     "john \u200b \ufeff mary",  # words without width
     "john  ran",  # an empty word
     " mary ",

@@ -10,7 +10,7 @@ import pytest
 import xtremedistil
 from tests.model_fixtures import toy_features
 from xtremedistil.distillation.data.encoded_inputs import encoded_rows, features_of
-from xtremedistil.distillation.teacher_outputs.word_alignment import aligned_targets
+from xtremedistil.distillation.teacher_outputs.word_alignment import aligned_outputs
 from xtremedistil.storage.model_folder import SNAPSHOTS
 from xtremedistil.tasks.problem_types import PROBLEM_TYPES, SPAN
 from xtremedistil.terms.match import Match
@@ -21,16 +21,16 @@ tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
 transformers = pytest.importorskip("transformers")
 
-from xtremedistil.distillation.distiller.dataset import TaughtRows  # noqa: E402
+from xtremedistil.distillation.distiller.dataset import DistillationDataset  # noqa: E402
 from xtremedistil.distillation.distiller.distiller import Distiller, kept  # noqa: E402
 from xtremedistil.distillation.distiller.multi_task import fit_tasks, share_encoder  # noqa: E402
-from xtremedistil.distillation.teacher_outputs.cache_writer import Computing  # noqa: E402
+from xtremedistil.distillation.teacher_outputs.cache_writer import OutputWriterConfig  # noqa: E402
 from xtremedistil.losses import LOSSES  # noqa: E402
 from xtremedistil.losses.masking import EXCLUDED  # noqa: E402
 from xtremedistil.models.adapters import AdaptedModel, TaskModel  # noqa: E402
 from xtremedistil.training.batching import TrainingBatches  # noqa: E402
 from xtremedistil.training.multi_task import TaskBatches  # noqa: E402
-from xtremedistil.training.snapshots import Keeper  # noqa: E402
+from xtremedistil.training.snapshots import SnapshotManager  # noqa: E402
 from xtremedistil.training.strategy import precision  # noqa: E402
 from xtremedistil.training.trainer import Trainer  # noqa: E402
 from xtremedistil.training.workers import Workers  # noqa: E402
@@ -139,7 +139,7 @@ def causal(layers: int, width: int, seed: int):
 
 
 def test_left_to_right_language_models_learn_from_one_another_and_from_the_next_piece():
-    """Labels are the next pieces, -100 at the last; GPT-2 shifts those that it is given by itself."""
+    """Labels are the next tokens, -100 at the last; GPT-2 shifts those that it is given by itself."""
     teacher, student = causal(2, 16, 1), causal(1, 8, 2)
     data = rows(8)
     labels = [[*row[1:], -100] for row in data["input_ids"]]
@@ -684,14 +684,14 @@ def test_fit_without_a_dev_set_that_was_stopped_ends_with_the_latest_weights(tmp
     teacher, whole = pair()
     Distiller(teacher, whole).fit(rows(24), **FIT)
     settings = FIT | {"folder": str(tmp_path), "save_minutes": 1e-9}
-    save = Keeper.save
+    save = SnapshotManager.save
 
     def save_and_stop_in_the_third_epoch(keeper, snapshot):
         save(keeper, snapshot)
         if snapshot.state["epoch"] == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Keeper, "save", save_and_stop_in_the_third_epoch)
+    monkeypatch.setattr(SnapshotManager, "save", save_and_stop_in_the_third_epoch)
     with pytest.raises(KeyboardInterrupt):
         Distiller(*pair()).fit(rows(24), **settings)
     monkeypatch.undo()
@@ -716,11 +716,11 @@ def test_snapshots_of_another_batch_size_or_nameless_schedules_are_not_read_and_
     with pytest.raises(ValueError, match="has no name to be known by"):
         Distiller(teacher, student, nameless).fit(rows(24), **settings)
     distiller = Distiller(teacher, student)
-    monkeypatch.setattr(Keeper, "clear", lambda keeper: None)
+    monkeypatch.setattr(SnapshotManager, "clear", lambda keeper: None)
     distiller.fit(rows(24), **settings)
     monkeypatch.undo()
-    found, load = [], Keeper.load
-    monkeypatch.setattr(Keeper, "load", lambda keeper: found.append(load(keeper)))
+    found, load = [], SnapshotManager.load
+    monkeypatch.setattr(SnapshotManager, "load", lambda keeper: found.append(load(keeper)))
     distiller.fit(rows(24), **(settings | {"batch_size": 4}))
     assert found == [None]
     assert not (tmp_path / SNAPSHOTS).exists()
@@ -731,8 +731,8 @@ def test_what_chooses_the_weights_makes_another_fit(tmp_path):
     distiller, labelled = Distiller(*pair()), rows(8, labels=[0] * 8)
 
     def key(dev=None, metric=None, precision="float32") -> str:
-        how = Computing(0, 8, Workers(distiller.strategy), precision=precision)
-        return distiller.lesson(rows(8), dev, teachers=None, metric=metric, place=str(tmp_path), how=how).key
+        how = OutputWriterConfig(0, 8, Workers(distiller.strategy), precision=precision)
+        return distiller.fit_inputs(rows(8), dev, teachers=None, metric=metric, place=str(tmp_path), how=how).key
 
     found = [key(), key(rows(8)), key(labelled), key(rows(8, labels=[1] * 8)), key(labelled, lambda *_: 0.5)]
     assert len({*found, key(precision="float16"), key(labelled, ends_alike)}) == 7
@@ -747,9 +747,10 @@ def test_student_of_another_size_makes_another_fit(tmp_path):
     teacher, student = pair()
     students = [student, bert("SequenceClassification", layers=1, width=8, seed=2), pair()[1]]
     distillers = [Distiller(teacher, one) for one in students]
-    how = Computing(0, 8, Workers(distillers[0].strategy))
+    how = OutputWriterConfig(0, 8, Workers(distillers[0].strategy))
     deep, flat, again = (
-        one.lesson(rows(8), None, teachers=None, metric=None, place=str(tmp_path), how=how).key for one in distillers
+        one.fit_inputs(rows(8), None, teachers=None, metric=None, place=str(tmp_path), how=how).key
+        for one in distillers
     )
     assert deep == again != flat
 
@@ -843,8 +844,8 @@ def updates(monkeypatch) -> list[int]:
 def test_training_by_steps_may_read_a_dataset_without_end(monkeypatch):
     """5 updates of 4 rows read 20 of them: 12, and 8 again."""
     made, read = updates(monkeypatch), []
-    features_read = TaughtRows.read
-    monkeypatch.setattr(TaughtRows, "read", lambda *args: read.append(features_read(*args)) or read[-1])
+    features_read = DistillationDataset.read
+    monkeypatch.setattr(DistillationDataset, "read", lambda *args: read.append(features_read(*args)) or read[-1])
     arrays = padded(rows(12))
     endless = tf.data.Dataset.from_tensor_slices(arrays).batch(4).repeat()
     history = Distiller(*pair()).fit(endless, steps=5, batch_size=4)
@@ -908,8 +909,8 @@ def test_numbers_of_a_fit_that_cannot_be(changes, message):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"input_ids": [[1] * 17]}, "Row 0 is 17 pieces long; the student has positions for 16"),
-        ({"input_ids": [[1], [WORDS]]}, "a piece 40; the student has 40, counted from 0"),
+        ({"input_ids": [[1] * 17]}, "Row 0 is 17 tokens long; the student has positions for 16"),
+        ({"input_ids": [[1], [WORDS]]}, "a token 40; the student has 40, counted from 0"),
         ({"input_ids": [[1], []]}, "Row 1 is empty"),
         ({"input_ids": []}, "There are no rows"),
     ],
@@ -923,7 +924,7 @@ def test_rows_that_a_model_cannot_read(data, message):
 
 
 def test_words_of_two_tokenizers_meet():
-    """The teacher cuts each word in two; a teacher whose ids are the student's says the same at each first piece."""
+    """The teacher cuts each word in two; a teacher whose ids are the student's says the same at each first token."""
     generator = np.random.default_rng(0)
     words = [generator.integers(1, WORDS, 4).tolist() for _ in range(12)]
     own = {"input_ids": words, "word_ids": [[0, 1, 2, 3]] * 12}
@@ -942,7 +943,7 @@ def test_words_of_two_tokenizers_meet():
 
 
 def test_states_of_two_tokenizers_count_where_words_begin():
-    """Of pieces a, b of the student's words only a has a counterpart; a group of batches is the big batch."""
+    """Of tokens a, b of the student's words only a has a counterpart; a group of batches is the big batch."""
     generator = np.random.default_rng(0)
     words = [generator.integers(1, WORDS, 4).tolist() for _ in range(12)]
     theirs = {"input_ids": words, "word_ids": [[0, 1, 2, 3]] * 12}
@@ -967,7 +968,7 @@ def test_states_of_two_tokenizers_count_where_words_begin():
 
 
 def in_two_pieces(words: list) -> tuple[dict, dict]:
-    """Rows of one piece a word behind a class token, and the same words cut in two: (whole, cut)."""
+    """Rows of one token a word behind a class token, and the same words cut in two: (whole, cut)."""
     count = len(words[0])
     whole = {"input_ids": [[1, *row] for row in words], "word_ids": [[None, *range(count)]] * len(words)}
     cut = {
@@ -1010,7 +1011,7 @@ def test_states_of_texts_in_two_tokenizers_meet_at_words(tmp_path, monkeypatch):
 @pytest.mark.parametrize("task", TAGGING_FIRST)
 def test_rows_of_two_tokenizers_may_be_of_many_lengths(task):
     """Another width in nearly every batch, of which a dev set has its own."""
-    sides = [in_two_pieces([row[:7]]) for row in rows(12)["input_ids"]]  # at most 15 pieces; there are 16 positions
+    sides = [in_two_pieces([row[:7]]) for row in rows(12)["input_ids"]]  # at most 15 tokens; there are 16 positions
     own, theirs = ({name: [side[n][name][0] for side in sides] for name in sides[0][n]} for n in (0, 1))
     distiller = Distiller(*pair(task), Terms(matches=(Match("hidden_states", 3, 2),)))
     settings = {"teacher_train": {0: theirs}, "teacher_dev": {0: theirs}}
@@ -1130,7 +1131,7 @@ def meetings(texts: list, folders: list[str], **how) -> list[tuple[str, str]]:
     tokenizers = [transformers.AutoTokenizer.from_pretrained(folder, add_prefix_space=True) for folder in folders]
     sides = [encoded_rows(tokenizer(*texts, **how), by_position=False) for tokenizer in tokenizers]
     (own, words), (theirs, their_words) = sides
-    source = aligned_targets(own, SimpleNamespace(features=theirs, arrays={}), words, their_words).source
+    source = aligned_outputs(own, SimpleNamespace(features=theirs, arrays={}), words, their_words).source
     found = [(own.input_ids[place], theirs.input_ids[other]) for place, other in enumerate(source) if other >= 0]
     return [tuple(tokenizers[side].convert_ids_to_tokens(int(pair[side])) for side in (0, 1)) for pair in found]
 
@@ -1142,7 +1143,7 @@ def test_words_of_real_tokenizers_meet_or_are_refused(word_piece_folder, byte_le
         meetings([texts], folders)
     split = {"is_split_into_words": True}
     met = meetings([[text.split() for text in texts]], folders, **split)
-    assert len(met) == 9 and all(theirs.startswith("Ġ") for _, theirs in met), "first pieces of words"
+    assert len(met) == 9 and all(theirs.startswith("Ġ") for _, theirs in met), "first tokens of words"
     both = meetings([["the cat"], ["big dog"]], folders)
     assert [pair[0] for pair in both] == ["the", "cat", "big", "dog"] and both[2][1].startswith("Ġb")
     meetings([["the big dog don't"] * 2], folders, truncation=True, max_length=5)  # cut short before they differ
@@ -1165,7 +1166,7 @@ def explain(inputs, outputs):
 
 
 def test_adaptor_says_which_logits_count():
-    """Those of odd pieces; matches count everywhere."""
+    """Those of odd tokens; matches count everywhere."""
     teacher, _ = pair("TokenClassification")
     model = recurrent()
 
@@ -1467,14 +1468,14 @@ def test_tasks_that_were_stopped_go_on_to_the_same_end(tmp_path, monkeypatch):
         fit_tasks(distillers, data, epochs=2, batch_size=8, learning_rate=0.01, tau=0.5, **settings)
         return [variable.numpy() for student in students for variable in student.weights]
 
-    whole, save = run(), Keeper.save
+    whole, save = run(), SnapshotManager.save
 
     def save_and_stop(keeper, snapshot):
         save(keeper, snapshot)
         if (snapshot.state["epoch"], snapshot.state["step"]) == (1, 2):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Keeper, "save", save_and_stop)
+    monkeypatch.setattr(SnapshotManager, "save", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         run(folder=str(tmp_path), save_minutes=1e-9)
     monkeypatch.undo()

@@ -220,9 +220,9 @@ def test_word_embeddings_come_from_the_checkpoint_of_the_tokenizer(tagging, tags
 
 
 def test_words_alone_are_learnt_from_a_tagging_teacher(tags, word_piece_folder, tmp_path):
-    """Of "un ##believ ##able john" the first and the fourth piece count, and get the logits of the two words."""
-    from xtremedistil.distillation.teacher_outputs.external_logits import ExampleLogits
-    from xtremedistil.distillation.teacher_outputs.logit_source import FileTargets
+    """Of "un ##believ ##able john" the first and the fourth token count, and get the logits of the two words."""
+    from xtremedistil.distillation.teacher_outputs.external_logits import ExternalLogits
+    from xtremedistil.distillation.teacher_outputs.logit_source import LogitFileOutputs
     from xtremedistil.objectives.from_terms import terms_objective
     from xtremedistil.objectives.position_masks import WordMask
     from xtremedistil.tasks import TokenClassification
@@ -235,7 +235,7 @@ def test_words_alone_are_learnt_from_a_tagging_teacher(tags, word_piece_folder, 
     task, tokenizer = TokenClassification(TAGS), Tokenizer.load(word_piece_folder)
     rows = task.encode([task.example("mary"), task.example("unbelievable john")], tokenizer, 12).take([1])
     values = np.array([[9, 9, 9], [1, 2, 3], [4, 5, 6]], np.float32)
-    targets = FileTargets(rows, ExampleLogits("file", values, np.array([0, 1, 3])))
+    targets = LogitFileOutputs(rows, ExternalLogits("file", values, np.array([0, 1, 3])))
     batch = TrainingBatches(rows, 1, 0, 0, [targets], masks=[WordMask(rows)]).arrays(np.array([0]))
     expected = np.zeros((1, 6, 3), np.float32)
     expected[0, 1], expected[0, 4] = [1, 2, 3], [4, 5, 6]
@@ -252,7 +252,7 @@ def test_words_alone_are_learnt_from_a_tagging_teacher(tags, word_piece_folder, 
 
 @pytest.fixture
 def write_graph(tmp_path):
-    """A graph whose logits of a piece stand in a table; a text's are the sum over its real pieces."""
+    """A graph whose logits of a token stand in a table; a text's are the sum over its real tokens."""
     onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
     pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
     from onnx import TensorProto, helper, numpy_helper
@@ -281,7 +281,7 @@ def write_graph(tmp_path):
 
 
 def answers(material: Material, labels) -> np.ndarray:
-    """A table of pieces that knows the answers."""
+    """A table of tokens that knows the answers."""
     pieces = (Path(material.teacher) / "vocab.txt").read_text().split()
     table = np.zeros((len(pieces), len(labels)))
     for number, piece in enumerate(pieces):
@@ -339,7 +339,7 @@ def test_labels_that_a_graph_names_are_matched(tags, eagerly, run_command, write
 
 
 def test_graph_and_file_of_the_same_logits_give_the_same_student(tags, eagerly, run_command, write_graph, tmp_path):
-    """For tagging both count at the first pieces of words; the file holds what the graph says there."""
+    """For tagging both count at the first tokens of words; the file holds what the graph says there."""
     words = {"unbelievable": "un", "running": "run"}
     pieces = (Path(tags.teacher) / "vocab.txt").read_text().split()
     table = answers(tags, TAGS)
@@ -378,8 +378,8 @@ def test_dry_run_tries_the_graph(tags, run_command, write_graph, tmp_path):
 
 def test_graph_of_another_task_is_refused(tags, run_command, write_graph, tmp_path):
     for arguments, words in [
-        ((answers(tags, TAGS)[:, :2], True), "[2, 7, 3] is expected (rows, pieces, labels)"),
-        ((answers(tags, TAGS), False), "[2, 7, 3] is expected (rows, pieces, labels)"),
+        ((answers(tags, TAGS)[:, :2], True), "[2, 7, 3] is expected (rows, tokens, labels)"),
+        ((answers(tags, TAGS), False), "[2, 7, 3] is expected (rows, tokens, labels)"),
         ((answers(tags, TAGS), True, ["O", "B-PER", "B-ORG"]), "not among the task's: B-ORG"),
     ]:
         graph = write_graph("teacher.onnx", *arguments)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.command_fixtures import write_rows
 from xtremedistil.distillation.teacher_outputs import logit_files, npz_logits, parquet_logits
-from xtremedistil.distillation.teacher_outputs.external_logits import example_logits
+from xtremedistil.distillation.teacher_outputs.external_logits import open_external_logits
 from xtremedistil.distillation.teacher_outputs.logit_checks import label_columns
 from xtremedistil.errors import InputError
 from xtremedistil.tasks import SequenceClassification, TokenClassification
@@ -50,7 +50,7 @@ def load(transfer, tmp_path):
         task = task or (TAG_TASK if "word_counts" in arrays else TEXT_TASK)
         path = tmp_path / f"targets.{form}"
         np.savez(path, **arrays) if form == "npz" else write_parquet(path, **arrays)
-        return example_logits(str(path), task, str(transfer), str(tmp_path / "store"))
+        return open_external_logits(str(path), task, str(transfer), str(tmp_path / "store"))
 
     return read
 
@@ -123,7 +123,7 @@ def test_npz_that_is_compressed_or_stored_column_by_column_is_read(transfer, tmp
     np.savez_compressed(tmp_path / "a.npz", **arrays)
     np.savez(tmp_path / "b.npz", **(arrays | {"logits": np.asfortranarray(arrays["logits"])}))
     for name in ("a.npz", "b.npz"):
-        found = example_logits(str(tmp_path / name), TEXT_TASK, str(transfer), str(tmp_path / "store"))
+        found = open_external_logits(str(tmp_path / name), TEXT_TASK, str(transfer), str(tmp_path / "store"))
         np.testing.assert_array_equal(found.values, arrays["logits"])
 
 
@@ -141,7 +141,7 @@ def test_parquet_with_lists_of_fixed_size_and_half_floats_is_read(transfer, tmp_
     columns["logits"] = pyarrow.array([[2.0, 2.5], [1.0, 1.5], [3.0, 3.5]], kind)
     table = pyarrow.table(columns | {"note": ["a", "b", "c"]}).replace_schema_metadata({"labels": '["animal", "town"]'})
     parquet.write_table(table, tmp_path / "t.parquet")
-    found = example_logits(str(tmp_path / "t.parquet"), TEXT_TASK, str(transfer), str(tmp_path / "store"))
+    found = open_external_logits(str(tmp_path / "t.parquet"), TEXT_TASK, str(transfer), str(tmp_path / "store"))
     np.testing.assert_array_equal(found.values, by_example()["logits"])
 
 
@@ -254,7 +254,7 @@ def test_npz_that_lacks_arrays_is_refused(assert_refused):
 def test_file_that_is_no_npz_is_refused(transfer, tmp_path, content):
     (tmp_path / "t.npz").write_bytes(content)
     with pytest.raises(InputError, match=r"t\.npz: it cannot be read as part of an \.npz file"):
-        example_logits(str(tmp_path / "t.npz"), TEXT_TASK, str(transfer), str(tmp_path / "store"))
+        open_external_logits(str(tmp_path / "t.npz"), TEXT_TASK, str(transfer), str(tmp_path / "store"))
 
 
 def test_npz_whose_logits_end_early_is_refused(transfer, tmp_path):
@@ -267,7 +267,7 @@ def test_npz_whose_logits_end_early_is_refused(transfer, tmp_path):
             archive.writestr(f"{name}.npy", part.getvalue())
         archive.writestr("logits.npy", whole.getvalue()[:-4])
     with pytest.raises(InputError, match="logits cannot be read"):
-        example_logits(str(tmp_path / "t.npz"), TEXT_TASK, str(transfer), str(tmp_path / "store"))
+        open_external_logits(str(tmp_path / "t.npz"), TEXT_TASK, str(transfer), str(tmp_path / "store"))
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_parquet_of_another_layout_is_refused(transfer, tmp_path, columns, notes
 
     parquet.write_table(pyarrow.table(columns).replace_schema_metadata(notes), tmp_path / "t.parquet")
     with pytest.raises(InputError, match=r"t\.parquet") as caught:
-        example_logits(str(tmp_path / "t.parquet"), TEXT_TASK, str(transfer), str(tmp_path / "store"))
+        open_external_logits(str(tmp_path / "t.parquet"), TEXT_TASK, str(transfer), str(tmp_path / "store"))
     assert words in str(caught.value)
 
 
@@ -321,7 +321,7 @@ def test_parquet_for_tagging_with_a_bad_row_is_refused(transfer, tmp_path, rows,
     table = pyarrow.table({"row_id": [0, 1, 2], "logits": rows})
     parquet.write_table(table.replace_schema_metadata({"labels": json.dumps(TAG_TASK.labels)}), tmp_path / "t.parquet")
     with pytest.raises(InputError) as caught:
-        example_logits(str(tmp_path / "t.parquet"), TAG_TASK, str(transfer), str(tmp_path / "store"))
+        open_external_logits(str(tmp_path / "t.parquet"), TAG_TASK, str(transfer), str(tmp_path / "store"))
     assert words in str(caught.value)
 
 
@@ -329,7 +329,7 @@ def test_damaged_parquet_is_refused(transfer, tmp_path):
     pytest.importorskip("pyarrow")
     (tmp_path / "t.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(InputError, match=r"t\.parquet cannot be read as Parquet"):
-        example_logits(str(tmp_path / "t.parquet"), TEXT_TASK, str(transfer), str(tmp_path / "store"))
+        open_external_logits(str(tmp_path / "t.parquet"), TEXT_TASK, str(transfer), str(tmp_path / "store"))
 
 
 def test_full_disk_is_reported_with_the_size(load, monkeypatch, tmp_path):

@@ -15,7 +15,7 @@ from tests.command_fixtures import PIECES, Material, sentences, write_rows, writ
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "make_teacher_targets.py"
-LONG = "the big cat sat on the mat in london and mary ran to the park"  # 15 words; a row of 12 pieces has room for 10
+LONG = "the big cat sat on the mat in london and mary ran to the park"  # 15 words; a row of 12 tokens has room for 10
 
 
 @pytest.fixture(scope="session")

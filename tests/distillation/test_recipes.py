@@ -40,8 +40,10 @@ def test_joint_recipe_learns_states_logits_and_labels_at_once(tagging, eagerly, 
         layer_map="uniform",
         distil_attention=True,
     )
-    settle, sizes = output_source.settle_targets, []
-    monkeypatch.setattr(output_source, "settle_targets", lambda *args: sizes.append(args[1]) or settle(*args))
+    sync_word_embeddings, sizes = output_source.resolve_policy, []
+    monkeypatch.setattr(
+        output_source, "settle_targets", lambda *args: sizes.append(args[1]) or sync_word_embeddings(*args)
+    )
     outcome = run_command("distil", *flags)
     assert outcome.code == 0
     (epoch,) = json.loads((tmp_path / "m/model-stage-1-indx-0-history.json").read_text())["history"]
@@ -105,11 +107,11 @@ def test_stages_of_ones_own_train_what_they_list_and_labels_of_the_test_file_cha
 
     sizes, learn, distil = [], distil_module.fit_on_labels, distil_module.distil
     monkeypatch.setattr(distil_module, "fit_on_labels", lambda *args: sizes.append(args[3].batch_size) or learn(*args))
-    states, settle = [], output_source.settle_targets
+    states, sync_word_embeddings = [], output_source.resolve_policy
 
     def settle_and_note(targets, size, *rest):
         states.append(sum(size.states.values()))
-        return settle(targets, size, *rest)
+        return sync_word_embeddings(targets, size, *rest)
 
     monkeypatch.setattr(output_source, "settle_targets", settle_and_note)
     how = {"epochs": 1, "learning_rate": 0.01, "batch_size": 8}

@@ -85,9 +85,9 @@ def test_encoder_runs_once_over_the_rows_of_stages_that_leave_it_alone(
     chunks = sorted({name for name in names if name.startswith("chunk-")})
     assert len(chunks) > 1
     assert all(names.count(name) == 2 for name in [*chunks, "train"])
-    once = sum(rows for _, _, rows in set(wanted))
+    run_once = sum(rows for _, _, rows in set(wanted))
     again = sum(rows for _, name, rows in set(wanted) if name in chunks)
-    assert sum(seen) == once + (0 if room else again)
+    assert sum(seen) == run_once + (0 if room else again)
 
 
 def test_finished_run_keeps_no_states(runs):

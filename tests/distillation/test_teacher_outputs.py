@@ -16,13 +16,13 @@ from xtremedistil.errors import InputError
 
 tf = pytest.importorskip("tensorflow")
 
-from xtremedistil.distillation.teacher_outputs.cache import LiveTargets, compute_targets, keep_only  # noqa: E402
-from xtremedistil.distillation.teacher_outputs.cache_writer import Computing  # noqa: E402
+from xtremedistil.distillation.teacher_outputs.cache import LiveOutputs, cached_outputs, keep_only  # noqa: E402
+from xtremedistil.distillation.teacher_outputs.cache_writer import OutputWriterConfig  # noqa: E402
 from xtremedistil.models.architectures.families import FAMILIES  # noqa: E402
 from xtremedistil.models.teacher import build_teacher  # noqa: E402
 from xtremedistil.training.batching import TrainingBatches  # noqa: E402
 from xtremedistil.training.loop import distributed  # noqa: E402
-from xtremedistil.training.state import Place  # noqa: E402
+from xtremedistil.training.state import TrainingState  # noqa: E402
 from xtremedistil.training.workers import Workers  # noqa: E402
 
 NAMES = ["logits", "hidden_states_0", "hidden_states_2", "attentions_1"]
@@ -40,8 +40,8 @@ def teacher(tiny_encoders):
 
 def targets_of(model, features: Features, folder, key: str = "a", workers=None, names=tuple(NAMES)):
     seen = []
-    how = Computing(0, 4, workers or ALONE, lambda *done: seen.append(done))
-    targets = compute_targets(lambda names: model, features, names, str(folder), key=key, how=how)
+    how = OutputWriterConfig(0, 4, workers or ALONE, lambda *done: seen.append(done))
+    targets = cached_outputs(lambda names: model, features, names, str(folder), key=key, how=how)
     return targets, seen
 
 
@@ -58,7 +58,7 @@ class TwoThreads:
     wait = Workers.wait
     on_chief = Workers.on_chief
 
-    def agree(self, value: float) -> float:
+    def broadcast_from_chief(self, value: float) -> float:
         if self.chief:
             self._said[:] = [float(value)]
         self._meeting.wait()
@@ -193,7 +193,7 @@ def test_targets_of_other_layers_join_those_that_are_there(teacher, tmp_path):
         return build.feature_model(names)
 
     for names in (["logits"], ["logits", "hidden_states_1"], ["hidden_states_1"]):
-        targets = compute_targets(model_of, features, names, str(tmp_path), key="a", how=Computing(0, 4, ALONE))
+        targets = cached_outputs(model_of, features, names, str(tmp_path), key="a", how=OutputWriterConfig(0, 4, ALONE))
         assert list(targets.arrays) == names
     assert asked == [["logits"], ["hidden_states_1"]]
 
@@ -216,7 +216,7 @@ def test_live_targets_equal_those_on_disk(teacher, tmp_path):
     model = built.feature_model(NAMES)
     stored, _ = targets_of(model, features, tmp_path)
     rows, width = np.array([7, 0, 3]), 16
-    live, real = LiveTargets(model, features, NAMES, 0)(rows, width), features.lengths[rows]
+    live, real = LiveOutputs(model, features, NAMES, 0)(rows, width), features.lengths[rows]
     for name, array in stored(rows, width).items():
         for place, length in enumerate(real):
             part = (slice(None), slice(length), slice(length)) if "attentions" in name else (slice(length),)
@@ -233,8 +233,8 @@ def interrupted(teacher, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        how = Computing(0, 4, ALONE, stopped)
-        compute_targets(lambda names: model, features, NAMES, str(tmp_path / "t"), key="a", how=how)
+        how = OutputWriterConfig(0, 4, ALONE, stopped)
+        cached_outputs(lambda names: model, features, NAMES, str(tmp_path / "t"), key="a", how=how)
     return tmp_path / "t", model, features
 
 
@@ -268,11 +268,13 @@ def test_targets_are_computed_again_where_what_was_done_is_of_others_or_damaged(
 def test_part_that_is_done_is_marked_now_and_then(teacher, tmp_path):
     """What a kill would leave: the mark of the batch before."""
     marks = []
-    how = Computing(0, 4, ALONE, lambda *done: marks.append([p.read_text() for p in tmp_path.glob("part-done-*")]))
+    how = OutputWriterConfig(
+        0, 4, ALONE, lambda *done: marks.append([p.read_text() for p in tmp_path.glob("part-done-*")])
+    )
     model = teacher(by_position=True).feature_model(["logits"])
     for minutes in (1e-9, 0):
         how = dataclasses.replace(how, every_minutes=minutes)
-        compute_targets(lambda names: model, toy_features(5), ["logits"], str(tmp_path), key=f"{minutes}", how=how)
+        cached_outputs(lambda names: model, toy_features(5), ["logits"], str(tmp_path), key=f"{minutes}", how=how)
     assert [len(found) for found in marks] == [0, 1, 0, 0]
     assert '"rows": 4' in marks[1][0]
 
@@ -295,7 +297,7 @@ def test_rows_of_a_fit_go_when_it_is_done():
     seen = []
     for _ in range(2):
         batches = TrainingBatches(toy_features(5), 2, 0, 0)
-        coming = distributed(batches, Place(0), tf.distribute.get_strategy())
+        coming = distributed(batches, TrainingState(0), tf.distribute.get_strategy())
         assert len(list(itertools.islice(coming, batches.steps + 1))) == 4, "one of the next epoch"
         seen.append(weakref.ref(batches))
         del batches, coming

@@ -10,12 +10,12 @@ from xtremedistil.distillation.data import transfer_set
 from xtremedistil.distillation.data.transfer_set import open_transfer_rows, write_transfer_rows
 from xtremedistil.distillation.teacher_outputs import disk_size
 from xtremedistil.distillation.teacher_outputs.disk_size import (
-    TargetSize,
+    OutputSize,
     frozen_size,
     has_room_for_states,
-    settle_targets,
+    resolve_policy,
 )
-from xtremedistil.distillation.teacher_outputs.disk_size import target_size as size_of
+from xtremedistil.distillation.teacher_outputs.disk_size import output_size as size_of
 from xtremedistil.errors import InputError
 from xtremedistil.tasks import TokenClassification
 from xtremedistil.tokenization.tokenizer import Tokenizer
@@ -118,19 +118,19 @@ def test_size_counts_inner_tensors_as_states_and_scores_as_maps(deal):
 )
 def test_policy_follows_the_disk(monkeypatch, tmp_path, asked, free, policy):
     monkeypatch.setattr(disk_size.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": free}))
-    size = TargetSize(100, {"chunk-0": 450, "chunk-10": 300, "held-out": 50})
-    assert settle_targets(asked, size, str(tmp_path / "not/yet")) == policy
+    size = OutputSize(100, {"chunk-0": 450, "chunk-10": 300, "held-out": 50})
+    assert resolve_policy(asked, size, str(tmp_path / "not/yet")) == policy
 
 
 def test_outputs_that_are_there_already_take_no_more_room(monkeypatch, tmp_path):
     monkeypatch.setattr(disk_size.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 2_000_000}))
-    size = TargetSize(10**6, {"chunk-0": 3 * 10**6, "held-out": 0})
+    size = OutputSize(10**6, {"chunk-0": 3 * 10**6, "held-out": 0})
     for name, length in (("hidden_states_1", 3_000_000), ("hidden_states_9", 9_000_000)):
         (tmp_path / "chunk-0").mkdir(exist_ok=True)
         (tmp_path / "chunk-0" / f"{name}.npy").write_bytes(bytes(length))
-    assert settle_targets("cache", size, str(tmp_path), ["logits", "hidden_states_1"]) == "cache"
+    assert resolve_policy("cache", size, str(tmp_path), ["logits", "hidden_states_1"]) == "cache"
     with pytest.raises(InputError, match="--teacher_outputs cache"):
-        settle_targets("cache", size, str(tmp_path), ["logits", "hidden_states_2"])
+        resolve_policy("cache", size, str(tmp_path), ["logits", "hidden_states_2"])
 
 
 @pytest.mark.parametrize("by_position", [True, False])
@@ -158,18 +158,18 @@ def test_students_states_of_all_chunks_stay_where_they_take_a_quarter_of_the_roo
 
 def test_students_states_on_the_same_disk_take_room(monkeypatch, tmp_path):
     monkeypatch.setattr(disk_size.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 2_000_000}))
-    size = TargetSize(10**6, {"chunk-0": 10**6, "held-out": 0}, besides=10**6)
+    size = OutputSize(10**6, {"chunk-0": 10**6, "held-out": 0}, besides=10**6)
     with pytest.raises(InputError, match=r"take 2.0 MB, the student's states 1.0 MB, and .* has 2.0 MB left"):
-        settle_targets("cache", size, str(tmp_path))
-    assert settle_targets("auto", size, str(tmp_path)) == "live"
-    assert settle_targets("auto", replace(size, besides=0), str(tmp_path)) == "chunks"
+        resolve_policy("cache", size, str(tmp_path))
+    assert resolve_policy("auto", size, str(tmp_path)) == "live"
+    assert resolve_policy("auto", replace(size, besides=0), str(tmp_path)) == "chunks"
 
 
 def test_cache_that_the_disk_cannot_hold_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(disk_size.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 2_000_000}))
-    size = TargetSize(10**6, {"chunk-0": 3 * 10**6, "chunk-10": 10**6, "held-out": 0})
+    size = OutputSize(10**6, {"chunk-0": 3 * 10**6, "chunk-10": 10**6, "held-out": 0})
     with pytest.raises(
         InputError,
         match=r"--teacher_outputs cache: the teacher's outputs take 5.0 MB, and .* has 2.0 MB left(.|\n)*4.0 MB",
     ):
-        settle_targets("cache", size, str(tmp_path))
+        resolve_policy("cache", size, str(tmp_path))

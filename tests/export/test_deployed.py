@@ -79,7 +79,7 @@ def test_deployed_student_predicts_as_the_model_does(word_piece_folder, tmp_path
     with pytest.raises(ValueError, match="There are 1 labels for 3 logits"):
         distiller.deploy(str(tmp_path), tokenizer, labels=["one"])
     longest = model.config.max_position_embeddings
-    with pytest.raises(ValueError, match=f"seq_len is {longest + 1}; the model has positions for {longest} pieces"):
+    with pytest.raises(ValueError, match=f"seq_len is {longest + 1}; the model has positions for {longest} tokens"):
         distiller.deploy(str(tmp_path), tokenizer, labels=CLASSES, seq_len=longest + 1)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xtremedistil.export.common.encoder_weights import Linear
-from xtremedistil.export.huggingface.linear_head import largest_outputs, straightened
+from xtremedistil.export.huggingface.linear_head import equivalent_linear_head, largest_outputs
 
 _erf = np.vectorize(math.erf, otypes=[np.float32])
 ACTIVATIONS = {
@@ -28,7 +28,7 @@ def test_straightened_layers_compute_the_classifier_for_any_state(activation, la
     expected = states @ classifier.kernel + classifier.bias
     assert (np.abs(expected) <= largest_outputs(classifier, gamma, beta)).all()
 
-    inner, outer, _ = straightened(classifier, activation, gamma, beta)
+    inner, outer, _ = equivalent_linear_head(classifier, activation, gamma, beta)
     assert (inner.kernel.shape, outer.kernel.shape) == ((24, 24), (24, labels))
     assert all(array.dtype == np.float32 for layer in (inner, outer) for array in (layer.kernel, layer.bias))
     bent = ACTIVATIONS[activation](states @ inner.kernel + inner.bias)

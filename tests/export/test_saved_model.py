@@ -81,7 +81,7 @@ def make_table():
 
 @pytest.fixture(scope="session")
 def character_folder(tmp_path_factory) -> Callable[[bool], str]:
-    """A BERT tokenizer, lower-casing or not, with a piece for each character of `TRICKY`: all that it does shows."""
+    """A BERT tokenizer, lower-casing or not, with a token for each character of `TRICKY`: all that it does shows."""
     made = {}
 
     def make(lower: bool) -> str:
@@ -300,7 +300,7 @@ SENTENCES = [
     "",
     "თბილისი არის ქალაქი",
     " ".join(["the big cat sat on the mat , unbelievable"] * 9),  # several windows
-    "un" + "believable" * 40,  # one word of more pieces than fit into a row
+    "un" + "believable" * 40,  # one word of more tokens than fit into a row
     "john \u200b \ufeff mary",
     " john  ran ",
     "[SEP] mary[MASK] ,.",
@@ -434,7 +434,7 @@ def test_tokenizer_that_cuts_rows_otherwise_gives_ids_only(xlm_roberta_folder, t
     folder = write_student(tmp_path / "student", "TFBertModel", "token_classification", xlm_roberta_folder)
     write_rows(tmp_path / "rows.txt", [("the cat",), ("a\u0302\u0301 sat",)])
     exported = export_saved_model(str(folder), rows=str(tmp_path / "rows.txt"))
-    assert "cuts 1 of 2 rows into other pieces" in exported.remarks[0]
+    assert "cuts 1 of 2 rows into other tokens" in exported.remarks[0]
     assert list(tf.saved_model.load(folder / "saved_model").signatures) == ["serving_default"]
 
 

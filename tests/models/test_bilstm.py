@@ -190,7 +190,7 @@ def test_mapped_words_take_the_place_of_the_table():
     words = MappedEmbedding(table, kernel, name="word_map")
     student = build_student(encoder, BILSTM, by_position=True, num_labels=2, teacher_hidden_size=16, word_map=words)
     trained = student.training_model(tensors(rows()))["logits"].numpy()
-    student.settle()
+    student.sync_word_embeddings()
     np.testing.assert_allclose(student.model(tensors(rows()))["logits"], trained, atol=1e-5)
 
 

@@ -114,7 +114,7 @@ def test_taps_work_on_mapped_word_embeddings():
     student, (plain, tapped) = students("TFBertModel", inner_matches(), word_map)
     inputs = tensors(rows())
     np.testing.assert_array_equal(tapped(inputs)["logits"], plain(inputs)["logits"])
-    student.settle()
+    student.sync_word_embeddings()
     np.testing.assert_allclose(tapped(inputs)["logits"], student.model(inputs)["logits"], atol=1e-5)
 
 

@@ -17,7 +17,7 @@ tf_keras = pytest.importorskip("tf_keras")
 
 from xtremedistil.models.features.attention_projections import PROJECTION_PATHS  # noqa: E402
 from xtremedistil.models.features.encoder_outputs import model_inputs  # noqa: E402
-from xtremedistil.models.features.extraction import TappedEncoder, encoder_features  # noqa: E402
+from xtremedistil.models.features.extraction import HookedEncoder, encoder_features  # noqa: E402
 from xtremedistil.models.features.hooks import Recording  # noqa: E402
 from xtremedistil.models.features.sub_layers import find_sub_layer, sub_layers  # noqa: E402
 from xtremedistil.training.strategy import make_strategy  # noqa: E402
@@ -164,7 +164,7 @@ def test_plain_names_take_the_plain_way(tiny_encoders):
     encoder, inputs = tiny_encoders("TFBertModel"), model_inputs()
     found = encoder_features(encoder, BERT, inputs, ["hidden_states_1", "attentions_0"])
     model = tf_keras.Model(inputs, found)
-    assert encoder in model.layers and not any(isinstance(layer, TappedEncoder) for layer in model.layers)
+    assert encoder in model.layers and not any(isinstance(layer, HookedEncoder) for layer in model.layers)
 
 
 # Taps leave no trace, in threads and on devices

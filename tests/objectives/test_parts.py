@@ -10,7 +10,7 @@ import pytest
 import xtremedistil  # noqa: F401 - chooses legacy Keras
 from tests.model_fixtures import task_logits, toy_features
 from xtremedistil.data.features import Features
-from xtremedistil.distillation.data.joined_rows import joined_targets
+from xtremedistil.distillation.data.joined_rows import joined_outputs
 from xtremedistil.losses.specs import LOSS_KINDS
 from xtremedistil.terms.match import Match
 from xtremedistil.terms.soft_labels import COMBINATIONS, SoftLabels, parse_temperature_schedule
@@ -27,7 +27,7 @@ from xtremedistil.terms.terms import Terms  # noqa: E402
 from xtremedistil.terms.textbrewer import textbrewer_match  # noqa: E402
 from xtremedistil.training.learning_rate import LearningRate  # noqa: E402
 from xtremedistil.training.objectives import Objective  # noqa: E402
-from xtremedistil.training.trainer import Recipe, Trainer  # noqa: E402
+from xtremedistil.training.trainer import Trainer, TrainingSettings  # noqa: E402
 
 MASK = [[1, 1, 0], [1, 0, 0]]
 
@@ -185,7 +185,7 @@ def test_trainer_weighs_terms_by_the_share_of_updates_done():
         {"term": 2.0},
         {"term": lambda progress: 1 - progress},
     )
-    recipe = Recipe(LearningRate(1.0, 1, 1, 0.0, "constant"), 1, 0.0, 1)
+    recipe = TrainingSettings(LearningRate(1.0, 1, 1, 0.0, "constant"), 1, 0.0, 1)
     trainer = Trainer(model, layer.weights, objective, tf.distribute.get_strategy(), recipe)
     value = float(layer.kernel.numpy()[0, 0])
     for progress, expected in ((0.0, 2 * value), (0.75, 0.5 * value)):
@@ -278,7 +278,7 @@ class Part:
 
 def test_joined_targets_are_read_from_the_part_that_a_row_is_of():
     parts = [Part(toy_features(5), 1), Part(toy_features(3), 2)]
-    joined_rows = joined_targets(*parts)
+    joined_rows = joined_outputs(*parts)
     assert len(joined_rows.features) == 8
     found = joined_rows(np.array([6, 0, 7, 4]), 4)["teacher_logits"]
     assert found.tolist() == [[2, 1], [1, 0], [2, 2], [1, 4]]
@@ -289,7 +289,7 @@ def test_joined_targets_are_read_from_the_part_that_a_row_is_of():
 
 def test_joined_rows_without_labels_are_not_scored():
     bare = dataclasses.replace(toy_features(2), labels=None)
-    labels = joined_targets(Part(bare, 1), Part(toy_features(3), 2)).features.labels
+    labels = joined_outputs(Part(bare, 1), Part(toy_features(3), 2)).features.labels
     positions = int(bare.offsets[-1])
     assert (labels[:positions] == -100).all()
     np.testing.assert_array_equal(labels[positions:], toy_features(3).labels)
@@ -298,7 +298,7 @@ def test_joined_rows_without_labels_are_not_scored():
 def test_joined_rows_have_labels_of_the_shape_that_labelled_rows_have():
     rows = [Features.from_rows([[1, 2]] * count) for count in (2, 3)]
     several = dataclasses.replace(rows[1], labels=np.array([[1, 0], [0, 0], [1, 1]], np.float32))
-    labels = joined_targets(Part(rows[0], 1), Part(several, 2)).features.labels
+    labels = joined_outputs(Part(rows[0], 1), Part(several, 2)).features.labels
     assert labels.dtype == np.float32 and labels.tolist() == [[-100, -100]] * 2 + [[1, 0], [0, 0], [1, 1]]
 
 

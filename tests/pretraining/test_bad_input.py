@@ -61,7 +61,7 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
 @pytest.mark.parametrize(
     "flags, words",
     [
-        ({"seq_len": 33}, ("1 problem", "--seq_len 33", "positions for 32 pieces")),
+        ({"seq_len": 33}, ("1 problem", "`seq_len` 33", "positions for 32 tokens")),
         ({"init_layers": "0,9"}, (f"--init_layers 0,9: the teacher has layers 0 to {TEACHER_LAYERS - 1}, not 9",)),
         ({"init_layers": "uniform", "hidden_size": 8}, ("--hidden_size is 8", f"the teacher's {TEACHER_WIDTH}")),
         ({"recipe": "minilmv2", "relation_heads": 3}, ("--relation_heads 3", "these do: 1, 2, 4, 8, 16")),
@@ -74,17 +74,17 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
             {"recipe": "minilm", "num_attention_heads": 4},
             ("1 problem", "2 heads, the student 4", "--num_attention_heads 2"),
         ),
-        ({"match": (f"{STATES},teacher_number=1",)}, ("--match teacher1_hidden_states", "a run has one teacher")),
+        ({"match": (f"{STATES},teacher_number=1",)}, ("`match` teacher1_hidden_states", "a run has one teacher")),
         (
             {"match": (f"{STATES},projection=none",), "hidden_size": 8},
-            ("--match hidden_states_hidden_mse_1_1: without a projection", "are 16 and 8"),
+            ("`match` hidden_states_hidden_mse_1_1: without a projection", "are 16 and 8"),
         ),
         ({"hidden_size": 9}, ("--hidden_size 9 is not a multiple of 2 attention heads",)),
         ({"objective": "clm"}, ("--objective clm", "sees the words to come")),
         ({"mlm_hide": 0.8, "mlm_random": 0.3}, ("more than 1 together",)),
         ({"mlm_probability": 0.0}, ("--mlm_probability 0", "nothing would be asked for")),
         ({"mlm_smoothing": 1000.0}, ("--mlm_smoothing 1000.0: must be at most 5",)),
-        ({"seq_len": 4}, ("--seq_len 4: beside its special pieces a row has room for 2; at least 3 are",)),
+        ({"seq_len": 4}, ("--seq_len 4: beside its special tokens a row has room for 2; at least 3 are",)),
         ({"recipe": "words", "mlm_weight": 0.0}, ("All weights are 0",)),
         ({"teacher_head": "none.h5"}, ("--teacher_head none.h5: there is no such file",)),
         (
@@ -128,7 +128,7 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
         ({"temperature": 0.0}, ("--temperature 0.0",)),
         ({"learning_rate": 0.0}, ("--learning_rate 0.0: must be greater than 0",)),
         ({"teacher_head_learning_rate": -1.0}, ("--teacher_head_learning_rate -1.0: must be",)),
-        ({"batch_size": 0, "learning_rate": float("nan")}, ("2 problems", "--batch_size 0", "--learning_rate nan")),
+        ({"batch_size": 0, "learning_rate": float("nan")}, ("2 problems", "`batch_size` 0", "`learning_rate` nan")),
     ],
 )
 def test_flags_that_contradict_are_refused(teacher, corpus, tmp_path, flags, words):
@@ -139,7 +139,7 @@ def test_flags_that_contradict_are_refused(teacher, corpus, tmp_path, flags, wor
 def test_student_with_another_vocabulary_is_refused(teacher, corpus, byte_level_folder, tmp_path):
     student = write_hollow_bert(tmp_path / "student", byte_level_folder)
     message = refused(teacher, corpus, tmp_path, pt_student_checkpoint=student, num_hidden_layers=2)
-    assert "what the teacher says of pieces would be of no use to it" in message
+    assert "what the teacher says of tokens would be of no use to it" in message
     assert "leave --num_hidden_layers away" in message
 
 

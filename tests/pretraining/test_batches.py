@@ -15,7 +15,7 @@ KINDS |= {"predicted": np.int32, "predicted_mask": np.float32, "labels": np.int3
 
 
 def restored(share: dict) -> np.ndarray:
-    """What a share shows, with hidden pieces put back."""
+    """What a share shows, with hidden tokens put back."""
     ids = share["input_ids"].copy()
     scored = share["labels"] != -100
     ids.flat[share["predicted"][scored]] = share["labels"][scored]
@@ -52,7 +52,7 @@ def test_batch_holds_rows_with_hidden_pieces_and_where_they_stand():
     assert (batch["attention_mask"] == inside).all()
     assert not batch["token_type_ids"].any()
     assert batch["row_mask"].tolist() == [1, 1]
-    # 9 and 3 pieces: 0.3 * 12 = 3.6, so 4 are hidden.
+    # 9 and 3 tokens: 0.3 * 12 = 3.6, so 4 are hidden.
     assert batch["predicted_mask"].tolist() == [1] * 4
     assert (batch["labels"] == ids.reshape(-1)[batch["predicted"]]).all()
 
@@ -81,7 +81,7 @@ def test_intact_rows_are_shown_as_they_are_and_asked_nothing(hiding):
 
 def test_causal_batch_predicts_the_next_piece_wherever_there_is_one():
     batches = make_batches(hiding=None)
-    rows = np.array([0, 1])  # 3 and 4 pieces, 5 and 6 positions
+    rows = np.array([0, 1])  # 3 and 4 tokens, 5 and 6 positions
     batch = batches.arrays_without_targets(CorpusBatch(rows, 0))
     ids, _ = batches.reader.read(rows)
     assert (batch["input_ids"] == ids).all()

@@ -251,7 +251,7 @@ def test_what_stands_in_padding_changes_nothing():
 
 
 def test_terms_on_words_of_two_positions():
-    """Temperature 2, teacher [4, 0], [0, 0], student [0, 0] twice; the first position's word is piece 1."""
+    """Temperature 2, teacher [4, 0], [0, 0], student [0, 0] twice; the first position's word is token 1."""
     outputs = {"logits": tf.zeros([2, 2])}
     found = {"teacher_logits": tf.constant([[4.0, 0.0], [0.0, 0.0]]), "predicted_mask": tf.ones(2)}
     terms = language_objective(Learning(5.0, 2.0, 1.0, 2.0, ()))(outputs, found | {"labels": tf.constant([1, -100])})

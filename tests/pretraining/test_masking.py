@@ -1,4 +1,4 @@
-"""Hidden pieces: which, how many, by which chances, and what stands there instead."""
+"""Hidden tokens: which, how many, by which chances, and what stands there instead."""
 
 from itertools import pairwise
 from types import SimpleNamespace
@@ -7,23 +7,23 @@ import numpy as np
 import pytest
 
 from xtremedistil.errors import InputError
-from xtremedistil.pretraining.corpus.masking import Hiding, continues_word, hide, hiding_of, next_pieces, piece_weights
+from xtremedistil.pretraining.corpus.masking import Hiding, continues_word, hide, hiding_of, next_tokens, token_weights
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 PAD, UNK, START, END, MASK = range(5)
 SPECIAL = [PAD, UNK, START, END, MASK]
 VOCABULARY = 40
 FIRST = len(SPECIAL)
-CONTINUES = np.arange(VOCABULARY) >= 30  # pieces 30 to 39 go on with a word
+CONTINUES = np.arange(VOCABULARY) >= 30  # tokens 30 to 39 go on with a word
 
 
 def hiding(weights=None, **changes) -> Hiding:
-    weights = piece_weights(np.ones(VOCABULARY, int), SPECIAL) if weights is None else weights
+    weights = token_weights(np.ones(VOCABULARY, int), SPECIAL) if weights is None else weights
     return Hiding(weights, MASK, np.arange(FIRST, VOCABULARY), **changes)
 
 
 def batch(rows: int = 8, length: int = 20, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of start, random pieces, end and two of padding."""
+    """Rows of start, random tokens, end and two of padding."""
     generator = np.random.default_rng(seed)
     text = generator.integers(FIRST, VOCABULARY, (rows, length))
     edges = [np.full((rows, 1), piece) for piece in (START, END, PAD, PAD)]
@@ -37,10 +37,10 @@ def drawn(ids, scored, seed, settings) -> tuple[np.ndarray, np.ndarray]:
 
 def test_weights_are_counts_to_a_negative_power_and_zero_for_special_pieces():
     # 16 ** -0.5 is 1/4, 4 ** -0.5 is 1/2; what never occurs counts as once.
-    weights = piece_weights(np.array([9, 16, 4, 1, 0]), [0], exponent=0.5)
+    weights = token_weights(np.array([9, 16, 4, 1, 0]), [0], exponent=0.5)
     assert weights.tolist() == [0, 0.25, 0.5, 1, 1]
-    assert piece_weights(np.array([9, 16, 4]), [0], exponent=0).tolist() == [0, 1, 1]
-    assert piece_weights(np.array([10**9]), [])[0] == pytest.approx(10**-6.3)
+    assert token_weights(np.array([9, 16, 4]), [0], exponent=0).tolist() == [0, 1, 1]
+    assert token_weights(np.array([10**9]), [])[0] == pytest.approx(10**-6.3)
 
 
 def test_hidden_are_a_share_of_the_text_rounded_up():
@@ -136,7 +136,7 @@ def test_rare_pieces_are_hidden_more_often():
     counts = np.ones(VOCABULARY, int)
     counts[20] = 1024  # 1024 ** -0.7 is 1/128
     ids = np.array([[20, 21] * 50])
-    settings, generator = hiding(piece_weights(counts, SPECIAL), share=0.01), np.random.default_rng(0)
+    settings, generator = hiding(token_weights(counts, SPECIAL), share=0.01), np.random.default_rng(0)
     common = sum((hide(ids, ids > 0, generator, settings)[1] == 20).sum() for _ in range(5000))
     assert within(common / 5000, 1 / 129, 5000)
 
@@ -145,7 +145,7 @@ def test_mask_keep_and_random_stand_by_their_shares():
     ids = np.full((100, 100), 7)
     settings = hiding(share=1.0, mask=0.7, random=0.1)
     shown, _ = drawn(ids, ids > 0, 3, settings)
-    # A random piece is the one that was there in 1 of 35 cases.
+    # A random token is the one that was there in 1 of 35 cases.
     assert within((shown == MASK).mean(), 0.7, shown.size)
     assert within((shown == 7).mean(), 0.2 + 0.1 / 35, shown.size)
     others = np.setdiff1d(np.arange(FIRST, VOCABULARY), [7])
@@ -154,7 +154,7 @@ def test_mask_keep_and_random_stand_by_their_shares():
 
 
 def words_of(row: np.ndarray) -> list[list[int]]:
-    """Positions of each word of a row of text, start and end pieces left out."""
+    """Positions of each word of a row of text, start and end tokens left out."""
     places = [place for place, piece in enumerate(row) if piece not in SPECIAL]
     words: list[list[int]] = []
     for before, place in pairwise([-2, *places]):
@@ -179,7 +179,7 @@ def test_whole_words_are_never_split():
 
 
 def test_words_do_not_go_on_over_the_edge_of_a_row():
-    ids = np.array([[10, 30], [31, 11]])  # no special piece between them
+    ids = np.array([[10, 30], [31, 11]])  # no special token between them
     found = set()
     for seed in range(100):
         _, labels = drawn(ids, np.ones((2, 2), bool), seed, hiding(continues=CONTINUES, share=0.25))
@@ -197,7 +197,7 @@ def test_words_are_drawn_by_the_mean_weight_of_their_pieces():
 
 
 def continuing(tokenizer: Tokenizer, text: str) -> list[str]:
-    """The pieces of a text that go on with a word."""
+    """The tokens of a text that go on with a word."""
     pieces = np.array(tokenizer.encode_flat([[text]])[0])
     return tokenizer.tokens(pieces[continues_word(tokenizer)[pieces]])
 
@@ -237,16 +237,16 @@ def test_hiding_of_a_tokenizer_knows_its_special_pieces(word_piece_folder):
 
 
 def test_hiding_needs_a_mask_piece_and_sensible_shares(gpt2_folder):
-    with pytest.raises(InputError, match="no mask piece"):
+    with pytest.raises(InputError, match="no mask token"):
         hiding_of(Tokenizer.load(gpt2_folder), np.ones(400))
     with pytest.raises(ValueError, match="0 to 1 together"):
         hiding(mask=0.95)
-    with pytest.raises(ValueError, match="share of hidden pieces is 0"):
+    with pytest.raises(ValueError, match="share of hidden tokens is 0"):
         hiding(share=0)
 
 
 def test_next_pieces_are_those_behind():
     ids = np.array([[START, 10, 11, END], [START, 12, END, PAD], [START, PAD, PAD, PAD]])
-    labels = next_pieces(ids, np.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 0, 0, 0]], bool))
+    labels = next_tokens(ids, np.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 0, 0, 0]], bool))
     assert labels.tolist() == [[10, 11, END, -100], [12, END, -100, -100], [-100] * 4]
     assert labels.dtype == np.int32

@@ -136,8 +136,8 @@ def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, 
     assert {"soft_labels", "words", "loss"} < found["history"][0].keys()
     assert found["history"][1]["learning_rate"] == pytest.approx(0.01 / 5)
     assert found["loss"] == pytest.approx(-max(entry["score"] for entry in found["history"])), "the least is kept"
-    assert "pipeline_tag: fill-mask" in card(folder) and "Hidden pieces that are found" in card(folder)
-    assert "soft labels of hidden pieces (T = 2) x 5, hidden pieces x 2, " in card(folder)
+    assert "pipeline_tag: fill-mask" in card(folder) and "Hidden tokens that are found" in card(folder)
+    assert "soft labels of hidden tokens (T = 2) x 5, hidden tokens x 2, " in card(folder)
     again = opened(str(folder / "checkpoint"), "TFBertModel")
     assert again.head is not None and student(folder).config.hidden_size == 12
     before = contents(folder)
@@ -311,8 +311,8 @@ def test_gpt2_learns_the_next_word(run, eagerly, gpt2_folder, tmp_path):
     assert read_config(str(tmp_path / "m/checkpoint"))["architectures"] == ["GPT2LMHeadModel"]
     assert {"soft_labels", "words"} < metrics(tmp_path / "m")["history"][0].keys()
     assert "pipeline_tag: text-generation" in card(tmp_path / "m")
-    assert "A general language model" in card(tmp_path / "m") and "Next pieces that are found" in card(tmp_path / "m")
-    assert "soft labels of next pieces (T = 2) x 5, next pieces x 2, " in card(tmp_path / "m")
+    assert "A general language model" in card(tmp_path / "m") and "Next tokens that are found" in card(tmp_path / "m")
+    assert "soft labels of next tokens (T = 2) x 5, next tokens x 2, " in card(tmp_path / "m")
 
 
 def test_half_precision_is_of_both_models_and_scales_the_loss(run, eagerly, recorded, tmp_path):
@@ -374,7 +374,7 @@ def test_word_corpus_means_the_corpus_whatever_files_there_are(word_piece_folder
     from xtremedistil.pretraining.run_corpus import open_corpus
 
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "corpus").write_text("no piece of any tokenizer\n" * 30)
+    (tmp_path / "corpus").write_text("no token of any tokenizer\n" * 30)
     places = {"pt_teacher_checkpoint": word_piece_folder, "corpus": (write_file("text.txt", "\n".join(TEXT)),)}
     config = PretrainConfig(**places | {"model_dir": "m", "student_vocab": "corpus", "batch_size": 1})
     workers = SimpleNamespace(on_chief=lambda work: work())
@@ -404,4 +404,4 @@ def test_trimmed_student_is_distilled_from_a_teacher_that_loses_the_same_pieces(
     lines.write_text("john ran in rome\n")
     assert run_command("predict", "--model_dir", folder, "--do_predict", "--pred_file", lines).code == 0
     whole = run_command("distil", *tagging.flags(tmp_path / "whole", teacher_model_dir=folder))
-    assert_refused(whole, "was tuned with other settings: pieces differ")
+    assert_refused(whole, "was tuned with other settings: tokens differ")

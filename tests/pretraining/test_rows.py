@@ -29,9 +29,9 @@ LONG = [10, 11, 12, 13, 14, 15, 16]
 
 def test_line_rows_cut_long_lines_and_drop_short_rows():
     store = store_of([20, 21, 22], [23, 24], LONG)
-    # Room 4: three pieces stay, two are too few, seven are cut into four and three.
+    # Room 4: three tokens stay, two are too few, seven are cut into four and three.
     assert slices(store, line_rows(store, 4)) == [[20, 21, 22], [10, 11, 12, 13], [14, 15, 16]]
-    # Room 3: the last piece of seven is alone.
+    # Room 3: the last token of seven is alone.
     assert slices(store, line_rows(store, 3)) == [[20, 21, 22], [10, 11, 12], [13, 14, 15]]
     assert slices(store, line_rows(store, 7, shortest=4)) == [LONG]
     assert slices(store, line_rows(store, 7, shortest=1)) == [[20, 21, 22], [23, 24], LONG]
@@ -58,7 +58,7 @@ def test_line_rows_are_the_same_block_by_block(monkeypatch):
 
 
 def test_corpus_without_rows_is_refused():
-    with pytest.raises(InputError, match="(?s)fewer than 3 pieces, .*whole sentences"):
+    with pytest.raises(InputError, match="(?s)fewer than 3 tokens, .*whole sentences"):
         line_rows(store_of([20, 21], [22]), 8)
 
 

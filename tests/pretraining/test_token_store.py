@@ -1,4 +1,4 @@
-"""A corpus as pieces on disk: what stands there, what a killed run leaves, and what damage costs."""
+"""A corpus as tokens on disk: what stands there, what a killed run leaves, and what damage costs."""
 
 import gzip
 import json
@@ -64,7 +64,7 @@ def lines_of(store) -> list[list[int]]:
 
 
 def test_store_holds_the_pieces_of_each_line_closed_by_the_end_piece(tokenizer, write_file, folder):
-    # "the" is piece 5, "a" 6, "in" 7 (five special pieces stand before them); [SEP] is 3.
+    # "the" is token 5, "a" 6, "in" 7 (five special tokens stand before them); [SEP] is 3.
     store = write_token_store(folder, tokenizer, [write_file("a.txt", "the a the\nin\n")])
     assert lines_of(store) == [[5, 6, 5, 3], [7, 3]]
     assert store.counts[:8].tolist() == [0, 0, 0, 0, 0, 2, 1, 1]
@@ -75,7 +75,7 @@ def test_store_holds_the_pieces_of_each_line_closed_by_the_end_piece(tokenizer, 
 def test_lines_without_pieces_are_left_out_and_a_corpus_of_them_is_refused(tokenizer, write_file, folder):
     store = write_token_store(folder, tokenizer, [write_file("a.txt", "the\n\u200b\na\n")])
     assert lines_of(store) == [[5, 3], [6, 3]]
-    with pytest.raises(InputError, match="finds no piece in .*b.txt"):
+    with pytest.raises(InputError, match="finds no token in .*b.txt"):
         write_token_store(folder, tokenizer, [write_file("b.txt", "\u200b\n")])
 
 
@@ -98,7 +98,7 @@ def test_large_vocabulary_takes_four_bytes_a_piece(write_file, word_piece_folder
 def test_pieces_outside_the_vocabulary_are_refused(write_file, word_piece_folder, folder):
     loaded = Tokenizer.load(word_piece_folder)
     loaded.size = 6
-    with pytest.raises(InputError, match="gives piece 6, but has 6 pieces"):
+    with pytest.raises(InputError, match="gives token 6, but has 6 tokens"):
         write_token_store(folder, loaded, [write_file("a.txt", "the a\n")])
 
 

@@ -12,7 +12,7 @@ LENGTHS = np.array([3, 12, 4, 4, 12, 2, 3, 6])
 
 
 def features() -> Features:
-    """Rows whose pieces are numbers that occur once."""
+    """Rows whose tokens are numbers that occur once."""
     ends = np.cumsum(LENGTHS)
     return Features.from_rows(
         [list(range(end - length + 1, end + 1)) for length, end in zip(LENGTHS, ends, strict=True)]

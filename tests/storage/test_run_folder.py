@@ -11,22 +11,22 @@ from xtremedistil.storage.folders import locked
 
 
 def claimed(folder, **settings):
-    run_folder.claim(str(folder), settings, overwrite=False)
+    run_folder.bind_run(str(folder), settings, overwrite=False)
     return str(folder)
 
 
 def test_claim_of_other_settings_names_each_difference(tmp_path):
     folder = claimed(tmp_path, seed=1, patience=5)
     with pytest.raises(InputError, match=r"patience: 5 there, 6 now"):
-        run_folder.check_claim(folder, {"seed": 1, "patience": 6})
-    run_folder.check_claim(folder, {"seed": 1, "patience": 5})
+        run_folder.check_run(folder, {"seed": 1, "patience": 6})
+    run_folder.check_run(folder, {"seed": 1, "patience": 5})
 
 
 def test_folder_begun_with_another_teacher_is_refused(tmp_path):
     folder = claimed(tmp_path, seed=1)
     run_folder.bind_teacher(folder, "one")
     run_folder.bind_teacher(folder, "one")
-    run_folder.check_claim(folder, {"seed": 1})
+    run_folder.check_run(folder, {"seed": 1})
     with pytest.raises(InputError, match=r"begun with another model-ft\.h5"):
         run_folder.bind_teacher(folder, "two")
 
@@ -35,7 +35,7 @@ def test_overwrite_removes_the_run_but_not_the_teacher(tmp_path):
     folder = claimed(tmp_path, seed=1)
     for name in ("model-stage-1-indx-0.h5", model_folder.TEACHER_WEIGHTS):
         (tmp_path / name).write_bytes(b"x")
-    run_folder.claim(folder, {"seed": 2}, overwrite=True)
+    run_folder.bind_run(folder, {"seed": 2}, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [model_folder.TEACHER_WEIGHTS, run_folder.RUN_SETTINGS]
     assert json.loads((tmp_path / run_folder.RUN_SETTINGS).read_text()) == {"seed": 2}
 
@@ -67,7 +67,7 @@ def test_padded_width_is_a_multiple_of_eight_but_never_more_than_the_longest_row
 def test_changed_file_is_told_in_words_not_in_fingerprints(tmp_path):
     folder = claimed(tmp_path, train="a" * 64)
     with pytest.raises(InputError, match="train: the file has changed"):
-        run_folder.check_claim(folder, {"train": "b" * 64})
+        run_folder.check_run(folder, {"train": "b" * 64})
 
 
 def test_lock_leaves_no_new_folder_behind_when_its_run_wrote_nothing(tmp_path):
@@ -84,6 +84,6 @@ def test_lock_keeps_a_folder_that_was_there(tmp_path):
 
 def test_run_keeps_to_a_live_teacher_or_to_disk_as_it_began(tmp_path):
     folder = claimed(tmp_path, seed=1)
-    assert run_folder.settle_live(folder, True)
-    assert run_folder.settle_live(folder, False)
-    run_folder.check_claim(folder, {"seed": 1})
+    assert run_folder.fix_live_mode(folder, True)
+    assert run_folder.fix_live_mode(folder, False)
+    run_folder.check_run(folder, {"seed": 1})

@@ -191,7 +191,7 @@ def test_encode_word_longer_than_a_row_is_answered_for(task, tokenizer):
 
 
 def test_encode_refuses_length_without_room(task, tokenizer):
-    with pytest.raises(InputError, match="`seq_len` 2: .* puts 2 special pieces into each row"):
+    with pytest.raises(InputError, match="`seq_len` 2: .* puts 2 special tokens into each row"):
         task.encode([sentence("a")], tokenizer, 2)
 
 
@@ -223,7 +223,7 @@ def test_encode_legacy_pads_and_labels_every_position(tokenizer):
     features = task.encode([sentence("John unbelievable", "B-PER O"), sentence("cat " * 9 + "a")], tokenizer, 8, True)
     assert pseudo == ("[PAD]", "X", "[SEP]", "[CLS]") and features.labels is None
     features = task.encode([sentence("John unbelievable", "B-PER O")], tokenizer, 8, original_rows=True)
-    assert task.piece_tags([features.labels]) == ["[CLS] B-PER O X X [SEP] [PAD] [PAD]".split()]
+    assert task.token_tags([features.labels]) == ["[CLS] B-PER O X X [SEP] [PAD] [PAD]".split()]
     assert features.attention_mask.tolist() == [1, 1, 1, 1, 1, 1, 0, 0]
     assert features.word_ids.tolist() == [-1, 0, 1, -1, -1, -1, -1, -1]
 
@@ -244,7 +244,7 @@ def test_encode_legacy_equals_the_rows_of_the_original(shared_data, public_folde
     loaded, folder = Tokenizer.load(public_folder(name)), shared_data / "data" / data
     task = TokenClassification(read_labels(folder), pseudo_labels_of(loaded))
     features = task.encode(task.read(folder / "dev.tsv")[: len(expected)], loaded, 32, original_rows=True)
-    labels = task.piece_tags(features.labels.reshape(-1, 32))
+    labels = task.token_tags(features.labels.reshape(-1, 32))
     ours = list(zip(features.input_ids.reshape(-1, 32).tolist(), labels, strict=True))
     if data == "wikiann-multi":  # one sentence was taken out of its file after the recording
         gap = next(row for row in range(len(ours)) if ours[row] != expected[row])
@@ -265,7 +265,7 @@ def test_decode_gives_probabilities_by_word_and_drops_pseudo_labels(tokenizer):
     logits[1][1, :2] = [0.0, 0.0]  # cat
     first, second = task.decode(features, logits, examples)
     assert np.allclose(first, [[0.25, 0.75], [0.8, 0.2]]) and first.dtype == np.float32
-    assert np.allclose(second, [[1.0, 0.0], [0.5, 0.5]])  # the first word has no piece: O
+    assert np.allclose(second, [[1.0, 0.0], [0.5, 0.5]])  # the first word has no token: O
     assert task.predict_labels([first, second]) == [["B-PER", "O"], ["O", "O"]]
 
 

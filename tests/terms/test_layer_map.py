@@ -253,7 +253,7 @@ def test_flags_of_the_soft_labels_are_the_term_of_a_run():
     flags = {"loss": "soft_label_ce", "temperature": 4.0, "soft_label_weight": 0.5, "t_squared": False}
     expected = SoftLabels("soft_label_ce", temperature=4.0, weight=0.5, options={"t_squared": False})
     assert configured_soft_labels(config(**flags)) == expected
-    assert configured_soft_labels(config()) == SoftLabels()
+    assert configured_soft_labels(config(soft_label_loss="logits_mse")) == SoftLabels()
 
 
 @pytest.mark.parametrize(

@@ -161,12 +161,12 @@ def test_encode_texts_of_empty_text_has_at_least_one_position(tokenizer):
 
 
 def test_encode_texts_refuses_pairs_without_separator(gpt2_folder):
-    with pytest.raises(InputError, match="has no separator piece, so its model cannot tell the two texts of a pair"):
+    with pytest.raises(InputError, match="has no separator token, so its model cannot tell the two texts of a pair"):
         Tokenizer.load(gpt2_folder).encode_texts(["a"], ["b"], 16)
 
 
 def test_encode_texts_refuses_length_without_room(word_piece):
-    with pytest.raises(InputError, match="`seq_len` 3: .* puts 3 special pieces into each row.* Give 4 or more"):
+    with pytest.raises(InputError, match="`seq_len` 3: .* puts 3 special tokens into each row.* Give 4 or more"):
         word_piece.encode_texts(["a"], ["b"], 3)
 
 

@@ -10,7 +10,7 @@ from xtremedistil.errors import InputError
 from xtremedistil.models.vocabulary_trimming import trimmed_config
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.tokenization.trimmed_tokenizer import trimmed_tokenizer
-from xtremedistil.tokenization.vocabulary import kept_pieces, piece_map, pieces_from_file
+from xtremedistil.tokenization.vocabulary import kept_tokens, piece_map, tokens_from_file
 
 FOLDERS = (
     "word_piece_folder",
@@ -22,7 +22,7 @@ FOLDERS = (
 )
 LINES = ["the cat sat in London .", "Mary ran to the park !", "1,000 cats <mask> don't"]
 ROOM = 100_000
-# The public vocabulary, the lines that it is trimmed to, the most pieces left, and words that these lines have not.
+# The public vocabulary, the lines that it is trimmed to, the most tokens left, and words that these lines have not.
 PUBLIC = [
     ("bert-base-cased", "wikitext2/valid.txt", 20_000, ["Xylofonistka", "Größenwahn", "antidisestablishmentarian"]),
     ("bert-base-multilingual-cased", "wikiann-multi/test.ru.tsv", 30_000, ["Xylofonistka", "достопримечательность"]),
@@ -35,7 +35,7 @@ PUBLIC = [
 
 @pytest.fixture(scope="module")
 def specials_last_folder(word_piece_folder, tmp_path_factory) -> str:
-    """The BERT tokenizer with its special pieces behind the others, so that trimming changes their numbers."""
+    """The BERT tokenizer with its special tokens behind the others, so that trimming changes their numbers."""
     folder = tmp_path_factory.mktemp("specials-last")
     shutil.copytree(word_piece_folder, folder, dirs_exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(WORDS + SPECIAL) + "\n", encoding="utf-8")
@@ -94,7 +94,7 @@ def counts_of(tokenizer: Tokenizer, lines: list[str]) -> np.ndarray:
 
 
 def trimmed_to(tokenizer: Tokenizer, lines: list[str]) -> tuple[np.ndarray, Tokenizer]:
-    kept = kept_pieces(tokenizer, counts_of(tokenizer, lines))
+    kept = kept_tokens(tokenizer, counts_of(tokenizer, lines))
     return kept, trimmed_tokenizer(tokenizer, kept)
 
 
@@ -104,18 +104,18 @@ def is_like(trimmed: Tokenizer, tokenizer: Tokenizer) -> bool:
     return same and type(trimmed._hf) is type(tokenizer._hf) and trimmed.name == tokenizer.name
 
 
-# Which pieces
+# Which tokens
 
 
 def test_kept_pieces_are_those_that_occur_the_special_and_the_single_characters(word_piece):
-    kept = kept_pieces(word_piece, counts_of(word_piece, ["the cat sat ."]))
+    kept = kept_tokens(word_piece, counts_of(word_piece, ["the cat sat ."]))
     expected = "[PAD] [UNK] [CLS] [SEP] [MASK] the a , . ' cat sat ##s b c d".split()
     assert kept.dtype == np.int64 and word_piece.tokens(kept) == expected
 
 
 def test_kept_pieces_leaves_rare_pieces_out(word_piece):
     counts = counts_of(word_piece, ["cat cat dog"])
-    kept = word_piece.tokens(kept_pieces(word_piece, counts, min_count=2))
+    kept = word_piece.tokens(kept_tokens(word_piece, counts, min_count=2))
     assert "cat" in kept and "dog" not in kept
 
 
@@ -128,14 +128,14 @@ def test_kept_pieces_of_bpe_have_their_parts(backend_tokenizer):
     bpe = backend_tokenizer(model, ["<unk>"])
     counts = np.zeros(bpe.size, np.int64)
     counts[pieces.index("cd")] = 1
-    assert bpe.tokens(kept_pieces(bpe, counts)) == ["<unk>", "▁", "a", "b", "c", "d", "cd"]
+    assert bpe.tokens(kept_tokens(bpe, counts)) == ["<unk>", "▁", "a", "b", "c", "d", "cd"]
     counts[pieces.index("abcd")] = 1  # made of ab and cd, or of abc and d
-    assert bpe.tokens(kept_pieces(bpe, counts)) == pieces
+    assert bpe.tokens(kept_tokens(bpe, counts)) == pieces
 
 
 def test_kept_pieces_of_byte_level_bpe_have_all_bytes(byte_level_folder):
     loaded = Tokenizer.load(byte_level_folder)
-    kept = kept_pieces(loaded, np.zeros(loaded.size, np.int64))
+    kept = kept_tokens(loaded, np.zeros(loaded.size, np.int64))
     assert len(kept) == 256 + 5
     texts = [bytes(range(32, 127)).decode(), "中文 😀 é\u0301 \u200b"]
     assert "<unk>" not in sum(strings(trimmed_tokenizer(loaded, kept), texts), [])
@@ -147,7 +147,7 @@ def test_kept_pieces_of_unigram_have_bytes_and_the_lowest_score(backend_tokenize
     scores = {"<unk>": 0.0, "<0x41>": -3.0, "a": -2.0, "aa": -7.0, "aaa": -3.0, "ab": -3.0, "▁": -2.0}
     unigram = backend_tokenizer(Unigram(list(scores.items()), 0, True), ["<unk>"])
     counts = np.array([0, 0, 0, 0, 0, 1, 0])
-    assert unigram.tokens(kept_pieces(unigram, counts)) == ["<unk>", "<0x41>", "a", "aa", "ab", "▁"]
+    assert unigram.tokens(kept_tokens(unigram, counts)) == ["<unk>", "<0x41>", "a", "aa", "ab", "▁"]
 
 
 def test_kept_pieces_have_single_characters_that_end_words(backend_tokenizer):
@@ -157,7 +157,7 @@ def test_kept_pieces_have_single_characters_that_end_words(backend_tokenizer):
     ids = {piece: number for number, piece in enumerate(pieces)}
     model = BPE(ids, [("a", "b")], unk_token="<unk>", end_of_word_suffix="</w>")
     bpe = backend_tokenizer(model, ["<unk>"])
-    assert bpe.tokens(kept_pieces(bpe, np.zeros(bpe.size, np.int64))) == ["<unk>", "a", "b", "a</w>"]
+    assert bpe.tokens(kept_tokens(bpe, np.zeros(bpe.size, np.int64))) == ["<unk>", "a", "b", "a</w>"]
 
 
 def test_kept_pieces_have_those_that_are_put_around_texts(backend_tokenizer):
@@ -169,14 +169,14 @@ def test_kept_pieces_have_those_that_are_put_around_texts(backend_tokenizer):
     around = processors.TemplateProcessing(single="<start> $A <end>", special_tokens=[("<start>", 3), ("<end>", 2)])
     both = processors.Sequence([processors.ByteLevel(), around])
     original = backend_tokenizer(model, [], post_processor=both)
-    kept = kept_pieces(original, np.zeros(original.size, np.int64))
+    kept = kept_tokens(original, np.zeros(original.size, np.int64))
     assert original.tokens(kept) == ["a", "<end>", "<start>", "<unk>"]
     assert strings(trimmed_tokenizer(original, kept), ["a"]) == [["<start>", "<unk>", "<end>"]]
 
 
 def test_kept_pieces_wants_a_count_for_each_piece(word_piece):
-    with pytest.raises(ValueError, match=f"3 counts, expected {word_piece.size}, one for each piece"):
-        kept_pieces(word_piece, np.zeros(3, np.int64))
+    with pytest.raises(ValueError, match=f"3 counts, expected {word_piece.size}, one for each token"):
+        kept_tokens(word_piece, np.zeros(3, np.int64))
 
 
 # From a file
@@ -188,29 +188,29 @@ def test_pieces_from_file_are_completed(word_piece, write_file):
         counts_of(word_piece, ["dog cat"])
         + np.eye(word_piece.size, dtype=int)[word_piece.tokens(range(90)).index("##ning")]
     )
-    assert pieces_from_file(path, word_piece).tolist() == kept_pieces(word_piece, counts).tolist()
+    assert tokens_from_file(path, word_piece).tolist() == kept_tokens(word_piece, counts).tolist()
 
 
 def test_pieces_from_file_of_bpe_have_their_parts(byte_level_folder, write_file):
     loaded = Tokenizer.load(byte_level_folder)
-    kept = loaded.tokens(pieces_from_file(write_file("pieces.txt", "Ġthe"), loaded))
+    kept = loaded.tokens(tokens_from_file(write_file("pieces.txt", "Ġthe"), loaded))
     assert "Ġthe" in kept and ("he" in kept or "Ġt" in kept) and len(kept) < loaded.size
 
 
 def test_pieces_from_file_reports_piece_that_the_teacher_lacks(word_piece, write_file):
     path = write_file("pieces.txt", "cat\nlondom\nzebra\nzebra\n")
     with pytest.raises(InputError) as caught:
-        pieces_from_file(path, word_piece)
+        tokens_from_file(path, word_piece)
     assert str(caught.value).startswith(
-        f'{path}, line 2: the tokenizer of {word_piece.name} has no piece "londom". Did you mean "london"?\n'
-        "A student's pieces must be some of its teacher's"
+        f'{path}, line 2: the tokenizer of {word_piece.name} has no token "londom". Did you mean "london"?\n'
+        "A student's tokens must be some of its teacher's"
     )
-    assert str(caught.value).endswith("\n1 other piece is unknown, too.")
+    assert str(caught.value).endswith("\n1 other token is unknown, too.")
 
 
 def test_pieces_from_file_reports_file_without_pieces(word_piece, write_file):
-    with pytest.raises(InputError, match=r"pieces.txt names no piece. Expected pieces of .*, one a line"):
-        pieces_from_file(write_file("pieces.txt", "\n\n"), word_piece)
+    with pytest.raises(InputError, match=r"pieces.txt names no token. Expected tokens of .*, one a line"):
+        tokens_from_file(write_file("pieces.txt", "\n\n"), word_piece)
 
 
 # The tokenizer
@@ -238,7 +238,7 @@ def test_trimmed_tokenizer_numbers_special_pieces_anew(tokenizer):
 
 
 def test_trimmed_tokenizer_with_all_pieces_is_the_same(tokenizer):
-    kept = kept_pieces(tokenizer, np.ones(tokenizer.size, np.int64))
+    kept = kept_tokens(tokenizer, np.ones(tokenizer.size, np.int64))
     assert kept.tolist() == list(range(tokenizer.size))
     assert trimmed_tokenizer(tokenizer, kept).fingerprint() == tokenizer.fingerprint()
 
@@ -311,7 +311,7 @@ def test_added_pieces_behind_the_vocabulary_stay(word_piece_folder):
 
 
 def test_trimmed_tokenizer_wants_pieces_that_others_need(word_piece):
-    with pytest.raises(ValueError, match="kept lacks pieces that others need"):
+    with pytest.raises(ValueError, match="kept lacks tokens that others need"):
         trimmed_tokenizer(word_piece, np.array([5, 6]))
 
 
@@ -320,7 +320,7 @@ def test_tokenizer_without_fast_form_is_refused(word_piece_folder):
 
     slow = Tokenizer("slow", BertTokenizer.from_pretrained(word_piece_folder))
     with pytest.raises(InputError, match="tokenizer of slow has no fast form .*Leave `student_vocab` away"):
-        kept_pieces(slow, np.zeros(slow.size, np.int64))
+        kept_tokens(slow, np.zeros(slow.size, np.int64))
 
 
 def test_tokenizer_of_another_kind_is_refused(backend_tokenizer):
@@ -328,7 +328,7 @@ def test_tokenizer_of_another_kind_is_refused(backend_tokenizer):
 
     words = backend_tokenizer(WordLevel({"<unk>": 0, "cat": 1}, "<unk>"), ["<unk>"])
     with pytest.raises(InputError, match="is of the kind WordLevel; WordPiece, BPE and Unigram can be trimmed"):
-        kept_pieces(words, np.zeros(2, np.int64))
+        kept_tokens(words, np.zeros(2, np.int64))
 
 
 # Any vocabulary and any text
@@ -355,7 +355,7 @@ def random_bpe(draw: random.Random):
     pieces, joins = list("abc▁"), {}
     while len(joins) < 40:
         left, right = draw.choices(pieces, k=2)
-        joins[left, right] = left + right  # one piece may come of several
+        joins[left, right] = left + right  # one token may come of several
         pieces += [left + right] if left + right not in pieces and len(left + right) < 7 else []
         if left + right not in pieces:
             del joins[left, right]
@@ -374,7 +374,7 @@ def test_texts_of_kept_pieces_become_the_same_pieces(backend_tokenizer, make):
     draw, same, other = random.Random(7), 0, 0
     for _ in range(8):
         original = backend_tokenizer(make(draw), ["<unk>"], cuts_words=draw.random() < 0.5)
-        kept = kept_pieces(original, np.array([draw.random() < 0.2 for _ in range(original.size)]).astype(int))
+        kept = kept_tokens(original, np.array([draw.random() < 0.2 for _ in range(original.size)]).astype(int))
         trimmed = trimmed_tokenizer(original, kept)
         texts = ["".join(draw.choices("abcd ", [5, 5, 5, 1, 2], k=draw.randint(1, 9))) for _ in range(400)]
         names = set(original.tokens(kept))
@@ -418,7 +418,7 @@ def test_trimmed_config_refuses_to_move_the_positions_of_roberta(model_type):
         InputError, match=f"pad_token_id 5 would become 2, but a {model_type} counts its positions from"
     ):
         trimmed_config(config, np.array([0, 2, 5]))
-    with pytest.raises(InputError, match="pad_token_id 1 is no special piece of the tokenizer"):
+    with pytest.raises(InputError, match="pad_token_id 1 is no special token of the tokenizer"):
         trimmed_config({"model_type": model_type}, np.array([0, 2, 5]))
     assert trimmed_config(config, np.array([0, 1, 2, 3, 4, 5]))["pad_token_id"] == 5
     assert trimmed_config(config | {"model_type": "electra"}, np.array([0, 2, 5]))["pad_token_id"] == 2
@@ -440,7 +440,7 @@ def test_public_vocabulary(shared_data, public_folder, name, file, most, words, 
     lines = [line.split("\t")[0] for line in lines[::2]]
     original = Tokenizer.load(public_folder(name))
     kept, trimmed = trimmed_to(original, lines)
-    print(f"{name}: {trimmed.size} of {original.size} pieces for {len(lines)} lines")
+    print(f"{name}: {trimmed.size} of {original.size} tokens for {len(lines)} lines")
     assert trimmed.size == len(kept) < most < original.size
     assert strings(trimmed, lines) == strings(original, lines)
     assert is_like(trimmed, original)

@@ -19,13 +19,13 @@ tf = pytest.importorskip("tensorflow")
 
 from xtremedistil.training.dropout import SeededDropout, seed_dropout  # noqa: E402
 from xtremedistil.training.learning_rate import LearningRate  # noqa: E402
-from xtremedistil.training.loop import fit, own_steps  # noqa: E402
+from xtremedistil.training.loop import fit, step_function  # noqa: E402
 from xtremedistil.training.objectives import Objective  # noqa: E402
 from xtremedistil.training.optimizer import decays  # noqa: E402
-from xtremedistil.training.snapshots import Keeper, Terminated  # noqa: E402
-from xtremedistil.training.state import Place  # noqa: E402
+from xtremedistil.training.snapshots import SnapshotManager, Terminated  # noqa: E402
+from xtremedistil.training.state import TrainingState  # noqa: E402
 from xtremedistil.training.strategy import make_strategy, set_precision, stage_seed, wants_static_shapes  # noqa: E402
-from xtremedistil.training.trainer import Recipe, Trainer  # noqa: E402
+from xtremedistil.training.trainer import Trainer, TrainingSettings  # noqa: E402
 
 PAD = 9
 
@@ -237,11 +237,11 @@ def toy_recipe(
     decay_epochs: int = 10,
     shape: str = "constant",
     weight_decay: float = 0.0,
-) -> Recipe:
-    return Recipe(LearningRate(0.05, epochs, decay_epochs, 0.0, shape), patience, clip, 7, weight_decay)
+) -> TrainingSettings:
+    return TrainingSettings(LearningRate(0.05, epochs, decay_epochs, 0.0, shape), patience, clip, 7, weight_decay)
 
 
-def toy_trainer(recipe: Recipe, model=None, objective=None, variables=None, strategy=None) -> Trainer:
+def toy_trainer(recipe: TrainingSettings, model=None, objective=None, variables=None, strategy=None) -> Trainer:
     strategy = strategy or one_device()
     model = model or toy_model(strategy)
     return Trainer(model, variables or model.variables, objective or toy_objective(), strategy, recipe)
@@ -434,7 +434,7 @@ def test_mean_of_batch_means_would_be_another_gradient():
 def test_each_batch_of_a_step_draws_a_dropout_mask_of_its_own(monkeypatch):
     trainer, drawn = toy_trainer(toy_recipe(epochs=2)), []
     batches = toy_batches(toy_features(45), 4, per_step=4)
-    own_steps(trainer, batches, Place(2))
+    step_function(trainer, batches, TrainingState(2))
     add = tf.function(trainer._distributed_add)
     monkeypatch.setattr(trainer, "_add", lambda *batch: drawn.append(trainer._dropout_seed.numpy()[1]) or add(*batch))
     fit(trainer, batches, scores(0.0))
@@ -658,7 +658,7 @@ def interrupted_fit(folder, kills: list[int], policy: str | None = None, per_ste
             if state["step"] == kill:
                 raise Killed
 
-        keeper = Keeper(str(folder), "toy", every_steps=2, every_minutes=0)
+        keeper = SnapshotManager(str(folder), "toy", every_steps=2, every_minutes=0)
         batches = toy_batches(toy_features(45), 8 // per_step, per_step=per_step)
 
         def evaluate(model=model):
@@ -691,7 +691,7 @@ def test_fit_with_a_snapshot_repeats_no_step_before_it(tmp_path):
             raise Killed
 
     def run(told):
-        keeper = Keeper(str(tmp_path / "s"), "toy", every_steps=2, every_minutes=0)
+        keeper = SnapshotManager(str(tmp_path / "s"), "toy", every_steps=2, every_minutes=0)
         fit(toy_trainer(toy_recipe(epochs=3)), toy_batches(toy_features()), scores(0.0), told, keeper)
 
     with pytest.raises(Killed):
@@ -706,11 +706,13 @@ def test_sigterm_saves_and_ends_the_fit(tmp_path):
         if state["step"] == 5:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    keeper = Keeper(str(tmp_path), "toy", every_steps=0, every_minutes=0)
+    keeper = SnapshotManager(str(tmp_path), "toy", every_steps=0, every_minutes=0)
     with pytest.raises(Terminated) as end:
         fit(toy_trainer(toy_recipe(epochs=3)), toy_batches(toy_features()), scores(0.0), report, keeper)
     assert end.value.code == 143
-    assert Keeper(str(tmp_path), "toy", every_steps=0, every_minutes=0).load().state["step"] == 2  # of the second epoch
+    assert (
+        SnapshotManager(str(tmp_path), "toy", every_steps=0, every_minutes=0).load().state["step"] == 2
+    )  # of the second epoch
 
 
 def test_a_step_rounds_alike_whatever_batch_came_first():
@@ -719,7 +721,7 @@ def test_a_step_rounds_alike_whatever_batch_came_first():
     traced = []
     for first_step in (0, 3):
         trainer = toy_trainer(toy_recipe())
-        take_step = own_steps(trainer, batches, Place(3, epoch=1, step=first_step))
+        take_step = step_function(trainer, batches, TrainingState(3, epoch=1, step=first_step))
         take_step(0, 0.05)
         take_step(1, 0.05)
         (graph,) = trainer._step._list_all_concrete_functions()

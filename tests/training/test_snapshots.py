@@ -10,16 +10,16 @@ import pytest
 
 from xtremedistil.console.sigterm import TERMINATED
 from xtremedistil.errors import InputError
-from xtremedistil.training.snapshots import Keeper, Snapshot, Terminated
+from xtremedistil.training.snapshots import Snapshot, SnapshotManager, Terminated
 
 
 @pytest.fixture
 def keeper(tmp_path):
     said = []
 
-    def make(key: str = "stage-1", every_steps: int = 0, every_minutes: float = 0.0) -> Keeper:
+    def make(key: str = "stage-1", every_steps: int = 0, every_minutes: float = 0.0) -> SnapshotManager:
         folder = str(tmp_path / "resume")
-        return Keeper(folder, key, every_steps=every_steps, every_minutes=every_minutes, say=said.append)
+        return SnapshotManager(folder, key, every_steps=every_steps, every_minutes=every_minutes, log=said.append)
 
     make.folder, make.said = tmp_path / "resume", said
     return make
@@ -122,7 +122,7 @@ def test_sigterm_after_the_last_step_ends_the_run_when_all_is_saved(keeper):
 
 
 def test_process_that_does_not_write_leaves_the_end_to_the_one_that_does(keeper):
-    other = Keeper(str(keeper.folder), "stage-1", every_steps=0, every_minutes=0, writes=False)
+    other = SnapshotManager(str(keeper.folder), "stage-1", every_steps=0, every_minutes=0, writes=False)
     with other.watching():
         os.kill(os.getpid(), signal.SIGTERM)
         assert not other.due(1)
@@ -135,8 +135,12 @@ def other(keeper):
     """A process that reads below a folder of its own what the chief, `other.chief`, has said is the newest."""
     said = []
     often = {"every_steps": 0, "every_minutes": 0}
-    made = Keeper(str(keeper.folder / "seen"), "stage-1", **often, writes=False, agree=lambda number: said[-1])
-    made.chief = Keeper(str(keeper.folder), "stage-1", **often, agree=lambda number: said.append(number) or number)
+    made = SnapshotManager(
+        str(keeper.folder / "seen"), "stage-1", **often, writes=False, broadcast_from_chief=lambda number: said[-1]
+    )
+    made.chief = SnapshotManager(
+        str(keeper.folder), "stage-1", **often, broadcast_from_chief=lambda number: said.append(number) or number
+    )
     return made
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 import transformers
 
-from xtremedistil.augmentation.masked_lm_words import CANDIDATES, BestPieces, MaskedWords, replaceable
+from xtremedistil.augmentation.masked_lm_words import CANDIDATES, BestTokens, MaskedWords, replaceable
 from xtremedistil.data.features import Features
 from xtremedistil.data.padding import INPUT_NAMES, length_order, longest, pad_rows
 from xtremedistil.errors import InputError
@@ -15,7 +15,7 @@ from xtremedistil.models.architectures.shapes import encoder_shape
 from xtremedistil.models.checkpoints.pretrained import load_all, read_config
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
-SCORES_AT_A_TIME = 2**26  # of a batch, 4 bytes each: one for each position and piece of the vocabulary
+SCORES_AT_A_TIME = 2**26  # of a batch, 4 bytes each: one for each position and token of the vocabulary
 
 
 def open_masked_lm(checkpoint: str) -> MaskedWords:
@@ -33,7 +33,7 @@ def open_masked_lm(checkpoint: str) -> MaskedWords:
     whole_words = replaceable(tokenizer.whole_words())
     words = np.zeros(shape.vocab_size, bool)
     words[[piece for piece, word in enumerate(whole_words) if word is not None]] = True
-    return MaskedWords(tokenizer, whole_words, shape.positions, best_pieces(model, family, words, tokenizer.pad_id))
+    return MaskedWords(tokenizer, whole_words, shape.positions, best_tokens(model, family, words, tokenizer.pad_id))
 
 
 def load_masked_lm(checkpoint: str, family: Family, config: dict):
@@ -63,19 +63,19 @@ def _hf_config(family: Family, config: dict):
 
 def _check_tokenizer(checkpoint: str, tokenizer: Tokenizer, vocab_size: int) -> None:
     if tokenizer.mask_id is None:
-        raise InputError(f"The tokenizer of {checkpoint} has no mask piece, so no word can be hidden. Take another.")
+        raise InputError(f"The tokenizer of {checkpoint} has no mask token, so no word can be hidden. Take another.")
     if tokenizer.size > vocab_size:
         raise InputError(
-            f"The tokenizer of {checkpoint} has {tokenizer.size} pieces, its config.json says vocab_size {vocab_size}. "
+            f"The tokenizer of {checkpoint} has {tokenizer.size} tokens, its config.json says vocab_size {vocab_size}. "
             "The two belong to different models."
         )
 
 
-def best_pieces(model, family: Family, words: np.ndarray, pad_id: int, candidates: int = CANDIDATES) -> BestPieces:
-    """The model as a function from rows with a mask to the best pieces for it.
+def best_tokens(model, family: Family, words: np.ndarray, pad_id: int, candidates: int = CANDIDATES) -> BestTokens:
+    """The model as a function from rows with a mask to the best tokens for it.
 
     Args:
-        model: of `load_masked_lm`. words: bool [V], the pieces that may be predicted.
+        model: of `load_masked_lm`. words: bool [V], the tokens that may be predicted.
     """
     barred = tf.constant(np.where(words, 0.0, -np.inf), tf.float32)
     count = min(candidates, int(words.sum()))

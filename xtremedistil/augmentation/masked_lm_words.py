@@ -2,8 +2,8 @@
 
 TinyBERT's (Jiao et al., 2020, arXiv 1909.10351, section 4.2 and algorithm 1): each word, hidden alone in its own text,
 is replaced with a probability of 0.4 by one of the 15 best predictions, any with the same chance. There, words of
-several pieces are replaced by neighbours among GloVe vectors; here they stay, as there are no such vectors.
-Punctuation and pieces that are only parts of words are neither replaced nor predicted.
+several tokens are replaced by neighbours among GloVe vectors; here they stay, as there are no such vectors.
+Punctuation and tokens that are only parts of words are neither replaced nor predicted.
 
 Drawing comes first (`hide`), line by line; then the model is asked for many lines at once (`fill`). So what is drawn
 does not depend on the model, nor on which lines share a batch.
@@ -84,7 +84,7 @@ def _filled(word: str | Hidden, candidates: list[str] | None) -> str:
 
 
 class MaskedRow(NamedTuple):
-    """A text in pieces with one word hidden: the one at `place` in question number `question`.
+    """A text in tokens with one word hidden: the one at `place` in question number `question`.
 
     Fields:
         ids: int32 [S]. mask: the position of the mask among them.
@@ -96,30 +96,30 @@ class MaskedRow(NamedTuple):
     mask: int
 
 
-# Rows and the position of the mask in each -> ids of the best pieces there, the best first: int [N, K].
-BestPieces = Callable[[Sequence[np.ndarray], Sequence[int]], np.ndarray]
+# Rows and the position of the mask in each -> ids of the best tokens there, the best first: int [N, K].
+BestTokens = Callable[[Sequence[np.ndarray], Sequence[int]], np.ndarray]
 
 
 @dataclass(frozen=True)
 class MaskedWords:
-    """Predicts words (`Predict`) by a model that predicts pieces.
+    """Predicts words (`Predict`) by a model that predicts tokens.
 
     Fields:
-        whole_words: by piece id, the words that may be predicted or replaced (`replaceable`), else None.
+        whole_words: by token id, the words that may be predicted or replaced (`replaceable`), else None.
         positions: longest row of the model; words behind that are not predicted.
     """
 
     tokenizer: Tokenizer
     whole_words: Sequence[str | None]
     positions: int
-    best_pieces: BestPieces
+    best_tokens: BestTokens
 
     def __call__(self, questions: Sequence[Question]) -> list[dict[int, list[str]]]:
         answers: list[dict[int, list[str]]] = [{} for _ in questions]
         rows = list(self._rows(questions))
         if not rows:
             return answers
-        best = self.best_pieces([row.ids for row in rows], [row.mask for row in rows])
+        best = self.best_tokens([row.ids for row in rows], [row.mask for row in rows])
         for row, pieces in zip(rows, best.tolist(), strict=True):
             before, _, after = around_core(questions[row.question].words[row.place])
             answers[row.question][row.place] = [f"{before}{self.whole_words[piece]}{after}" for piece in pieces]
@@ -134,7 +134,7 @@ class MaskedWords:
             yield from self._masked(number, set(questions[number].places), places, ids)
 
     def _masked(self, question: int, wanted: set[int], places: list[int | None], ids: list[list[int]]) -> Iterator:
-        """A row for each wanted place whose word is one piece; `places` and `ids` are of the units of the text."""
+        """A row for each wanted place whose word is one token; `places` and `ids` are of the units of the text."""
         start, end = self.tokenizer.start_ids, self.tokenizer.end_ids
         inside = list(chain.from_iterable(ids))[: self.positions - len(start) - len(end)]
         row, position = np.array([*start, *inside, *end], np.int32), len(start)

@@ -25,7 +25,7 @@ class Progress:
         self._later: list[int] = []
         self._width = 0
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line that stays."""
         self._clear()
         self._stream.write(text + "\n")

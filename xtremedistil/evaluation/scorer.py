@@ -8,7 +8,7 @@ import numpy as np
 
 from xtremedistil.data.features import Features, LabelledSet
 from xtremedistil.evaluation.report import ReportRow
-from xtremedistil.metrics import piece_scores
+from xtremedistil.metrics import token_scores
 from xtremedistil.models.prediction import PredictFunction, predict_logits
 from xtremedistil.tasks import Task
 
@@ -48,7 +48,7 @@ class Scorer:
         ]
         predicted = [values.argmax(axis=-1) for values in logits]
         pad, _, end, start = self.task.pseudo_labels
-        return piece_scores(self.task.piece_tags(gold), self.task.piece_tags(predicted), (pad, end, start))
+        return token_scores(self.task.token_tags(gold), self.task.token_tags(predicted), (pad, end, start))
 
     def primary(self, predict: PredictFunction, labelled: LabelledSet) -> float:
         metrics = self.metrics(predict, labelled)

@@ -31,11 +31,11 @@ from xtremedistil.tasks.class_weights import class_weights
 from xtremedistil.tasks.labelled_sets import read_labelled_sets
 from xtremedistil.tokenization.model_folder import load_tokenizer
 from xtremedistil.tokenization.tokenizer import Tokenizer
-from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.state import History
 from xtremedistil.training.strategy import make_strategy, precision, seed_everything, stage_seed
-from xtremedistil.training.trainer import Recipe
-from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
+from xtremedistil.training.trainer import TrainingSettings
+from xtremedistil.training.workers import Workers, folder_lock, told_of_lost_workers
 
 NOT_SETTINGS = ("save_steps", "save_minutes", "verbose")
 
@@ -50,7 +50,7 @@ def continue_training(config: ContinueConfig) -> Report:
     saved = model_folder.read_config(config.model_dir)
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
-    with told_of_lost_workers(workers), in_turn(workers, config.model_dir), precision(config.opt_policy):
+    with told_of_lost_workers(workers), folder_lock(workers, config.model_dir), precision(config.opt_policy):
         tokenizer = load_tokenizer(config.model_dir, saved, config.pt_teacher_checkpoint)
         task = saved_task(saved)
         sets = read_labelled_sets(task, config.task or saved["task"], tokenizer, saved["seq_len"])
@@ -78,7 +78,7 @@ def fine_tune(config: BaselineConfig) -> Report:
     """Fine-tunes a pre-trained model on the labels; writes `model-ft.h5`, `metrics.json` and the tokenizer."""
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
-    with told_of_lost_workers(workers), in_turn(workers, config.model_dir), precision(config.opt_policy):
+    with told_of_lost_workers(workers), folder_lock(workers, config.model_dir), precision(config.opt_policy):
         tokenizer = Tokenizer.load(_tokenizer_source(config))
         task = open_task(config.task, KindSettings.of(config))
         sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len)
@@ -130,14 +130,14 @@ class _LabelRun:
     starting_weights: str
 
     @functools.cached_property
-    def keeper(self) -> Keeper:
+    def keeper(self) -> SnapshotManager:
         """Of the snapshots of the fit; other flags or files make another fit of it."""
         config = self.config
         flags = {name: value for name, value in saved_flags(config).items() if name not in NOT_SETTINGS}
         flags |= {"seed": resolve_seed(config.seed), "devices": self.strategy.num_replicas_in_sync}
         parts = [flags, self.starting_weights, list(self.task.labels), [_digest(entry) for entry in self.sets]]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        return Keeper.of(config.model_dir, config, key, self.workers)
+        return SnapshotManager.of(config.model_dir, config, key, self.workers)
 
     def fit_and_report(self, name: str, trained: Student | Teacher, variables: list, parts: dict) -> Report:
         train, dev, test = self.sets
@@ -167,9 +167,9 @@ def _digest(labelled: LabelledSet) -> str:
     return hashlib.sha256(labelled.features.fingerprint().encode() + labelled.features.labels.tobytes()).hexdigest()
 
 
-def _recipe(config: LabelTraining) -> Recipe:
+def _recipe(config: LabelTraining) -> TrainingSettings:
     peak = LEGACY_LEARNING_RATE if config.learning_rate == "auto" else config.learning_rate
-    return Recipe.of(config, peak, config.ft_epochs, stage_seed(resolve_seed(config.seed)))
+    return TrainingSettings.of(config, peak, config.ft_epochs, stage_seed(resolve_seed(config.seed)))
 
 
 def _stage_entry(name: str, history: History) -> dict:

@@ -9,11 +9,11 @@ import tensorflow as tf
 from xtremedistil.console.progress import Progress
 from xtremedistil.data.features import Features
 from xtremedistil.objectives.from_terms import LABELS_ALONE, LogitShape, terms_objective
-from xtremedistil.training.batching import TargetReader, TrainingBatches
+from xtremedistil.training.batching import BatchReader, TrainingBatches
 from xtremedistil.training.loop import fit
-from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.state import History
-from xtremedistil.training.trainer import Recipe, Trainer
+from xtremedistil.training.trainer import Trainer, TrainingSettings
 from xtremedistil.training.workers import Workers
 
 
@@ -31,11 +31,11 @@ class LabelFit:
     train: Features
     pad_id: int
     batch_size: int
-    recipe: Recipe
+    recipe: TrainingSettings
     strategy: tf.distribute.Strategy
     workers: Workers
     progress: Progress
-    keeper: Keeper
+    keeper: SnapshotManager
     batches_per_step: int = 1
     class_weights: np.ndarray | None = None
 
@@ -46,7 +46,7 @@ def fit_on_labels(
     logits: LogitShape,
     setting: LabelFit,
     score: Callable[[], float],
-    states: Sequence[TargetReader] = (),
+    states: Sequence[BatchReader] = (),
 ) -> History:
     """Trains `variables` of `model` (outputs "logits") and leaves the weights of the best epoch in place.
 
@@ -61,4 +61,6 @@ def fit_on_labels(
     batches = TrainingBatches(
         setting.train, rows, setting.pad_id, setting.recipe.seed, states, setting.batches_per_step
     )
-    return fit(trainer, batches, lambda: setting.workers.agree(score()), setting.progress.step, setting.keeper)
+    return fit(
+        trainer, batches, lambda: setting.workers.broadcast_from_chief(score()), setting.progress.step, setting.keeper
+    )

@@ -99,7 +99,7 @@ def evaluate_folder(config: Config, predictor: Predictor) -> dict:
     task, tokenizer = predictor.task, predictor.tokenizer
     if config.legacy and task.by_position and not task.pseudo_labels:
         raise InputError(
-            f"`legacy`: {config.model_dir} has no labels for word pieces, so it cannot have the original's score. "
+            f"`legacy`: {config.model_dir} has no labels for tokens, so it cannot have the original's score. "
             "Leave `legacy` away, or distil with `legacy`."
         )
     folder = config.task or model_folder.read_config(config.model_dir)["task"]
@@ -132,8 +132,8 @@ def _lines(predictor: Predictor, examples: list, write: Callable[..., str]) -> I
 
 
 def _legacy_lines(predictor: Predictor, examples: list, write: Callable[..., str]) -> Iterator[str]:
-    """The original's layout: word pieces, a tab, and a tag for each piece, pseudo-labels too; long lines are cut."""
-    for pieces, tags in predictor.piece_tags(examples):
+    """The original's layout: tokens, a tab, and a tag for each token, pseudo-labels too; long lines are cut."""
+    for pieces, tags in predictor.token_tags(examples):
         yield f"{' '.join(pieces)}\t{' '.join(tags)}"
 
 

@@ -6,7 +6,7 @@ from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.prediction import PredictFunction
 
 
-class WithHead:
+class Classifier:
     """An encoder with a classifier: has the fields `model` and `encoder`."""
 
     mask_model = None

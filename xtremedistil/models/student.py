@@ -7,7 +7,7 @@ import tf_keras
 
 from xtremedistil.models.architectures.families import Family
 from xtremedistil.models.checkpoints.pretrained import hidden_dropout
-from xtremedistil.models.classifier import WithHead
+from xtremedistil.models.classifier import Classifier
 from xtremedistil.models.factorized_embedding import MappedEmbedding
 from xtremedistil.models.features.encoder_outputs import Summary, in_float32, model_inputs, run_encoder
 from xtremedistil.models.features.extraction import encoder_features, top_state
@@ -25,7 +25,7 @@ STATE = "state"  # of an encoder, as projection and head read it
 
 
 @dataclass
-class Student(WithHead):
+class Student(Classifier):
     """A student and its parts.
 
     Fields:
@@ -73,7 +73,7 @@ class Student(WithHead):
         """Those of layers that nobody has frozen."""
         return [variable for variable in self.weights if variable.trainable]
 
-    def settle(self) -> None:
+    def sync_word_embeddings(self) -> None:
         """Writes the word embeddings that training has reached into the deployed model."""
         if self.word_map is not None:
             word_embedding_variable(self.encoder).assign(self.word_map.product())

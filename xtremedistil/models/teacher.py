@@ -7,7 +7,7 @@ import tf_keras
 
 from xtremedistil.models.architectures.families import Family
 from xtremedistil.models.checkpoints.pretrained import hidden_dropout
-from xtremedistil.models.classifier import WithHead
+from xtremedistil.models.classifier import Classifier
 from xtremedistil.models.features.encoder_outputs import Summary, in_float32, model_inputs, run_encoder
 from xtremedistil.models.features.extraction import encoder_features, top_state
 from xtremedistil.tasks.problem_types import CLASSES
@@ -18,7 +18,7 @@ DEFAULT_INITIALIZER_RANGE = 0.02
 
 
 @dataclass(frozen=True)
-class Teacher(WithHead):
+class Teacher(Classifier):
     """A teacher and its parts.
 
     Fields:

@@ -1,6 +1,6 @@
-"""Encoders that have some of the pieces of another's vocabulary: its word table with fewer rows.
+"""Encoders that have some of the tokens of another's vocabulary: its word table with fewer rows.
 
-Axes: K kept pieces.
+Axes: K kept tokens.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ def with_vocabulary(encoder, family: Family, kept: np.ndarray, name: str):
     """The same encoder with some rows of its word table.
 
     Args:
-        kept: int64 [K], the number that each of its pieces had before.
+        kept: int64 [K], the number that each of its tokens had before.
 
     Raises:
         InputError: as of `trimmed_config`.
@@ -31,16 +31,16 @@ def with_vocabulary(encoder, family: Family, kept: np.ndarray, name: str):
 
 
 def trimmed_config(config: dict, kept: np.ndarray) -> dict:
-    """A teacher's `config.json` with the size of the trimmed vocabulary and its numbers of special pieces.
+    """A teacher's `config.json` with the size of the trimmed vocabulary and its numbers of special tokens.
 
-    Numbers of pieces that were not kept are none of the tokenizer's special ones: configurations have stray ones, and
+    Numbers of tokens that were not kept are none of the tokenizer's special ones: configurations have stray ones, and
     they become None.
 
     Args:
         kept: int64 [K].
 
     Raises:
-        InputError: the padding piece, from whose number the family counts positions, would get another.
+        InputError: the padding token, from whose number the family counts positions, would get another.
     """
     places = {piece: place for place, piece in enumerate(kept.tolist())}
     _check_positions(config, places)
@@ -59,9 +59,9 @@ def _check_positions(config: dict, places: dict[int, int]) -> None:
         return
     pad = config.get("pad_token_id", ROBERTA_PAD)
     if places.get(pad) != pad:
-        found = f"would become {places[pad]}" if pad in places else "is no special piece of the tokenizer"
+        found = f"would become {places[pad]}" if pad in places else "is no special token of the tokenizer"
         raise InputError(
             f"config.json: pad_token_id {pad} {found}, but a {config['model_type']} counts its positions from there. "
-            "Only vocabularies that begin with their special pieces can be trimmed. Leave `student_vocab` away: the "
-            "student then has all pieces of its teacher."
+            "Only vocabularies that begin with their special tokens can be trimmed. Leave `student_vocab` away: the "
+            "student then has all tokens of its teacher."
         )

@@ -9,7 +9,7 @@ from xtremedistil.training.objectives import Objective
 from xtremedistil.training.strategy import wants_static_shapes
 
 
-def require_reach(
+def require_gradients(
     model: tf.keras.Model,
     objective: Objective,
     batch: Arrays,

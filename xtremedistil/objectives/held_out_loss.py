@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from xtremedistil.data.features import Features
 from xtremedistil.data.padding import INPUT_NAMES
-from xtremedistil.training.batching import TargetReader, TrainingBatches
+from xtremedistil.training.batching import BatchReader, TrainingBatches
 from xtremedistil.training.loop import batch_signature
 from xtremedistil.training.objectives import Objective
 
@@ -22,7 +22,7 @@ class HeldOutLoss:
         model: tf.keras.Model,
         objective: Objective,
         features: Features,
-        targets: Sequence[TargetReader],
+        targets: Sequence[BatchReader],
         pad_id: int,
     ):
         self._batches = TrainingBatches(features, HELD_OUT_BATCH, pad_id, seed=0, targets=targets)

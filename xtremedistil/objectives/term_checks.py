@@ -156,7 +156,7 @@ def check_compiled(matches: Sequence[Match], compiled: Mapping[str, bool]) -> No
         )
 
 
-def check_other_pieces(matches: Sequence[Match], aligned: Set[int]) -> None:
+def check_other_tokenizers(matches: Sequence[Match], aligned: Set[int]) -> None:
     """Raises ValueError where a match is of positions that belong to no word.
 
     Args:

@@ -12,7 +12,7 @@ from xtremedistil.pretraining.report import PretrainReport
 
 PIPELINES = {"mlm": "fill-mask", "clm": "text-generation"}
 
-ASKED = {"mlm": "Hidden", "clm": "Next"}  # which pieces
+ASKED = {"mlm": "Hidden", "clm": "Next"}  # which tokens
 
 
 def pretrain_card(config: PretrainConfig, student: LanguageModel, learning: Learning, report: PretrainReport) -> str:
@@ -44,7 +44,7 @@ def _sizes(student: LanguageModel, report: PretrainReport, seq_len: int, taught:
         ("pieces", f"{config.vocab_size:,}"),
         ("parameters", f"{report.parameters['student']:,}"),
         *([("teacher's parameters", f"{report.parameters['teacher']:,}")] if taught else []),
-        ("longest row in training", f"{seq_len} word pieces"),
+        ("longest row in training", f"{seq_len} tokens"),
     ]
     return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
 
@@ -55,8 +55,8 @@ def _scores(config: PretrainConfig, report: PretrainReport) -> str:
     if not lines:
         return ""
     asked = ASKED[config.objective]
-    head = f"## Scores\n\n{asked} pieces that are found, in percent, on rows of the corpus that were held out.\n"
-    return "\n".join([head, "| | pieces found |", "| --- | --- |", *lines])
+    head = f"## Scores\n\n{asked} tokens that are found, in percent, on rows of the corpus that were held out.\n"
+    return "\n".join([head, "| | tokens found |", "| --- | --- |", *lines])
 
 
 def _use(student: LanguageModel) -> str:
@@ -79,7 +79,7 @@ def _origin(config: PretrainConfig, learning: Learning, report: PretrainReport, 
     asked = ASKED[config.objective].lower()
     taught = "all" if config.soft_labels_on_all_tokens else asked
     terms = {
-        f"soft labels of {taught} pieces (T = {learning.temperature:g})": learning.soft_label_weight,
+        f"soft labels of {taught} tokens (T = {learning.temperature:g})": learning.soft_label_weight,
         f"{asked} pieces": learning.word_weight,
         f"squared distance of logits of {taught} pieces": learning.logits_mse_weight,
     }
@@ -90,7 +90,7 @@ def _origin(config: PretrainConfig, learning: Learning, report: PretrainReport, 
     facts = [
         f"teacher: `{teacher}`" if learning.needs_teacher else f"tokenizer: that of `{teacher}`, which taught nothing",
         f"begun with: {begun}",
-        f"corpus: {report.rows:,} rows, {report.pieces:,} word pieces",
+        f"corpus: {report.rows:,} rows, {report.pieces:,} tokens",
         f"recipe: {config.recipe}; {', '.join(named)}",
         f"{report.steps:,} updates, batches of {config.batch_size * config.gradient_accumulation_steps} rows a device, "
         f"peak rate {config.learning_rate:g}",

@@ -1,6 +1,6 @@
-"""Losses of what is said of pieces: the teacher's word on them, and those that stand there.
+"""Losses of what is said of tokens: the teacher's word on them, and those that stand there.
 
-Axes: M positions that are asked about, V pieces.
+Axes: M positions that are asked about, V tokens.
 """
 
 import tensorflow as tf
@@ -23,10 +23,10 @@ def learning_objective(learning: Learning) -> Objective:
 
 
 def language_objective(learning: Learning) -> Objective:
-    """The terms on pieces that have a weight.
+    """The terms on tokens that have a weight.
 
     - soft labels: T^2 x KL(teacher || student) (Sanh et al., 2019), in nats, mean over the positions asked about.
-    - words: cross-entropy of the pieces that stand there, mean over those that were hidden (or come next).
+    - words: cross-entropy of the tokens that stand there, mean over those that were hidden (or come next).
     - logits: squared distance, summed over the vocabulary, mean over the positions asked about.
     """
     weights = {

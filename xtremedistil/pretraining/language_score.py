@@ -45,7 +45,7 @@ class LanguageScore:
 
 
 def _right(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """How many labels are the likeliest piece, and how many there are."""
+    """How many labels are the likeliest token, and how many there are."""
     scored = labels != NOT_SCORED
     hits = scored & (tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels)
     return tf.stack([tf.reduce_sum(tf.cast(hits, tf.float32)), tf.reduce_sum(tf.cast(scored, tf.float32))])

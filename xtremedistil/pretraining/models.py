@@ -19,7 +19,7 @@ from xtremedistil.models.layer_initialization import pick_layers
 from xtremedistil.models.vocabulary_trimming import with_vocabulary
 from xtremedistil.pretraining.config import PretrainConfig
 from xtremedistil.pretraining.student_shape import picked_layers, student_shape
-from xtremedistil.terms.layer_map import read_maps
+from xtremedistil.terms.match_parsing import read_matches
 
 STUDENT_NAME = "tf_model"
 
@@ -35,7 +35,7 @@ def open_teacher(checkpoint: str, kept: np.ndarray | None, *, with_head: bool) -
     """The model of a checkpoint, and whether it has a head of its own; one that is wanted and missing is a new one.
 
     Args:
-        kept: the pieces that stay in its vocabulary, int64 [K]; None: all.
+        kept: the tokens that stay in its vocabulary, int64 [K]; None: all.
     """
     return _opened(checkpoint, kept, name="teacher_model", with_head=with_head)
 
@@ -73,7 +73,8 @@ def initial_student(config: PretrainConfig, teacher: LanguageModel, kept: np.nda
         LanguageModel, of the teacher's family where it is no checkpoint; a head it has from where its layers are.
     """
     # Maps come back after dropout: with it, a student would be pulled towards the teacher's maps plus noise.
-    dropouts = {"dropout": config.dropout, "attention_dropout": 0.0 if read_maps(config.match) else None}
+    reads_maps = any(match.feature == "attentions" for match in read_matches(config.match))
+    dropouts = {"dropout": config.dropout, "attention_dropout": 0.0 if reads_maps else None}
     if config.pt_student_checkpoint:
         source = config.pt_student_checkpoint
         return _opened(source, kept, name=STUDENT_NAME, with_head=with_head, **dropouts)[0]

@@ -47,11 +47,11 @@ from xtremedistil.terms.match_parsing import read_matches
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.loop import fit
-from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.state import History
 from xtremedistil.training.strategy import make_strategy, precision, seed_everything, stage_seed
-from xtremedistil.training.trainer import Recipe, Trainer
-from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
+from xtremedistil.training.trainer import Trainer, TrainingSettings
+from xtremedistil.training.workers import Workers, folder_lock, told_of_lost_workers
 
 CHECKPOINT = "checkpoint"  # the student's folder
 
@@ -76,10 +76,10 @@ def pretrain(config: PretrainConfig) -> PretrainReport:
     check_head(config)
     strategy = make_strategy(config.strategy, config.tpu)
     workers = Workers(strategy)
-    with told_of_lost_workers(workers), in_turn(workers, config.model_dir):
+    with told_of_lost_workers(workers), folder_lock(workers, config.model_dir):
         settings = run_settings(config)
         if not config.overwrite:
-            run_folder.check_claim(config.model_dir, settings, old_names(PretrainConfig))
+            run_folder.check_run(config.model_dir, settings, old_names(PretrainConfig))
             if report := _finished(config, workers):
                 return report
         check_place(os.path.join(config.model_dir, CHECKPOINT))
@@ -111,14 +111,14 @@ def _begin(config: PretrainConfig, settings: dict) -> None:
     if config.overwrite:
         remove_checkpoint(os.path.join(config.model_dir, CHECKPOINT))
         remove_head(config.model_dir)
-    run_folder.claim(config.model_dir, settings, config.overwrite)
+    run_folder.bind_run(config.model_dir, settings, config.overwrite)
 
 
 def _finished(config: PretrainConfig, workers: Workers) -> PretrainReport | None:
     path = os.path.join(config.model_dir, REPORT)
-    if not workers.agree(os.path.isfile(path)):
+    if not workers.broadcast_from_chief(os.path.isfile(path)):
         return None
-    Progress().say(f"This run has finished before: {config.model_dir}. --overwrite starts it again.")
+    Progress().log(f"This run has finished before: {config.model_dir}. --overwrite starts it again.")
     return PretrainReport(**files.read_json(path))
 
 
@@ -166,13 +166,13 @@ class Run:
         """A head that was trained before, or is now, for a teacher that came without its own."""
         own, given = head_path(self.config.model_dir), self.config.teacher_head
         record = head_record(self.config.pt_teacher_checkpoint, self.corpus.kept)
-        if self.workers.agree(os.path.isfile(own)):
+        if self.workers.broadcast_from_chief(os.path.isfile(own)):
             load_weights(own, head_parts(teacher))
             return  # the snapshots that are there now are the student's
         keeper = self._keeper("teacher's head")
         if given:
             if read_head_record(given) not in (None, record):
-                raise InputError(f"--teacher_head {given} was trained on other pieces of the teacher. Train one anew.")
+                raise InputError(f"--teacher_head {given} was trained on other tokens of the teacher. Train one anew.")
             load_weights(given, head_parts(teacher))
         else:
             self._train_head(teacher, keeper)
@@ -185,9 +185,9 @@ class Run:
 
         self.workers.on_chief(save)
 
-    def _train_head(self, teacher: LanguageModel, keeper: Keeper) -> None:
+    def _train_head(self, teacher: LanguageModel, keeper: SnapshotManager) -> None:
         config, steps = self.config, self.config.teacher_head_steps
-        self.progress.say(
+        self.progress.log(
             f"{config.pt_teacher_checkpoint} comes without its head for words: one is trained on it, {steps:,} updates."
         )
         self.progress.begin("the teacher's head", later=[])
@@ -220,23 +220,23 @@ class Run:
 
     def _evaluate(self, score: LanguageScore):
         """Higher is better: minus the loss. Which words come first changes by leaps, on rows that are few."""
-        return lambda: self.workers.agree(-score()["loss"])
+        return lambda: self.workers.broadcast_from_chief(-score()["loss"])
 
     @property
     def _steps(self) -> int:
         return self.config.max_steps or max(1, round(self.config.epochs * self.corpus.steps_per_pass))
 
-    def recipe(self, steps: int, peak: float, seed: int) -> Recipe:
+    def recipe(self, steps: int, peak: float, seed: int) -> TrainingSettings:
         """Of so many updates, without an early end."""
         config = self.config
         periods = -(-steps // period_of(steps, config.eval_steps))
         rate = LearningRate(peak, periods, periods, config.warmup_ratio, config.lr_schedule, steps)
-        return Recipe(rate, periods, config.max_grad_norm, seed, config.weight_decay, config.jit_compile)
+        return TrainingSettings(rate, periods, config.max_grad_norm, seed, config.weight_decay, config.jit_compile)
 
-    def _keeper(self, what: str) -> Keeper:
+    def _keeper(self, what: str) -> SnapshotManager:
         """Of the snapshots of a fit; of other devices or text, they are not read."""
         key = f"{what}, {self.strategy.num_replicas_in_sync} devices, {self.corpus.key}"
-        return Keeper.of(self.config.model_dir, self.config, key, self.workers, self.progress.say)
+        return SnapshotManager.of(self.config.model_dir, self.config, key, self.workers, self.progress.log)
 
     def _report(self, student: LanguageModel, teacher: LanguageModel, scores: dict, history: History) -> PretrainReport:
         taught = None

@@ -36,7 +36,7 @@ class Learning:
     """The terms of a run.
 
     Fields:
-        soft_label_weight, logits_mse_weight: of what the teacher says of pieces. word_weight: of the pieces that stand
+        soft_label_weight, logits_mse_weight: of what the teacher says of tokens. word_weight: of the tokens that stand
             there. temperature: of the soft labels.
         matches: between tensors inside the two models.
     """

@@ -17,7 +17,7 @@ class PretrainReport:
             asked about words.
         loss: of the student, the weighted sum of all terms.
         parameters: of each model with its head, by "teacher" and "student".
-        rows, pieces: of the corpus that are trained on. steps: updates.
+        rows, tokens: of the corpus that are trained on. steps: updates.
         seconds: of training, without what went before. pieces_per_second: that the student has read in that time.
         history: of the fit, an entry for each score.
     """
@@ -39,7 +39,7 @@ class PretrainReport:
         for name, accuracy in (("teacher", self.teacher_accuracy), ("student", self.student_accuracy)):
             shown = "-" if accuracy is None else f"{100 * accuracy:.1f}"
             lines.append([name, f"{self.parameters[name]:,}", shown])
-        rest = f"loss {self.loss:.4g}, {self.steps:,} updates, {self.pieces_per_second:,.0f} pieces a second"
+        rest = f"loss {self.loss:.4g}, {self.steps:,} updates, {self.pieces_per_second:,.0f} tokens a second"
         return f"{aligned(lines)}\n{rest}"
 
     def to_dict(self) -> dict:

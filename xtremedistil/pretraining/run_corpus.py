@@ -22,7 +22,7 @@ from xtremedistil.pretraining.corpus.token_store import TokenStore, open_token_s
 from xtremedistil.pretraining.recipes import language_terms
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.tokenization.trimmed_tokenizer import trimmed_tokenizer
-from xtremedistil.tokenization.vocabulary import kept_pieces, piece_map, pieces_from_file
+from xtremedistil.tokenization.vocabulary import kept_tokens, piece_map, tokens_from_file
 from xtremedistil.training.workers import Workers
 
 HELD_OUT_SEED = 0
@@ -37,8 +37,8 @@ class PretrainCorpus:
     """The rows of a run.
 
     Fields:
-        tokenizer: the student's. kept: the teacher's pieces that it has, int64 [K]; None: all.
-        train, held_out: rows. hiding: how pieces are hidden; None: the next piece is asked for, or none.
+        tokenizer: the student's. kept: the teacher's tokens that it has, int64 [K]; None: all.
+        train, held_out: rows. hiding: how tokens are hidden; None: the next token is asked for, or none.
         key: says of which text and tokenizer they are.
         batch_size: rows of a batch, over all devices. per_step: batches of an update.
         everywhere: whether predictions are asked for at all positions. intact: whether at none, and nothing is hidden.
@@ -71,11 +71,11 @@ class PretrainCorpus:
         )
 
     def word_batches(self, steps: int, seed: int) -> CorpusBatches:
-        """The same, where predictions are asked for at hidden pieces alone."""
+        """The same, where predictions are asked for at hidden tokens alone."""
         return dataclasses.replace(self.batches(steps, seed), everywhere=False)
 
     def held_out_batches(self) -> list[Arrays]:
-        """Always the same pieces are hidden in them."""
+        """Always the same tokens are hidden in them."""
         batches = CorpusBatches(
             self.held_out, self.batch_size, 1, HELD_OUT_SEED, self.hiding, 1, self.everywhere, self.intact
         )
@@ -118,7 +118,7 @@ def open_corpus(
 def _store(
     config: PretrainConfig, folder: str, workers: Workers, progress: Progress, tokenizer: Tokenizer, name: str = ""
 ) -> TokenStore:
-    """The corpus as pieces, made as far as it is not there; runs that share `corpus_dir` may be of other texts.
+    """The corpus as tokens, made as far as it is not there; runs that share `corpus_dir` may be of other texts.
 
     Args:
         name: behind that of the folder.
@@ -133,9 +133,9 @@ def _store(
 def _tokenised(
     config: PretrainConfig, store_of: Callable[..., TokenStore]
 ) -> tuple[Tokenizer, np.ndarray | None, Tokenizer, TokenStore]:
-    """The student's tokenizer and what it has of the teacher's pieces (None: all); the corpus, and what cut it.
+    """The student's tokenizer and what it has of the teacher's tokens (None: all); the corpus, and what cut it.
 
-    The teacher's tokenizer finds out which pieces occur. Where some that do are left out, their words become shorter
+    The teacher's tokenizer finds out which tokens occur. Where some that do are left out, their words become shorter
     ones, as when the student is used: its own tokenizer cuts the corpus then.
     """
     teachers = Tokenizer.load(config.pt_teacher_checkpoint)
@@ -143,12 +143,12 @@ def _tokenised(
         return teachers, None, teachers, store_of(teachers)
     if config.student_vocab == ALL_OF_THE_CORPUS:
         store = store_of(teachers)
-        kept = kept_pieces(teachers, store.counts, config.student_vocab_min_count)
+        kept = kept_tokens(teachers, store.counts, config.student_vocab_min_count)
         tokenizer = trimmed_tokenizer(teachers, kept)
         if store.counts[kept].sum() == store.counts.sum():
             return tokenizer, kept, teachers, store
     else:
-        kept = pieces_from_file(config.student_vocab, teachers)
+        kept = tokens_from_file(config.student_vocab, teachers)
         tokenizer = trimmed_tokenizer(teachers, kept)
     return tokenizer, kept, tokenizer, store_of(tokenizer, TRIMMED)
 

@@ -21,9 +21,9 @@ from xtremedistil.pretraining.corpus.batches import CorpusBatches
 from xtremedistil.pretraining.language_objective import language_objective
 from xtremedistil.pretraining.recipes import Learning, language_terms
 from xtremedistil.training.loop import fit
-from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.state import History
-from xtremedistil.training.trainer import Recipe, Trainer
+from xtremedistil.training.trainer import Trainer, TrainingSettings
 
 WORDS_ALONE = Learning(0.0, 1.0, 0.0, 1.0, ())
 
@@ -54,10 +54,10 @@ def head_model(model: LanguageModel) -> tf_keras.Model:
 def train_head(
     model: LanguageModel,
     batches: CorpusBatches,
-    recipe: Recipe,
+    recipe: TrainingSettings,
     strategy: tf.distribute.Strategy,
     report=lambda state: None,
-    keeper: Keeper | None = None,
+    keeper: SnapshotManager | None = None,
 ) -> History:
     """Trains the head on the words that are hidden in the corpus; the encoder, its word table too, stays as it is."""
     with strategy.scope():

@@ -24,11 +24,11 @@ from xtremedistil.terms.match_parsing import read_matches
 from xtremedistil.terms.match_widths import divides
 from xtremedistil.tokenization.definition import read_definition
 from xtremedistil.tokenization.tokenizer import Tokenizer
-from xtremedistil.tokenization.vocabulary import pieces_from_file
+from xtremedistil.tokenization.vocabulary import tokens_from_file
 
 CAUSAL = ("gpt2",)
 
-MOST_SMOOTHING = 5  # beyond, common pieces would never be asked for
+MOST_SMOOTHING = 5  # beyond, common tokens would never be asked for
 
 WITHOUT_TYPES = ("distilbert", "gpt2")  # families whose only embeddings are those of words and positions
 
@@ -144,28 +144,28 @@ def _tokenizer_problems(config: PretrainConfig, tokenizer: Tokenizer, problems: 
     room, needed = tokenizer.room(config.seq_len), 1 if config.packed else SHORTEST
     if room < needed:
         lines.append(
-            f"--seq_len {config.seq_len}: beside its special pieces a row has room for {room}; at least {needed} are "
+            f"--seq_len {config.seq_len}: beside its special tokens a row has room for {room}; at least {needed} are "
             "needed"
         )
     if config.objective == "mlm" and tokenizer.mask_id is None and language_terms(config).predicts_words:
-        lines.append(f"The tokenizer of {config.pt_teacher_checkpoint} has no mask piece, so no word can be hidden")
+        lines.append(f"The tokenizer of {config.pt_teacher_checkpoint} has no mask token, so no word can be hidden")
     if config.pt_student_checkpoint:
         students = problems.attempt(Tokenizer.load, config.pt_student_checkpoint)
         if students and students.fingerprint() != tokenizer.fingerprint():
             lines.append(
-                f"--pt_student_checkpoint {config.pt_student_checkpoint} has {students.size} pieces, or other ones "
-                f"than the teacher's {tokenizer.size}: what the teacher says of pieces would be of no use to it. Take "
+                f"--pt_student_checkpoint {config.pt_student_checkpoint} has {students.size} tokens, or other ones "
+                f"than the teacher's {tokenizer.size}: what the teacher says of tokens would be of no use to it. Take "
                 "a student with the teacher's vocabulary"
             )
     return lines
 
 
 def _check_pieces(config: PretrainConfig, tokenizer: Tokenizer) -> None:
-    """Raises InputError where the pieces do not allow what the flags ask of them."""
+    """Raises InputError where the tokens do not allow what the flags ask of them."""
     if config.student_vocab == ALL_OF_THE_CORPUS:
         read_definition(tokenizer)
     elif config.student_vocab and os.path.isfile(config.student_vocab):
-        kept = pieces_from_file(config.student_vocab, tokenizer)
+        kept = tokens_from_file(config.student_vocab, tokenizer)
         trimmed_config(read_config(config.pt_teacher_checkpoint), kept)
     if config.whole_word_mask:
         continues_word(tokenizer)
@@ -183,7 +183,7 @@ def _check_head_file(config: PretrainConfig, teacher: EncoderShape) -> None:
     found = {array.shape for held in read_weights(config.teacher_head).values() for array in held.values()}
     width = teacher.embedding_size
     expected = {(teacher.hidden_size, width), (width,), (teacher.vocab_size,)}
-    if config.student_vocab:  # how many pieces there are is not known yet
+    if config.student_vocab:  # how many tokens there are is not known yet
         found, expected = ({shape for shape in shapes if len(shape) > 1} for shapes in (found, expected))
     if found != expected:
         raise InputError(
@@ -195,12 +195,12 @@ def _check_head_file(config: PretrainConfig, teacher: EncoderShape) -> None:
 def _table_problems(
     config: PretrainConfig, pieces: int, teacher: EncoderShape, student: EncoderShape | None
 ) -> list[str]:
-    """Of the rows of word tables: some may stand for no piece, but each piece has one."""
+    """Of the rows of word tables: some may stand for no token, but each token has one."""
     rows = {config.pt_teacher_checkpoint: teacher.vocab_size}
     if config.pt_student_checkpoint and student:
         rows[config.pt_student_checkpoint] = student.vocab_size
     lines = [
-        f"{name}: its config.json says vocab_size {count}, but there are {pieces} pieces in the tokenizer. The two "
+        f"{name}: its config.json says vocab_size {count}, but there are {pieces} tokens in the tokenizer. The two "
         "belong to different models"
         for name, count in rows.items()
         if count < pieces
@@ -209,8 +209,8 @@ def _table_problems(
         return lines
     return [
         f"--pt_student_checkpoint {config.pt_student_checkpoint} has vocab_size {student.vocab_size}, the teacher "
-        f"{teacher.vocab_size}, so that the teacher's word on pieces cannot be compared. Give --student_vocab corpus "
-        "(both then have the corpus's pieces), or --soft_label_weight 0"
+        f"{teacher.vocab_size}, so that the teacher's word on tokens cannot be compared. Give --student_vocab corpus "
+        "(both then have the corpus's tokens), or --soft_label_weight 0"
     ]
 
 

@@ -38,7 +38,7 @@ Sentence = tuple[list[str], list[str]]
 
 
 class Entity(NamedTuple):
-    """A piece of a sentence: its words and its type, `None` for words that are no name."""
+    """A token of a sentence: its words and its type, `None` for words that are no name."""
 
     words: list[str]
     type: str | None
@@ -137,7 +137,7 @@ def within_reach(entries: Sequence[str], reach: int) -> list[str]:
 
 
 def tag(pieces: Sequence[Entity]) -> Sentence:
-    """The words of all pieces, and their tags."""
+    """The words of all tokens, and their tags."""
     words, tags = [], []
     for piece in pieces:
         words += piece.words

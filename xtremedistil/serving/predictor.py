@@ -58,11 +58,11 @@ class Predictor:
         features = self.task.encode(examples, self.tokenizer, self.seq_len)
         return self.task.decode(features, self.logits(features), examples)
 
-    def piece_tags(self, examples: Sequence) -> Iterator[tuple[list[str], list[str]]]:
-        """Pieces and tags of each example, without the special pieces around it, cut to the longest row."""
+    def token_tags(self, examples: Sequence) -> Iterator[tuple[list[str], list[str]]]:
+        """Pieces and tags of each example, without the special tokens around it, cut to the longest row."""
         features = self.task.encode(examples, self.tokenizer, self.seq_len, original_rows=True)
         before, after = len(self.tokenizer.start_ids), len(self.tokenizer.end_ids)
-        tags = self.task.piece_tags([values.argmax(axis=-1) for values in self.logits(features)])
+        tags = self.task.token_tags([values.argmax(axis=-1) for values in self.logits(features)])
         for number, row in enumerate(tags):
             real = int(features.row(number)["attention_mask"].sum()) - after
             ids = features.row(number)["input_ids"][before:real]

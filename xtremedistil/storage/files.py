@@ -95,7 +95,7 @@ def reserved_array(path: str, kind: np.dtype | str, shape: tuple[int, ...]) -> n
         ) from error
 
 
-def forget_pages(array: np.ndarray) -> None:
+def release_pages(array: np.ndarray) -> None:
     """Gives the memory back in which a mapped array was read or written; the system may still have it at hand."""
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # Linux

@@ -31,7 +31,7 @@ RUN_SETTINGS = "run-settings.json"
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def claim(folder: str, settings: dict, overwrite: bool) -> None:
+def bind_run(folder: str, settings: dict, overwrite: bool) -> None:
     """Ties `folder` to `settings`; with `overwrite`, after removing the run that it holds."""
     if overwrite:
         remove_run(folder)
@@ -40,7 +40,7 @@ def claim(folder: str, settings: dict, overwrite: bool) -> None:
         write_json(path, settings)
 
 
-def check_claim(folder: str, settings: dict, renamed: Mapping[str, str] | None = None) -> None:
+def check_run(folder: str, settings: dict, renamed: Mapping[str, str] | None = None) -> None:
     """Checks that `folder` is free or tied to `settings`; changes nothing.
 
     Args:
@@ -88,7 +88,7 @@ def bind_teacher(folder: str, key: str) -> None:
         write_json(path, saved | {TEACHER_KEY: key})
 
 
-def settle_live(folder: str, live: bool) -> bool:
+def fix_live_mode(folder: str, live: bool) -> bool:
     """Whether a claimed run asks its teacher live: as was settled when it began, to end with the same bytes."""
     path = os.path.join(folder, RUN_SETTINGS)
     saved = read_json(path)

@@ -27,7 +27,7 @@ tags:
 
 {origin} Made with xtremedistil; the tokenizer is that of `{teacher}`.
 
-Rows of up to {seq_len} word pieces were seen in training. There is no pooler: PyTorch's classes make one at random.
+Rows of up to {seq_len} tokens were seen in training. There is no pooler: PyTorch's classes make one at random.
 """
 
 

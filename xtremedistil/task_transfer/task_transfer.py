@@ -67,7 +67,7 @@ def transfer(config: TransferConfig) -> Report:
     with locked(config.model_dir):
         settings = run_settings(config)
         if not config.overwrite:
-            run_folder.check_claim(config.model_dir, settings, old_names(TransferConfig))
+            run_folder.check_run(config.model_dir, settings, old_names(TransferConfig))
             if report := _finished_report(config):
                 return report
         for name in (CHECKPOINT, UNTRAINED):
@@ -75,7 +75,7 @@ def transfer(config: TransferConfig) -> Report:
         rows = _read_target(config)
         if config.overwrite:
             _remove_steps(config)
-        run_folder.claim(config.model_dir, settings, config.overwrite)
+        run_folder.bind_run(config.model_dir, settings, config.overwrite)
         report = _run(config, rows)
         files_module.write_json(_path(config, model_folder.REPORT), report.to_dict())
     return report
@@ -100,7 +100,7 @@ def _finished_report(config: TransferConfig) -> Report | None:
     report = read_report(_path(config, model_folder.REPORT))
     if config.baseline and all(row.name != _baseline_row(config) for row in report.rows):
         return None
-    Progress().say(f"This run has finished before: {config.model_dir}. `overwrite` starts it again.")
+    Progress().log(f"This run has finished before: {config.model_dir}. `overwrite` starts it again.")
     return report
 
 
@@ -167,7 +167,7 @@ def _tuned(config: TransferConfig, checkpoint: str, name: str) -> Report:
     settings = target_config(config, checkpoint=checkpoint, model_dir=name)
     path, fitted = _path(config, name, model_folder.REPORT), _path(config, name, model_folder.METRICS)
     if not os.path.isfile(_path(config, name, model_folder.CONFIG)):
-        Progress().say(f"target task: {name} from {checkpoint}")
+        Progress().log(f"target task: {name} from {checkpoint}")
         report = read_report(fitted) if os.path.isfile(fitted) else fine_tune(settings)
         (row,), (metrics,) = report.rows, report.metrics.values()
         report = Report([dataclasses.replace(row, name=STUDENT_ROW)], {STUDENT_ROW: metrics}, report.stages)

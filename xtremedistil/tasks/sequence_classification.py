@@ -166,11 +166,11 @@ class SequenceClassification:
     def text_of(self, example: LabelledText) -> str:
         return f"{example.text}\t{example.text_pair}" if self.pairs else example.text
 
-    def sides_of(self, example: LabelledText) -> list[list[str]]:
+    def texts_of(self, example: LabelledText) -> list[list[str]]:
         """The words of each text, as white space separates them."""
         return [text.split() for text in ((example.text, example.text_pair or "") if self.pairs else (example.text,))]
 
-    def from_sides(self, sides: Sequence[Sequence[str]]) -> LabelledText:
+    def from_texts(self, sides: Sequence[Sequence[str]]) -> LabelledText:
         """The unlabelled row of such words."""
         return LabelledText(*map(" ".join, sides))
 
@@ -199,7 +199,7 @@ class SequenceClassification:
     def encode(
         self, examples: Sequence[LabelledText], tokenizer: Tokenizer, seq_len: int, original_rows: bool = False
     ) -> Features:
-        """One row per example, at most `seq_len` long with its special pieces; what does not fit is cut off.
+        """One row per example, at most `seq_len` long with its special tokens; what does not fit is cut off.
 
         Args:
             original_rows: rows are padded to the longest of them, as the original did.

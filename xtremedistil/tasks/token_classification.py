@@ -30,7 +30,7 @@ SPECIAL_TOKEN = re.compile(r"[\[<].*[\]>]")
 
 CARD_REMARK = """\
 The student has learnt on words that were split before: put single spaces between words, and around punctuation as the
-task's files have them. Only the first piece of a word carries its label, so keep `aggregation_strategy="first"`. Longer
+task's files have them. Only the first token of a word carries its label, so keep `aggregation_strategy="first"`. Longer
 texts are cut, unless the pipeline is given a `stride`."""
 
 
@@ -62,13 +62,13 @@ def read_labels(folder: str | os.PathLike) -> list[str]:
 
 
 def pseudo_labels_of(tokenizer: Tokenizer) -> tuple[str, ...]:
-    """The four labels that the original appended: pad, `X` for continuation pieces, end, start."""
+    """The four labels that the original appended: pad, `X` for continuation tokens, end, start."""
     pad, end, start = tokenizer.special_tokens()
     return pad, CONTINUATION, end, start
 
 
 class TokenClassification:
-    """One label per word. Only the first piece of a word answers for it.
+    """One label per word. Only the first token of a word answers for it.
 
     Fields:
         labels: the real labels, in the order of the model's outputs.
@@ -159,11 +159,11 @@ class TokenClassification:
     def text_of(self, example: TaggedSentence) -> str:
         return " ".join(example.words)
 
-    def sides_of(self, example: TaggedSentence) -> list[list[str]]:
+    def texts_of(self, example: TaggedSentence) -> list[list[str]]:
         """The words, as the one side that a sentence has."""
         return [list(example.words)]
 
-    def from_sides(self, sides: Sequence[Sequence[str]]) -> TaggedSentence:
+    def from_texts(self, sides: Sequence[Sequence[str]]) -> TaggedSentence:
         """The unlabelled sentence of such words."""
         return TaggedSentence(list(sides[0]))
 
@@ -199,14 +199,14 @@ class TokenClassification:
     def encode(
         self, examples: Sequence[TaggedSentence], tokenizer: Tokenizer, seq_len: int, original_rows: bool = False
     ) -> Features:
-        """Rows of special and word pieces, each at most `seq_len` long.
+        """Rows of special and tokens, each at most `seq_len` long.
 
-        A sentence that does not fit becomes overlapping windows of its pieces. Labels and word ids stand only at the
-        first piece of a word, in the one window that shows most of its surroundings.
+        A sentence that does not fit becomes overlapping windows of its tokens. Labels and word ids stand only at the
+        first token of a word, in the one window that shows most of its surroundings.
 
         Args:
             original_rows: as the original made them: the tail of a long sentence is cut off, all rows are padded to
-                `seq_len`, and every position has a label: `X` for continuation pieces, the pseudo-labels for special
+                `seq_len`, and every position has a label: `X` for continuation tokens, the pseudo-labels for special
                 ones.
 
         Raises:
@@ -299,7 +299,7 @@ class TokenClassification:
                 return language
         return None
 
-    def piece_tags(self, ids_by_row: Sequence[np.ndarray]) -> list[list[str]]:
+    def token_tags(self, ids_by_row: Sequence[np.ndarray]) -> list[list[str]]:
         """Names of label ids (arg max of logits, or gold) position by position, pseudo-labels too."""
         names = self.all_labels
         return [[names[number] for number in row] for row in ids_by_row]
@@ -318,9 +318,9 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 class _Stream:
-    """The pieces of all sentences one after the other, and how rows are cut from them.
+    """The tokens of all sentences one after the other, and how rows are cut from them.
 
-    Cuts are int64 [N, 5], one line per row: the example, the slice of pieces, and the slice in which words are owned.
+    Cuts are int64 [N, 5], one line per row: the example, the slice of tokens, and the slice in which words are owned.
     """
 
     def __init__(self, tokenizer: Tokenizer, sentences: list[list[str]]):
@@ -353,10 +353,10 @@ class _Stream:
             yield example, start + shown, start + shown + room, start + owned[0], start + owned[-1] + 1
 
     def features(self, cuts: np.ndarray, label_ids: np.ndarray | None) -> Features:
-        """The rows with their special pieces; `label_ids` are those of all words."""
+        """The rows with their special tokens; `label_ids` are those of all words."""
         examples, starts, stops, owned_from, owned_to = cuts.T
         texts, before, after = stops - starts, len(self._start), len(self._end)
-        # A row without any position cannot be computed: without text and special pieces it has one pad.
+        # A row without any position cannot be computed: without text and special tokens it has one pad.
         offsets = offsets_of(np.maximum(before + texts + after, 1))
         source, target = slice_index(starts, texts), slice_index(offsets[:-1] + before, texts)
         ids = np.full(offsets[-1], self._pad_id, np.int32)
@@ -379,13 +379,13 @@ def _sparse(positions: np.ndarray, values: np.ndarray, size: int, filler: int) -
 
 
 def windows(firsts: np.ndarray, total: int, room: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Windows of `room` pieces over a stream of `total`, half a window apart; the last ends with the stream.
+    """Windows of `room` tokens over a stream of `total`, half a window apart; the last ends with the stream.
 
     Args:
-        firsts: positions of the words' first pieces, ascending.
+        firsts: positions of the words' first tokens, ascending.
 
     Yields:
-        (where the window starts, the `firsts` that it owns). A first piece is owned by the window that shows the most
+        (where the window starts, the `firsts` that it owns). A first token is owned by the window that shows the most
         context on its poorer side; of two alike, by the earlier one. Windows that own nothing are left out.
     """
     stride = max(1, room // 2)

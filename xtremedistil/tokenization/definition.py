@@ -16,9 +16,9 @@ from xtremedistil.tokenization.tokenizer import Tokenizer
 
 WORD_PIECE, BPE, UNIGRAM = "WordPiece", "BPE", "Unigram"
 
-AROUND = ("cls", "sep")  # where the post-processors of BERT and RoBERTa keep [piece, number]
+AROUND = ("cls", "sep")  # where the post-processors of BERT and RoBERTa keep [token, number]
 
-BYTE = re.compile("<0x[0-9A-F]{2}>")  # stands for a byte of a character that has no piece
+BYTE = re.compile("<0x[0-9A-F]{2}>")  # stands for a byte of a character that has no token
 
 
 def read_definition(tokenizer: Tokenizer) -> dict:
@@ -34,19 +34,19 @@ def read_definition(tokenizer: Tokenizer) -> dict:
     if definition is None:
         raise InputError(
             f"The tokenizer of {tokenizer.name} has no fast form ({TOKENIZER_FILE}), and only that can be trimmed. "
-            "Leave `student_vocab` away: the student then has all pieces of its teacher."
+            "Leave `student_vocab` away: the student then has all tokens of its teacher."
         )
     kind = definition["model"]["type"]
     if kind not in (WORD_PIECE, BPE, UNIGRAM):
         raise InputError(
             f"The tokenizer of {tokenizer.name} is of the kind {kind}; {WORD_PIECE}, {BPE} and {UNIGRAM} can be "
-            "trimmed. Leave `student_vocab` away: the student then has all pieces of its teacher."
+            "trimmed. Leave `student_vocab` away: the student then has all tokens of its teacher."
         )
     return definition
 
 
-def ids_of_pieces(definition: dict) -> dict[str, int]:
-    """The number of each piece, added ones included."""
+def ids_of_tokens(definition: dict) -> dict[str, int]:
+    """The number of each token, added ones included."""
     vocabulary = definition["model"]["vocab"]
     if definition["model"]["type"] == UNIGRAM:
         vocabulary = {piece: number for number, (piece, _) in enumerate(vocabulary)}
@@ -54,7 +54,7 @@ def ids_of_pieces(definition: dict) -> dict[str, int]:
 
 
 def merges(definition: dict) -> Iterator[tuple[str, str, str]]:
-    """(left part, right part, merged piece) of each merge of a BPE, the first to be done first."""
+    """(left part, right part, merged token) of each merge of a BPE, the first to be done first."""
     model = definition["model"]
     mark = model.get("continuing_subword_prefix") or ""
     for merge in model["merges"]:
@@ -65,12 +65,12 @@ def merges(definition: dict) -> Iterator[tuple[str, str, str]]:
 def indispensable(definition: dict) -> set[str]:
     """Pieces that every student has, so that it has the special ones, can spell any word, and finds the same unknown.
 
-    Special and added pieces, those put around texts, those of one character or byte, and what `_unknown` names.
+    Special and added tokens, those put around texts, those of one character or byte, and what `_unknown` names.
     """
     model = definition["model"]
     added = {token["content"] for token in definition["added_tokens"]}
     around = set(_around(definition["post_processor"] or {}))
-    return added | around | _unknown(model) | {piece for piece in ids_of_pieces(definition) if _is_letter(piece, model)}
+    return added | around | _unknown(model) | {piece for piece in ids_of_tokens(definition) if _is_letter(piece, model)}
 
 
 def _is_letter(piece: str, model: dict) -> bool:
@@ -79,7 +79,7 @@ def _is_letter(piece: str, model: dict) -> bool:
 
 
 def _unknown(model: dict) -> set[str]:
-    """The unknown piece; for Unigram, which takes for its score a little less than the lowest, that one's piece too."""
+    """The unknown token; for Unigram, which takes for its score a little less than the lowest, that one's token too."""
     if model["type"] != UNIGRAM:
         return {model["unk_token"]} - {None}
     pieces = [] if model["unk_id"] is None else [model["vocab"][model["unk_id"]]]

@@ -14,7 +14,7 @@ def load_tokenizer(model_dir: str, saved: dict, source: str | None = None) -> To
     """The one of `source` if given, else the folder's own, else the one of the teacher's checkpoint.
 
     Raises:
-        InputError: none of them can be loaded, or it has more pieces than the student knows.
+        InputError: none of them can be loaded, or it has more tokens than the student knows.
     """
     if not source and FastTokenizer.is_in(model_dir):
         return Tokenizer.load_saved(model_dir)
@@ -22,7 +22,7 @@ def load_tokenizer(model_dir: str, saved: dict, source: str | None = None) -> To
     known = _vocabulary_size(model_dir, saved)
     if known is not None and loaded.size > known:
         raise InputError(
-            f"The tokenizer of {loaded.name} has {loaded.size:,} pieces, the student in {model_dir} knows {known:,}: "
+            f"The tokenizer of {loaded.name} has {loaded.size:,} tokens, the student in {model_dir} knows {known:,}: "
             "it is the one of another model.\nName the teacher's with `pt_teacher_checkpoint`."
         )
     return loaded

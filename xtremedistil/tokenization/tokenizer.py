@@ -45,14 +45,14 @@ Pieces = list[list[int]]
 
 
 class Tokenizer:
-    """Turns words and texts into piece ids.
+    """Turns words and texts into token ids.
 
     Fields:
-        name: what it was loaded from. size: pieces, added ones included.
+        name: what it was loaded from. size: tokens, added ones included.
         pad_id: fills rows; attention masks are explicit everywhere, so that any number would do.
-        start_ids, end_ids: special pieces around a tagged sentence; empty if the tokenizer has none.
-        mask_token, mask_id: the piece that stands for a hidden word; None if the tokenizer has none.
-        unk_id: the piece that stands for what no piece is for; None if the tokenizer has none.
+        start_ids, end_ids: special tokens around a tagged sentence; empty if the tokenizer has none.
+        mask_token, mask_id: the token that stands for a hidden word; None if the tokenizer has none.
+        unk_id: the token that stands for what no token is for; None if the tokenizer has none.
     """
 
     def __init__(self, name: str, hugging_face):
@@ -101,7 +101,7 @@ class Tokenizer:
 
     @cached_property
     def special_ids(self) -> list[int]:
-        """All pieces that stand for no text: start, end, padding, mask, unknown, and what else the tokenizer has."""
+        """All tokens that stand for no text: start, end, padding, mask, unknown, and what else the tokenizer has."""
         values = self._hf.special_tokens_map.values()
         tokens = chain.from_iterable([value] if isinstance(value, str) else value for value in values)
         return sorted({self._hf.convert_tokens_to_ids(token) for token in tokens} - {None})
@@ -112,18 +112,18 @@ class Tokenizer:
         return self._hf.pad_token or "[PAD]", end or "[SEP]", start or "[CLS]"
 
     def encode_words(self, sentences: Sequence[Words]) -> list[Pieces]:
-        """Piece ids of each word of each sentence, without special pieces; see `encode_flat`."""
+        """Piece ids of each word of each sentence, without special tokens; see `encode_flat`."""
         ids, counts = self.encode_flat(sentences)
         pieces = iter(_split(ids, counts))
         return [list(islice(pieces, len(words))) for words in sentences]
 
     def encode_flat(self, sentences: Sequence[Words]) -> tuple[np.ndarray, np.ndarray]:
-        """Piece ids of all words of all sentences, int32 [P], and the number of pieces of each word, int64 [W].
+        """Piece ids of all words of all sentences, int32 [P], and the number of tokens of each word, int64 [W].
 
-        The same as tokenising the first 1, 2, ... words joined by spaces and giving each word the pieces that it adds,
+        The same as tokenising the first 1, 2, ... words joined by spaces and giving each word the tokens that it adds,
         as the original did, but in linear time: each distinct word is tokenised once. A later word is tokenised with
         the space before it, which byte-level BPE sees and the others do not. One difference: a word that gets nothing
-        because a blank word before it took its pieces has them back.
+        because a blank word before it took its tokens has them back.
         """
         with self._turn:
             return self._encode_flat(sentences)
@@ -142,7 +142,7 @@ class Tokenizer:
 
     @cached_property
     def _ignores_space(self) -> bool:
-        """Whether a word has the same pieces with and without a space before it; tried, as class names do not tell."""
+        """Whether a word has the same tokens with and without a space before it; tried, as class names do not tell."""
         words = [*(f"{character}a" for character in VISIBLE), *map(str.strip, self._hf.get_added_vocab())]
         return self._ids(words) == self._ids([f" {word}" for word in words])
 
@@ -176,7 +176,7 @@ class Tokenizer:
         return encoding["input_ids"]
 
     def _blank_texts(self, texts: list[str], ids: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """Which texts have pieces that depend on their neighbours: nothing visible in them, or space at an end."""
+        """Which texts have tokens that depend on their neighbours: nothing visible in them, or space at an end."""
         marks = [self._hf.convert_tokens_to_ids(mark) for mark in BLANK_MARKS]
         visible = np.concatenate([[0], np.cumsum(np.isin(ids, marks, invert=True))])
         offsets = offsets_of(counts)
@@ -203,17 +203,17 @@ class Tokenizer:
     def encode_texts(
         self, texts: Sequence[str], text_pairs: Sequence[str] | None, max_length: int
     ) -> list[tuple[list[int], list[int]]]:
-        """(input_ids, token_type_ids) of each text or pair with its special pieces, the longer text cut first.
+        """(input_ids, token_type_ids) of each text or pair with its special tokens, the longer text cut first.
 
         Args:
-            max_length: most pieces of a row, special ones counted.
+            max_length: most tokens of a row, special ones counted.
 
         Raises:
-            InputError: pairs, but no separator to put between them; or no room for any piece.
+            InputError: pairs, but no separator to put between them; or no room for any token.
         """
         if text_pairs is not None and self._hf.sep_token is None:
             raise InputError(
-                f"{self.name} has no separator piece, so its model cannot tell the two texts of a pair apart.\n"
+                f"{self.name} has no separator token, so its model cannot tell the two texts of a pair apart.\n"
                 "Take a teacher whose tokenizer has one (BERT, RoBERTa, ELECTRA, XLNet, ...)."
             )
         self._check_room(max_length, self._hf.num_special_tokens_to_add(pair=text_pairs is not None))
@@ -233,7 +233,7 @@ class Tokenizer:
         return zip(ids, (row or [0] for row in types), strict=True)
 
     def room(self, seq_len: int) -> int:
-        """Pieces of a tagged sentence that fit into a row beside its special pieces.
+        """Pieces of a tagged sentence that fit into a row beside its special tokens.
 
         Raises:
             InputError: none fits.
@@ -245,20 +245,20 @@ class Tokenizer:
     def _check_room(self, seq_len: int, special: int) -> None:
         if seq_len <= special:
             raise InputError(
-                f"`seq_len` {seq_len}: {self.name} puts {special} special pieces into each row, which leaves no room "
+                f"`seq_len` {seq_len}: {self.name} puts {special} special tokens into each row, which leaves no room "
                 f"for text. Give {special + 1} or more."
             )
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
-        """The pieces as text, special ones too."""
+        """The tokens as text, special ones too."""
         return self._hf.convert_ids_to_tokens([int(i) for i in ids])
 
     def pieces(self) -> dict[str, int]:
-        """The number of each piece, special ones too."""
+        """The number of each token, special ones too."""
         return self._hf.get_vocab()
 
     def whole_words(self) -> list[str | None]:
-        """By piece id: the word that this piece is by itself, behind another word; None for special pieces and those
+        """By token id: the word that this token is by itself, behind another word; None for special tokens and those
         that only parts of words are made of. For tokenizers that `load` gave."""
         texts = self._hf.batch_decode([[i] for i in range(self.size)], clean_up_tokenization_spaces=False)
         words = [text.strip() for text in texts]
@@ -278,7 +278,7 @@ class Tokenizer:
             raise InputError(f"The tokenizer cannot be written to {folder} ({first_line(error)}).") from error
 
     def fingerprint(self) -> str:
-        """sha256 over vocabulary, special pieces and what a few telling texts become.
+        """sha256 over vocabulary, special tokens and what a few telling texts become.
 
         Made of what the tokenizer does, not of its files: a folder loaded from and one saved to give the same.
         """
@@ -344,7 +344,7 @@ def _prefixes(words: Words, run: range) -> list[str]:
 
 
 def _corrected(words: Words, run: range, ids: list[list[int]]) -> dict[int, list[int]]:
-    """Pieces of the words of a run and of the one after it, from the piece ids of `_prefixes`."""
+    """Pieces of the words of a run and of the one after it, from the token ids of `_prefixes`."""
     first, last = max(run.start - 1, 0), min(run.stop, len(words) - 1)
     covered = len(ids[0]) if run.start else 0
     pieces = {}

@@ -16,7 +16,7 @@ from xtremedistil.data.padding import WIDTH_STEP, Arrays, longest, pad_rows, pad
 BATCHES_PER_WINDOW = 64
 
 
-TargetReader = Callable[[np.ndarray, int], Arrays]
+BatchReader = Callable[[np.ndarray, int], Arrays]
 
 
 def epoch_order(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -51,9 +51,9 @@ class TrainingBatches:
     batch_size: int
     pad_id: int
     seed: int
-    targets: Sequence[TargetReader] = ()
+    targets: Sequence[BatchReader] = ()
     per_step: int = 1
-    masks: Sequence[TargetReader] = ()
+    masks: Sequence[BatchReader] = ()
     steps_per_epoch: int | None = None
 
     @property

@@ -17,16 +17,18 @@ import tensorflow as tf
 from xtremedistil.data.padding import Arrays
 from xtremedistil.errors import InputError
 from xtremedistil.training.batching import TrainingBatches
-from xtremedistil.training.snapshots import Keeper
-from xtremedistil.training.state import History, Place
+from xtremedistil.training.snapshots import SnapshotManager
+from xtremedistil.training.state import History, TrainingState
 from xtremedistil.training.trainer import Trainer
 
 TakeStep = Callable[[int, float], dict[str, tf.Tensor]]  # number and rate in, losses out
 
-StepsOf = Callable[[TrainingBatches, Place], TakeStep]
+StepsOf = Callable[[TrainingBatches, TrainingState], TakeStep]
 
 
-def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.Strategy, *, full: bool = False):
+def distributed(
+    batches: TrainingBatches, place: TrainingState, strategy: tf.distribute.Strategy, *, full: bool = False
+):
     """Endless iterator over the distributed batches of an epoch's rest and of those after it; each worker reads the
     shares of its devices. One for a whole fit: to take one down and set up the next takes half a second.
 
@@ -51,14 +53,16 @@ def distributed(batches: TrainingBatches, place: Place, strategy: tf.distribute.
                 for step in rows.epoch(epoch, replicas, start, mine, full=full):
                     yield from step
 
-        return untuned(tf.data.Dataset.from_generator(shares, output_signature=signature).prefetch(2 * per_worker))
+        return without_autotune(
+            tf.data.Dataset.from_generator(shares, output_signature=signature).prefetch(2 * per_worker)
+        )
 
     if replicas == 1:
         return iter(of_worker(tf.distribute.InputContext()))
     return iter(strategy.distribute_datasets_from_function(of_worker))
 
 
-def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """The same without the thread that tunes buffers, of which there is none to tune.
 
     To take down an iterator that has one means to wait until it wakes, once in up to a minute. The iterators that
@@ -88,7 +92,7 @@ def fit(
     batches: TrainingBatches,
     evaluate: Callable[[], float] | None,
     report: Callable[[dict], None] = lambda state: None,
-    keeper: Keeper | None = None,
+    keeper: SnapshotManager | None = None,
     steps_of: StepsOf | None = None,
 ) -> History:
     """Trains until the epochs or patience run out, and leaves the best weights in place.
@@ -105,11 +109,11 @@ def fit(
         InputError: the loss is no longer a number.
         Terminated: SIGTERM came, and where the fit is was saved.
     """
-    rate, patience = trainer.recipe.learning_rate, trainer.recipe.patience
+    rate, patience = trainer.settings.learning_rate, trainer.settings.patience
     saved = keeper and keeper.load()
-    place = Place(rate.latest_decay_start) if saved is None else trainer.go_on_from(saved)
+    place = TrainingState(rate.latest_decay_start) if saved is None else trainer.restore_state(saved)
     history = place.history
-    take_step = steps_of(batches, place) if steps_of else own_steps(trainer, batches, place)
+    take_step = steps_of(batches, place) if steps_of else step_function(trainer, batches, place)
     with keeper.watching() if keeper else contextlib.nullcontext():
         while place.epoch < place.decay_start + rate.decay_length:
             entry = _run_epoch(trainer, batches, place, take_step, report, keeper)
@@ -136,9 +140,11 @@ def _assign(variables: Sequence[tf.Variable], values: Sequence[np.ndarray] | Non
         variable.assign(value)
 
 
-def _run_epoch(trainer: Trainer, batches, place: Place, take_step: TakeStep, report, keeper: Keeper | None) -> dict:
+def _run_epoch(
+    trainer: Trainer, batches, place: TrainingState, take_step: TakeStep, report, keeper: SnapshotManager | None
+) -> dict:
     """The updates of an epoch that are not done yet; what the whole epoch came to."""
-    started, rate = time.monotonic() - place.seconds, trainer.recipe.learning_rate
+    started, rate = time.monotonic() - place.seconds, trainer.settings.learning_rate
     before, steps_at_most = place.epoch * batches.steps, rate.last_step(batches.steps, place.decay_start)
     while place.step < min(batches.steps, steps_at_most - before):
         step = before + place.step
@@ -150,14 +156,14 @@ def _run_epoch(trainer: Trainer, batches, place: Place, take_step: TakeStep, rep
         mean = place.sums["loss"] / place.step
         report({"step": step + 1, "steps": steps_at_most, "epoch": place.epoch + 1, "loss": mean})
         if keeper and keeper.due(step + 1):
-            keeper.save(trainer.take_snapshot(place))
+            keeper.save(trainer.save_state(place))
     means = {name: total / place.step for name, total in place.sums.items()}
     _refuse_nan(means, place.epoch)
     last = rate.at(before + place.step - 1, batches.steps, place.decay_start)
     return means | {"seconds": place.seconds, "learning_rate": last}
 
 
-def own_steps(trainer: Trainer, batches: TrainingBatches, place: Place) -> TakeStep:
+def step_function(trainer: Trainer, batches: TrainingBatches, place: TrainingState) -> TakeStep:
     """What takes one step after another: its number and rate in, its losses out."""
     iterator = distributed(batches, place, trainer.strategy, full=trainer.full_batches)
     trainer.expect(iterator.element_spec)

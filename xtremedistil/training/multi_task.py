@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from xtremedistil.training.batching import TrainingBatches
-from xtremedistil.training.loop import TakeStep, own_steps
+from xtremedistil.training.loop import TakeStep, step_function
 from xtremedistil.training.snapshots import Snapshot
-from xtremedistil.training.state import Place, go_on_from, take_snapshot
+from xtremedistil.training.state import TrainingState, restore_state, save_state
 from xtremedistil.training.trainer import Trainer
 
 
@@ -73,20 +73,20 @@ class TaskTrainers:
     def __init__(self, trainers: Mapping[str, Trainer]):
         self._trainers = trainers
         self._first = next(iter(trainers.values()))
-        self.optimizer, self.recipe = self._first.optimizer, self._first.recipe
+        self.optimizer, self.settings = self._first.optimizer, self._first.settings
         self.variables = union(trainer.variables for trainer in trainers.values())
 
     def reach(self, progress: float) -> None:
         for trainer in self._trainers.values():
             trainer.reach(progress)
 
-    def take_snapshot(self, place: Place) -> Snapshot:
-        return take_snapshot(place, self.variables, self.optimizer)
+    def save_state(self, place: TrainingState) -> Snapshot:
+        return save_state(place, self.variables, self.optimizer)
 
-    def go_on_from(self, snapshot: Snapshot) -> Place:
-        return go_on_from(snapshot, self.variables, self.optimizer)
+    def restore_state(self, snapshot: Snapshot) -> TrainingState:
+        return restore_state(snapshot, self.variables, self.optimizer)
 
-    def steps(self, batches: TaskBatches, place: Place) -> TakeStep:
+    def steps(self, batches: TaskBatches, place: TrainingState) -> TakeStep:
         """What takes one step after another: its number and rate in, its losses out, those of a task as
         "task/term", scaled so that their mean over the epoch is that over the task's own steps."""
         done = batches.done(place.epoch, place.step)
@@ -104,7 +104,7 @@ class TaskTrainers:
     def _own_steps(self, name: str, batches: TrainingBatches, done: int) -> TakeStep:
         """What takes the task's steps from its own step `done` on, epoch after epoch."""
         epoch, step = divmod(done, batches.steps)
-        return own_steps(self._trainers[name], batches, Place(0, epoch=epoch, step=step))
+        return step_function(self._trainers[name], batches, TrainingState(0, epoch=epoch, step=step))
 
 
 def union(groups) -> list[tf.Variable]:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from xtremedistil.models.checkpoints.h5_weights import OPTIMIZER, load_weights, save_weights
 from xtremedistil.storage import files
 from xtremedistil.training.optimizer import optimizer_variables
-from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.state import History
 from xtremedistil.training.workers import Workers
 
 
-def once(path: str, parts: dict[str, list], keeper: Keeper, workers: Workers, work: Callable[[], History]) -> dict:
+def run_once(
+    path: str, parts: dict[str, list], keeper: SnapshotManager, workers: Workers, work: Callable[[], History]
+) -> dict:
     """Runs `work` and saves what it left in `parts`; or loads that, if both weights and history are there.
 
     Args:
@@ -24,7 +26,7 @@ def once(path: str, parts: dict[str, list], keeper: Keeper, workers: Workers, wo
         the saved record: "score" and "best_epoch" of the weights kept, "epochs", "seconds", and "history" by epoch.
     """
     history_path = path.removesuffix(".h5") + "-history.json"
-    if workers.agree(_is_whole(path, history_path, keeper.say)):
+    if workers.broadcast_from_chief(_is_whole(path, history_path, keeper.log)):
         load_weights(path, parts)
         return files.read_sealed(history_path)
     history = work()
@@ -42,14 +44,14 @@ def once(path: str, parts: dict[str, list], keeper: Keeper, workers: Workers, wo
     return record
 
 
-def _is_whole(path: str, history_path: str, say: Callable[[str], None]) -> bool:
+def _is_whole(path: str, history_path: str, log: Callable[[str], None]) -> bool:
     """Whether a fit is done; of a damaged file that is said, and it does not count."""
     if not (os.path.isfile(path) and os.path.isfile(history_path)):
         return False
     record = files.read_sealed(history_path)
     if record and record["sha256"] == files.fingerprint(path):
         return True
-    say(f"{path if record else history_path} is damaged; its fit is done again.")
+    log(f"{path if record else history_path} is damaged; its fit is done again.")
     return False
 
 

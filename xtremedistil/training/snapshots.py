@@ -39,7 +39,7 @@ class Snapshot:
     arrays: dict[str, np.ndarray]
 
 
-class Keeper:
+class SnapshotManager:
     """Saves snapshots of one fit and finds the newest.
 
     Args:
@@ -56,18 +56,18 @@ class Keeper:
         *,
         every_steps: int,
         every_minutes: float,
-        say: Callable[[str], None] = print,
+        log: Callable[[str], None] = print,
         writes: bool = True,
-        agree: Callable[[float], float] = float,
+        broadcast_from_chief: Callable[[float], float] = float,
     ):
-        self.say, self._agree = say, agree
+        self.log, self._agree = log, broadcast_from_chief
         self._folder, self._key, self._writes = folder, key, writes
         self._every_steps, self._every_seconds = every_steps, 60 * every_minutes
         self._saved_at = time.monotonic()
         self._terminating = False
 
     @classmethod
-    def of(cls, model_dir: str, training, key: str, workers, say: Callable[[str], None] = print) -> "Keeper":
+    def of(cls, model_dir: str, training, key: str, workers, log: Callable[[str], None] = print) -> "SnapshotManager":
         """Below a model folder; the first of the workers writes.
 
         Args:
@@ -75,7 +75,9 @@ class Keeper:
         """
         folder = os.path.join(model_dir, SNAPSHOTS)
         often = {"every_steps": training.save_steps, "every_minutes": training.save_minutes}
-        return cls(folder, key, **often, say=say, writes=workers.chief, agree=workers.agree)
+        return cls(
+            folder, key, **often, log=log, writes=workers.chief, broadcast_from_chief=workers.broadcast_from_chief
+        )
 
     def due(self, steps: int) -> bool:
         """Whether a snapshot is due after this many updates of the fit."""
@@ -140,7 +142,7 @@ class Keeper:
         for number in sorted(self._numbers(), reverse=True):
             saved = self._whole(number)
             if saved is None:
-                self.say(f"{self._paths(number)[0]} is damaged; going back to the snapshot before it.")
+                self.log(f"{self._paths(number)[0]} is damaged; going back to the snapshot before it.")
                 self._remove(number)  # of those that stay, each is to be whole
             elif saved["key"] == self._key:
                 return number, saved

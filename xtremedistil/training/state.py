@@ -25,7 +25,7 @@ class History:
 
 
 @dataclass
-class Place:
+class TrainingState:
     """Where a fit is.
 
     Fields:
@@ -49,7 +49,7 @@ class Place:
         self.epoch, self.step, self.sums, self.seconds = self.epoch + 1, 0, {}, 0.0
 
 
-def take_snapshot(place: Place, variables: Sequence[tf.Variable], optimizer) -> Snapshot:
+def save_state(place: TrainingState, variables: Sequence[tf.Variable], optimizer) -> Snapshot:
     """The place, the variables, the optimizer's state and the best weights so far."""
     state = {name: value for name, value in asdict(place).items() if name != "best"}
     arrays = {f"variable-{i}": variable.numpy() for i, variable in enumerate(variables)}
@@ -58,7 +58,7 @@ def take_snapshot(place: Place, variables: Sequence[tf.Variable], optimizer) -> 
     return Snapshot(state, arrays)
 
 
-def go_on_from(snapshot: Snapshot, variables: Sequence[tf.Variable], optimizer) -> Place:
+def restore_state(snapshot: Snapshot, variables: Sequence[tf.Variable], optimizer) -> TrainingState:
     """Puts the variables and the optimizer where the snapshot was taken; returns the place."""
     arrays = snapshot.arrays
     for kind, targets in (("variable", variables), ("optimizer", optimizer_variables(optimizer))):
@@ -66,4 +66,4 @@ def go_on_from(snapshot: Snapshot, variables: Sequence[tf.Variable], optimizer) 
             variable.assign(arrays[f"{kind}-{i}"])
     best = [arrays[f"best-{i}"] for i in range(len(variables)) if f"best-{i}" in arrays]
     history = History(**snapshot.state["history"])
-    return Place(**(snapshot.state | {"history": history, "best": best or None}))
+    return TrainingState(**(snapshot.state | {"history": history, "best": best or None}))

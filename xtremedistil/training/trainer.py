@@ -16,12 +16,12 @@ from xtremedistil.training.learning_rate import LearningRate, require_not_negati
 from xtremedistil.training.objectives import Objective
 from xtremedistil.training.optimizer import computes_in_float16, make_optimizer
 from xtremedistil.training.snapshots import Snapshot
-from xtremedistil.training.state import Place, go_on_from, take_snapshot
+from xtremedistil.training.state import TrainingState, restore_state, save_state
 from xtremedistil.training.strategy import wants_static_shapes
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingSettings:
     """How a fit goes.
 
     Fields:
@@ -43,7 +43,7 @@ class Recipe:
         require_not_negative(max_grad_norm=self.max_grad_norm, weight_decay=self.weight_decay)
 
     @classmethod
-    def of(cls, flags, peak: float, epochs: int, seed: int) -> "Recipe":
+    def of(cls, flags, peak: float, epochs: int, seed: int) -> "TrainingSettings":
         """As the flags of a training command say, with a peak rate, epochs and a seed of the fit's own."""
         rate = LearningRate(peak, epochs, flags.decay_epochs, flags.warmup_ratio, flags.lr_schedule)
         return cls(rate, flags.patience, flags.max_grad_norm, seed, flags.weight_decay, flags.jit_compile)
@@ -68,29 +68,29 @@ class Trainer:
         variables: Sequence[tf.Variable],
         objective: Objective,
         strategy: tf.distribute.Strategy,
-        recipe: Recipe,
+        settings: TrainingSettings,
         rate_factors: Sequence[float] = (),
         optimizer=None,
         dropout_seed: tf.Variable | None = None,
     ):
         self.variables = list(variables)
         self.strategy = strategy
-        self.recipe = recipe
-        self.seed = recipe.seed
-        self.full_batches = recipe.jit_compile or wants_static_shapes(strategy)
+        self.settings = settings
+        self.seed = settings.seed
+        self.full_batches = settings.jit_compile or wants_static_shapes(strategy)
         self._model = model
         self._objective = objective
         with strategy.scope():
-            self._dropout_seed = new_dropout_seed(recipe.seed) if dropout_seed is None else dropout_seed
+            self._dropout_seed = new_dropout_seed(settings.seed) if dropout_seed is None else dropout_seed
             self._progress = tf.Variable(0.0, trainable=False)
-            peak = recipe.learning_rate.peak
+            peak = settings.learning_rate.peak
             self.optimizer = optimizer or make_optimizer(
-                peak, recipe.weight_decay, self.variables, rate_factors, scale_losses=computes_in_float16(model)
+                peak, settings.weight_decay, self.variables, rate_factors, scale_losses=computes_in_float16(model)
             )
         self._sums: GradientSums | None = None
         seed_dropout(model, self._dropout_seed)
         self._spec = self._add = None
-        self._gradients = tf.function(self._share, jit_compile=True) if recipe.jit_compile else self._share
+        self._gradients = tf.function(self._share, jit_compile=True) if settings.jit_compile else self._share
         self._step = tf.function(self._distributed_step)
         self._update = tf.function(self._distributed_update)
 
@@ -146,13 +146,13 @@ class Trainer:
                 _add_to(totals, self._objective.counts(batch))
         return totals
 
-    def take_snapshot(self, place: Place) -> Snapshot:
+    def save_state(self, place: TrainingState) -> Snapshot:
         """Where the fit is, with all variables that it changes."""
-        return take_snapshot(place, self.variables, self.optimizer)
+        return save_state(place, self.variables, self.optimizer)
 
-    def go_on_from(self, snapshot: Snapshot) -> Place:
+    def restore_state(self, snapshot: Snapshot) -> TrainingState:
         """Puts these variables back to where a snapshot was taken."""
-        return go_on_from(snapshot, self.variables, self.optimizer)
+        return restore_state(snapshot, self.variables, self.optimizer)
 
     def _distributed_step(self, batch):
         return self._over_replicas(self.strategy.run(self._replica_step, args=(batch,)))
@@ -214,8 +214,8 @@ class Trainer:
         summed = context.all_reduce(tf.distribute.ReduceOp.SUM, [g for g, _ in pairs])
         if self._scales_loss:
             summed = self.optimizer.get_unscaled_gradients(summed)
-        if self.recipe.max_grad_norm:
-            summed, _ = tf.clip_by_global_norm(summed, self.recipe.max_grad_norm)
+        if self.settings.max_grad_norm:
+            summed, _ = tf.clip_by_global_norm(summed, self.settings.max_grad_norm)
         self.optimizer.apply_gradients(zip(summed, [v for _, v in pairs], strict=True), skip_gradients_aggregation=True)
 
 

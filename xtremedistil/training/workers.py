@@ -29,13 +29,13 @@ class Workers:
     def chief(self) -> bool:
         return self.index == 0
 
-    def agree(self, value: float) -> float:
+    def broadcast_from_chief(self, value: float) -> float:
         """The chief's value, in all processes; every one of them has to ask."""
         return float(value) if self._sum is None else self._sum(float(value) if self.chief else 0.0)
 
     def wait(self) -> None:
         """Returns when all processes have come here."""
-        self.agree(0.0)
+        self.broadcast_from_chief(0.0)
 
     def on_chief(self, work: Callable[[], None]) -> None:
         """Runs `work` in the chief while the others wait for it to end.
@@ -49,7 +49,7 @@ class Workers:
                 work()
             done = True
         finally:
-            done = bool(self.agree(done))
+            done = bool(self.broadcast_from_chief(done))
         if not done:
             raise InputError("The first worker has stopped; what it wrote on its own terminal says why.")
 
@@ -59,7 +59,7 @@ class Workers:
 
 
 @contextlib.contextmanager
-def in_turn(workers: Workers, folder: str) -> Iterator[None]:
+def folder_lock(workers: Workers, folder: str) -> Iterator[None]:
     """Within, the folder is this run's alone: its first worker holds the lock for all."""
     with locked(folder) if workers.chief else contextlib.nullcontext():
         workers.wait()

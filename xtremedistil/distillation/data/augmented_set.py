@@ -88,7 +88,7 @@ def augmented_examples(
     blocks = _blocks(_numbered_sides(transfer, task))
     draw = partial(augment_lines, augmenters=augmenters, seed=transfer.augment_seed, copies=transfer.augment_copies)
     made = chain.from_iterable(_augmented_block(block, draw, predict, done) for block in blocks)
-    return map(task.from_sides, chain.from_iterable(_new(sides, copies, counts) for sides, copies in made))
+    return map(task.from_texts, chain.from_iterable(_new(sides, copies, counts) for sides, copies in made))
 
 
 def _augmented_block(block: list, draw: Callable, predict: Predict | None, done: Callable[[int], None]) -> list[tuple]:
@@ -106,12 +106,12 @@ def _augmenter(name: str, tokenizer: Tokenizer) -> Augmenter:
     if name != "masking":
         return AUGMENTERS[name]
     if tokenizer.mask_token is None:
-        raise InputError(f"`augment` masking: the tokenizer {tokenizer.name} has no mask piece. Take other augmenters.")
+        raise InputError(f"`augment` masking: the tokenizer {tokenizer.name} has no mask token. Take other augmenters.")
     return partial(AUGMENTERS[name], mask=tokenizer.mask_token)
 
 
 def _numbered_sides(transfer: TransferPlan, task: Task) -> Iterator[tuple[int, list[list[str]]]]:
-    return enumerate(map(task.sides_of, task.iter_unlabelled(transfer.file)), start=1)
+    return enumerate(map(task.texts_of, task.iter_unlabelled(transfer.file)), start=1)
 
 
 def _progress(transfer: TransferPlan, task: Task) -> Callable[[int], None]:

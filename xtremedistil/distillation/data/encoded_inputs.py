@@ -209,7 +209,7 @@ def _require_batch(inputs) -> None:
 
 
 def _words_of_tokenizer(rows) -> dict:
-    """The word of each piece, from a fast tokenizer's result."""
+    """The word of each token, from a fast tokenizer's result."""
     if "word_ids" in rows.keys() or not getattr(rows, "is_fast", False):
         return {}
     return {"word_ids": [_counted_on(rows, number) for number in range(len(rows["input_ids"]))]}

@@ -8,14 +8,14 @@ import numpy as np
 
 from xtremedistil.data.features import NOT_SCORED, Features, offsets_of
 from xtremedistil.data.padding import Arrays
-from xtremedistil.training.batching import TargetReader
+from xtremedistil.training.batching import BatchReader
 
 FIELDS = ("input_ids", "token_type_ids", "attention_mask", "example_ids", "labels", "word_ids")
 
 
 @dataclass(frozen=True)
-class JoinedTargets:
-    """Teacher's outputs of rows that come in several parts; called as `Targets` are.
+class JoinedOutputs:
+    """Teacher's outputs of rows that come in several parts; called as `CachedOutputs` are.
 
     Fields:
         features: the rows of all parts, one part after the other; those without labels are not scored.
@@ -36,14 +36,14 @@ class JoinedTargets:
         return batch
 
 
-def _put(batch: Arrays, read: TargetReader, rows: np.ndarray, width: int, places: np.ndarray, size: int) -> None:
+def _put(batch: Arrays, read: BatchReader, rows: np.ndarray, width: int, places: np.ndarray, size: int) -> None:
     for name, array in read(rows, width).items():
         if name not in batch:
             batch[name] = np.zeros((size, *array.shape[1:]), array.dtype)
         batch[name][places] = array
 
 
-def joined_targets(*parts) -> JoinedTargets:
+def joined_outputs(*parts) -> JoinedOutputs:
     """Puts the rows of all parts one after the other."""
     known = next(part.features.labels for part in parts if part.features.labels is not None)
     each = [_labelled(part.features, known) for part in parts]
@@ -52,7 +52,7 @@ def joined_targets(*parts) -> JoinedTargets:
         values = [getattr(features, name) for features in each]
         arrays[name] = None if values[0] is None else np.concatenate(values)
     lengths = np.concatenate([features.lengths for features in each])
-    return JoinedTargets(Features(offsets=offsets_of(lengths), **arrays), parts)
+    return JoinedOutputs(Features(offsets=offsets_of(lengths), **arrays), parts)
 
 
 def _labelled(features: Features, known: np.ndarray) -> Features:

@@ -5,14 +5,14 @@ import numpy as np
 from xtremedistil.distillation.planning.plan import DistillationPlan
 from xtremedistil.errors import InputError
 from xtremedistil.tokenization.tokenizer import Tokenizer
-from xtremedistil.tokenization.vocabulary import pieces_among
+from xtremedistil.tokenization.vocabulary import tokens_among
 
 
 def run_vocabulary(plan: DistillationPlan) -> tuple[Tokenizer, np.ndarray | None]:
-    """The tokenizer of a run, and the teacher's number of each of its pieces, int64 [K]; None: it is the teacher's.
+    """The tokenizer of a run, and the teacher's number of each of its tokens, int64 [K]; None: it is the teacher's.
 
     A student checkpoint whose vocabulary was trimmed (`xtremedistil pretrain --student_vocab`) brings its tokenizer,
-    and the teacher loses the other pieces.
+    and the teacher loses the other tokens.
 
     Raises:
         InputError: a tokenizer cannot be loaded.
@@ -22,7 +22,7 @@ def run_vocabulary(plan: DistillationPlan) -> tuple[Tokenizer, np.ndarray | None
         return teachers, None
     try:
         students = Tokenizer.load(source)
-    except InputError:  # a checkpoint without tokenizer files: it has the teacher's pieces, or is refused
+    except InputError:  # a checkpoint without tokenizer files: it has the teacher's tokens, or is refused
         return teachers, None
-    kept = pieces_among(students, teachers)
+    kept = tokens_among(students, teachers)
     return (teachers, None) if kept is None else (students, kept)

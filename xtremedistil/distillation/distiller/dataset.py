@@ -14,9 +14,9 @@ from xtremedistil.distillation.data.corpus import KEY_LETTERS
 from xtremedistil.distillation.data.encoded_inputs import encoded_rows
 from xtremedistil.distillation.distiller.logits_mask import logits_masks
 from xtremedistil.distillation.distiller.row_checks import check_rows
-from xtremedistil.distillation.teacher_outputs.cache import Targets, compute_targets
-from xtremedistil.distillation.teacher_outputs.cache_writer import Computing
-from xtremedistil.distillation.teacher_outputs.word_alignment import aligned_targets, require_same_rows
+from xtremedistil.distillation.teacher_outputs.cache import CachedOutputs, cached_outputs
+from xtremedistil.distillation.teacher_outputs.cache_writer import OutputWriterConfig
+from xtremedistil.distillation.teacher_outputs.word_alignment import aligned_outputs, require_same_rows
 from xtremedistil.models.adapters import AdaptedModel, TaskModel
 from xtremedistil.models.student import Student
 from xtremedistil.models.teacher import Teacher
@@ -26,22 +26,22 @@ TARGETS = "teacher-targets"
 
 
 @dataclass(frozen=True)
-class Taught:
+class TeacherOutputs:
     """A teacher, and the outputs that are wanted of it."""
 
     teacher: TaskModel | AdaptedModel | Teacher
     names: Sequence[str]
 
 
-class TaughtRows:
+class DistillationDataset:
     """Rows as batches read them, with the targets of the teachers at work."""
 
     def __init__(
         self,
         student: TaskModel | AdaptedModel | Student,
-        teachers: Mapping[int, Taught],
+        teachers: Mapping[int, TeacherOutputs],
         folder: str,
-        how: Computing,
+        how: OutputWriterConfig,
     ):
         self._student, self._teachers, self._folder, self._how = student, teachers, folder, how
         self._keys = {number: _fingerprint(one.teacher) for number, one in teachers.items()}
@@ -60,7 +60,7 @@ class TaughtRows:
         self, name: str, rows, of_teachers: Mapping[int, object], most: int | None = None
     ) -> tuple[Features, list, list]:
         """The student's rows; for each teacher that is asked for something, its outputs; and what says which positions
-        count: those with logits that count, those that have outputs of other pieces.
+        count: those with logits that count, those that have outputs of other tokens.
 
         Args:
             most: as of `encoded_rows`.
@@ -100,23 +100,23 @@ class TaughtRows:
             )
         return [teacher for number, teacher in teachers.items() if number not in of_teachers]
 
-    def _of(self, number: int, name: str, features: Features) -> Targets:
+    def _of(self, number: int, name: str, features: Features) -> CachedOutputs:
         teacher, names = self._teachers[number].teacher, self._teachers[number].names
         key = f"{self._keys[number]}, rows {features.fingerprint()}"
         folder = os.path.join(self._folder, TARGETS, self._keys[number][:KEY_LETTERS], name)
         how = dataclasses.replace(self._how, pad_id=teacher.pad_id, exact=teacher.logit_names)
-        targets = compute_targets(teacher.feature_model, features, names, folder, key=key, how=how)
+        targets = cached_outputs(teacher.feature_model, features, names, folder, key=key, how=how)
         return dataclasses.replace(targets, prefix=target_prefix(number))
 
 
 def _of_other_pieces(
-    features: Features, targets: Targets, words: np.ndarray | None, their_words: np.ndarray | None
+    features: Features, targets: CachedOutputs, words: np.ndarray | None, their_words: np.ndarray | None
 ) -> tuple[list, list]:
     """A teacher's outputs for the student's rows, those of whole rows as they are, all else word by word; and what says
     which positions have some."""
     whole = [name for name in targets.arrays if targets.is_by_row(name)]
     others = [name for name in targets.arrays if name not in whole]
-    aligned = [aligned_targets(features, targets.select(others), words, their_words)] if others else []
+    aligned = [aligned_outputs(features, targets.select(others), words, their_words)] if others else []
     return [targets.select(whole)] * bool(whole) + aligned, [one.mask for one in aligned]
 
 

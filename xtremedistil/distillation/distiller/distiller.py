@@ -16,11 +16,18 @@ from xtremedistil.console.progress import Progress
 from xtremedistil.data.features import NOT_SCORED, Features
 from xtremedistil.data.padding import Arrays
 from xtremedistil.distillation.data.encoded_inputs import SPAN_ENDS, features_of
-from xtremedistil.distillation.distiller.dataset import Taught, TaughtRows
-from xtremedistil.distillation.distiller.fit_inputs import KeptFit, Lesson, fit_key, kept, known_as, output_writer
+from xtremedistil.distillation.distiller.dataset import DistillationDataset, TeacherOutputs
+from xtremedistil.distillation.distiller.fit_inputs import (
+    FitInputs,
+    ResumableFit,
+    fit_key,
+    kept,
+    known_as,
+    output_writer,
+)
 from xtremedistil.distillation.distiller.row_checks import check_rows
 from xtremedistil.distillation.distiller.settings import FitSettings
-from xtremedistil.distillation.teacher_outputs.cache_writer import Computing
+from xtremedistil.distillation.teacher_outputs.cache_writer import OutputWriterConfig
 from xtremedistil.models.adapters import AdaptedModel, TaskModel
 from xtremedistil.models.checkpoints.h5_weights import load_weights, save_weights
 from xtremedistil.models.forward import make_predict_function
@@ -30,12 +37,12 @@ from xtremedistil.models.student import Student
 from xtremedistil.models.student_folder import save_student
 from xtremedistil.models.teacher import Teacher
 from xtremedistil.objectives.from_terms import terms_objective
-from xtremedistil.objectives.gradient_check import require_reach
+from xtremedistil.objectives.gradient_check import require_gradients
 from xtremedistil.objectives.held_out_loss import HeldOutLoss
 from xtremedistil.objectives.labels import are_scored, check_labels
 from xtremedistil.objectives.term_checks import (
     check_compiled,
-    check_other_pieces,
+    check_other_tokenizers,
     check_tensors,
     check_terms,
     classifies,
@@ -144,16 +151,16 @@ class Distiller:
         with kept(settings.folder, workers) as place:
             how = output_writer(settings, workers)
             sides, most = (train, dev, teacher_train, teacher_dev), settings.most_rows(replicas)
-            lesson = self.lesson(*sides, teachers=teachers, metric=metric, place=place, how=how, most=most)
+            fit_inputs = self.fit_inputs(*sides, teachers=teachers, metric=metric, place=place, how=how, most=most)
             seed = stage_seed(settings.seed, 1)
-            batches = lesson.batches(settings.batch_size, seed, batches_per_step, steps_per_epoch)
-            self.require_reach(lesson.objective, batches.sample(), variables)
+            batches = fit_inputs.batches(settings.batch_size, seed, batches_per_step, steps_per_epoch)
+            self.require_gradients(fit_inputs.objective, batches.sample(), variables)
             recipe = settings.training
-            trainer = Trainer(self.matching, variables, lesson.objective, self.strategy, recipe, factors)
-            key = lesson.key, recipe, self.terms, trained, batches.batch_size, batches.per_step, steps_per_epoch
-            run = KeptFit(settings.folder, settings.save_minutes, workers, settings.verbose)
-            history = run(trainer, batches, lesson.evaluate, key)
-        self.settle()
+            trainer = Trainer(self.matching, variables, fit_inputs.objective, self.strategy, recipe, factors)
+            key = fit_inputs.key, recipe, self.terms, trained, batches.batch_size, batches.per_step, steps_per_epoch
+            run = ResumableFit(settings.folder, settings.save_minutes, workers, settings.verbose)
+            history = run(trainer, batches, fit_inputs.evaluate, key)
+        self.sync_word_embeddings()
         return history
 
     def check_fit(self, *, jit_compile: bool, resumable: bool) -> None:
@@ -162,19 +169,19 @@ class Distiller:
         if resumable:
             fit_key(self.terms)
 
-    def require_reach(self, objective: Objective, batch: Arrays, variables: Sequence[tf.Variable]) -> None:
+    def require_gradients(self, objective: Objective, batch: Arrays, variables: Sequence[tf.Variable]) -> None:
         """Raises ValueError where a term would train nothing of the student; projections alone do not count, unless
         nothing else changes."""
         projected = {id(variable) for layer in self.projections for variable in layer.weights}
         own = [variable for variable in variables if id(variable) not in projected]
-        require_reach(self.matching, objective, batch, own or variables, self.strategy)
+        require_gradients(self.matching, objective, batch, own or variables, self.strategy)
 
-    def settle(self) -> None:
+    def sync_word_embeddings(self) -> None:
         """Puts what training has reached into the deployed model."""
         if isinstance(self.student, Student):
-            self.student.settle()
+            self.student.sync_word_embeddings()
 
-    def lesson(
+    def fit_inputs(
         self,
         train,
         dev,
@@ -184,9 +191,9 @@ class Distiller:
         teachers: Sequence[int] | None,
         metric: Callable[[list, Features], float] | None,
         place: str,
-        how: Computing,
+        how: OutputWriterConfig,
         most: int | None = None,
-    ) -> Lesson:
+    ) -> FitInputs:
         """Asks the teachers, and puts together what a fit needs besides the student; arguments as of `fit`.
 
         Args:
@@ -194,9 +201,9 @@ class Distiller:
         """
         active = range(len(self.teachers)) if teachers is None else teachers
         self._require_teachers(active, teacher_train or {}, teacher_dev or {})
-        check_other_pieces(self.matches, {*(teacher_train or {}), *(teacher_dev or {})})
-        taught = {number: Taught(self.teachers[number], self._names(number)) for number in active}
-        rows = TaughtRows(self.student, taught, place, how)
+        check_other_tokenizers(self.matches, {*(teacher_train or {}), *(teacher_dev or {})})
+        taught = {number: TeacherOutputs(self.teachers[number], self._names(number)) for number in active}
+        rows = DistillationDataset(self.student, taught, place, how)
         features, targets, masks = rows.read("train", train, teacher_train or {}, most)
         self._require_labels(features, "training")
         aligned = set(teacher_train or {}) & set(active)
@@ -204,7 +211,7 @@ class Distiller:
         evaluate = self._evaluate(rows, dev, teacher_dev or {}, aligned, objective, metric)
         sizes = [list(variable.shape) for variable in self.student.weights]
         key, replicas = f"{rows.key}|{known_as(metric)}|{sizes}", self.strategy.num_replicas_in_sync
-        return Lesson(features, targets, masks, objective, evaluate, key, self.student.pad_id, replicas)
+        return FitInputs(features, targets, masks, objective, evaluate, key, self.student.pad_id, replicas)
 
     def _require_teachers(self, active: Sequence[int], train: Mapping, dev: Mapping) -> None:
         for what, numbers in (("teachers", active), ("teacher_train", train), ("teacher_dev", dev)):
@@ -237,7 +244,9 @@ class Distiller:
         factors = [1.0] * len(own) + [rates.get(layer.name, 1.0) for layer in self.projections for _ in layer.weights]
         return own + projected, factors
 
-    def _evaluate(self, rows: TaughtRows, dev, teacher_dev: Mapping, aligned: Set[int], objective: Objective, metric):
+    def _evaluate(
+        self, rows: DistillationDataset, dev, teacher_dev: Mapping, aligned: Set[int], objective: Objective, metric
+    ):
         """What says how good the weights are; None without a dev set."""
         if dev is None:
             return None
@@ -256,7 +265,7 @@ class Distiller:
         return functools.partial(self._score, metric or share_of_right_labels, features)
 
     def _score(self, metric: Callable[[list, Features], float], features: Features) -> float:
-        self.settle()
+        self.sync_word_embeddings()
         return metric(self.predict(features), features)
 
     @functools.cached_property
@@ -332,7 +341,7 @@ class Distiller:
         try:
             text = self.terms.to_json()
         except ValueError as error:
-            Progress().say(f"{path} is not written: {error}")
+            Progress().log(f"{path} is not written: {error}")
             return
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)

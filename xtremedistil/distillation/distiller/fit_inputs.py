@@ -15,18 +15,18 @@ import numpy as np
 from xtremedistil.console.progress import Progress
 from xtremedistil.data.features import Features
 from xtremedistil.distillation.distiller.settings import FitSettings
-from xtremedistil.distillation.teacher_outputs.cache_writer import Computing
+from xtremedistil.distillation.teacher_outputs.cache_writer import OutputWriterConfig
 from xtremedistil.storage.model_folder import SNAPSHOTS
-from xtremedistil.training.batching import TargetReader, TrainingBatches
+from xtremedistil.training.batching import BatchReader, TrainingBatches
 from xtremedistil.training.loop import fit
 from xtremedistil.training.objectives import Objective
-from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.state import History
 from xtremedistil.training.workers import Workers
 
 
 @dataclass(frozen=True)
-class Lesson:
+class FitInputs:
     """What a fit needs besides the student.
 
     Fields:
@@ -37,8 +37,8 @@ class Lesson:
     """
 
     features: Features
-    targets: Sequence[TargetReader]
-    masks: Sequence[TargetReader]
+    targets: Sequence[BatchReader]
+    masks: Sequence[BatchReader]
     objective: Objective
     evaluate: Callable[[], float] | None
     key: str
@@ -55,10 +55,10 @@ class Lesson:
         )
 
 
-def output_writer(settings: FitSettings, workers: Workers) -> Computing:
+def output_writer(settings: FitSettings, workers: Workers) -> OutputWriterConfig:
     """How the teachers' outputs are computed and kept for a fit; each teacher pads with its own token."""
     precision, minutes = settings.targets_precision, settings.save_minutes
-    return Computing(0, settings.batch_size, workers, precision=precision, every_minutes=minutes)
+    return OutputWriterConfig(0, settings.batch_size, workers, precision=precision, every_minutes=minutes)
 
 
 @contextlib.contextmanager
@@ -75,7 +75,7 @@ def kept(folder: str | None, workers: Workers) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class KeptFit:
+class ResumableFit:
     """A fit whose snapshots are below `folder` while it goes on; without a folder there are none.
 
     Fields:
@@ -95,17 +95,17 @@ class KeptFit:
         """
         progress = Progress()
         keeper = self._keeper(fit_key(*key), progress) if self.folder else None
-        evaluate = score and (lambda: self.workers.agree(score()))
+        evaluate = score and (lambda: self.workers.broadcast_from_chief(score()))
         report = progress.step if self.shown else lambda state: None
         history = fit(trainer, batches, evaluate, report, keeper, steps_of)
         if keeper:
             self.workers.on_chief(keeper.clear)
         return history
 
-    def _keeper(self, key: str, progress: Progress) -> Keeper:
+    def _keeper(self, key: str, progress: Progress) -> SnapshotManager:
         often = {"every_steps": 0, "every_minutes": self.minutes}
-        chief = {"writes": self.workers.chief, "agree": self.workers.agree}
-        return Keeper(os.path.join(self.folder, SNAPSHOTS), key, **often, **chief, say=progress.say)
+        chief = {"writes": self.workers.chief, "broadcast_from_chief": self.workers.broadcast_from_chief}
+        return SnapshotManager(os.path.join(self.folder, SNAPSHOTS), key, **often, **chief, log=progress.log)
 
 
 def fit_key(*parts) -> str:

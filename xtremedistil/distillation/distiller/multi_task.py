@@ -9,7 +9,7 @@ from transformers import PretrainedConfig
 
 from xtremedistil.data.features import Features
 from xtremedistil.distillation.distiller.distiller import Distiller
-from xtremedistil.distillation.distiller.fit_inputs import KeptFit, Lesson, kept, output_writer
+from xtremedistil.distillation.distiller.fit_inputs import FitInputs, ResumableFit, kept, output_writer
 from xtremedistil.distillation.distiller.settings import FitSettings
 from xtremedistil.errors import require_known
 from xtremedistil.training.batching import TrainingBatches
@@ -17,7 +17,7 @@ from xtremedistil.training.multi_task import TaskBatches, TaskTrainers, union
 from xtremedistil.training.optimizer import computes_in_float16, make_optimizer
 from xtremedistil.training.state import History
 from xtremedistil.training.strategy import seed_everything, stage_seed
-from xtremedistil.training.trainer import Recipe, Trainer, new_dropout_seed
+from xtremedistil.training.trainer import Trainer, TrainingSettings, new_dropout_seed
 from xtremedistil.training.workers import Workers
 
 
@@ -88,31 +88,36 @@ def fit_tasks(
     strategy = next(iter(distillers.values())).strategy
     workers = Workers(strategy)
     with kept(settings.folder, workers) as root:
-        lessons = {}
+        inputs_by_task = {}
         for name, one in distillers.items():
             place = os.path.join(root, name)  # of its own: tasks may have the same teacher
             own = {"teachers": teachers.get(name), "metric": metric.get(name), "place": place}
-            lessons[name] = one.lesson(train[name], dev and dev[name], how=output_writer(settings, workers), **own)
+            inputs_by_task[name] = one.fit_inputs(
+                train[name], dev and dev[name], how=output_writer(settings, workers), **own
+            )
         tasks = {
-            name: lesson.batches(
+            name: fit_inputs.batches(
                 settings.batch_size, stage_seed(settings.seed, number), settings.gradient_accumulation_steps
             )
-            for number, (name, lesson) in enumerate(lessons.items())
+            for number, (name, fit_inputs) in enumerate(inputs_by_task.items())
         }
-        _require_reach(distillers, lessons, tasks, variables)
+        _require_reach(distillers, inputs_by_task, tasks, variables)
         recipe, (_, steps_per_epoch) = settings.training, settings.epochs_and_steps
-        trainers = TaskTrainers(_trainers(distillers, lessons, variables, recipe, strategy))
+        trainers = TaskTrainers(_trainers(distillers, inputs_by_task, variables, recipe, strategy))
         batches = TaskBatches(tasks, tau, settings.seed, steps_per_epoch)
 
         def score() -> float:
-            return float(np.mean([lesson.evaluate() for lesson in lessons.values()]))
+            return float(np.mean([fit_inputs.evaluate() for fit_inputs in inputs_by_task.values()]))
 
-        parts = [(name, lesson.key, distillers[name].terms, trained.get(name)) for name, lesson in lessons.items()]
+        parts = [
+            (name, fit_inputs.key, distillers[name].terms, trained.get(name))
+            for name, fit_inputs in inputs_by_task.items()
+        ]
         key = parts, recipe, tau, [(one.batch_size, one.per_step) for one in tasks.values()], steps_per_epoch
-        run = KeptFit(settings.folder, settings.save_minutes, workers, settings.verbose)
+        run = ResumableFit(settings.folder, settings.save_minutes, workers, settings.verbose)
         history = run(trainers, batches, score if dev else None, key, trainers.steps)
     for distiller in distillers.values():
-        distiller.settle()
+        distiller.sync_word_embeddings()
     return history
 
 
@@ -121,19 +126,23 @@ Trained = Mapping[str, tuple[list, list[float]]]  # by task, variables and what 
 
 def _require_reach(
     distillers: Mapping[str, Distiller],
-    lessons: Mapping[str, Lesson],
+    inputs_by_task: Mapping[str, FitInputs],
     tasks: Mapping[str, TrainingBatches],
     trained: Trained,
 ) -> None:
     for name, one in distillers.items():
         try:
-            one.require_reach(lessons[name].objective, tasks[name].sample(), trained[name][0])
+            one.require_gradients(inputs_by_task[name].objective, tasks[name].sample(), trained[name][0])
         except ValueError as error:
             raise ValueError(f"Task {name}: {error}") from error
 
 
 def _trainers(
-    distillers: Mapping[str, Distiller], lessons: Mapping[str, Lesson], trained: Trained, recipe: Recipe, strategy
+    distillers: Mapping[str, Distiller],
+    inputs_by_task: Mapping[str, FitInputs],
+    trained: Trained,
+    recipe: TrainingSettings,
+    strategy,
 ) -> dict[str, Trainer]:
     """One a task, all with the same optimizer and the same seed of dropout."""
     variables = union(own for own, _ in trained.values())
@@ -147,7 +156,7 @@ def _trainers(
         optimizer = make_optimizer(peak, recipe.weight_decay, variables, rates, scale_losses=half)
         shared = {"optimizer": optimizer, "dropout_seed": new_dropout_seed(recipe.seed)}
     return {
-        name: Trainer(one.matching, trained[name][0], lessons[name].objective, strategy, recipe, **shared)
+        name: Trainer(one.matching, trained[name][0], inputs_by_task[name].objective, strategy, recipe, **shared)
         for name, one in distillers.items()
     }
 

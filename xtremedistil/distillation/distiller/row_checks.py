@@ -11,11 +11,11 @@ from xtremedistil.models.teacher import Teacher
 
 
 def check_rows(features: Features, model: TaskModel | AdaptedModel | Teacher | Student, whose: str) -> None:
-    """Raises ValueError for no rows, empty ones, longer ones than the model has positions for, and pieces that it has
+    """Raises ValueError for no rows, empty ones, longer ones than the model has positions for, and tokens that it has
     not.
 
     Args:
-        whose: "the student" or "teacher 0". Of models with an adaptor neither positions nor pieces are known.
+        whose: "the student" or "teacher 0". Of models with an adaptor neither positions nor tokens are known.
     """
     if not len(features):
         raise ValueError("There are no rows.")
@@ -25,12 +25,12 @@ def check_rows(features: Features, model: TaskModel | AdaptedModel | Teacher | S
     longest, largest = int(features.lengths.max()), int(features.input_ids.max())
     if positions and longest > positions:
         raise ValueError(
-            f"Row {int(np.argmax(features.lengths))} is {longest} pieces long; {whose} has positions for {positions}. "
+            f"Row {int(np.argmax(features.lengths))} is {longest} tokens long; {whose} has positions for {positions}. "
             "Cut the texts short: tokenizer(texts, truncation=True)."
         )
     if pieces and largest >= pieces:
         raise ValueError(
-            f"The rows have a piece {largest}; {whose} has {pieces}, counted from 0. Rows are of one tokenizer; a "
+            f"The rows have a token {largest}; {whose} has {pieces}, counted from 0. Rows are of one tokenizer; a "
             "teacher with another one gets its own by teacher_train="
         )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from xtremedistil.distillation.teacher_outputs.disk_size import PRECISIONS
 from xtremedistil.errors import require_known
 from xtremedistil.training.learning_rate import LearningRate, planned_epochs, require_at_least_one
-from xtremedistil.training.trainer import Recipe
+from xtremedistil.training.trainer import TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +76,12 @@ class FitSettings:
         return planned_epochs(self.epochs, self.steps, self.steps_per_epoch)
 
     @property
-    def training(self) -> Recipe:
+    def training(self) -> TrainingSettings:
         """What the trainer takes of these."""
         epochs, _ = self.epochs_and_steps
         rate = LearningRate(self.learning_rate, epochs, epochs, self.warmup_ratio, self.lr_schedule)
         patience, clip = self.patience or epochs, self.max_grad_norm
-        return Recipe(rate, patience, clip, self.seed, self.weight_decay, self.jit_compile)
+        return TrainingSettings(rate, patience, clip, self.seed, self.weight_decay, self.jit_compile)
 
     def most_rows(self, replicas: int) -> int | None:
         """Rows that the updates read at most; None where epochs are passes over the rows."""

@@ -22,13 +22,13 @@ from xtremedistil.distillation.pipeline.path_checks import require_paths
 from xtremedistil.distillation.pipeline.run_context import RunContext, open_run
 from xtremedistil.distillation.pipeline.student import InitialStudent, initial_student
 from xtremedistil.distillation.pipeline.student_states import FrozenFeatures, frozen_features
-from xtremedistil.distillation.pipeline.teacher import TunedTeacher, tuned_teacher
+from xtremedistil.distillation.pipeline.teacher import FinetunedTeacher, load_or_finetune_teacher
 from xtremedistil.distillation.pipeline.transfer_stage import TransferFit
 from xtremedistil.distillation.planning.config import DistilConfig
 from xtremedistil.distillation.planning.plan import DEV, DistillationPlan
 from xtremedistil.distillation.planning.planner import make_plan
 from xtremedistil.distillation.planning.stages import LABELS, REPRESENTATION, Stage, checkpoint_name
-from xtremedistil.distillation.teacher_outputs.external_logits import ExampleLogits
+from xtremedistil.distillation.teacher_outputs.external_logits import ExternalLogits
 from xtremedistil.distillation.teacher_outputs.external_teacher import (
     describe,
     external_fingerprints,
@@ -43,10 +43,10 @@ from xtremedistil.flags import old_names
 from xtremedistil.models.checkpoints.h5_weights import save_weights
 from xtremedistil.models.prediction import PredictFunction
 from xtremedistil.storage import files, model_folder, run_folder
-from xtremedistil.training.run_once import once
+from xtremedistil.training.run_once import run_once
 from xtremedistil.training.state import History
 from xtremedistil.training.strategy import make_strategy, precision, seed_everything, set_precision, stage_seed
-from xtremedistil.training.workers import Workers, in_turn, told_of_lost_workers
+from xtremedistil.training.workers import Workers, folder_lock, told_of_lost_workers
 
 NOT_SETTINGS = (
     "model_dir",
@@ -93,17 +93,17 @@ def run_plan(plan: DistillationPlan) -> Report:
     require_paths(plan)
     strategy = make_strategy(plan.strategy, plan.tpu)
     workers = Workers(strategy)
-    with told_of_lost_workers(workers), in_turn(workers, plan.model_dir):
+    with told_of_lost_workers(workers), folder_lock(workers, plan.model_dir):
         graph = external_graph(plan.teacher)
         settings = run_settings(plan, graph)
         if not plan.overwrite:
-            run_folder.check_claim(plan.model_dir, settings, old_names(DistilConfig))
+            run_folder.check_run(plan.model_dir, settings, old_names(DistilConfig))
             if report := _finished_report(plan, workers):
                 return report
         # All files are read before anything is removed or written.
         run = open_run(plan, strategy, workers)
         external = open_external_teacher(plan, run.corpus, graph, workers.on_chief)
-        workers.on_chief(lambda: run_folder.claim(plan.model_dir, settings, plan.overwrite))
+        workers.on_chief(lambda: run_folder.bind_run(plan.model_dir, settings, plan.overwrite))
         with precision(plan.teacher.precision):  # `opt_policy` is for students, as in the original
             return _run(run, external)
 
@@ -128,9 +128,9 @@ def _finished_report(plan: DistillationPlan, workers: Workers) -> Report | None:
     report = _report_there(plan.model_dir)
     if report and plan.baseline and not any(row.name == BASELINE for row in report.rows):
         report = None
-    if not workers.agree(report is not None):
+    if not workers.broadcast_from_chief(report is not None):
         return None
-    Progress().say(f"This run has finished before: {plan.model_dir}. `overwrite` starts it again.")
+    Progress().log(f"This run has finished before: {plan.model_dir}. `overwrite` starts it again.")
     return report or Report()
 
 
@@ -139,10 +139,10 @@ def _report_there(folder: str) -> Report | None:
     return read_report(os.path.join(folder, model_folder.REPORT)) if all(there) else None
 
 
-def _run(run: RunContext, external: ExampleLogits | OnnxTeacher | None) -> Report:
+def _run(run: RunContext, external: ExternalLogits | OnnxTeacher | None) -> Report:
     plan, report = run.plan, Report()
     for notice in plan.notices:
-        run.progress.say(notice)
+        run.progress.log(notice)
     teacher = _teacher(run, report) if external is None else _external_teacher(run, external, report)
     encoder = teacher.teacher.encoder if external is None else None
     set_precision(plan.student.precision)
@@ -157,11 +157,11 @@ def _run(run: RunContext, external: ExampleLogits | OnnxTeacher | None) -> Repor
     return report
 
 
-def _teacher(run: RunContext, report: Report) -> TunedTeacher:
+def _teacher(run: RunContext, report: Report) -> FinetunedTeacher:
     folder, own = run.plan.teacher.folder, run.plan.model_dir
     same = os.path.realpath(folder) == os.path.realpath(own)
-    with contextlib.nullcontext() if same else in_turn(run.workers, folder):
-        tuned = tuned_teacher(run)
+    with contextlib.nullcontext() if same else folder_lock(run.workers, folder):
+        tuned = load_or_finetune_teacher(run)
     run.workers.on_chief(lambda: run_folder.bind_teacher(own, tuned.key))
     dev = _add_row(run, report, TEACHER, tuned.teacher.predict_function, tuned.teacher.parts, tuned.dev)
     if tuned.epochs:
@@ -170,13 +170,13 @@ def _teacher(run: RunContext, report: Report) -> TunedTeacher:
 
 
 def _external_teacher(
-    run: RunContext, external: ExampleLogits | OnnxTeacher, report: Report
-) -> TunedTeacher | ExampleLogits:
+    run: RunContext, external: ExternalLogits | OnnxTeacher, report: Report
+) -> FinetunedTeacher | ExternalLogits:
     """A graph is scored as any teacher; logits of the transfer file cannot be."""
-    run.progress.say(f"teacher: {describe(external, run.corpus.task.labels)}")
+    run.progress.log(f"teacher: {describe(external, run.corpus.task.labels)}")
     if isinstance(external, OnnxTeacher):
         _add_row(run, report, TEACHER, external.model, external.parts)
-        return TunedTeacher(external, external.key, 0.0, 0)
+        return FinetunedTeacher(external, external.key, 0.0, 0)
     return external
 
 
@@ -187,7 +187,7 @@ def _baseline(run: RunContext, stage: Stage, teacher_encoder, report: Report) ->
     run.progress.begin("student on the labels alone", later=[])
     keeper = run.keeper("baseline")
     label_fit = run.label_fit(recipe, stage.batch_size, keeper)
-    record = once(
+    record = run_once(
         run.path(model_folder.BASELINE_WEIGHTS),
         initial.checkpoint_parts,
         keeper,
@@ -200,7 +200,7 @@ def _baseline(run: RunContext, stage: Stage, teacher_encoder, report: Report) ->
 
 
 def _run_stages(
-    run: RunContext, teacher: TunedTeacher | ExampleLogits, student: InitialStudent, report: Report
+    run: RunContext, teacher: FinetunedTeacher | ExternalLogits, student: InitialStudent, report: Report
 ) -> tuple[int, float | None]:
     """Runs the stages; returns the number of the best one, whose weights are in place, and its score, if of dev."""
     source, workers, stages = source_of(run, teacher), run.workers, run.plan.stages
@@ -211,7 +211,7 @@ def _run_stages(
         run.progress.begin(f"stage {stage.number} ({stage.objective}: {', '.join(stage.unfrozen)})", later)
         record = _run_stage(run, student, stage, source)
         scored = stage.objective != REPRESENTATION
-        dev = workers.agree(student.score(run.scorer, run.stage_selection)) if scored else None
+        dev = workers.broadcast_from_chief(student.score(run.scorer, run.stage_selection)) if scored else None
         _note(run, report, stage, dev, record["epochs"], record["seconds"], record["score"])
         # The latest of equals wins, as in the original.
         if dev is not None and dev >= best_score:
@@ -229,7 +229,7 @@ def _run_stage(run: RunContext, student: InitialStudent, stage: Stage, source: S
     recipe = run.recipe(stage.learning_rate, stage.epochs, stage.number)
     keeper, frozen = run.keeper(f"stage {stage.number}"), frozen_features(run, student, stage)
     label_fit = run.label_fit(recipe, stage.batch_size, keeper)
-    return once(
+    return run_once(
         run.path(checkpoint_name(stage, None)),
         student.checkpoint_parts,
         keeper,
@@ -252,7 +252,7 @@ def _fit_on_labels(
         return fit_on_labels(frozen.model, variables, logits, label_fit, lambda: frozen.score(dev), states)
     model, score = student.student.training_model, lambda: student.score(run.scorer, dev)
     history = fit_on_labels(model, variables, logits, label_fit, score)
-    student.student.settle()
+    student.student.sync_word_embeddings()
     return history
 
 
@@ -270,7 +270,7 @@ def _note(
     outcome = f"{chosen_on} {100 * dev:.1f}" if dev is not None else f"held-out loss {-score:.4g}"
     name = f"stage {stage.number}" if stage.number else "before"
     trained = "+".join(stage.unfrozen)
-    run.progress.say(f"{name:<8}{stage.objective:<15} {trained:<21} {outcome:<22} {epochs} epochs in {clock(seconds)}")
+    run.progress.log(f"{name:<8}{stage.objective:<15} {trained:<21} {outcome:<22} {epochs} epochs in {clock(seconds)}")
     entry = {"stage": stage.number, "objective": stage.objective, "unfrozen": list(stage.unfrozen)}
     report.stages.append(entry | {"epochs": epochs, "dev": dev, "score": score, "seconds": seconds})
 
@@ -295,7 +295,7 @@ def _save(run: RunContext, student: InitialStudent, report: Report) -> None:
     save_weights(run.path(model_folder.STUDENT_WEIGHTS), student.saved_parts)
     files.write_json(run.path(model_folder.REPORT), report.to_dict())
     files.write_json(run.path(model_folder.CONFIG), saved_config(run, student))
-    run.progress.say(f"Stage {report.best_stage} was best on {plan.select_on}; the student is in {plan.model_dir}.")
+    run.progress.log(f"Stage {report.best_stage} was best on {plan.select_on}; the student is in {plan.model_dir}.")
 
 
 def saved_config(run: RunContext, initial: InitialStudent) -> dict:

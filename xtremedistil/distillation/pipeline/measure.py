@@ -14,7 +14,7 @@ from xtremedistil.distillation.planning.plan import DistillationPlan
 from xtremedistil.distillation.planning.planner import make_plan
 from xtremedistil.distillation.planning.stages import Stage
 from xtremedistil.distillation.teacher_outputs.disk_size import frozen_size, run_outputs
-from xtremedistil.distillation.teacher_outputs.external_logits import ExampleLogits
+from xtremedistil.distillation.teacher_outputs.external_logits import ExternalLogits
 from xtremedistil.distillation.teacher_outputs.external_teacher import (
     describe,
     external_graph,
@@ -49,7 +49,7 @@ def measure(plan: DistillationPlan) -> Measures:
         if external is None:
             return measures
         changes: dict = {"external_teacher": describe(external, corpus.task.labels)}
-        if isinstance(external, ExampleLogits):
+        if isinstance(external, ExternalLogits):
             size = external.values.nbytes
             changes |= {"outputs_bytes": size, "outputs_bytes_at_a_time": size}
         return dataclasses.replace(measures, **changes)

@@ -9,12 +9,12 @@ from xtremedistil.data.features import Features
 from xtremedistil.distillation.data.corpus import KEY_LETTERS
 from xtremedistil.distillation.data.transfer_set import HELD_OUT, chunk_name
 from xtremedistil.distillation.pipeline.run_context import RunContext
-from xtremedistil.distillation.pipeline.teacher import TunedTeacher
+from xtremedistil.distillation.pipeline.teacher import FinetunedTeacher
 from xtremedistil.distillation.planning.plan_text import megabytes
-from xtremedistil.distillation.teacher_outputs.cache import LiveTargets, Targets, compute_targets, keep_only
-from xtremedistil.distillation.teacher_outputs.disk_size import LABELLED_ROWS, run_outputs, settle_targets
-from xtremedistil.distillation.teacher_outputs.external_logits import ExampleLogits
-from xtremedistil.distillation.teacher_outputs.logit_source import FileSource
+from xtremedistil.distillation.teacher_outputs.cache import CachedOutputs, LiveOutputs, cached_outputs, keep_only
+from xtremedistil.distillation.teacher_outputs.disk_size import LABELLED_ROWS, resolve_policy, run_outputs
+from xtremedistil.distillation.teacher_outputs.external_logits import ExternalLogits
+from xtremedistil.distillation.teacher_outputs.logit_source import LogitFileSource
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.prediction import PredictFunction
 from xtremedistil.storage import run_folder
@@ -26,33 +26,33 @@ POLICIES = {
 }
 
 
-def teacher_folder(run: RunContext, teacher: TunedTeacher) -> str:
+def teacher_folder(run: RunContext, teacher: FinetunedTeacher) -> str:
     """Where the store keeps what this teacher says."""
     parts = [teacher.key[:KEY_LETTERS], run.plan.outputs.precision, run.plan.teacher.precision]
     return os.path.join(run.corpus.store, "-".join(part for part in parts if part))
 
 
 @dataclass(frozen=True)
-class TargetSource:
+class OutputSource:
     """Teacher outputs of parts of the transfer set.
 
     Fields:
-        folder: of what this teacher says. policy: "cache", "chunks" or "live"; see `target_size.settle_targets`.
+        folder: of what this teacher says. policy: "cache", "chunks" or "live"; see `output_size.settle_targets`.
     """
 
     run: RunContext
-    teacher: TunedTeacher
+    teacher: FinetunedTeacher
     folder: str
     policy: str
 
-    def chunk(self, start: int, names: Sequence[str]) -> Targets | LiveTargets:
+    def chunk(self, start: int, names: Sequence[str]) -> CachedOutputs | LiveOutputs:
         """Of the chunk that begins with row `start`."""
         return self._of(self.run.corpus.transfer.chunk(start), chunk_name(start), names)
 
-    def held_out(self, names: Sequence[str]) -> Targets | LiveTargets:
+    def held_out(self, names: Sequence[str]) -> CachedOutputs | LiveOutputs:
         return self._of(self.run.corpus.transfer.held_out, HELD_OUT, names)
 
-    def labelled(self, names: Sequence[str]) -> Targets | LiveTargets:
+    def labelled(self, names: Sequence[str]) -> CachedOutputs | LiveOutputs:
         """Of the labelled rows."""
         return self._of(self.run.corpus.train.features, LABELLED_ROWS, names)
 
@@ -67,52 +67,52 @@ class TargetSource:
         """The teacher by what it shall give; traced once for all chunks."""
         return functools.cache(lambda names: make_predict_function(self.teacher.teacher.feature_model(names)))
 
-    def _of(self, rows: Features, name: str, names: Sequence[str]) -> Targets | LiveTargets:
+    def _of(self, rows: Features, name: str, names: Sequence[str]) -> CachedOutputs | LiveOutputs:
         run = self.run
         if self.policy == "live":
-            return LiveTargets(self._outputs_of(tuple(names)), rows, names, run.pad_id)
+            return LiveOutputs(self._outputs_of(tuple(names)), rows, names, run.pad_id)
         # Logits always: the logit stages follow, and the teacher has run anyway.
         wanted = sorted({"logits", *names})
-        targets = compute_targets(
+        targets = cached_outputs(
             lambda missing: self._outputs_of(tuple(missing)),
             rows,
             wanted,
             os.path.join(self.folder, name),
             key=f"teacher {self.teacher.key}, rows {rows.fingerprint()}",
-            how=run.computing(f"teacher's outputs ({name})"),
+            how=run.output_writer(f"teacher's outputs ({name})"),
         )
         return targets.select(names)
 
 
-Source = TargetSource | FileSource
+Source = OutputSource | LogitFileSource
 
 
-def source_of(run: RunContext, teacher: TunedTeacher | ExampleLogits) -> Source:
+def source_of(run: RunContext, teacher: FinetunedTeacher | ExternalLogits) -> Source:
     """What the stages read; of a teacher that is asked, says what its outputs will take, and decides how they are kept.
 
     Raises:
         InputError: `teacher_outputs` cache needs more than the disk has.
     """
-    if isinstance(teacher, ExampleLogits):
-        return FileSource(run.corpus.transfer, teacher)
+    if isinstance(teacher, ExternalLogits):
+        return LogitFileSource(run.corpus.transfer, teacher)
     plan, corpus = run.plan, run.corpus
     labels = len(corpus.task.labels) if plan.teacher.is_external else teacher.teacher.head.units
     names, size = run_outputs(plan, corpus, labels)
     folder = teacher_folder(run, teacher)
-    policy = _settled_policy(run, settle_targets(plan.outputs.policy, size, folder, ["logits", *names]))
+    policy = _settled_policy(run, resolve_policy(plan.outputs.policy, size, folder, ["logits", *names]))
     sizes = {"all": megabytes(size.everything), "most": megabytes(size.at_a_time)}
     besides = f"; the student's states: {megabytes(size.besides)} at a time" if size.besides else ""
-    run.progress.say(POLICIES[policy].format(**sizes) + besides)
-    return TargetSource(run, teacher, folder, policy)
+    run.progress.log(POLICIES[policy].format(**sizes) + besides)
+    return OutputSource(run, teacher, folder, policy)
 
 
 def _settled_policy(run: RunContext, policy: str) -> str:
     """What the chief finds, but disk stays disk and live stays live when a run goes on: they round differently."""
     policies, workers = list(POLICIES), run.workers
-    policy = policies[int(workers.agree(policies.index(policy)))]
+    policy = policies[int(workers.broadcast_from_chief(policies.index(policy)))]
     live = policy == "live"
     if workers.chief:
-        live = run_folder.settle_live(run.plan.model_dir, live)
-    if workers.agree(live):
+        live = run_folder.fix_live_mode(run.plan.model_dir, live)
+    if workers.broadcast_from_chief(live):
         return "live"
     return "chunks" if policy == "live" else policy

@@ -10,12 +10,12 @@ from xtremedistil.data.features import LabelledSet
 from xtremedistil.distillation.data.corpus import Corpus, read_corpus, store_of
 from xtremedistil.distillation.data.vocabulary import run_vocabulary
 from xtremedistil.distillation.planning.plan import TEST, DistillationPlan
-from xtremedistil.distillation.teacher_outputs.cache_writer import Computing
+from xtremedistil.distillation.teacher_outputs.cache_writer import OutputWriterConfig
 from xtremedistil.evaluation.scorer import Scorer
 from xtremedistil.finetuning.supervised import LabelFit
-from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.strategy import stage_seed
-from xtremedistil.training.trainer import Recipe
+from xtremedistil.training.trainer import TrainingSettings
 from xtremedistil.training.workers import Workers
 
 
@@ -50,19 +50,19 @@ class RunContext:
     def global_batch(self, per_replica: int) -> int:
         return per_replica * self.strategy.num_replicas_in_sync
 
-    def recipe(self, peak: float, epochs: int, *place: int) -> Recipe:
+    def recipe(self, peak: float, epochs: int, *place: int) -> TrainingSettings:
         """How a fit goes; `place` (stage, chunk) gives it a seed of its own."""
         training = self.plan.training
-        return Recipe.of(training, peak, epochs, stage_seed(training.seed, *place))
+        return TrainingSettings.of(training, peak, epochs, stage_seed(training.seed, *place))
 
-    def keeper(self, fit: str) -> Keeper:
+    def keeper(self, fit: str) -> SnapshotManager:
         """Of the snapshots of a fit; `fit` is its place in the run."""
         key = f"{fit}, {self.strategy.num_replicas_in_sync} devices"  # with others, steps are of other rows
-        return Keeper.of(self.plan.model_dir, self.plan.training, key, self.workers, self.progress.say)
+        return SnapshotManager.of(self.plan.model_dir, self.plan.training, key, self.workers, self.progress.log)
 
-    def computing(self, title: str) -> Computing:
+    def output_writer(self, title: str) -> OutputWriterConfig:
         """How outputs of the teacher, or of the student's encoder, are computed; `title` is said to a person."""
-        return Computing(
+        return OutputWriterConfig(
             self.pad_id,
             self.plan.teacher.batch_size,
             self.workers,
@@ -71,7 +71,7 @@ class RunContext:
             every_minutes=self.plan.training.save_minutes,
         )
 
-    def label_fit(self, recipe: Recipe, batch_size: int, keeper: Keeper) -> LabelFit:
+    def label_fit(self, recipe: TrainingSettings, batch_size: int, keeper: SnapshotManager) -> LabelFit:
         corpus = self.corpus
         return LabelFit(
             train=corpus.train.features,
@@ -98,5 +98,5 @@ def open_run(plan: DistillationPlan, strategy: tf.distribute.Strategy, workers: 
     scorer = Scorer(corpus.task, tokenizer.pad_id, plan.teacher.batch_size, plan.score_by_token)
     progress = Progress()
     if corpus.augmented:
-        progress.say(f"augmented transfer set: {corpus.augmented}")
+        progress.log(f"augmented transfer set: {corpus.augmented}")
     return RunContext(plan, corpus, scorer, strategy, workers, progress, kept)

@@ -71,7 +71,7 @@ class InitialStudent:
 
     def score(self, scorer: Scorer, labelled: LabelledSet) -> float:
         """The task's metric, 0 to 1, of the weights as they stand."""
-        self.student.settle()
+        self.student.sync_word_embeddings()
         return scorer.primary(self.student.predict_function, labelled)
 
     def word_embedding_to_save(self) -> np.ndarray:

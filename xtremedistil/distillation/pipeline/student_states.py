@@ -13,7 +13,7 @@ from xtremedistil.data.features import Features, LabelledSet
 from xtremedistil.distillation.pipeline.run_context import RunContext
 from xtremedistil.distillation.pipeline.student import InitialStudent
 from xtremedistil.distillation.planning.stages import Stage
-from xtremedistil.distillation.teacher_outputs.cache import Targets, compute_targets
+from xtremedistil.distillation.teacher_outputs.cache import CachedOutputs, cached_outputs
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.prediction import PredictFunction
 from xtremedistil.models.student import STATE, Student
@@ -36,7 +36,7 @@ class FrozenFeatures:
         self._run, self._student = run, student
         self._key = _agreed(run.workers, _fingerprint(student))
         self._root, width = run.path(FROZEN_FEATURES), student.encoder.config.hidden_size
-        self._dev: Targets | None = None
+        self._dev: CachedOutputs | None = None
         with run.strategy.scope():
             self.model = student.head_model()
         self._apply = tf.function(
@@ -45,15 +45,15 @@ class FrozenFeatures:
         )
         run.workers.on_chief(self._forget_others)
 
-    def of(self, rows: Features, name: str) -> Targets:
+    def of(self, rows: Features, name: str) -> CachedOutputs:
         """The states of some rows, as batches read them."""
-        states = compute_targets(
+        states = cached_outputs(
             lambda names: self._states_of,
             rows,
             [STATE],
             self._folder(name),
             key=f"encoder {self._key}, rows {rows.fingerprint()}",
-            how=self._run.computing(f"student's states ({name})"),
+            how=self._run.output_writer(f"student's states ({name})"),
         )
         return dataclasses.replace(states, prefix="")
 
@@ -67,7 +67,7 @@ class FrozenFeatures:
         metrics = self._run.scorer.metrics_of(self._logits(self._dev), dev)
         return metrics[metrics["primary"]]
 
-    def _logits(self, states: Targets) -> list[np.ndarray]:
+    def _logits(self, states: CachedOutputs) -> list[np.ndarray]:
         """By row, without padding; the layers above the encoder take all rows, or all positions, alike."""
         array, extra = states.arrays[STATE], () if states.by_row else (None,)
         blocks = np.array_split(array, -(-len(array) // POSITIONS_AT_A_TIME))
@@ -98,7 +98,7 @@ def frozen_features(run: RunContext, initial: InitialStudent, stage: Stage) -> F
 
 def _agreed(workers: Workers, fingerprint: str) -> str:
     """The chief's, cut to what a number can carry: weights may be rounded otherwise elsewhere."""
-    return f"{int(workers.agree(int(fingerprint[:KEY_DIGITS], 16))):0{KEY_DIGITS}x}"
+    return f"{int(workers.broadcast_from_chief(int(fingerprint[:KEY_DIGITS], 16))):0{KEY_DIGITS}x}"
 
 
 def _fingerprint(student: Student) -> str:

@@ -11,7 +11,7 @@ from xtremedistil.console.progress import Progress
 from xtremedistil.distillation.data.corpus import Corpus, data_fingerprint
 from xtremedistil.distillation.pipeline.run_context import RunContext
 from xtremedistil.distillation.planning.plan import DistillationPlan
-from xtremedistil.distillation.teacher_outputs.disk_size import run_outputs, settle_targets
+from xtremedistil.distillation.teacher_outputs.disk_size import resolve_policy, run_outputs
 from xtremedistil.distillation.teacher_outputs.onnx_teacher import OnnxTeacher
 from xtremedistil.errors import InputError
 from xtremedistil.finetuning.supervised import fit_on_labels
@@ -28,7 +28,7 @@ STAGE = 0  # the teacher's place in the plan, for seeds
 
 
 @dataclass(frozen=True)
-class TunedTeacher:
+class FinetunedTeacher:
     """Knows the task.
 
     Fields:
@@ -43,7 +43,7 @@ class TunedTeacher:
     dev: float | None = None
 
 
-def tuned_teacher(run: RunContext) -> TunedTeacher:
+def load_or_finetune_teacher(run: RunContext) -> FinetunedTeacher:
     """Reads the fine-tuned teacher of `teacher_model_dir`, or tunes and saves it.
 
     Raises:
@@ -54,7 +54,7 @@ def tuned_teacher(run: RunContext) -> TunedTeacher:
     path = os.path.join(plan.folder, TEACHER_WEIGHTS)
     record_path = os.path.join(plan.folder, TEACHER_RECORD)
     record = _record(run.plan, corpus, run.kept)
-    found = bool(run.workers.agree(os.path.isfile(path)))
+    found = bool(run.workers.broadcast_from_chief(os.path.isfile(path)))
     num_labels = _checked_labels(path, record_path, record, corpus, progress) if found else len(corpus.task.all_labels)
     if not found:
         run.workers.on_chief(lambda: _refuse_early(run))
@@ -68,8 +68,8 @@ def tuned_teacher(run: RunContext) -> TunedTeacher:
         teacher = build_teacher(encoder, family, **head, num_labels=num_labels)
     if found:
         load_weights(path, teacher.parts)
-        progress.say(f"teacher: read from {path}")
-        return TunedTeacher(teacher, fingerprint(path), 0.0, 0)
+        progress.log(f"teacher: read from {path}")
+        return FinetunedTeacher(teacher, fingerprint(path), 0.0, 0)
     recipe = run.recipe(plan.learning_rate, plan.epochs, STAGE)
     progress.begin("teacher", later=[])
     keeper = run.keeper("teacher")
@@ -84,17 +84,17 @@ def tuned_teacher(run: RunContext) -> TunedTeacher:
 
     run.workers.on_chief(save)
     keeper.stop_if_asked()
-    return TunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs), history.best_score)
+    return FinetunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs), history.best_score)
 
 
 def _refuse_early(run: RunContext) -> None:
     """Raises InputError if what a teacher that is still to be tuned will say has no room; not after hours of tuning."""
     _, size = run_outputs(run.plan, run.corpus, len(run.corpus.task.all_labels))
-    settle_targets(run.plan.outputs.policy, size, run.corpus.store)
+    resolve_policy(run.plan.outputs.policy, size, run.corpus.store)
 
 
 def _record(plan: DistillationPlan, corpus: Corpus, kept: np.ndarray | None) -> dict:
-    """What a fine-tuned teacher depends on and must agree in to be used again; `kept`: its pieces, None: all."""
+    """What a fine-tuned teacher depends on and must agree in to be used again; `kept`: its tokens, None: all."""
     return {
         "pieces": None if kept is None else hashlib.sha256(kept.tobytes()).hexdigest(),
         "labels": list(corpus.task.all_labels),
@@ -115,7 +115,7 @@ def _checked_labels(path: str, record_path: str, record: dict, corpus: Corpus, p
                 "Give another `teacher_model_dir`, or delete that file to tune the teacher again."
             )
     else:
-        progress.say(f"teacher: {path} has no record of its task; its number of labels is all that can be checked")
+        progress.log(f"teacher: {path} has no record of its task; its number of labels is all that can be checked")
     width = _head_width(path)
     if width not in corpus.task.head_widths or width < len(corpus.task.all_labels):
         raise InputError(

@@ -5,19 +5,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xtremedistil.distillation.data.joined_rows import joined_targets
+from xtremedistil.distillation.data.joined_rows import joined_outputs
 from xtremedistil.distillation.data.transfer_set import chunk_name
 from xtremedistil.distillation.pipeline.output_source import Source
 from xtremedistil.distillation.pipeline.run_context import RunContext
 from xtremedistil.distillation.pipeline.student import InitialStudent
 from xtremedistil.distillation.pipeline.student_states import frozen_features
 from xtremedistil.distillation.planning.stages import JOINT, LOGITS, REPRESENTATION, Stage, checkpoint_name
-from xtremedistil.distillation.teacher_outputs.cache import LiveTargets, Targets
+from xtremedistil.distillation.teacher_outputs.cache import CachedOutputs, LiveOutputs
 from xtremedistil.distillation.teacher_outputs.disk_size import has_room_for_states
 from xtremedistil.errors import InputError
 from xtremedistil.models.projections import PROJECTION_SPREAD, projection_rates
 from xtremedistil.objectives.from_terms import terms_objective
-from xtremedistil.objectives.gradient_check import require_reach
+from xtremedistil.objectives.gradient_check import require_gradients
 from xtremedistil.objectives.held_out_loss import HeldOutLoss
 from xtremedistil.objectives.position_masks import WordMask
 from xtremedistil.terms.counted import WORDS
@@ -25,8 +25,8 @@ from xtremedistil.terms.layer_map import teacher_names
 from xtremedistil.terms.match import Match
 from xtremedistil.training.batching import TrainingBatches
 from xtremedistil.training.loop import fit
-from xtremedistil.training.run_once import once, optimizer_parts
-from xtremedistil.training.snapshots import Keeper
+from xtremedistil.training.run_once import optimizer_parts, run_once
+from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.state import History
 from xtremedistil.training.strategy import stage_seed
 from xtremedistil.training.trainer import Trainer
@@ -91,7 +91,7 @@ class TransferFit:
             return
         teacher, student = self._source.teacher.teacher.encoder.config, self._student.student.encoder.config
         if teacher.num_attention_heads != student.num_attention_heads:
-            self._run.progress.say(
+            self._run.progress.log(
                 f"attention: {teacher.num_attention_heads} heads in the teacher, {student.num_attention_heads} in the "
                 "student; averages over heads are matched"
             )
@@ -107,7 +107,7 @@ class TransferFit:
             path = self._run.path(checkpoint_name(self._stage, start))
             keeper = self._run.keeper(f"stage {self._stage.number}, chunk {start}")
             fit_chunk = functools.partial(self._fit_chunk, start, keeper)
-            record = once(path, self.parts, keeper, self._run.workers, fit_chunk)
+            record = run_once(path, self.parts, keeper, self._run.workers, fit_chunk)
             self._finish_chunk(start)
             epochs, seconds = epochs + record["epochs"], seconds + record["seconds"]
             if record["score"] > best:
@@ -117,12 +117,12 @@ class TransferFit:
             waited += 1
             for variable, value in zip(self.variables, kept, strict=True):
                 variable.assign(value)
-            self._student.student.settle()
+            self._student.student.sync_word_embeddings()
             if waited >= self._run.plan.training.patience:
                 break
         return {"score": best, "epochs": epochs, "seconds": seconds}
 
-    def _fit_chunk(self, start: int, keeper: Keeper) -> History:
+    def _fit_chunk(self, start: int, keeper: SnapshotManager) -> History:
         """Trains on one chunk; the optimizer's state goes on from chunk to chunk (and so is in their checkpoints)."""
         run, stage = self._run, self._stage
         targets = self._source.chunk(start, self._names)
@@ -132,7 +132,7 @@ class TransferFit:
         run.progress.restart()
         per_step = run.plan.training.gradient_accumulation_steps
         if self._learns_labels:
-            targets = joined_targets(targets, self._labelled)
+            targets = joined_outputs(targets, self._labelled)
         features = targets.features
         masks = [WordMask(features)] if self._by_word else []
         read = [targets, self._frozen.of(targets.features, chunk_name(start))] if self._frozen else [targets]
@@ -140,7 +140,7 @@ class TransferFit:
         if stage.trains_states_in_part:
             self._require_reach(batches)
         history = fit(self._trainer, batches, self._score, run.progress.step, keeper)
-        self._student.student.settle()
+        self._student.student.sync_word_embeddings()
         return history
 
     def _require_reach(self, batches: TrainingBatches) -> None:
@@ -148,7 +148,7 @@ class TransferFit:
         blocks = self._student.unfrozen(self._stage.unfrozen)
         own = [variable for block in blocks.values() for variable in block]
         try:
-            require_reach(self._model, self._objective, batches.sample(), own, self._run.strategy)
+            require_gradients(self._model, self._objective, batches.sample(), own, self._run.strategy)
         except ValueError as error:
             raise InputError(f"stages: stage {self._stage.number}: {error}") from error
 
@@ -164,7 +164,7 @@ class TransferFit:
         """Whether the next stage on the layers above finds what the encoder makes of all chunks."""
         run, width = self._run, self._student.student.encoder.config.hidden_size
         room = has_room_for_states(run.corpus, width, run.plan.outputs.precision, run.plan.model_dir)
-        return bool(run.workers.agree(len(run.corpus.transfer.starts) == 1 or room))
+        return bool(run.workers.broadcast_from_chief(len(run.corpus.transfer.starts) == 1 or room))
 
     @property
     def _by_word(self) -> bool:
@@ -172,7 +172,7 @@ class TransferFit:
         return self._run.plan.counted.logits == WORDS and self._student.student.by_position
 
     @functools.cached_property
-    def _labelled(self) -> Targets | LiveTargets:
+    def _labelled(self) -> CachedOutputs | LiveOutputs:
         """What the teacher says of the labelled rows: the same in all chunks."""
         return self._source.labelled(self._names)
 
@@ -182,7 +182,7 @@ class TransferFit:
 
     def _score(self) -> float:
         """What the first worker finds: the dev metric; for states, which nobody reads, minus the held-out loss."""
-        return self._run.workers.agree(self._own_score())
+        return self._run.workers.broadcast_from_chief(self._own_score())
 
     def _own_score(self) -> float:
         if self._frozen:

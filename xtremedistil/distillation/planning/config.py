@@ -326,7 +326,7 @@ class DistilConfig(TrainingFlags):
         return bool(self.teacher_logits or self.teacher_onnx)
 
 
-def spelled_out(config: DistilConfig, given: Iterable[str] | None = None) -> DistilConfig:
+def expand_recipe(config: DistilConfig, given: Iterable[str] | None = None) -> DistilConfig:
     """The flags that `--recipe best` stands for in its place; those that somebody gave stay.
 
     Pairs that are asked for take the place of relations, and what teacher or student cannot give is left out.
@@ -358,7 +358,7 @@ def with_kind(config: DistilConfig) -> DistilConfig:
 
 def resolve(config: DistilConfig) -> DistilConfig:
     """Settles implied flags and `auto` values; the result says everything that the run will use."""
-    config = with_kind(spelled_out(config))
+    config = with_kind(expand_recipe(config))
     changes = {
         "seed": resolve_seed(config.seed),
         "compress_word_embedding": config.compress_word_embedding or config.freeze_word_embedding,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from xtremedistil.augmentation.word_edits import MASKED_LM
 from xtremedistil.data.text_files import is_there
-from xtremedistil.distillation.planning.config import AUGMENTATIONS, DistilConfig, resolve, spelled_out
+from xtremedistil.distillation.planning.config import AUGMENTATIONS, DistilConfig, expand_recipe, resolve
 from xtremedistil.distillation.planning.recipe_checks import layer_problems, recipe_problems
 from xtremedistil.errors import InputError, Problems, missing_packages
 from xtremedistil.flag_checks import device_problems, length_problems, number_problems, open_checkpoint
@@ -48,7 +48,7 @@ def check_distil(config: DistilConfig) -> Checked:
 
 def add_distil_problems(problems: Problems, config: DistilConfig) -> Checked | None:
     """All but those of the task's folder and the transfer file; None if a checkpoint cannot be read."""
-    config = spelled_out(config)
+    config = expand_recipe(config)
     problems.add(number_problems(config))
     problems.add(device_problems(config))
     problems.attempt(parse_class_weight, config.class_weight)
@@ -261,7 +261,7 @@ def _embedding_problems(config: DistilConfig, teacher: EncoderShape | None, widt
 
 def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[str]:
     from xtremedistil.tokenization.tokenizer import Tokenizer
-    from xtremedistil.tokenization.vocabulary import pieces_among
+    from xtremedistil.tokenization.vocabulary import tokens_among
 
     if config.compress_word_embedding:
         return []
@@ -272,7 +272,7 @@ def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[st
     try:
         students = Tokenizer.load(config.pt_student_checkpoint)
         same = students.fingerprint() == teachers.fingerprint()
-        if pieces_among(students, teachers) is not None and student.vocab_size == students.size:
+        if tokens_among(students, teachers) is not None and student.vocab_size == students.size:
             return []
     except InputError:  # a checkpoint without tokenizer files: its size is all that can be compared
         same = student.vocab_size == teachers.size

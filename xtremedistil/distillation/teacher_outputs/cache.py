@@ -18,7 +18,7 @@ import tensorflow as tf
 from xtremedistil.data.features import Features
 from xtremedistil.data.padding import Arrays, pad_rows, positions
 from xtremedistil.distillation.teacher_outputs.cache_writer import (
-    Computing,
+    OutputWriterConfig,
     forget_marks,
     is_mark,
     join_parts,
@@ -29,7 +29,7 @@ from xtremedistil.distillation.teacher_outputs.cache_writer import (
 from xtremedistil.models.features.names import is_map
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.objectives.position_masks import TEACHER_PREFIX
-from xtremedistil.storage.files import fingerprint, forget_pages, read_json, write_json
+from xtremedistil.storage.files import fingerprint, read_json, release_pages, write_json
 from xtremedistil.storage.folders import locked
 
 MANIFEST = "targets.json"
@@ -38,7 +38,7 @@ ONE_A_ROW = ("logits", "state")  # of texts; hidden states have one for each pos
 
 
 @dataclass(frozen=True)
-class Targets:
+class CachedOutputs:
     """Teacher outputs of `features`, one memory-mapped array a name.
 
     Called with rows and width, gives the arrays of a batch, padded with zeros, under the names `<prefix><output>`.
@@ -56,10 +56,10 @@ class Targets:
     def __call__(self, rows: np.ndarray, width: int) -> Arrays:
         batch = {self.prefix + name: self._read(name, rows, width) for name in self.arrays}
         for array in self.arrays.values():
-            forget_pages(array)
+            release_pages(array)
         return batch
 
-    def select(self, names: Sequence[str]) -> "Targets":
+    def select(self, names: Sequence[str]) -> "CachedOutputs":
         return replace(self, arrays={name: self.arrays[name] for name in names})
 
     def is_by_row(self, name: str) -> bool:
@@ -85,10 +85,10 @@ class Targets:
         return maps
 
 
-class LiveTargets:
+class LiveOutputs:
     """Teacher outputs of `features`, computed when a batch asks for them: no disk, but the teacher runs every epoch.
 
-    Called as `Targets` are.
+    Called as `CachedOutputs` are.
     """
 
     def __init__(self, model, features: Features, names: Sequence[str], pad_id: int):
@@ -100,15 +100,15 @@ class LiveTargets:
         return {TEACHER_PREFIX + name: outputs[name] for name in self._names}
 
 
-def compute_targets(
+def cached_outputs(
     model_of: Callable[[Sequence[str]], tf.keras.Model],
     features: Features,
     names: Sequence[str],
     folder: str,
     *,
     key: str,
-    how: Computing,
-) -> Targets:
+    how: OutputWriterConfig,
+) -> CachedOutputs:
     """Runs the teacher over `features` once; what a finished folder of the same `key` holds is read instead.
 
     Other runs that want the same folder wait meanwhile.
@@ -123,7 +123,7 @@ def compute_targets(
     workers = how.workers
     with locked(folder, wait=True) if workers.chief else contextlib.nullcontext():
         saved = _checked_manifest(folder, key, how.precision, names) if workers.chief else {}
-        missing = [name for name in names if not workers.agree(name in saved)]
+        missing = [name for name in names if not workers.broadcast_from_chief(name in saved)]
         if missing:
             shares = workers.shares(len(features))
             rows, whose = features.take(shares[workers.index]), f"{key}, {workers.index} of {workers.count} workers"
@@ -133,7 +133,7 @@ def compute_targets(
             workers.on_chief(lambda: _finish(folder, missing, parts, key, how.precision, saved))
         arrays = {name: np.load(output_path(folder, name), mmap_mode="r") for name in names}
         workers.wait()  # another run may remove files when this one lets go of the folder
-    return Targets(features, arrays, pair_offsets_of(features), by_row=features.word_ids is None)
+    return CachedOutputs(features, arrays, pair_offsets_of(features), by_row=features.word_ids is None)
 
 
 def _finish(folder: str, names, parts: Sequence[int], key: str, precision: str, saved: dict[str, str]) -> None:

@@ -20,7 +20,7 @@ from xtremedistil.errors import InputError
 from xtremedistil.models.features.names import LOGITS, MAPS, is_map
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.prediction import predict_batches
-from xtremedistil.storage.files import forget_pages, read_sealed, reserved_array, write_sealed
+from xtremedistil.storage.files import read_sealed, release_pages, reserved_array, write_sealed
 from xtremedistil.storage.folders import make_folder
 from xtremedistil.training.workers import Workers
 
@@ -33,7 +33,7 @@ def pair_offsets_of(features: Features) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Computing:
+class OutputWriterConfig:
     """How a model's outputs are computed and kept.
 
     Fields:
@@ -122,7 +122,7 @@ class Part:
 
 
 def write_part(
-    model: tf.keras.Model, features: Features, names: Sequence[str], folder: str, whose: str, how: Computing
+    model: tf.keras.Model, features: Features, names: Sequence[str], folder: str, whose: str, how: OutputWriterConfig
 ) -> None:
     """A worker's part of the outputs.
 
@@ -141,7 +141,7 @@ def write_part(
     part.save()
 
 
-def _go_on(part: Part, model: tf.keras.Model, features: Features, how: Computing) -> None:
+def _go_on(part: Part, model: tf.keras.Model, features: Features, how: OutputWriterConfig) -> None:
     pairs, saved_at, sizes = pair_offsets_of(features), time.monotonic(), {"batch_size": how.batch_size, "fill": True}
     predict = make_predict_function(model)
     for rows, outputs in predict_batches(predict, features, **sizes, pad_id=how.pad_id, skip=part.done):
@@ -149,7 +149,7 @@ def _go_on(part: Part, model: tf.keras.Model, features: Features, how: Computing
             part.reserve(name, *_kind_and_shape(name, outputs[name], features, int(pairs[-1]), how))
             _refuse_overflow(name, outputs[name], part.arrays[name].dtype)
             _store(part.arrays[name], name, outputs[name], features, rows, pairs)
-            forget_pages(part.arrays[name])
+            release_pages(part.arrays[name])
         part.done, part.rows = part.done + 1, part.rows + len(rows)
         how.progress(part.rows, len(features))
         if how.every_minutes and time.monotonic() - saved_at > 60 * how.every_minutes:
@@ -168,7 +168,7 @@ def _refuse_overflow(name: str, values: np.ndarray, kind: np.dtype) -> None:
         )
 
 
-def _kind_and_shape(name: str, values: np.ndarray, features: Features, pair_count: int, how: Computing):
+def _kind_and_shape(name: str, values: np.ndarray, features: Features, pair_count: int, how: OutputWriterConfig):
     """Of an output on disk, from a batch of it."""
     if is_map(name):
         return how.precision, (pair_count, values.shape[1])

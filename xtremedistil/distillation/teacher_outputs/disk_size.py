@@ -33,7 +33,7 @@ SHARE_OF_DISK = 0.25  # of the free space, that states may take for good where n
 
 
 @dataclass(frozen=True)
-class TargetSize:
+class OutputSize:
     """Bytes of a teacher's outputs over a transfer set.
 
     Fields:
@@ -57,7 +57,7 @@ class TargetSize:
         return self.logits + sum(stay.values()) + max(size for name, size in self.states.items() if name not in stay)
 
 
-def target_size(
+def output_size(
     rows: TransferRows,
     names: Sequence[str],
     *,
@@ -68,7 +68,7 @@ def target_size(
     precision: str,
     labelled: Features | None = None,
     held_out: bool = True,
-) -> TargetSize:
+) -> OutputSize:
     """Bytes of the outputs `names` (what `encoder_features` knows; logits always).
 
     What a sub-layer gives counts as wide as the hidden states, which most are. Only the model itself knows: the inner
@@ -89,7 +89,7 @@ def target_size(
     by_part = {part: width * (positions[part] * states * hidden_size + pairs[part] * maps * heads) for part in parts}
     of_rows = rows.rows + len(lengths) + (rows.held_out_rows if held_out else 0)
     answers = sum(positions[part] for part in parts) if tagging else of_rows
-    return TargetSize(answers * labels * LOGIT_BYTES, by_part)
+    return OutputSize(answers * labels * LOGIT_BYTES, by_part)
 
 
 def frozen_size(corpus: Corpus, hidden_size: int, precision: str) -> int:
@@ -121,7 +121,7 @@ def _is_tagging(corpus: Corpus) -> bool:
     return corpus.task.by_position
 
 
-def run_outputs(plan: DistillationPlan, corpus: Corpus, labels: int) -> tuple[list[str], TargetSize]:
+def run_outputs(plan: DistillationPlan, corpus: Corpus, labels: int) -> tuple[list[str], OutputSize]:
     """Names of the hidden states and maps that the stages of a run ask its teacher for, and what all outputs take.
 
     Args:
@@ -129,7 +129,7 @@ def run_outputs(plan: DistillationPlan, corpus: Corpus, labels: int) -> tuple[li
     """
     teacher, objectives = plan.teacher.shape, plan.objectives
     names = teacher_names(plan.terms.matches) if objectives & {REPRESENTATION, JOINT} else []
-    size = target_size(
+    size = output_size(
         corpus.transfer,
         names,
         labels=labels,
@@ -155,7 +155,7 @@ def array_file(name: str) -> str:
     return f"{quote(name, safe='')}.npy"
 
 
-def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[str] = ()) -> str:
+def resolve_policy(targets: str, size: OutputSize, folder: str, names: Sequence[str] = ()) -> str:
     """What a policy means for this run: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
 
     Args:
@@ -176,7 +176,7 @@ def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[
     return "cache" if size.everything < SHARE_OF_DISK * room else "chunks"
 
 
-def _no_room(size: TargetSize, free: int, folder: str) -> str:
+def _no_room(size: OutputSize, free: int, folder: str) -> str:
     besides = f", the student's states {megabytes(size.besides)}" if size.besides else ""
     return (
         f"`teacher_outputs` cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "

@@ -22,7 +22,7 @@ from xtremedistil.distillation.teacher_outputs.logit_checks import (
 )
 from xtremedistil.distillation.teacher_outputs.npz_logits import open_npz
 from xtremedistil.distillation.teacher_outputs.parquet_logits import open_parquet
-from xtremedistil.storage.files import fingerprint, forget_pages, reserved_array, write_array
+from xtremedistil.storage.files import fingerprint, release_pages, reserved_array, write_array
 from xtremedistil.storage.folders import locked, new_folder
 from xtremedistil.tasks import Task
 
@@ -32,7 +32,7 @@ VALUES, STARTS = "logits.npy", "starts.npy"
 
 
 @dataclass(frozen=True)
-class ExampleLogits:
+class ExternalLogits:
     """Logits of every example of a transfer file, memory-mapped.
 
     Fields:
@@ -46,7 +46,9 @@ class ExampleLogits:
     starts: np.ndarray
 
 
-def example_logits(path: str, task: Task, transfer_file: str, store: str, on_chief: OnChief = at_once) -> ExampleLogits:
+def open_external_logits(
+    path: str, task: Task, transfer_file: str, store: str, on_chief: OnChief = at_once
+) -> ExternalLogits:
     """Reads a file of logits, or what a run before has made of it.
 
     An example is a line of the transfer file that is not blank, counted from 0.
@@ -68,7 +70,7 @@ def example_logits(path: str, task: Task, transfer_file: str, store: str, on_chi
 
     on_chief(write)
     values, starts = (np.load(os.path.join(folder, name), mmap_mode="r") for name in (VALUES, STARTS))
-    return ExampleLogits(path, values, starts)
+    return ExternalLogits(path, values, starts)
 
 
 def _write(folder: str, path: str, task: Task, transfer_file: str) -> None:
@@ -86,6 +88,6 @@ def _write(folder: str, path: str, task: Task, transfer_file: str) -> None:
         check_words(file, examples, block, counts, transfer_file)
         check_finite(file, examples, block)
         values[slice_index(starts[examples], block.counts)] = block.logits[:, columns]
-        forget_pages(values)
+        release_pages(values)
     values.flush()
     write_array(os.path.join(folder, STARTS), starts)

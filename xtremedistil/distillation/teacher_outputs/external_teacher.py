@@ -2,7 +2,7 @@
 
 from xtremedistil.distillation.data.corpus import Corpus, OnChief, at_once
 from xtremedistil.distillation.planning.plan import DistillationPlan, TeacherPlan
-from xtremedistil.distillation.teacher_outputs.external_logits import ExampleLogits, example_logits
+from xtremedistil.distillation.teacher_outputs.external_logits import ExternalLogits, open_external_logits
 from xtremedistil.distillation.teacher_outputs.onnx_teacher import Graph, OnnxTeacher, open_onnx_teacher, read_graph
 from xtremedistil.storage.files import fingerprint
 
@@ -18,7 +18,7 @@ def external_graph(teacher: TeacherPlan) -> Graph | None:
 
 def open_external_teacher(
     plan: DistillationPlan, corpus: Corpus, graph: Graph | None, on_chief: OnChief = at_once
-) -> ExampleLogits | OnnxTeacher | None:
+) -> ExternalLogits | OnnxTeacher | None:
     """What `teacher_logits` or `teacher_onnx` names; None without them.
 
     Args:
@@ -28,7 +28,7 @@ def open_external_teacher(
         InputError: it cannot be used, or does not fit the task or the transfer file.
     """
     if path := plan.teacher.logits_file:
-        return example_logits(path, corpus.task, plan.transfer.file, corpus.store, on_chief)
+        return open_external_logits(path, corpus.task, plan.transfer.file, corpus.store, on_chief)
     if graph:
         return open_onnx_teacher(graph, corpus.task, corpus.dev.features, corpus.tokenizer.pad_id)
     return None
@@ -44,9 +44,9 @@ def external_fingerprints(teacher: TeacherPlan, graph: Graph | None) -> dict[str
     return prints
 
 
-def describe(teacher: ExampleLogits | OnnxTeacher, labels: list[str]) -> str:
+def describe(teacher: ExternalLogits | OnnxTeacher, labels: list[str]) -> str:
     """What a person should know of it; `labels`: of the task."""
-    if isinstance(teacher, ExampleLogits):
+    if isinstance(teacher, ExternalLogits):
         return f"logits of {len(teacher.starts) - 1:,} examples in {teacher.path}"
     if teacher.names_labels:
         return f"{teacher.path}, whose labels are the task's"

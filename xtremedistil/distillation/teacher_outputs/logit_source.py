@@ -8,25 +8,25 @@ import numpy as np
 from xtremedistil.data.features import NO_WORD, Features
 from xtremedistil.data.padding import Arrays, positions
 from xtremedistil.distillation.data.transfer_set import TransferRows
-from xtremedistil.distillation.teacher_outputs.external_logits import ExampleLogits
+from xtremedistil.distillation.teacher_outputs.external_logits import ExternalLogits
 from xtremedistil.objectives.position_masks import TEACHER_PREFIX
-from xtremedistil.storage.files import forget_pages
+from xtremedistil.storage.files import release_pages
 
 
 @dataclass(frozen=True)
-class FileTargets:
-    """Logits of the examples that `features` are of; called as `Targets` are.
+class LogitFileOutputs:
+    """Logits of the examples that `features` are of; called as `CachedOutputs` are.
 
     For tagging they stand at the positions that answer for a word, with zeros elsewhere.
     """
 
     features: Features
-    logits: ExampleLogits
+    logits: ExternalLogits
 
     def __call__(self, rows: np.ndarray, width: int) -> Arrays:
         batch = {TEACHER_PREFIX + "logits": self._values(rows, width)}
         for array in (self.logits.values, self.logits.starts):
-            forget_pages(array)
+            release_pages(array)
         return batch
 
     def _values(self, rows: np.ndarray, width: int) -> np.ndarray:
@@ -41,15 +41,15 @@ class FileTargets:
 
 
 @dataclass(frozen=True)
-class FileSource:
-    """Takes the place of a `TargetSource` in stages on logits, and in a joint one without states."""
+class LogitFileSource:
+    """Takes the place of a `OutputSource` in stages on logits, and in a joint one without states."""
 
     transfer: TransferRows
-    logits: ExampleLogits
+    logits: ExternalLogits
 
-    def chunk(self, start: int, names: Sequence[str]) -> FileTargets:
+    def chunk(self, start: int, names: Sequence[str]) -> LogitFileOutputs:
         """Of the chunk that begins with row `start`; the only name is "logits"."""
-        return FileTargets(self.transfer.chunk(start), self.logits)
+        return LogitFileOutputs(self.transfer.chunk(start), self.logits)
 
     def finish_chunk(self, start: int) -> None:
         """The file stays as it is: nothing on disk is of one chunk alone."""

@@ -93,7 +93,7 @@ def _logits_function(path: str, session) -> Callable[[Arrays], np.ndarray]:
         found = ", ".join(f"{name} {kind}" for name, kind in types.items())
         raise InputError(
             f"{path} takes {found}. A teacher takes input_ids, attention_mask and, if it wants them, token_type_ids,\n"
-            "int32 or int64 [rows, pieces]. Export it with these inputs."
+            "int32 or int64 [rows, tokens]. Export it with these inputs."
         )
     outputs = [entry.name for entry in session.get_outputs()]
     output = "logits" if "logits" in outputs else outputs[0]
@@ -105,9 +105,9 @@ def _logits_function(path: str, session) -> Callable[[Arrays], np.ndarray]:
         except Exception as error:  # onnxruntime's own errors share no base but this
             rows, pieces = batch["input_ids"].shape
             raise InputError(
-                f"{path} cannot compute {rows} rows of {pieces} pieces ({first_line(error)}).\n"
-                "It needs open axes for rows and pieces, the vocabulary of `pt_teacher_checkpoint`, and positions for "
-                "`seq_len` pieces."
+                f"{path} cannot compute {rows} rows of {pieces} tokens ({first_line(error)}).\n"
+                "It needs open axes for rows and tokens, the vocabulary of `pt_teacher_checkpoint`, and positions for "
+                "`seq_len` tokens."
             ) from error
 
     return run
@@ -119,7 +119,7 @@ def _check_logits(path: str, logits: np.ndarray, batch: tuple[int, int], task: T
     if logits.shape != expected:
         names = ("rows", "pieces")[: len(axes)]
         raise InputError(
-            f"{path} gives logits {list(logits.shape)} for {batch[0]} rows of {batch[1]} pieces; {list(expected)} is "
+            f"{path} gives logits {list(logits.shape)} for {batch[0]} rows of {batch[1]} tokens; {list(expected)} is "
             f"expected ({', '.join(names)}, labels).\nThe task's labels are {', '.join(task.labels)}. Name a graph "
             "that was made for such a task."
         )

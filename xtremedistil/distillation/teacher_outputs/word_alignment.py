@@ -1,4 +1,4 @@
-"""A teacher with another tokenizer: what it says of a word, given to the student's first piece of that word."""
+"""A teacher with another tokenizer: what it says of a word, given to the student's first token of that word."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ import numpy as np
 from xtremedistil.data.features import NO_WORD, Features
 from xtremedistil.data.padding import Arrays, positions
 from xtremedistil.distillation.data.encoded_inputs import NEXT_TEXT
-from xtremedistil.distillation.teacher_outputs.cache import Targets
+from xtremedistil.distillation.teacher_outputs.cache import CachedOutputs
 from xtremedistil.objectives.position_masks import aligned_name
 
 NOWHERE = -1
 
 
 @dataclass(frozen=True)
-class AlignedTargets:
-    """Outputs by position of a teacher that reads the same rows in other pieces; called as `Targets` are.
+class AlignedOutputs:
+    """Outputs by position of a teacher that reads the same rows in other tokens; called as `CachedOutputs` are.
 
     Fields:
         features: the student's rows. targets: of the teacher's rows, in the same order. source: int64 [P], for each of
@@ -23,7 +23,7 @@ class AlignedTargets:
     """
 
     features: Features
-    targets: Targets
+    targets: CachedOutputs
     source: np.ndarray
 
     def __call__(self, rows: np.ndarray, width: int) -> Arrays:
@@ -45,10 +45,10 @@ class AlignedTargets:
         return np.where(inside, self.source[index], NOWHERE)
 
 
-def aligned_targets(
-    features: Features, targets: Targets, words: np.ndarray | None, their_words: np.ndarray | None
-) -> AlignedTargets:
-    """Pairs words by their number in a row; of each word, the first pieces of both sides.
+def aligned_outputs(
+    features: Features, targets: CachedOutputs, words: np.ndarray | None, their_words: np.ndarray | None
+) -> AlignedOutputs:
+    """Pairs words by their number in a row; of each word, the first tokens of both sides.
 
     Args:
         words, their_words: the word of each position of the student's and the teacher's rows, int32 [P], or -1.
@@ -61,7 +61,7 @@ def aligned_targets(
     if words is None or their_words is None:
         raise ValueError("Pieces of two tokenizers meet by words: give both sides word_ids, as fast tokenizers do.")
     if maps := [name for name in targets.arrays if name.startswith("attention")]:
-        raise ValueError(f"{', '.join(maps)}: maps of other pieces cannot be compared; match states or logits.")
+        raise ValueError(f"{', '.join(maps)}: maps of other tokens cannot be compared; match states or logits.")
     source = np.full(len(features.input_ids), NOWHERE, np.int64)
     for row in range(len(features)):
         own, other = _first_pieces(features, words, row), _first_pieces(theirs, their_words, row)
@@ -73,7 +73,7 @@ def aligned_targets(
         raise ValueError(
             "No row of the student's has a word of the teacher's: word_ids count the words of a row alike."
         )
-    return AlignedTargets(features, targets, source)
+    return AlignedOutputs(features, targets, source)
 
 
 def _has_gaps(words: dict[int, int]) -> bool:
@@ -100,7 +100,7 @@ def require_same_rows(features: Features, theirs: Features) -> None:
 
 
 def _first_pieces(features: Features, words: np.ndarray, row: int) -> dict[int, int]:
-    """Position of the first piece of each word of a row."""
+    """Position of the first token of each word of a row."""
     start, stop = int(features.offsets[row]), int(features.offsets[row + 1])
     found, places = np.unique(words[start:stop], return_index=True)
     return {int(word): start + int(place) for word, place in zip(found, places, strict=True) if word != NO_WORD}

@@ -55,10 +55,10 @@ def write_model_folder(
         raise ValueError(f"There are {len(names)} labels for {config.num_labels} logits.")
     loaded = Tokenizer.load(tokenizer) if isinstance(tokenizer, (str, os.PathLike)) else _tokenizer(tokenizer)
     if loaded.size > config.vocab_size:
-        raise ValueError(f"The tokenizer has {loaded.size:,} pieces, the student knows {config.vocab_size:,}.")
+        raise ValueError(f"The tokenizer has {loaded.size:,} tokens, the student knows {config.vocab_size:,}.")
     longest = encoder_shape(config.to_dict(), type(model.pretrained).__name__).positions
     if longest is not None and seq_len > longest:
-        raise ValueError(f"seq_len is {seq_len}; the model has positions for {longest} pieces. Give at most that.")
+        raise ValueError(f"seq_len is {seq_len}; the model has positions for {longest} tokens. Give at most that.")
     how = KindSettings(do_pairwise=do_pairwise, label_separator=label_separator, pseudo_labels=())
     learnt, student = _kind(model).from_labels(names, how), student_of(model)
     os.makedirs(folder, exist_ok=True)

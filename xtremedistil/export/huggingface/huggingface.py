@@ -29,7 +29,7 @@ from xtremedistil.export.huggingface.checkpoint_files import (
     write_config,
     write_tokenizer,
 )
-from xtremedistil.export.huggingface.linear_head import straightened
+from xtremedistil.export.huggingface.linear_head import equivalent_linear_head
 from xtremedistil.export.huggingface.model_card import model_card
 from xtremedistil.export.huggingface.pytorch_state import is_made_here, state_in_pytorch, write_state
 from xtremedistil.models.checkpoints.weight_files import State
@@ -169,7 +169,7 @@ def student_state(student: Student) -> tuple[State, list[str]]:
     head = TEXT_HEADS[student.family.model_type]
     norm = head.top_norm.format(student.encoder.config.num_hidden_layers - 1)
     gamma, beta = (state[f"{norm}.{part}"] for part in ("weight", "bias"))
-    inner, outer, remark = straightened(classifier, head.activation, gamma, beta)
+    inner, outer, remark = equivalent_linear_head(classifier, head.activation, gamma, beta)
     return state | _text_head(student, inner, outer, head.activation), [
         *remarks,
         f"{head.inner}, {head.activation} and {head.outer} stand for one layer: {remark}",
@@ -225,7 +225,7 @@ def _row_remarks(source: Source, folder: str) -> list[str]:
         return []
     return [
         f"for {others} of {len(rows)} texts the tokenizer alone makes other rows than the student was trained on "
-        "(special pieces, blanks); xtremedistil's Predictor makes the right ones"
+        "(special tokens, blanks); xtremedistil's Predictor makes the right ones"
     ]
 
 

@@ -16,7 +16,7 @@ TANH_REACH = 2.0**-9  # up to here, tanh(x) is x but for 1.3 parts in a million
 STRAIGHT_FROM = 6.0  # from here on, relu(x) and gelu(x) are x in float32
 
 
-def straightened(
+def equivalent_linear_head(
     classifier: Linear, activation: str, gamma: np.ndarray, beta: np.ndarray
 ) -> tuple[Linear, Linear, str]:
     """Two layers that compute `classifier` although `activation` stands between.

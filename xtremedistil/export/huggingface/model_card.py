@@ -48,7 +48,7 @@ def _sizes(source: Source, exported: Exported, parameters: int) -> str:
         ("attention heads", config.num_attention_heads),
         ("parameters", f"{parameters:,}"),
         ("size of the folder", f"{exported.bytes / 1e6:.1f} MB"),
-        ("longest row", f"{source.saved['seq_len']} word pieces"),
+        ("longest row", f"{source.saved['seq_len']} tokens"),
     ]
     return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
 

@@ -1,6 +1,6 @@
 """What a tokenizer does to single characters, tried on all of Unicode and kept as a small table.
 
-Normalisers and splitters of word-piece tokenizers look at one character at a time. So a table of what becomes of each
+Normalisers and splitters of word-token tokenizers look at one character at a time. So a table of what becomes of each
 is all that a graph needs, and it says what the tokenizer's own tables say, whatever version of Unicode these are of.
 """
 

@@ -1,6 +1,6 @@
 """Texts in, labels and probabilities out, in TensorFlow operations: what `Predictor` does, around the same student.
 
-Axes: B texts, W words of a text, T words of all texts, P pieces, N rows (a long sentence has several), S positions,
+Axes: B texts, W words of a text, T words of all texts, P tokens, N rows (a long sentence has several), S positions,
 L real labels.
 """
 
@@ -45,8 +45,8 @@ def _column(values: Sequence[int], rows: tf.Tensor) -> tf.Tensor:
 class WordTagger(tf.Module):
     """Labels the words of sentences, as `Predictor` does.
 
-    One difference: XLNet has a piece for a blank at the end of a text, and where a word without anything visible stands
-    inside a sentence, `Tokenizer.encode_flat` gives it a piece of the word behind it. Here that word keeps its pieces.
+    One difference: XLNet has a token for a blank at the end of a text, and where a word without anything visible stands
+    inside a sentence, `Tokenizer.encode_flat` gives it a token of the word behind it. Here that word keeps its tokens.
 
     Args:
         seq_len: longest row.
@@ -59,7 +59,7 @@ class WordTagger(tf.Module):
         self._pieces, self._forward = pieces, forward
         self._start, self._end, self._pad_id = list(tokenizer.start_ids), list(tokenizer.end_ids), tokenizer.pad_id
         if not self._start + self._end:
-            raise InputError("its tokenizer puts no special pieces around a sentence")
+            raise InputError("its tokenizer puts no special tokens around a sentence")
         self._room = tokenizer.room(seq_len)
         self._labels = list(task.labels)
         self._default = self._labels.index(OUTSIDE) if OUTSIDE in self._labels else 0
@@ -73,7 +73,7 @@ class WordTagger(tf.Module):
         """
         words = split_words(texts)
         pieces = self._pieces(with_space_before(words))
-        borders = tf.gather(pieces.row_splits, words.row_splits)  # of the sentences, in pieces
+        borders = tf.gather(pieces.row_splits, words.row_splits)  # of the sentences, in tokens
         windows = Windows(borders[1:] - borders[:-1], self._room)
         ids = tf.gather(pieces.flat_values, windows.shown(borders[:-1]))
         rows = ids.nrows(tf.int32)
@@ -90,7 +90,7 @@ class WordTagger(tf.Module):
         }
 
     def _answers(self, logits: tf.Tensor, row: tf.Tensor, position: tf.Tensor, answered: tf.Tensor) -> tf.Tensor:
-        """Probabilities of all words, float32 [T, L]; a word without pieces has 1 for `O`."""
+        """Probabilities of all words, float32 [T, L]; a word without tokens has 1 for `O`."""
         places = tf.where(answered[:, None], tf.stack([row, position], axis=1), 0)
         found = tf.nn.softmax(tf.gather_nd(logits, places)[:, : len(self._labels)])
         return tf.where(answered[:, None], found, tf.one_hot(self._default, len(self._labels))[None])
@@ -112,7 +112,7 @@ class Windows:
     """Windows over sentences that are too long for a row, as `tasks.tagging.windows` cuts them.
 
     Args:
-        totals: pieces of each sentence, int64 [B]. room: pieces that fit into a row.
+        totals: tokens of each sentence, int64 [B]. room: tokens that fit into a row.
     """
 
     def __init__(self, totals: tf.Tensor, room: int):
@@ -121,7 +121,7 @@ class Windows:
         self._counts = -(-self._beyond // self._stride) + 1
 
     def shown(self, sentence_starts: tf.Tensor) -> tf.RaggedTensor:
-        """The pieces in each window, int64 [N, (P)], counted through all sentences."""
+        """The tokens in each window, int64 [N, (P)], counted through all sentences."""
         numbers = tf.ragged.range(self._counts)
         sentence = numbers.value_rowids()
         starts = self._starts(sentence, numbers.flat_values)
@@ -133,13 +133,13 @@ class Windows:
         return tf.minimum(number * self._stride, tf.gather(self._beyond, sentence))
 
     def owner(self, sentence: tf.Tensor, first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The row that shows most context on the poorer side of a piece, and where the piece stands in it.
+        """The row that shows most context on the poorer side of a token, and where the token stands in it.
 
         Windows are equally wide, so the border between two is half-way between their middles. Borders are a stride
         apart, but for the last one, because the last window ends with the sentence.
 
         Args:
-            sentence, first: of each word, the sentence and the first piece in it, int64 [T].
+            sentence, first: of each word, the sentence and the first token in it, int64 [T].
         """
         count, beyond = tf.gather(self._counts, sentence), tf.gather(self._beyond, sentence)
         regular = -((self._stride + self._room - 1 - 2 * first) // (2 * self._stride))
@@ -158,8 +158,8 @@ class Part:
     """A stretch of a row.
 
     Fields:
-        text: which text stands here, 0 or 1; None for special pieces.
-        ids: of the special pieces. types: token types of these, or the one of all pieces of the text.
+        text: which text stands here, 0 or 1; None for special tokens.
+        ids: of the special tokens. types: token types of these, or the one of all tokens of the text.
     """
 
     text: int | None
@@ -171,7 +171,7 @@ def row_layout(pipeline: Pipeline, tokenizer: Tokenizer, pairs: bool) -> list[Pa
     """How the tokenizer builds rows, seen on a row that it built.
 
     Raises:
-        InputError: it puts no special pieces into them, so that an empty text would be an empty row; or it cuts long
+        InputError: it puts no special tokens into them, so that an empty text would be an empty row; or it cuts long
             texts at their beginning.
     """
     if pipeline.truncation_side != "right":
@@ -183,7 +183,7 @@ def row_layout(pipeline: Pipeline, tokenizer: Tokenizer, pairs: bool) -> list[Pa
         _, part_ids, part_types = zip(*places, strict=True)
         parts.append(Part(text, part_ids, part_types) if text is None else Part(text, (), part_types[:1]))
     if all(part.text is not None for part in parts):
-        raise InputError("its tokenizer puts no special pieces around a text")
+        raise InputError("its tokenizer puts no special tokens around a text")
     return parts
 
 
@@ -249,7 +249,7 @@ ANSWERS = {CLASSES: _one_label, SEVERAL_LABELS: _several_labels}
 
 
 def longest_first(pieces: list[tf.RaggedTensor], room: int) -> list[tf.RaggedTensor]:
-    """One or two texts, int32 [B, (P)] each, cut to `room` pieces together, the longer one first."""
+    """One or two texts, int32 [B, (P)] each, cut to `room` tokens together, the longer one first."""
     if len(pieces) == 1:
         return [_cut(pieces[0], tf.fill([pieces[0].nrows()], tf.constant(room, tf.int64)))]
     first, second = (text.row_lengths() for text in pieces)

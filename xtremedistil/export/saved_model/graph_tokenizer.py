@@ -1,4 +1,4 @@
-"""A Hugging Face tokenizer as TensorFlow operations: texts in, the same piece ids out."""
+"""A Hugging Face tokenizer as TensorFlow operations: texts in, the same token ids out."""
 
 import base64
 import itertools
@@ -40,11 +40,11 @@ STRIPS = {"type": "Strip", "strip_left": False, "strip_right": True}
 
 
 class GraphTokenizer(tf.Module):
-    """Texts as piece ids, without the special pieces around them. B texts, P pieces of a text.
+    """Texts as token ids, without the special tokens around them. B texts, P tokens of a text.
 
     Args:
         added_tokens: of `tokenizer.json`; they are found in the raw text, before anything is done to it.
-        text_pieces: from texts without added tokens, string [N], to piece ids, int32 [N, (P)].
+        text_pieces: from texts without added tokens, string [N], to token ids, int32 [N, (P)].
     """
 
     def __init__(self, added_tokens: list[dict], text_pieces: WordPieces | SentencePieces):
@@ -219,7 +219,7 @@ def _expect(name: str, part: dict | None, *types: str) -> None:
 def odd_sentences(
     pieces: Callable[[tf.Tensor], tf.RaggedTensor], tokenizer: Tokenizer, sentences: Sequence[Sequence[str]]
 ) -> list[int]:
-    """Numbers of the sentences, given as words, that `pieces` cuts otherwise than the tokenizer."""
+    """Numbers of the sentences, given as words, that `tokens` cuts otherwise than the tokenizer."""
     ids, counts = tokenizer.encode_flat(sentences)
     words = [word if first == 0 else f" {word}" for sentence in sentences for first, word in enumerate(sentence)]
     expected = np.split(ids, np.cumsum(counts)[:-1])

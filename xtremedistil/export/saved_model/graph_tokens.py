@@ -1,6 +1,6 @@
-"""From texts to pieces in TensorFlow operations: WordPiece and SentencePiece as Hugging Face's tokenizers do them.
+"""From texts to tokens in TensorFlow operations: WordPiece and SentencePiece as Hugging Face's tokenizers do them.
 
-Axes: N texts, P pieces of a text.
+Axes: N texts, P tokens of a text.
 """
 
 import base64
@@ -19,7 +19,7 @@ BLANK = "▁"
 # that of two equally good ways to cut a word ("==" "=" or "=" "==") both packages take the same one.
 SCORE_STEP = 2.0**-17
 
-NORMAL, UNKNOWN = 1, 2  # types of pieces in a SentencePiece model
+NORMAL, UNKNOWN = 1, 2  # types of tokens in a SentencePiece model
 
 
 class Characters(tf.Module):
@@ -72,7 +72,7 @@ class WordPieces(tf.Module):
 
 
 def _listed(vocabulary: dict[str, int]) -> list[str]:
-    """Pieces by id; a number without a piece gets one that no word can be."""
+    """Pieces by id; a number without a token gets one that no word can be."""
     pieces = [f" {number}" for number in range(max(vocabulary.values()) + 1)]
     for piece, number in vocabulary.items():
         pieces[number] = piece
@@ -90,7 +90,7 @@ class SentencePieces(tf.Module):
         model: "model" of `tokenizer.json`.
         charsmap: rules by which the model normalises what is left, as `tokenizer.json` has them; "": none.
         replacements: (text, replacement) that come before everything else, in this order.
-        keeps_blanks: a blank at the end of a text is a piece, too.
+        keeps_blanks: a blank at the end of a text is a token, too.
     """
 
     def __init__(

@@ -26,9 +26,9 @@ OWN_FILES = {"saved_model.pb", "fingerprint.pb", "variables", "assets", MARK}
 
 TEXTS_PER_CALL = 64
 
-LARGEST_SHARE = 0.001  # of rows that the tokenizer in the graph may cut into other pieces
+LARGEST_SHARE = 0.001  # of rows that the tokenizer in the graph may cut into other tokens
 
-NEAR = 1e-3  # probabilities of the same pieces are nearer to each other
+NEAR = 1e-3  # probabilities of the same tokens are nearer to each other
 
 NEEDS_IMPORT = "programs that load it have to `import tensorflow_text` first, which brings the tokenizer's operations"
 
@@ -184,10 +184,10 @@ def _predict_function(serving_default) -> Callable[[Arrays], Arrays]:
 
 
 def text_labeller(source: Source) -> tuple[Labeller, list[str]]:
-    """From texts to labels, as a module; and the few rows of the source that its tokenizer cuts into other pieces.
+    """From texts to labels, as a module; and the few rows of the source that its tokenizer cuts into other tokens.
 
     Raises:
-        InputError: the tokenizer cannot be in a graph, or cuts too many of the rows into other pieces.
+        InputError: the tokenizer cannot be in a graph, or cuts too many of the rows into other tokens.
     """
     from xtremedistil.export.saved_model.graph_labels import TextClassifier, WordTagger, row_layout
     from xtremedistil.export.saved_model.graph_tokenizer import graph_tokenizer, odd_sentences, read_pipeline
@@ -208,7 +208,7 @@ def text_labeller(source: Source) -> tuple[Labeller, list[str]]:
 
 def _odd_rows_remark(source: Source, odd_rows: list[str]) -> str:
     share = f"{len(odd_rows)} of {len(source.rows.examples)} rows"
-    return f"the tokenizer in the graph cuts {share} into other pieces, for example '{shorten(odd_rows[0])}'"
+    return f"the tokenizer in the graph cuts {share} into other tokens, for example '{shorten(odd_rows[0])}'"
 
 
 def _sentences(source: Source) -> list[list[str]]:

@@ -22,7 +22,7 @@ class Family:
         dropout_fields: its rates in the config, that of hidden states first.
         attention_dropout: the one that attention maps go through; None where they go through none.
         reads_ahead: whether a token sees those after it.
-        can_be_student: bidirectional, with a fixed vocabulary of pieces and one table for each kind of embedding.
+        can_be_student: bidirectional, with a fixed vocabulary of tokens and one table for each kind of embedding.
         float32_only: its code mixes types under another precision policy, or overflows in float16.
         refused: why it cannot be used at all; empty if it can.
         module: where its classes are.

@@ -14,7 +14,7 @@ HEADS = ("num_attention_heads", "n_head", "n_heads")
 
 POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")
 
-OFFSET_POSITIONS = ("roberta", "xlm-roberta")  # two rows of their position table are never used for pieces
+OFFSET_POSITIONS = ("roberta", "xlm-roberta")  # two rows of their position table are never used for tokens
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class EncoderShape:
     """Sizes of an encoder.
 
     Fields:
-        positions: longest row in pieces; None where there is no limit.
+        positions: longest row in tokens; None where there is no limit.
         embedding_size: width of the word-embedding table.
     """
 

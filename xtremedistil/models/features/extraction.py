@@ -56,7 +56,7 @@ def encoder_features(
         maps = _wants_maps(names)
         outputs = run_encoder(encoder, family, inputs, attentions=maps, word_embeddings=word_embeddings)
         return {name: _given(outputs, name) for name in names}
-    return TappedEncoder(encoder, family, names)(inputs, word_embeddings=word_embeddings)
+    return HookedEncoder(encoder, family, names)(inputs, word_embeddings=word_embeddings)
 
 
 def top_state(encoder) -> str:
@@ -64,7 +64,7 @@ def top_state(encoder) -> str:
     return str(FeatureName(HIDDEN_STATES, encoder.config.num_hidden_layers))
 
 
-class TappedEncoder(tf_keras.layers.Layer):
+class HookedEncoder(tf_keras.layers.Layer):
     """An encoder with outputs of its inner layers, as one node of a functional model.
 
     Only borrows the encoder: its weights keep their names and order. Called as `encoder_features`.

@@ -6,7 +6,7 @@ METHODS = ("pca", "svd")
 
 
 def word_embedding_variable(encoder):
-    """The tf.Variable [V, H] (V vocabulary, H width) in which an encoder of any family looks up its pieces.
+    """The tf.Variable [V, H] (V vocabulary, H width) in which an encoder of any family looks up its tokens.
 
     Raises:
         ValueError: the encoder is not built, or keeps no such table.

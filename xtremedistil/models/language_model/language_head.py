@@ -1,9 +1,9 @@
-"""`LanguageHead`: which piece of the vocabulary stands at a position, out of an encoder's last state.
+"""`LanguageHead`: which token of the vocabulary stands at a position, out of an encoder's last state.
 
 All families with such a head have the same one: a dense layer, an activation, a norm, and the product with the word
 table that the encoder begins with, plus a bias. GPT-2 has the product alone.
 
-Axes: M positions that are asked about, H hidden, E width of the word table, V pieces.
+Axes: M positions that are asked about, H hidden, E width of the word table, V tokens.
 """
 
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ class LanguageHead(tf_keras.layers.Layer):
 
     @property
     def bias_name(self) -> str:
-        """Of the bias of each piece, in `head_state`."""
+        """Of the bias of each token, in `head_state`."""
         return self._names.bias
 
     def state(self) -> State:

@@ -1,6 +1,6 @@
 """`LanguageModel`: an encoder with its head for words, as student or teacher of a pre-training run.
 
-Axes: B batch, S positions, H hidden, V pieces, M positions that are asked about.
+Axes: B batch, S positions, H hidden, V tokens, M positions that are asked about.
 """
 
 from collections.abc import Sequence

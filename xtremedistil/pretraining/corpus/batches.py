@@ -1,4 +1,4 @@
-"""Batches of a corpus, read by `fit` as `TrainingBatches` are: an endless order, pieces hidden anew each time.
+"""Batches of a corpus, read by `fit` as `TrainingBatches` are: an endless order, tokens hidden anew each time.
 
 A corpus is gone through as often as there are steps for; what `fit` takes for an epoch is a number of steps between two
 evaluations. The order of a pass is a function of (seed, pass), what is hidden one of (seed, number of the batch): it is
@@ -13,7 +13,7 @@ import numpy as np
 
 from xtremedistil.data.features import NOT_SCORED
 from xtremedistil.data.padding import Arrays, length_order
-from xtremedistil.pretraining.corpus.masking import Hiding, hide, next_pieces
+from xtremedistil.pretraining.corpus.masking import Hiding, hide, next_tokens
 from xtremedistil.pretraining.corpus.reader import CorpusReader
 from xtremedistil.training.batching import epoch_order
 
@@ -38,14 +38,14 @@ class CorpusBatches:
         input_ids, attention_mask, token_type_ids: int32 [B, S].
         row_mask: float32 [B]; 0: filled up.
         predicted: int32 [M], row * S + position of each prediction. predicted_mask: float32 [M]; 0: filled up.
-        labels: int32 [M], the piece that stands there; -100: not scored.
+        labels: int32 [M], the token that stands there; -100: not scored.
 
     Fields:
         reader: the rows. batch_size: rows of a global batch (all replicas together).
         steps: of what `fit` takes for an epoch. per_step: batches of a step; that with the last rows may have fewer.
-        seed: fixes order and hidden pieces.
-        hiding: how pieces are hidden; None: a causal model predicts the next piece at every position that has one.
-        everywhere: predictions are asked for at all positions that are not padding, with labels only where pieces are
+        seed: fixes order and hidden tokens.
+        hiding: how tokens are hidden; None: a causal model predicts the next token at every position that has one.
+        everywhere: predictions are asked for at all positions that are not padding, with labels only where tokens are
             hidden: a teacher may be asked there, too.
         intact: nothing is hidden nor asked for: the rows are for what goes on inside models.
     """
@@ -92,7 +92,7 @@ class CorpusBatches:
         return self.arrays_without_targets(CorpusBatch(np.zeros(1, np.int64), 0))
 
     def evaluation_batches(self, *, full: bool = False) -> list[Arrays]:
-        """All rows once, the longest first; the same pieces are hidden whenever this is asked."""
+        """All rows once, the longest first; the same tokens are hidden whenever this is asked."""
         order = length_order(self.reader.lengths, self.batch_size)
         return [self._whole(CorpusBatch(rows, number), EVALUATION, full) for number, rows in enumerate(order)]
 
@@ -137,7 +137,7 @@ class CorpusBatches:
         if self.intact:
             return ids, np.full(ids.shape, NOT_SCORED, np.int32), np.zeros(ids.shape, bool)
         if self.hiding is None:
-            labels = next_pieces(ids, inside)
+            labels = next_tokens(ids, inside)
             return ids, labels, labels != NOT_SCORED
         shown, labels = hide(ids, inside, generator, self.hiding)
         return shown, labels, inside if self.everywhere else labels != NOT_SCORED

@@ -68,7 +68,7 @@ def check_beginnings(paths: Sequence[str]) -> None:
 def check_lines(paths: Sequence[str]) -> None:
     """Raises InputError where a line of any file cannot be read.
 
-    A corpus that is mended is another one, whose pieces are made from its first line on: what is wrong with its last
+    A corpus that is mended is another one, whose tokens are made from its first line on: what is wrong with its last
     line should be known before.
     """
     for path in paths:

@@ -1,4 +1,4 @@
-"""Rows of a corpus as padded rectangles: start piece, slice, end piece."""
+"""Rows of a corpus as padded rectangles: start token, slice, end token."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,20 +9,20 @@ from xtremedistil.data.features import slice_index
 from xtremedistil.data.padding import WIDTH_STEP
 from xtremedistil.pretraining.corpus.rows import CorpusRows
 from xtremedistil.pretraining.corpus.token_store import TokenStore
-from xtremedistil.storage.files import forget_pages
+from xtremedistil.storage.files import release_pages
 
 
 @dataclass(frozen=True)
 class CorpusReader:
-    """Reads rows out of a store. N rows, V pieces of the store's vocabulary.
+    """Reads rows out of a store. N rows, V tokens of the store's vocabulary.
 
-    Every row begins with the start piece and ends with exactly one end piece: a slice that ends where its line does has
-    that piece already. So rows have at most `len(start_ids) + room + len(end_ids)` positions.
+    Every row begins with the start token and ends with exactly one end token: a slice that ends where its line does has
+    that token already. So rows have at most `len(start_ids) + room + len(end_ids)` positions.
 
     Fields:
         rows: slices of the store.
         start_ids, end_ids: around each row, at most one of either. pad_id: fills rows.
-        piece_map: int32 [V], what each piece of the store is called in the batches; None: the same. The special pieces
+        piece_map: int32 [V], what each token of the store is called in the batches; None: the same. The special tokens
             above are already called so.
     """
 
@@ -38,7 +38,7 @@ class CorpusReader:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Positions of each row, or one more where the slice has its end piece: int64 [N]."""
+        """Positions of each row, or one more where the slice has its end token: int64 [N]."""
         return self.rows.lengths.astype(np.int64) + len(self.start_ids) + len(self.end_ids)
 
     @cached_property
@@ -73,11 +73,11 @@ class CorpusReader:
         """Pieces of some rows, one row after the other, and how many each has."""
         lengths = self.rows.lengths[rows].astype(np.int64)
         pieces = np.asarray(self.store.pieces)[slice_index(self.rows.starts[rows], lengths)]
-        forget_pages(self.store.pieces)
+        release_pages(self.store.pieces)
         return (pieces if self.piece_map is None else self.piece_map[pieces]), lengths
 
     def _closed(self, pieces: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Which rows have their end piece."""
+        """Which rows have their end token."""
         return pieces[np.cumsum(lengths) - 1] == (self.end_ids[-1] if self.end_ids else -1)
 
     def _width(self, longest: int) -> int:

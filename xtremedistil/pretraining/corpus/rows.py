@@ -1,6 +1,6 @@
-"""Which pieces of a corpus make a row: those of a line, or the stream of all lines cut into full rows.
+"""Which tokens of a corpus make a row: those of a line, or the stream of all lines cut into full rows.
 
-A row is a slice of the stream without the special pieces around it; `CorpusReader` puts these there.
+A row is a slice of the stream without the special tokens around it; `CorpusReader` puts these there.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import numpy as np
 from xtremedistil.data.features import offsets_of
 from xtremedistil.errors import InputError
 from xtremedistil.pretraining.corpus.token_store import TokenStore
-from xtremedistil.storage.files import forget_pages
+from xtremedistil.storage.files import release_pages
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.01, 1000
 
@@ -22,10 +22,10 @@ PIECES_AT_A_TIME = 4_000_000
 
 @dataclass(frozen=True)
 class CorpusRows:
-    """Slices of a store's pieces. N rows.
+    """Slices of a store's tokens. N rows.
 
     Fields:
-        starts: int64 [N]. lengths: int32 [N]; row n is `pieces[starts[n]:starts[n] + lengths[n]]`.
+        starts: int64 [N]. lengths: int32 [N]; row n is `tokens[starts[n]:starts[n] + lengths[n]]`.
     """
 
     starts: np.ndarray
@@ -49,12 +49,12 @@ class CorpusRows:
 
 
 def line_rows(store: TokenStore, room: int, shortest: int = SHORTEST, unk_id: int | None = None) -> CorpusRows:
-    """One row a line, without the pieces that close it; longer lines are cut into several.
+    """One row a line, without the tokens that close it; longer lines are cut into several.
 
     Args:
-        room: pieces that a row may have beside its special pieces (`Tokenizer.room`).
-        shortest: rows with fewer pieces are left out. DistilBERT's (Sanh et al., 2019) have 10 or more.
-        unk_id: rows of which half or more is this piece are left out; None: none are.
+        room: tokens that a row may have beside its special tokens (`Tokenizer.room`).
+        shortest: rows with fewer tokens are left out. DistilBERT's (Sanh et al., 2019) have 10 or more.
+        unk_id: rows of which half or more is this token are left out; None: none are.
 
     Raises:
         InputError: no row is left.
@@ -63,14 +63,14 @@ def line_rows(store: TokenStore, room: int, shortest: int = SHORTEST, unk_id: in
     rows = CorpusRows(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
     if not len(rows):
         raise InputError(
-            f"No line of the corpus makes a row: all have fewer than {shortest} pieces, or half of these are unknown.\n"
+            f"No line of the corpus makes a row: all have fewer than {shortest} tokens, or half of these are unknown.\n"
             "Take whole sentences or paragraphs as lines, in a language that the tokenizer knows."
         )
     return rows
 
 
 def packed_rows(store: TokenStore, room: int) -> CorpusRows:
-    """The stream of all lines, closing pieces too, cut into rows of `room` pieces; the last may be shorter."""
+    """The stream of all lines, closing tokens too, cut into rows of `room` tokens; the last may be shorter."""
     starts = np.arange(0, len(store.pieces), room, dtype=np.int64)
     return CorpusRows(starts, np.minimum(room, len(store.pieces) - starts).astype(np.int32))
 
@@ -85,7 +85,7 @@ def require_rows(rows: CorpusRows, of_a_step: int) -> None:
 
 
 def _line_blocks(lines: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Ranges of lines that have so many pieces together, or one line that has more."""
+    """Ranges of lines that have so many tokens together, or one line that has more."""
     first, count = 0, len(lines) - 1
     while first < count:
         last = int(np.searchsorted(lines, lines[first] + PIECES_AT_A_TIME, side="right")) - 1
@@ -100,7 +100,7 @@ def _rows_of_lines(store: TokenStore, first: int, last: int, room: int, shortest
     kept = lengths >= shortest
     if unk_id is not None:
         unknown = offsets_of(store.pieces[bounds[0] : bounds[-1]] == unk_id)
-        forget_pages(store.pieces)
+        release_pages(store.pieces)
         kept &= 2 * (unknown[starts + lengths - bounds[0]] - unknown[starts - bounds[0]]) < lengths
     return starts[kept], lengths[kept].astype(np.int32)
 

@@ -1,6 +1,6 @@
 """The two files of a token store, written part by part.
 
-A part is a stretch of the corpus; its pieces and lines stand at fixed places in the files, with a checksum for both. So
+A part is a stretch of the corpus; its tokens and lines stand at fixed places in the files, with a checksum for both. So
 a run that was killed goes on behind the last part that was recorded, and a damaged part is made again where it stands.
 """
 
@@ -25,8 +25,8 @@ class Part:
 
     Fields:
         start, end: places of the corpus.
-        first_piece, first_line: how many pieces and lines stand before this part's. pieces, lines: how many it has.
-        sha256: over its pieces and its lines, as they stand in the files.
+        first_piece, first_line: how many tokens and lines stand before this part's. tokens, lines: how many it has.
+        sha256: over its tokens and its lines, as they stand in the files.
     """
 
     start: Place
@@ -51,7 +51,7 @@ class Part:
 
 
 class PartFiles:
-    """The files of pieces (`kind` [P]) and of lines (int64 [L + 1], where each begins and the last ends), to write to.
+    """The files of tokens (`kind` [P]) and of lines (int64 [L + 1], where each begins and the last ends), to write to.
 
     The first entry of the lines is 0; after it, each part has where its lines end.
     """

@@ -1,7 +1,7 @@
 """The making of a token store: parts of a corpus, tokenised and recorded one after the other.
 
 `store.json` is written anew behind each part. A run finds there what was finished, looks whether it is whole, makes
-what is not again, and goes on behind it. In memory at a time: a part of the text (32 million characters), its pieces.
+what is not again, and goes on behind it. In memory at a time: a part of the text (32 million characters), its tokens.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from xtremedistil.data.features import slice_index
 from xtremedistil.errors import InputError
 from xtremedistil.pretraining.corpus.files import Place, check_lines, read_corpus_after
 from xtremedistil.pretraining.corpus.store_parts import PIECES, Part, PartFiles, remove_files
-from xtremedistil.storage.files import fingerprint, forget_pages, write_array, write_json
+from xtremedistil.storage.files import fingerprint, release_pages, write_array, write_json
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 MANIFEST, COUNTS = "store.json", "counts.npy"
@@ -68,7 +68,7 @@ class StoreWriter:
         if store_key(self._tokenizer, self._paths) != self._key:
             raise InputError(f"{', '.join(self._paths)}: the corpus changed while it was read. Start again.")
         if not parts[-1].last_piece:
-            raise InputError(f"The tokenizer of {self._tokenizer.name} finds no piece in {', '.join(self._paths)}.")
+            raise InputError(f"The tokenizer of {self._tokenizer.name} finds no token in {', '.join(self._paths)}.")
         self._finish(parts)
 
     def _recorded(self) -> tuple[list[Part], str | None]:
@@ -137,7 +137,7 @@ class StoreWriter:
         return os.path.isfile(path) and fingerprint(path) == counts
 
     def _finish(self, parts: Sequence[Part]) -> None:
-        """Counts the pieces, and vouches for all."""
+        """Counts the tokens, and vouches for all."""
         path, lines = os.path.join(self._folder, COUNTS), parts[-1].last_line
         pieces = np.memmap(os.path.join(self._folder, PIECES), self._kind, "r")
         write_array(path, _counts(pieces, self._tokenizer.size, self._tokenizer.end_ids, lines))
@@ -173,7 +173,7 @@ def _closed(tokenizer: Tokenizer, texts: Sequence[str], kind: np.dtype) -> tuple
     ids, counts = tokenizer.encode_flat([[text] for text in texts])
     if ids.max(initial=0) >= tokenizer.size:
         raise InputError(
-            f"{tokenizer.name} gives piece {ids.max()}, but has {tokenizer.size} pieces. Mend its vocabulary."
+            f"{tokenizer.name} gives token {ids.max()}, but has {tokenizer.size} tokens. Mend its vocabulary."
         )
     counts = counts[counts > 0]
     lengths = counts + len(tokenizer.end_ids)
@@ -189,7 +189,7 @@ def _counts(pieces: np.ndarray, size: int, end_ids: Sequence[int], lines: int) -
     counts = np.zeros(size, np.int64)
     for start in range(0, len(pieces), PIECES_AT_A_TIME):
         counts += np.bincount(pieces[start : start + PIECES_AT_A_TIME], minlength=size)
-        forget_pages(pieces)
+        release_pages(pieces)
     for piece in end_ids:
         counts[piece] -= lines
     return counts

@@ -1,4 +1,4 @@
-"""A corpus as pieces on disk: tokenised once, however often it is read, and mapped into memory as one array.
+"""A corpus as tokens on disk: tokenised once, however often it is read, and mapped into memory as one array.
 
 A folder holds `pieces.bin`, `lines.bin`, `counts.npy` and `store.json`, which says of which tokenizer and corpus they
 are and vouches for each part. Files of a corpus are told by name, size and time of change: to find that nothing has
@@ -21,12 +21,12 @@ from xtremedistil.tokenization.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class TokenStore:
-    """The pieces of all lines, one after the other. P pieces, L lines, V pieces of the vocabulary.
+    """The tokens of all lines, one after the other. P tokens, L lines, V tokens of the vocabulary.
 
     Fields:
-        pieces: uint16 or uint32 [P], memory-mapped; each line is closed by the tokenizer's end piece, if it has one.
-        lines: int64 [L + 1], memory-mapped; line n is `lines[n]:lines[n + 1]`. Lines without any piece are left out.
-        counts: int64 [V]; how often each piece occurs, those that close a line not counted.
+        tokens: uint16 or uint32 [P], memory-mapped; each line is closed by the tokenizer's end token, if it has one.
+        lines: int64 [L + 1], memory-mapped; line n is `lines[n]:lines[n + 1]`. Lines without any token are left out.
+        counts: int64 [V]; how often each token occurs, those that close a line not counted.
         end_ids: what closes a line.
         key: says of which tokenizer and corpus they are.
     """
@@ -58,7 +58,7 @@ def write_token_store(
             raise
         except OSError as error:
             raise InputError(
-                f"The pieces of the corpus cannot be written to {folder} ({error.strerror or error}).\n"
+                f"The tokens of the corpus cannot be written to {folder} ({error.strerror or error}).\n"
                 "Free some space and give the same command again: it goes on behind the last finished part."
             ) from error
     return open_token_store(folder)
@@ -94,8 +94,8 @@ def open_token_store(folder: str) -> TokenStore:
 def _read_manifest(folder: str) -> dict:
     path = os.path.join(folder, MANIFEST)
     if not os.path.isfile(path):
-        raise MissingFileError(f"{folder} holds no pieces of a corpus: {MANIFEST} is missing. Tokenise the corpus.")
+        raise MissingFileError(f"{folder} holds no tokens of a corpus: {MANIFEST} is missing. Tokenise the corpus.")
     manifest = read_json(path)
     if manifest.get("format") != FORMAT or not manifest.get("counts"):
-        raise InputError(f"{path}: the pieces of the corpus are not all there. Tokenise it again: that goes on there.")
+        raise InputError(f"{path}: the tokens of the corpus are not all there. Tokenise it again: that goes on there.")
     return manifest
