@@ -42,7 +42,7 @@ from xtremedistil.pretraining.run_corpus import open_corpus
 from xtremedistil.pretraining.teacher_head import WORDS_ALONE, head_parts, train_head
 from xtremedistil.storage.files import write_json
 from xtremedistil.storage.model_folder import METRICS
-from xtremedistil.tasks import open_task
+from xtremedistil.tasks import KindSettings, open_task
 from xtremedistil.tasks.label_sampling import few_rows, write_few_labels
 from xtremedistil.training.strategy import make_strategy, seed_everything, stage_seed
 from xtremedistil.training.workers import Workers
@@ -187,9 +187,10 @@ def task_folder(values, task: str) -> Path:
         return values.data / task
     folder = values.folder / "tasks" / name_of(task, values.labels)
     if not folder.is_dir():
-        kinds = {flag: TASKS[task].get(flag, False) for flag in ("do_NER", "do_pairwise")}
-        rows = few_rows(open_task(str(values.data / task), **kinds), str(values.data / task), values.labels, 42)
-        write_few_labels(str(folder), str(values.data / task), rows)
+        kind = KindSettings(**{flag: TASKS[task].get(flag, False) for flag in ("do_NER", "do_pairwise")})
+        whole = str(values.data / task)
+        rows = few_rows(open_task(whole, kind), whole, values.labels, 42)
+        write_few_labels(str(folder), whole, rows)
     return folder
 
 

@@ -20,7 +20,7 @@ from benchmarks.distillation import SEED, draw
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS, WIDTH, HEADS = 2, 192, 12
-SOFT = ["--loss", "soft_label_kl", "--temperature", "2"]
+SOFT = ["--soft_label_loss", "soft_label_kl", "--temperature", "2"]
 JOINT = ["--recipe", "joint"]
 BARE = ["--hidden_weight", "0"]
 GOLD = ["--hard_label_weight", "0.5"]

@@ -32,6 +32,7 @@ def flag(
     choices: tuple[str, ...] | None = None,
     aliases: tuple[str, ...] = (),
     original: bool = False,
+    left_out: bool = False,
 ):
     """A field with its sentence for `--help`; `REQUIRED` for one that has to be given.
 
@@ -42,9 +43,19 @@ def flag(
         aliases: earlier names of the flag. They work for ever: on the command line, as keywords of the dataclass and
             as keys of saved settings.
         original: whether the original release has it. Such a flag may stand without its value, as if not given.
+        left_out: files have it only with another value than its default, so that they stay as they were before there
+            was such a flag.
     """
     metadata = {"help": help, "group": group, "choices": choices, "aliases": aliases, "original": original}
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata | {"left_out": left_out})
+
+
+def saved_flags(config) -> dict:
+    """The values of a command's dataclass by name, as files have them."""
+    values = dataclasses.asdict(config)
+    unsaid = [entry.name for entry in dataclasses.fields(config) if entry.metadata.get("left_out")]
+    given = given_flags(config, unsaid)
+    return {name: value for name, value in values.items() if name not in unsaid or name in given}
 
 
 def old_names(kind) -> dict[str, str]:

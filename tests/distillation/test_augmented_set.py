@@ -108,7 +108,7 @@ def test_masking_writes_the_mask_piece_of_the_tokenizer(lines_of, byte_level_fol
 
 
 def test_masking_without_a_mask_piece_is_refused(lines_of, gpt2_folder):
-    with pytest.raises(InputError, match="--augment masking: the tokenizer .* has no mask piece"):
+    with pytest.raises(InputError, match="`augment` masking: the tokenizer .* has no mask piece"):
         lines_of(LINES, "masking", folder=gpt2_folder)
 
 

@@ -140,7 +140,7 @@ def test_dry_run_counts_updates_and_shows_the_weights_of_labels(tagging, run_com
     assert steps["representation"] == ["8", "x", "2", "6"]
     assert steps["labels"] == ["8", "x", "2", "2"]
     assert "weights of labels: O 0.5, B-PER 1, B-LOC 1" in outcome.out
-    assert "besides: encoded rows 0.0 MB, student's states 0.0 MB at a time" in outcome.out
+    assert "besides: encoded rows 0.0 MB, student's hidden states 0.0 MB at a time" in outcome.out
 
 
 def test_settings_that_shape_the_loss_belong_to_the_run(distilled, tagging, run_command, tmp_path):

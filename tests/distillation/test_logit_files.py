@@ -234,7 +234,7 @@ def test_label_columns_lists_every_fault():
         ({"row_ids": np.zeros(3)}, ["row_ids is float64 [3]; integers [N] are expected"]),
         ({"labels": np.array(["a", "b"], object)}, ["labels cannot be read", "not as Python objects"]),
         ({"labels": np.zeros(2)}, ["labels is float64 [2]; texts are expected"]),
-        ({"word_counts": np.ones(3, int)}, ["for tagging. Give --do_NER"]),
+        ({"word_counts": np.ones(3, int)}, ["for tagging. Give `do_NER`"]),
     ],
 )
 def test_npz_with_an_array_of_another_kind_is_refused(assert_refused, changes, words):
@@ -339,7 +339,7 @@ def test_full_disk_is_reported_with_the_size(load, monkeypatch, tmp_path):
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(
         InputError,
-        match=r"0.0 MB of a model's outputs could not be written(.|\n)*No space left(.|\n)*--teacher_outputs_dir",
+        match=r"0.0 MB of a model's outputs could not be written(.|\n)*No space left(.|\n)*`teacher_outputs_dir`",
     ):
         load(by_example())
     assert written(tmp_path) == []

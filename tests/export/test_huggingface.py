@@ -220,7 +220,7 @@ def test_file_in_place_of_the_folder_is_refused(export_again, tmp_path):
 
 def test_export_that_differs_leaves_the_earlier_one_alone(export_again, bert_tagger, tmp_path, monkeypatch):
     shutil.copytree(bert_tagger.out, tmp_path / "out")
-    monkeypatch.setattr(huggingface, "compare", lambda expected, found: (math.nan, 0.0))
+    monkeypatch.setattr(huggingface, "compare", lambda expected, found, chosen: (math.nan, 0.0))
     with pytest.raises(InputError, match="The huggingface export differs"):
         export_again(tmp_path / "out")
     assert (tmp_path / "out" / "README.md").read_bytes() == (bert_tagger.out / "README.md").read_bytes()

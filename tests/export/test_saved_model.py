@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from xtremedistil.errors import InputError  # noqa: E402
 from xtremedistil.export.common.parity import Exported  # noqa: E402
 from xtremedistil.export.saved_model import saved_model  # noqa: E402
 from xtremedistil.export.saved_model.character_table import ITSELF, PAGE, CharacterTable, character_table  # noqa: E402
-from xtremedistil.export.saved_model.graph_labels import Windows, longest_first  # noqa: E402
+from xtremedistil.export.saved_model.graph_labels import ANSWERS, Windows, longest_first  # noqa: E402
 from xtremedistil.export.saved_model.graph_tokenizer import graph_tokenizer, odd_sentences, read_pipeline  # noqa: E402
 from xtremedistil.export.saved_model.graph_tokens import Characters, WordPieces  # noqa: E402
 from xtremedistil.tasks.token_classification import windows  # noqa: E402
@@ -241,6 +242,14 @@ def test_longer_text_is_cut_first_as_hugging_face_does_it(word_piece_folder):
         expected = [(types.count(0) - 2, types.count(1) - 1) for _, types in rows]
         found = [text.row_lengths().numpy().tolist() for text in longest_first(pieces, room)]
         assert list(zip(*found, strict=True)) == expected
+
+
+def test_labels_that_hold_are_joined_and_may_be_none():
+    task = SimpleNamespace(labels=["a", "b c", "ä"], label_separator=" | ")
+    answer = ANSWERS["multi_label_classification"](task, tf.constant([[1.0, -1.0, 0.0], [-1.0, -0.1, -9.0]]))
+    assert [label.decode() for label in answer["labels"].numpy()] == ["a | ä", ""]
+    np.testing.assert_allclose(answer["probabilities"][0], [0.731, 0.269, 0.5], atol=1e-3)
+    assert ANSWERS["multi_label_classification"](task, tf.zeros([0, 3]))["labels"].shape == (0,)
 
 
 # Exports
@@ -478,7 +487,7 @@ def test_saved_model_of_another_program_is_not_replaced(writable, tagger):
 
 def test_logits_that_differ_are_refused_and_leave_nothing(writable, tagger, monkeypatch):
     monkeypatch.setattr(saved_model, "text_labeller", without_texts)
-    monkeypatch.setattr(saved_model, "compare", lambda expected, found: (0.5, 1.0))
+    monkeypatch.setattr(saved_model, "compare", lambda expected, found, chosen: (0.5, 1.0))
     with pytest.raises(InputError, match="differs from the student by 0.5"):
         export_saved_model(str(writable), rows=tagger.rows)
     assert not [entry for entry in os.listdir(writable) if entry.startswith("saved_model")]

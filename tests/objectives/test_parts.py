@@ -1,12 +1,15 @@
 """Terms put together: their values, what they count, their weights over time; projections; rows of several parts."""
 
+import dataclasses
 import inspect
+import types
 
 import numpy as np
 import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
 from tests.model_fixtures import task_logits, toy_features
+from xtremedistil.data.features import Features
 from xtremedistil.distillation.data.joined_rows import joined_targets
 from xtremedistil.losses.specs import LOSS_KINDS
 from xtremedistil.terms.match import Match
@@ -17,7 +20,7 @@ tf_keras = pytest.importorskip("tf_keras")
 
 from xtremedistil.losses import LOSSES  # noqa: E402
 from xtremedistil.models.projections import matched_tensors  # noqa: E402
-from xtremedistil.objectives.from_terms import terms_objective  # noqa: E402
+from xtremedistil.objectives.from_terms import LABELS_ALONE, terms_objective  # noqa: E402
 from xtremedistil.objectives.matches import matches_objective  # noqa: E402
 from xtremedistil.objectives.soft_labels import soft_labels_objective  # noqa: E402
 from xtremedistil.terms.terms import Terms  # noqa: E402
@@ -285,10 +288,26 @@ def test_joined_targets_are_read_from_the_part_that_a_row_is_of():
 
 
 def test_joined_rows_without_labels_are_not_scored():
-    import dataclasses
-
     bare = dataclasses.replace(toy_features(2), labels=None)
     labels = joined_targets(Part(bare, 1), Part(toy_features(3), 2)).features.labels
     positions = int(bare.offsets[-1])
     assert (labels[:positions] == -100).all()
     np.testing.assert_array_equal(labels[positions:], toy_features(3).labels)
+
+
+def test_joined_rows_have_labels_of_the_shape_that_labelled_rows_have():
+    rows = [Features.from_rows([[1, 2]] * count) for count in (2, 3)]
+    several = dataclasses.replace(rows[1], labels=np.array([[1, 0], [0, 0], [1, 1]], np.float32))
+    labels = joined_targets(Part(rows[0], 1), Part(several, 2)).features.labels
+    assert labels.dtype == np.float32 and labels.tolist() == [[-100, -100]] * 2 + [[1, 0], [0, 0], [1, 1]]
+
+
+def test_rows_without_labels_are_left_out_where_several_labels_may_hold():
+    # Logits 0 cost ln 2 each, whatever the label; ln 3 costs ln 4 against 0. The second row has no labels.
+    labels, logits = [[1.0, 0.0], [-100.0, -100.0]], [[0.0, np.log(3.0)], [5.0, -5.0]]
+    shape = types.SimpleNamespace(logit_names=("logits",), by_position=False, problem_type="multi_label_classification")
+    objective = terms_objective(LABELS_ALONE, (), shape, teachers=())
+    batch = batch_of({}, labels=tf.constant(labels))
+    (term,) = objective({"logits": tf.constant(logits, tf.float32)}, batch).values()
+    total, count = (float(value) for value in term.total_and_count())
+    assert (total, count) == (pytest.approx((np.log(2) + np.log(4)) / 2), 1.0)

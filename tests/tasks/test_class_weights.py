@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -37,7 +39,7 @@ def test_parse_reads_labels_and_weights():
     ],
 )
 def test_parse_refuses_what_is_no_list_of_weights(text, words):
-    with pytest.raises(InputError, match="--class_weight") as error:
+    with pytest.raises(InputError, match="`class_weight`") as error:
         parse_class_weight(text)
     assert words in str(error.value)
 
@@ -51,6 +53,14 @@ def test_balanced_weighs_by_count_over_scored_labels():
     weights = class_weights("balanced", LABELS, rows())
     assert weights.dtype == np.float32
     np.testing.assert_allclose(weights, [2 / 3, 2.0, 0.0], rtol=1e-6)
+
+
+def test_weights_of_rows_that_may_have_several_labels_are_refused():
+    train = dataclasses.replace(Features.from_rows([[5], [6]]), labels=np.array([[1, 0], [1, 1]], np.float32))
+    assert class_weights("none", ["a", "b"], train) is None
+    for text in ("balanced", "a=2"):
+        with pytest.raises(InputError, match=f"`class_weight` {text} weighs .* may have several. Leave it away"):
+            class_weights(text, ["a", "b"], train)
 
 
 def test_balanced_of_texts_counts_rows():

@@ -2,12 +2,22 @@
 
 import ast
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import xtremedistil
-from xtremedistil.tasks import KINDS, LabelledText, SequenceClassification, TokenClassification, kind_of
-from xtremedistil.tasks.kind_settings import KindSettings
+from xtremedistil.errors import InputError
+from xtremedistil.tasks import (
+    KINDS,
+    KindSettings,
+    LabelledText,
+    SequenceClassification,
+    TokenClassification,
+    folder_problems,
+    kind_of,
+    saved_task,
+)
 
 PACKAGE = Path(xtremedistil.__file__).parent
 CLASSES = {kind.__name__ for kind in KINDS.values()}
@@ -74,7 +84,48 @@ def test_every_kind_answers_what_is_asked_of_classification(kind):
 
 
 def test_kinds_are_found_by_flags():
-    assert (kind_of(do_NER=True), kind_of(do_NER=False)) == (TokenClassification, SequenceClassification)
+    assert kind_of(KindSettings()) is kind_of(KindSettings(do_pairwise=True)) is SequenceClassification
+    assert kind_of(KindSettings(do_NER=True)) is TokenClassification
+    for name, kind in KINDS.items():
+        assert kind_of(KindSettings(task_kind=name)) is kind
+        assert kind_of(KindSettings(**kind.flags)) is kind
+    with pytest.raises(InputError, match="task_kind 'tokens' is unknown. Known: token_classification, sequence_c"):
+        kind_of(KindSettings(task_kind="tokens"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"do_NER": True, "do_pairwise": True}, "`do_NER` and `do_pairwise` exclude each other"),
+        (
+            {"do_NER": True, "task_kind": "sequence_classification"},
+            "`do_NER` and `task_kind` sequence_classification exclude each other",
+        ),
+        (
+            {"do_pairwise": True, "task_kind": "token_classification"},
+            "`task_kind` token_classification and `do_pairwise` exclude each other",
+        ),
+        ({"label_separator": ";"}, "`label_separator` ';': rows have one label each; leave it away"),
+    ],
+)
+def test_contradictions_between_flags_are_named(tmp_path, settings, line):
+    problems = folder_problems(str(tmp_path / "nowhere"), KindSettings(**settings))
+    assert problems[0] == line and "there is no such folder" in problems[1] and len(problems) == 2
+
+
+def test_contradictions_are_named_by_the_flags_of_a_role(tmp_path):
+    config = SimpleNamespace(
+        source_do_NER=True, source_do_pairwise=True, source_task_kind=None, source_label_separator=","
+    )
+    first, _ = folder_problems(str(tmp_path / "nowhere"), KindSettings.of(config, "source_"), "source_")
+    assert first == "`source_do_NER` and `source_do_pairwise` exclude each other"
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_saved_keys_lead_back_to_the_kind(kind):
+    task = kind.from_labels(["O", "B-PER"], KindSettings())
+    again = saved_task({"label_list": task.all_labels, **task.saved_keys})
+    assert type(again) is kind and again.saved_keys == task.saved_keys and again.labels == task.labels
 
 
 def test_saved_keys_are_those_of_the_original():

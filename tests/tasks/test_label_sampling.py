@@ -6,7 +6,7 @@ import pytest
 
 from tests.command_fixtures import write_rows, write_tagging_task, write_text_task
 from xtremedistil.errors import InputError
-from xtremedistil.tasks import open_task
+from xtremedistil.tasks import KindSettings, open_task
 from xtremedistil.tasks.label_sampling import draw, few_rows, write_few_labels
 
 LABELS = [("common",)] * 40 + [("rare",), ("other",)]
@@ -42,7 +42,7 @@ def test_task_of_the_rows_reads_as_the_whole_task_does(tmp_path):
 
 def test_sentences_are_drawn_whatever_their_tags(tmp_path):
     write_tagging_task(tmp_path / "task")
-    rows = few_rows(open_task(tmp_path / "task", do_NER=True), str(tmp_path / "task"), 1, seed=3)
+    rows = few_rows(open_task(tmp_path / "task", KindSettings(do_NER=True)), str(tmp_path / "task"), 1, seed=3)
     write_few_labels(str(tmp_path / "few"), str(tmp_path / "task"), rows)
     assert len((tmp_path / "few/train.tsv").read_text().splitlines()) == 1
     assert (tmp_path / "few/labels.tsv").read_text() == "O\nB-PER\nB-LOC\n"
@@ -53,5 +53,5 @@ def test_sample_that_cannot_be_drawn_is_refused(tmp_path, count, words):
     (tmp_path / "task").mkdir()
     for name in ("train", "dev", "test"):
         write_rows(tmp_path / f"task/{name}.tsv", [("text", label) for label in ("a", "b", "c", "a")])
-    with pytest.raises(InputError, match=f"--target_labels {count}.*{words}"):
+    with pytest.raises(InputError, match=f"`target_labels` {count}.*{words}"):
         few_rows(open_task(tmp_path / "task"), str(tmp_path / "task"), count, seed=3)

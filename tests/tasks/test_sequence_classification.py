@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from xtremedistil.errors import InputError
-from xtremedistil.tasks import LabelledText, SequenceClassification, open_task, task_from_labels
+from xtremedistil.tasks import KindSettings, LabelledText, SequenceClassification, open_task, task_from_labels
 from xtremedistil.tasks.sequence_classification import sort_labels
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
@@ -140,5 +140,5 @@ def test_score_compares_labels(task):
 
 
 def test_task_from_labels_rebuilds_classification():
-    task = task_from_labels(["0", "1"], do_pairwise=True)
+    task = task_from_labels(["0", "1"], KindSettings(do_pairwise=True))
     assert task.kind == "sequence_classification" and task.pairs and task.labels == ["0", "1"]

@@ -6,7 +6,14 @@ import pytest
 from xtremedistil.data.features import Features
 from xtremedistil.data.padding import pad_rows
 from xtremedistil.errors import InputError, MissingFileError
-from xtremedistil.tasks import TaggedSentence, TokenClassification, open_task, task_from_labels
+from xtremedistil.tasks import (
+    KindSettings,
+    TaggedSentence,
+    TokenClassification,
+    open_task,
+    saved_task,
+    task_from_labels,
+)
 from xtremedistil.tasks.token_classification import pseudo_labels_of, read_labels, windows
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
@@ -184,7 +191,7 @@ def test_encode_word_longer_than_a_row_is_answered_for(task, tokenizer):
 
 
 def test_encode_refuses_length_without_room(task, tokenizer):
-    with pytest.raises(InputError, match="--seq_len 2: .* puts 2 special pieces into each row"):
+    with pytest.raises(InputError, match="`seq_len` 2: .* puts 2 special pieces into each row"):
         task.encode([sentence("a")], tokenizer, 2)
 
 
@@ -335,12 +342,12 @@ def test_features_padded_to_equals_padding_of_batches(three_rows):
 def test_open_task_reports_all_missing_files_together(write_file, tmp_path):
     write_file("train.tsv", "a\tO\n")
     with pytest.raises(InputError, match=r"cannot be used \(1 problem\)") as error:
-        open_task(tmp_path, do_NER=True)
+        open_task(tmp_path, KindSettings(do_NER=True))
     assert all(name in str(error.value) for name in ("dev.tsv", "test.tsv", "labels.tsv"))
 
 
 def test_open_task_reports_missing_folder(tmp_path):
-    with pytest.raises(InputError, match=r"cannot be used \(1 problem\):\n  --task .*nowhere: there is no such folder"):
+    with pytest.raises(InputError, match=r"cannot be used \(1 problem\):\n  `task` .*nowhere: there is no such folder"):
         open_task(tmp_path / "nowhere")
 
 
@@ -348,30 +355,31 @@ def test_open_task_reads_gzip_and_labels(write_file, tmp_path):
     for name in ("train.tsv", "dev.tsv.gz", "test.tsv"):
         write_file(name, "")
     write_file("labels.tsv", "O\nB-X\n")
-    assert open_task(tmp_path, do_NER=True).labels == ["O", "B-X"]
+    assert open_task(tmp_path, KindSettings(do_NER=True)).labels == ["O", "B-X"]
 
 
 def test_open_task_refuses_tagging_pairs(tmp_path):
-    with pytest.raises(InputError, match="--do_NER and --do_pairwise exclude each other"):
-        open_task(tmp_path, do_NER=True, do_pairwise=True)
+    with pytest.raises(InputError, match="`do_NER` and `do_pairwise` exclude each other"):
+        open_task(tmp_path, KindSettings(do_NER=True, do_pairwise=True))
 
 
 @pytest.mark.parametrize("end", [["[PAD]", "X", "[SEP]", "[CLS]"], ["<pad>", "X", "</s>", "<s>"]])
 def test_task_from_labels_recognises_pseudo_labels_of_old_lists(end):
-    task = task_from_labels(LABELS + end, do_NER=True)
+    task = task_from_labels(LABELS + end, KindSettings(do_NER=True))
     assert task.labels == LABELS and task.pseudo_labels == tuple(end) and task.all_labels == LABELS + end
 
 
 def test_task_from_labels_keeps_real_label_x():
     names = ["ADJ", "X", "VERB", "X-", "SYM"]
-    assert task_from_labels(names, do_NER=True).labels == names
-    assert task_from_labels(["A", "[B]", "X", "[C]", "[D]"], do_NER=True, pseudo_labels=()).pseudo_labels == ()
+    assert task_from_labels(names, KindSettings(do_NER=True)).labels == names
+    without_pseudo_labels = KindSettings(do_NER=True, pseudo_labels=())
+    assert task_from_labels(["A", "[B]", "X", "[C]", "[D]"], without_pseudo_labels).pseudo_labels == ()
 
 
 def test_task_from_labels_reads_folder_of_the_original(shared_data):
     path = shared_data / "fixtures" / "original-release" / "ner-compressed-embedding" / "xtremedistil-config.json"
     saved = json.loads(path.read_text())
-    task = task_from_labels(saved["label_list"], do_NER=saved["do_NER"], do_pairwise=saved["do_pairwise"])
+    task = saved_task(saved)
     assert task.labels == LABELS and len(task.pseudo_labels) == 4
 
 

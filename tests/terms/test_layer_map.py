@@ -157,7 +157,7 @@ def test_option_of_a_value_that_a_loss_does_not_take(feature, loss, options, mes
 
 def test_option_on_the_command_line_is_refused_with_its_match():
     text = "feature=hidden_states,teacher=1,student=1,loss=spkd,row_norm=l3"
-    with pytest.raises(InputError, match="--match .*row_norm=l3: row_norm of spkd is 'l3'; give l2 or l1"):
+    with pytest.raises(InputError, match="`match` .*row_norm=l3: row_norm of spkd is 'l3'; give l2 or l1"):
         read_matches([text])
 
 

@@ -166,7 +166,7 @@ def test_encode_texts_refuses_pairs_without_separator(gpt2_folder):
 
 
 def test_encode_texts_refuses_length_without_room(word_piece):
-    with pytest.raises(InputError, match="--seq_len 3: .* puts 3 special pieces into each row.* Give 4 or more"):
+    with pytest.raises(InputError, match="`seq_len` 3: .* puts 3 special pieces into each row.* Give 4 or more"):
         word_piece.encode_texts(["a"], ["b"], 3)
 
 

@@ -319,7 +319,7 @@ def test_tokenizer_without_fast_form_is_refused(word_piece_folder):
     from transformers import BertTokenizer
 
     slow = Tokenizer("slow", BertTokenizer.from_pretrained(word_piece_folder))
-    with pytest.raises(InputError, match="tokenizer of slow has no fast form .*Leave --student_vocab away"):
+    with pytest.raises(InputError, match="tokenizer of slow has no fast form .*Leave `student_vocab` away"):
         kept_pieces(slow, np.zeros(slow.size, np.int64))
 
 

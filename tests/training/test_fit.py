@@ -319,7 +319,7 @@ def test_fit_out_of_patience_with_a_constant_rate_ends_at_once():
 
 def test_fit_refuses_a_loss_that_is_no_number():
     trainer = toy_trainer(toy_recipe(), objective=toy_objective(float("nan")))
-    with pytest.raises(InputError, match="epoch 1: labels, loss is not a finite number.\nUse a lower --learning_rate"):
+    with pytest.raises(InputError, match="epoch 1: labels, loss is not a finite number.\nUse a lower `learning_rate`"):
         fit(trainer, toy_batches(toy_features()), scores(0.0))
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from xtremedistil.flags import DATA, DEVICES, REQUIRED, RUN, TEACHER, TRAINING, TrainingFlags, flag, takes_old_names
+from xtremedistil.tasks import KINDS
+from xtremedistil.tasks.kind_settings import COMMA
 
 
 @dataclass(kw_only=True)
@@ -68,6 +70,16 @@ class BaselineConfig(LabelTraining):
     do_NER: bool = flag(False, "the task is to tag words (words<TAB>tags)", group=DATA, original=True)
     do_pairwise: bool = flag(
         False, "the task is to classify pairs of texts (text<TAB>text<TAB>label)", group=DATA, original=True
+    )
+    task_kind: str | None = flag(
+        None,
+        "kind of the task; by default as --do_NER and --do_pairwise say",
+        group=DATA,
+        choices=tuple(KINDS),
+        left_out=True,
+    )
+    label_separator: str = flag(
+        COMMA, "separator of the labels of an example that may have several", group=DATA, left_out=True
     )
     pt_model: str = flag(
         "TFBertModel", "class of the model, or auto to read it from the checkpoint", group=TEACHER, original=True

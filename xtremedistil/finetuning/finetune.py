@@ -2,7 +2,6 @@
 baseline (`run_model_ft.py`)."""
 
 import contextlib
-import dataclasses
 import functools
 import hashlib
 import json
@@ -18,7 +17,7 @@ from xtremedistil.evaluation.report import Report
 from xtremedistil.evaluation.scorer import Scorer, scored_row
 from xtremedistil.finetuning.config import BaselineConfig, ContinueConfig, LabelTraining
 from xtremedistil.finetuning.supervised import LabelFit, fit_on_labels
-from xtremedistil.flags import LEGACY_LEARNING_RATE, resolve_seed
+from xtremedistil.flags import LEGACY_LEARNING_RATE, resolve_seed, saved_flags
 from xtremedistil.models.architectures.families import find_family
 from xtremedistil.models.checkpoints.h5_weights import save_weights
 from xtremedistil.models.checkpoints.pretrained import load_encoder, read_config
@@ -27,7 +26,7 @@ from xtremedistil.models.student import Student
 from xtremedistil.models.student_folder import restore_student
 from xtremedistil.models.teacher import Teacher, build_teacher
 from xtremedistil.storage import files, model_folder
-from xtremedistil.tasks import Task, open_task, saved_task
+from xtremedistil.tasks import KindSettings, Task, open_task, saved_task
 from xtremedistil.tasks.class_weights import class_weights
 from xtremedistil.tasks.labelled_sets import read_labelled_sets
 from xtremedistil.tokenization.model_folder import load_tokenizer
@@ -81,7 +80,7 @@ def fine_tune(config: BaselineConfig) -> Report:
     workers = Workers(strategy)
     with told_of_lost_workers(workers), in_turn(workers, config.model_dir), precision(config.opt_policy):
         tokenizer = Tokenizer.load(_tokenizer_source(config))
-        task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise)
+        task = open_task(config.task, KindSettings.of(config))
         sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len)
         weights = class_weights(config.class_weight, task.labels, sets[0].features)
         seed_everything(resolve_seed(config.seed))
@@ -134,7 +133,7 @@ class _LabelRun:
     def keeper(self) -> Keeper:
         """Of the snapshots of the fit; other flags or files make another fit of it."""
         config = self.config
-        flags = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_SETTINGS}
+        flags = {name: value for name, value in saved_flags(config).items() if name not in NOT_SETTINGS}
         flags |= {"seed": resolve_seed(config.seed), "devices": self.strategy.num_replicas_in_sync}
         parts = [flags, self.starting_weights, list(self.task.labels), [_digest(entry) for entry in self.sets]]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -3,7 +3,7 @@
 from xtremedistil.errors import Problems
 from xtremedistil.finetuning.config import BaselineConfig, ContinueConfig
 from xtremedistil.flag_checks import device_problems, length_problems, number_problems, open_checkpoint
-from xtremedistil.tasks import folder_problems
+from xtremedistil.tasks import KindSettings, folder_problems
 from xtremedistil.tasks.class_weights import parse_class_weight
 
 
@@ -13,8 +13,8 @@ def check_baseline(config: BaselineConfig) -> None:
     problems.add(number_problems(config))
     problems.add(device_problems(config))
     problems.attempt(parse_class_weight, config.class_weight)
-    problems.add(folder_problems(config.task, config.do_NER, config.do_pairwise))
-    family, shape = open_checkpoint(problems, "--pt_model_checkpoint", config.pt_model_checkpoint, config.pt_model)
+    problems.add(folder_problems(config.task, KindSettings.of(config)))
+    family, shape = open_checkpoint(problems, "`pt_model_checkpoint`", config.pt_model_checkpoint, config.pt_model)
     if shape:
         problems.add(length_problems(config.seq_len, shape, config.pt_model_checkpoint))
     problems.refuse("Cannot fine-tune with these settings")

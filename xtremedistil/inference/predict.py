@@ -90,7 +90,7 @@ def _output_folder(config: Config) -> str:
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--output_dir {folder} cannot be made: {error.strerror or error}.") from error
+        raise InputError(f"`output_dir` {folder} cannot be made: {error.strerror or error}.") from error
     return folder
 
 
@@ -99,8 +99,8 @@ def evaluate_folder(config: Config, predictor: Predictor) -> dict:
     task, tokenizer = predictor.task, predictor.tokenizer
     if config.legacy and task.by_position and not task.pseudo_labels:
         raise InputError(
-            f"--legacy: {config.model_dir} has no labels for word pieces, so it cannot have the original's score. "
-            "Leave --legacy away, or distil with --legacy."
+            f"`legacy`: {config.model_dir} has no labels for word pieces, so it cannot have the original's score. "
+            "Leave `legacy` away, or distil with `legacy`."
         )
     folder = config.task or model_folder.read_config(config.model_dir)["task"]
     examples = task.read(os.path.join(folder, "test.tsv"), labelled=True)

@@ -22,23 +22,23 @@ def check_predict_onnx(config: OnnxPredictConfig) -> None:
     problems.add(missing_packages(("onnxruntime",), "Prediction through ONNX Runtime"))
     _check_prediction(config, problems)
     if config.num_threads is not None and config.num_threads < 1:
-        problems.add([f"--num_threads {config.num_threads}: must be at least 1"])
+        problems.add([f"`num_threads` {config.num_threads}: must be at least 1"])
     problems.refuse("Cannot predict with these settings")
 
 
 def _check_prediction(config: PredictConfig | OnnxPredictConfig, problems: Problems) -> None:
     if not config.do_eval and not config.do_predict:
-        problems.add(["nothing to do: give --do_eval, or --do_predict with --pred_file, or both"])
+        problems.add(["nothing to do: give `do_eval`, or `do_predict` with `pred_file`, or both"])
     if config.do_predict and not config.pred_file:
-        problems.add(["--do_predict needs --pred_file FILE"])
+        problems.add(["`do_predict` needs `pred_file` FILE"])
     if config.do_predict and config.pred_file:
         problems.attempt(find_file, config.pred_file)
     if config.do_eval and config.task and not os.path.isdir(config.task):
-        problems.add([f"--task {config.task}: there is no such folder"])
+        problems.add([f"`task` {config.task}: there is no such folder"])
     problems.attempt(read_config, config.model_dir)
     if config.output_dir and os.path.exists(config.output_dir) and not os.path.isdir(config.output_dir):
-        problems.add([f"--output_dir {config.output_dir}: there is a file of that name; a folder is expected"])
+        problems.add([f"`output_dir` {config.output_dir}: there is a file of that name; a folder is expected"])
     if config.legacy and config.output_format == "json":
-        problems.add(["--legacy writes the original's text layout; leave --output_format json away"])
+        problems.add(["`legacy` writes the original's text layout; leave `output_format` json away"])
     if config.batch_size < 1:
-        problems.add([f"--batch_size {config.batch_size}: must be at least 1"])
+        problems.add([f"`batch_size` {config.batch_size}: must be at least 1"])

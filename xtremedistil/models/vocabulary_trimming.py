@@ -62,6 +62,6 @@ def _check_positions(config: dict, places: dict[int, int]) -> None:
         found = f"would become {places[pad]}" if pad in places else "is no special piece of the tokenizer"
         raise InputError(
             f"config.json: pad_token_id {pad} {found}, but a {config['model_type']} counts its positions from there. "
-            "Only vocabularies that begin with their special pieces can be trimmed. Leave --student_vocab away: the "
+            "Only vocabularies that begin with their special pieces can be trimmed. Leave `student_vocab` away: the "
             "student then has all pieces of its teacher."
         )

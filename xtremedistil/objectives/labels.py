@@ -45,12 +45,14 @@ def labels_objective(
         if problem_type == SPAN:
             logits = {"start": outputs["start_logits"], "end": outputs["end_logits"]}
             return span_cross_entropy(ends=labels, mask=loss_mask(batch, REAL), **logits)
-        return OF_NUMBERS[problem_type](labels=labels, logits=outputs["logits"], mask=loss_mask(batch, ROWS))
+        return OF_NUMBERS[problem_type](labels=labels, logits=outputs["logits"], mask=_row_mask(batch, problem_type))
 
     def counted(batch):
         if problem_type == CLASSES:
             return label_weights(batch["labels"], class_weights)
-        return span_weights(batch["labels"], loss_mask(batch, REAL)) if problem_type == SPAN else loss_mask(batch, ROWS)
+        if problem_type == SPAN:
+            return span_weights(batch["labels"], loss_mask(batch, REAL))
+        return _row_mask(batch, problem_type)
 
     return Objective(
         lambda outputs, batch: {LABELS: value(outputs, batch)},
@@ -58,6 +60,14 @@ def labels_objective(
         {LABELS: weight},
         scheduled({LABELS: schedule}),
     )
+
+
+def _row_mask(batch, problem_type: str) -> tf.Tensor:
+    """1 for rows that count, float32 [B]; rows that nobody has labelled do not, where several labels may hold."""
+    mask = loss_mask(batch, ROWS)
+    if problem_type != SEVERAL_LABELS:  # a score may be any number
+        return mask
+    return mask * tf.cast(batch["labels"][:, 0] != NOT_SCORED, mask.dtype)
 
 
 def are_scored(features: Features, problem_type: str) -> bool:

@@ -86,8 +86,8 @@ def open_exported(
         source = model_folder.weight_file(model_dir, weights)
         if files.fingerprint(source) != function.notes["weights"]:
             raise InputError(
-                f"{path} was made of other weights than {source} holds now. Name those with --weights, or write it "
-                f"again: {command} --weights {weights}"
+                f"{path} was made of other weights than {source} holds now. Name those with `weights`, or write it "
+                f"again: {command} `weights` {weights}"
             )
     return function
 

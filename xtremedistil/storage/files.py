@@ -91,7 +91,7 @@ def reserved_array(path: str, kind: np.dtype | str, shape: tuple[int, ...]) -> n
         raise InputError(
             f"{path}: {size:,.1f} MB of a model's outputs could not be written ({error.strerror}).\n"
             "Free some space and give the same command again. A new run takes less with a lower "
-            "--distil_chunk_size, or on another disk (--teacher_outputs_dir); --dry-run tells the size."
+            "`distil_chunk_size`, or on another disk (`teacher_outputs_dir`); `dry_run` tells the size."
         ) from error
 
 

@@ -70,11 +70,11 @@ def read_config(model_dir: str) -> dict:
         MissingFileError: the folder or the file is missing. InputError: the file says something else.
     """
     if not os.path.isdir(model_dir):
-        raise MissingFileError(f"--model_dir {model_dir}: there is no such folder.")
+        raise MissingFileError(f"`model_dir` {model_dir}: there is no such folder.")
     path = os.path.join(model_dir, CONFIG)
     if not os.path.isfile(path):
         raise MissingFileError(
-            f"--model_dir {model_dir} holds no {CONFIG}: no distillation has finished there.\n"
+            f"`model_dir` {model_dir} holds no {CONFIG}: no distillation has finished there.\n"
             "Name the folder that run_xtreme_distil.py wrote, or run its command again to let it finish."
         )
     saved = current_names(OLD_KEYS, read_json(path))

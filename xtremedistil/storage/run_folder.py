@@ -59,8 +59,8 @@ def check_claim(folder: str, settings: dict, renamed: Mapping[str, str] | None =
     if differences:
         lines = [f"  {name}: {_difference(saved.get(name), settings.get(name))}" for name in differences]
         raise InputError(
-            f"--model_dir {folder} belongs to a run with other settings:\n" + "\n".join(lines) + "\n"
-            "Give the same settings to continue it, another --model_dir, or --overwrite to start again there."
+            f"`model_dir` {folder} belongs to a run with other settings:\n" + "\n".join(lines) + "\n"
+            "Give the same settings to continue it, another `model_dir`, or `overwrite` to start again there."
         )
 
 
@@ -81,8 +81,8 @@ def bind_teacher(folder: str, key: str) -> None:
     saved = read_json(path)
     if saved.get(TEACHER_KEY, key) != key:
         raise InputError(
-            f"{folder} was begun with another {TEACHER_WEIGHTS} than --teacher_model_dir holds now.\n"
-            "Put the old one back, or start again with --overwrite."
+            f"{folder} was begun with another {TEACHER_WEIGHTS} than `teacher_model_dir` holds now.\n"
+            "Put the old one back, or start again with `overwrite`."
         )
     if TEACHER_KEY not in saved:
         write_json(path, saved | {TEACHER_KEY: key})
@@ -101,8 +101,8 @@ def _refuse_foreign_run(folder: str) -> None:
     stages = [name for name in _run_files(folder) if name.startswith("model-stage-") or name == STUDENT_WEIGHTS]
     if stages:
         raise InputError(
-            f"--model_dir {folder} holds {stages[0]} but no record of the settings that made it "
-            "(the original release keeps none).\nGive another --model_dir, or --overwrite to start again there."
+            f"`model_dir` {folder} holds {stages[0]} but no record of the settings that made it "
+            "(the original release keeps none).\nGive another `model_dir`, or `overwrite` to start again there."
         )
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from xtremedistil.flags import DATA, DEVICES, LEARNT, REQUIRED, RUN, STUDENT, TEACHER, TRAINING, flag, takes_old_names
+from xtremedistil.tasks import KINDS
+from xtremedistil.tasks.kind_settings import COMMA
 
 
 @takes_old_names
@@ -22,6 +24,26 @@ class TransferConfig:
     )
     target_do_NER: bool = flag(False, "the target task is to tag words", group=DATA)
     target_do_pairwise: bool = flag(False, "the target task is to classify pairs of texts", group=DATA)
+    source_task_kind: str | None = flag(
+        None,
+        "kind of the source task; by default as --source_do_NER and --source_do_pairwise say",
+        group=DATA,
+        choices=tuple(KINDS),
+        left_out=True,
+    )
+    source_label_separator: str = flag(
+        COMMA, "separator of the labels of a source example that may have several", group=DATA, left_out=True
+    )
+    target_task_kind: str | None = flag(
+        None,
+        "kind of the target task; by default as --target_do_NER and --target_do_pairwise say",
+        group=DATA,
+        choices=tuple(KINDS),
+        left_out=True,
+    )
+    target_label_separator: str = flag(
+        COMMA, "separator of the labels of a target example that may have several", group=DATA, left_out=True
+    )
     transfer_file: str | None = flag(
         None, "unlabelled text of the source task, one example per line; by default its train.tsv", group=DATA
     )

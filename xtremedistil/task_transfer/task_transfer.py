@@ -17,7 +17,7 @@ from xtremedistil.distillation.pipeline.distil import TEACHER as TEACHER_ROW
 from xtremedistil.distillation.pipeline.distil import distil
 from xtremedistil.evaluation.report import Report, read_report
 from xtremedistil.finetuning.finetune import fine_tune
-from xtremedistil.flags import old_names, resolve_seed
+from xtremedistil.flags import old_names, resolve_seed, saved_flags
 from xtremedistil.pretraining.checkpoint_folder import check_place, remove_checkpoint
 from xtremedistil.storage import files as files_module
 from xtremedistil.storage import model_folder, run_folder
@@ -36,7 +36,7 @@ from xtremedistil.task_transfer.steps import (
 )
 from xtremedistil.task_transfer.tuned_student import write_tuned_student
 from xtremedistil.task_transfer.validation import check_transfer
-from xtremedistil.tasks import open_task
+from xtremedistil.tasks import KindSettings, open_task
 from xtremedistil.tasks.label_sampling import few_rows, write_few_labels
 from xtremedistil.tasks.labelled_sets import task_fingerprint
 from xtremedistil.tokenization.tokenizer import Tokenizer
@@ -83,7 +83,7 @@ def transfer(config: TransferConfig) -> Report:
 
 def run_settings(config: TransferConfig) -> dict:
     """What decides the result: flags, and the bytes of data and checkpoint in place of their paths."""
-    flags = dataclasses.asdict(config).items()
+    flags = saved_flags(config).items()
     settings = {name: value for name, value in flags if name not in (*NOT_SETTINGS, *PATHS)}
     for role in ("source", "target"):
         files = task_fingerprint(getattr(config, f"{role}_task"))
@@ -100,7 +100,7 @@ def _finished_report(config: TransferConfig) -> Report | None:
     report = read_report(_path(config, model_folder.REPORT))
     if config.baseline and all(row.name != _baseline_row(config) for row in report.rows):
         return None
-    Progress().say(f"This run has finished before: {config.model_dir}. --overwrite starts it again.")
+    Progress().say(f"This run has finished before: {config.model_dir}. `overwrite` starts it again.")
     return report
 
 
@@ -110,7 +110,7 @@ def _read_target(config: TransferConfig) -> list[int]:
     Returns:
         the rows of its `train.tsv` that are used; none if all are.
     """
-    task = open_task(config.target_task, do_NER=config.target_do_NER, do_pairwise=config.target_do_pairwise)
+    task = open_task(config.target_task, KindSettings.of(config, "target_"))
     rows = few_rows(task, config.target_task, config.target_labels, config.seed) if config.target_labels else []
     for name in ("train", "dev", "test"):
         examples = task.read(os.path.join(config.target_task, f"{name}.tsv"))

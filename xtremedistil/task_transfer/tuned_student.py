@@ -10,7 +10,7 @@ from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.models.student_folder import new_settings
 from xtremedistil.models.teacher import HEAD_NAME
 from xtremedistil.storage import files, model_folder
-from xtremedistil.tasks import Task, open_task
+from xtremedistil.tasks import KindSettings, Task, open_task
 
 TUNED_ENCODER = "tf_model"  # its layer in model-ft.h5
 
@@ -21,7 +21,7 @@ def write_tuned_student(config: BaselineConfig, task_folder: str) -> None:
     Args:
         task_folder: where prediction finds the task's test file.
     """
-    task = open_task(config.task, do_NER=config.do_NER, do_pairwise=config.do_pairwise)
+    task = open_task(config.task, KindSettings.of(config))
     student = _tuned(config, task)
     save_weights(os.path.join(config.model_dir, model_folder.STUDENT_WEIGHTS), student.parts)
     saved = new_settings(student, task, folder=task_folder, seq_len=config.seq_len, seed=config.seed)

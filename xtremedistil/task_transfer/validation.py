@@ -7,7 +7,7 @@ from xtremedistil.flag_checks import not_finite, too_small
 from xtremedistil.flags import given_flags
 from xtremedistil.task_transfer.config import TransferConfig
 from xtremedistil.task_transfer.steps import source_config
-from xtremedistil.tasks import folder_problems
+from xtremedistil.tasks import KindSettings, folder_problems
 
 SIZES = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size")
 
@@ -15,13 +15,13 @@ SIZES = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediat
 def check_transfer(config: TransferConfig) -> None:
     """Raises one InputError with all problems of a task transfer's settings."""
     problems = Problems()
-    problems.add(folder_problems(config.source_task, config.source_do_NER, config.source_do_pairwise, "source_"))
-    problems.add(folder_problems(config.target_task, config.target_do_NER, config.target_do_pairwise, "target_"))
+    problems.add(folder_problems(config.source_task, KindSettings.of(config, "source_"), "source_"))
+    problems.add(folder_problems(config.target_task, KindSettings.of(config, "target_"), "target_"))
     if config.transfer_file and not is_there(config.transfer_file):
-        problems.add([f"--transfer_file {config.transfer_file}: there is no such file"])
+        problems.add([f"`transfer_file` {config.transfer_file}: there is no such file"])
     problems.add(too_small(config, ("target_epochs", "target_batch_size")))
     if config.target_labels < 0:
-        problems.add([f"--target_labels {config.target_labels}: give a number of rows, or 0 for all"])
+        problems.add([f"`target_labels` {config.target_labels}: give a number of rows, or 0 for all"])
     problems.add(_checkpoint_problems(config))
     problems.add(not_finite(config))
     add_distil_problems(problems, source_config(config))
@@ -33,12 +33,12 @@ def _checkpoint_problems(config: TransferConfig) -> list[str]:
     if not config.pt_student_checkpoint:
         return []
     lines = [
-        f"--{name}: --pt_student_checkpoint says what the student is; leave it away"
+        f"`{name}`: `pt_student_checkpoint` says what the student is; leave it away"
         for name in given_flags(config, SIZES)
     ]
     if config.baseline and config.compress_word_embedding:
         lines.append(
-            "--baseline trains the checkpoint of --pt_student_checkpoint as it is; the student begins with other word "
-            "embeddings where there is --compress_word_embedding. Leave one of the two away"
+            "`baseline` trains the checkpoint of `pt_student_checkpoint` as it is; the student begins with other word "
+            "embeddings where there is `compress_word_embedding`. Leave one of the two away"
         )
     return lines

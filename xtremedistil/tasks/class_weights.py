@@ -1,4 +1,4 @@
-"""Weights of gold labels in the loss, out of `--class_weight`."""
+"""Weights of gold labels in the loss, out of `class_weight`."""
 
 import difflib
 import math
@@ -30,7 +30,7 @@ def parse_class_weight(text: str) -> dict[str, float]:
         if not equals or not label:
             raise InputError(_not_an_entry(text, entry.strip()))
         if label in weights:
-            raise InputError(f"--class_weight {shorten(text)}: '{label}' has two weights; keep one of them")
+            raise InputError(f"`class_weight` {shorten(text)}: '{label}' has two weights; keep one of them")
         weights[label] = _weight(number, label)
     return weights
 
@@ -41,7 +41,7 @@ def _weight(text: str, label: str) -> float:
     except ValueError:
         weight = math.nan
     if not 0 <= weight < LARGEST:
-        raise InputError(f"--class_weight: '{shorten(text)}' is no weight of '{label}'. Give a number, at least 0")
+        raise InputError(f"`class_weight`: '{shorten(text)}' is no weight of '{label}'. Give a number, at least 0")
     return weight
 
 
@@ -49,7 +49,7 @@ def _not_an_entry(text: str, entry: str) -> str:
     near = difflib.get_close_matches(text.lower(), (NONE, BALANCED), n=1, cutoff=0.6)
     hint = f" Did you mean {near[0]}?" if near else ""
     return (
-        f"--class_weight {shorten(text)}: '{shorten(entry)}' is not label=weight.{hint}\n"
+        f"`class_weight` {shorten(text)}: '{shorten(entry)}' is not label=weight.{hint}\n"
         f"Give {NONE}, {BALANCED}, or a list such as O=0.5,B-PER=2"
     )
 
@@ -61,15 +61,21 @@ def class_weights(text: str, labels: Sequence[str], train: Features) -> np.ndarr
     are different. Labels that never occur there are not among the L, and weigh 0: nothing asks for their weight.
 
     Args:
-        text: `--class_weight`; labels that a list does not name weigh 1.
+        text: `class_weight`; labels that a list does not name weigh 1.
         labels: of the task. train: rows that are trained on.
 
     Raises:
-        InputError: as `parse_class_weight`; a list that names an unknown label, or leaves nothing to train on.
+        InputError: as `parse_class_weight`; a list that names an unknown label, or leaves nothing to train on; or rows
+            may have several labels.
     """
     named = parse_class_weight(text)
     if text == NONE:
         return None
+    if train.labels.ndim > 1:
+        raise InputError(
+            f"`class_weight` {shorten(text)} weighs labels of which a row has one; rows of this task may have several. "
+            "Leave it away."
+        )
     counts = np.bincount(train.labels[train.labels >= 0], minlength=len(labels))[: len(labels)]
     if text == BALANCED:
         return _balanced(counts)
@@ -78,7 +84,7 @@ def class_weights(text: str, labels: Sequence[str], train: Features) -> np.ndarr
     weights = np.array([named.get(label, 1.0) for label in labels], np.float32)
     if not (weights * counts).any():
         raise InputError(
-            f"--class_weight {shorten(text)}: every label of train.tsv weighs 0, which leaves nothing to train on.\n"
+            f"`class_weight` {shorten(text)}: every label of train.tsv weighs 0, which leaves nothing to train on.\n"
             "Give at least one label that occurs there a weight above 0."
         )
     return weights
@@ -93,6 +99,6 @@ def _balanced(counts: np.ndarray) -> np.ndarray:
 def _unknown_label(label: str, labels: Sequence[str]) -> str:
     near = difflib.get_close_matches(label, labels, n=1, cutoff=0.0)
     return (
-        f"--class_weight: the label '{shorten(label)}' is not among the task's. Did you mean '{near[0]}'?\n"
+        f"`class_weight`: the label '{shorten(label)}' is not among the task's. Did you mean '{near[0]}'?\n"
         f"  labels: {shorten(', '.join(labels))}"
     )

@@ -46,7 +46,7 @@ def few_rows(task: Task, folder: str, count: int, seed: int) -> list[int]:
     if not different <= count <= len(labels):
         fewest = f"at least {different}, one for each label, and " if different else ""
         raise InputError(
-            f"--target_labels {count}: {path} has {len(labels)} rows; give {fewest}at most {len(labels)}, or 0 for all."
+            f"`target_labels` {count}: {path} has {len(labels)} rows; give {fewest}at most {len(labels)}, or 0 for all."
         )
     return draw(labels, count, seed)
 

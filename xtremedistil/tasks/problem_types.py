@@ -8,6 +8,8 @@ SCORES = "regression"
 
 SPAN = "question_answering"  # where a span starts and ends
 
+THRESHOLD = 0.5  # probability from which on a label holds, where several may
+
 PROBLEM_TYPES = (CLASSES, SEVERAL_LABELS, SCORES)  # that may be said; spans are known by their names
 
 # The loss of gold labels, in words.

@@ -65,6 +65,8 @@ class SequenceClassification:
     kind = "sequence_classification"
     by_position = False
     problem_type = CLASSES
+    soft_label_loss = "logits_mse"
+    flags = {"do_NER": False, "task_kind": None}
     pseudo_labels: tuple[str, ...] = ()
     required_files: tuple[str, ...] = ()
     purpose = "classifies texts"
@@ -81,12 +83,12 @@ class SequenceClassification:
     @classmethod
     def open(cls, folder: str | os.PathLike, settings: KindSettings) -> "SequenceClassification":
         """The task of a folder; see `class_labels`."""
-        return cls(class_labels(folder, settings.pairs), settings.pairs)
+        return cls(class_labels(folder, settings.do_pairwise), settings.do_pairwise)
 
     @classmethod
     def from_labels(cls, labels: Sequence[str], settings: KindSettings) -> "SequenceClassification":
         """The task of a saved `label_list`."""
-        return cls(labels, settings.pairs)
+        return cls(labels, settings.do_pairwise)
 
     @property
     def all_labels(self) -> list[str]:

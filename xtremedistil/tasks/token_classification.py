@@ -72,12 +72,14 @@ class TokenClassification:
 
     Fields:
         labels: the real labels, in the order of the model's outputs.
-        pseudo_labels: the four that models of the original release (and `--legacy`) have behind them, or none.
+        pseudo_labels: the four that models of the original release (and `legacy`) have behind them, or none.
     """
 
     kind = "token_classification"
     by_position = True
     problem_type = CLASSES
+    soft_label_loss = "logits_mse"
+    flags = {"do_NER": True, "task_kind": None}
     pairs = False
     required_files = (LABELS_FILE,)
     purpose = "tags words"

@@ -144,7 +144,7 @@ def _require_layers(match: Match, side: str, layer, layers: int) -> None:
         if match.feature != PATH and one > highest:
             textbrewers = match.options.get("compat") and one == layers
             raise InputError(
-                f"--match: the {side} has no {match.feature} {one}; with {layers} layers they are 0 to {highest}."
+                f"`match`: the {side} has no {match.feature} {one}; with {layers} layers they are 0 to {highest}."
                 + (" Those that come with TextBrewer count from 1, behind a dummy: subtract 1." if textbrewers else "")
             )
 

@@ -23,7 +23,7 @@ WORDS = {"true": True, "false": False}
 
 
 def read_matches(entries: Sequence[str]) -> list[Match]:
-    """All matches of `--match`: each entry is one match, or a file of them.
+    """All matches of `match`: each entry is one match, or a file of them.
 
     Raises:
         InputError: an entry cannot be read, or is said twice.
@@ -33,10 +33,10 @@ def read_matches(entries: Sequence[str]) -> list[Match]:
         if entry.endswith(FILES):
             matches += _read_file(entry)
         else:
-            matches.append(_match_of(_parse(entry), f"--match {entry}"))
+            matches.append(_match_of(_parse(entry), f"`match` {entry}"))
     names = [match.name for match in matches]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"--match: {', '.join(sorted(twice))} is there twice. Add up the weights in one.")
+        raise InputError(f"`match`: {', '.join(sorted(twice))} is there twice. Add up the weights in one.")
     return matches
 
 
@@ -44,12 +44,12 @@ def _parse(text: str) -> dict:
     pairs = [entry.partition("=") for entry in text.split(",")]
     if wrong := [name for name, equals, value in pairs if not (equals and value)]:
         raise InputError(
-            f'--match {text}: "{wrong[0]}" is not written as name=value.\n'
+            f'`match` {text}: "{wrong[0]}" is not written as name=value.\n'
             "An example: feature=hidden_states,teacher=4,student=1,loss=hidden_mse,weight=1"
         )
     names = [name.strip() for name, _, _ in pairs]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"--match {text}: {', '.join(sorted(twice))} is given twice. Leave one of them away.")
+        raise InputError(f"`match` {text}: {', '.join(sorted(twice))} is given twice. Leave one of them away.")
     return {name.strip(): _value(value.strip()) for name, _, value in pairs}
 
 
@@ -69,7 +69,7 @@ def _value(text: str):
 
 def _read_file(path: str) -> list[Match]:
     if not os.path.isfile(path):
-        raise InputError(f"--match {path}: there is no such file.")
+        raise InputError(f"`match` {path}: there is no such file.")
     with open(path, encoding="utf-8") as file:
         text = file.read()
     found = _parsed(text, path)

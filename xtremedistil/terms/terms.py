@@ -131,7 +131,7 @@ class Terms:
     def from_json(cls, text: str) -> "Terms":
         """What `to_json` wrote; or a `DistillationConfig` of TextBrewer's as JSON.
 
-        Matches may be written as in a file of `--match`, TextBrewer's among them.
+        Matches may be written as in a file of `match`, TextBrewer's among them.
 
         Raises:
             ValueError: a name is not known.

@@ -34,13 +34,13 @@ def read_definition(tokenizer: Tokenizer) -> dict:
     if definition is None:
         raise InputError(
             f"The tokenizer of {tokenizer.name} has no fast form ({TOKENIZER_FILE}), and only that can be trimmed. "
-            "Leave --student_vocab away: the student then has all pieces of its teacher."
+            "Leave `student_vocab` away: the student then has all pieces of its teacher."
         )
     kind = definition["model"]["type"]
     if kind not in (WORD_PIECE, BPE, UNIGRAM):
         raise InputError(
             f"The tokenizer of {tokenizer.name} is of the kind {kind}; {WORD_PIECE}, {BPE} and {UNIGRAM} can be "
-            "trimmed. Leave --student_vocab away: the student then has all pieces of its teacher."
+            "trimmed. Leave `student_vocab` away: the student then has all pieces of its teacher."
         )
     return definition
 

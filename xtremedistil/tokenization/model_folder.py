@@ -23,7 +23,7 @@ def load_tokenizer(model_dir: str, saved: dict, source: str | None = None) -> To
     if known is not None and loaded.size > known:
         raise InputError(
             f"The tokenizer of {loaded.name} has {loaded.size:,} pieces, the student in {model_dir} knows {known:,}: "
-            "it is the one of another model.\nName the teacher's with --pt_teacher_checkpoint."
+            "it is the one of another model.\nName the teacher's with `pt_teacher_checkpoint`."
         )
     return loaded
 
@@ -35,7 +35,7 @@ def _own_or_the_teachers(model_dir: str, saved: dict) -> Tokenizer:
         try:
             return _load_with_transformers(saved.get("pt_teacher_checkpoint") or model_dir)
         except InputError as error:
-            raise InputError(f"{own}\n{error}\nName the tokenizer's folder with --pt_teacher_checkpoint.") from error
+            raise InputError(f"{own}\n{error}\nName the tokenizer's folder with `pt_teacher_checkpoint`.") from error
 
 
 def _load_with_transformers(source: str) -> Tokenizer:

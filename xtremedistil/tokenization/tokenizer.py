@@ -245,7 +245,7 @@ class Tokenizer:
     def _check_room(self, seq_len: int, special: int) -> None:
         if seq_len <= special:
             raise InputError(
-                f"--seq_len {seq_len}: {self.name} puts {special} special pieces into each row, which leaves no room "
+                f"`seq_len` {seq_len}: {self.name} puts {special} special pieces into each row, which leaves no room "
                 f"for text. Give {special + 1} or more."
             )
 

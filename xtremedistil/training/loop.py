@@ -184,5 +184,5 @@ def _refuse_nan(losses: dict[str, float], epoch: int) -> None:
     if bad:
         raise InputError(
             f"Training went astray in epoch {epoch + 1}: {', '.join(bad)} is not a finite number.\n"
-            "Use a lower --learning_rate, or leave --opt_policy away."
+            "Use a lower `learning_rate`, or leave `opt_policy` away."
         )

@@ -130,7 +130,7 @@ class Keeper:
         if saved is None:
             raise InputError(
                 f"{arrays}, where the first worker goes on, is not here, or damaged.\n"
-                "All workers have to see the same --model_dir. Start the same command again on all of them."
+                "All workers have to see the same `model_dir`. Start the same command again on all of them."
             )
         with np.load(arrays, allow_pickle=False) as file:
             return Snapshot(saved["state"], dict(file))

@@ -32,7 +32,7 @@ def _multi_worker_strategy() -> tf.distribute.Strategy:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         raise InputError(
-            f"--strategy multi_worker: the workers of TF_CONFIG do not come together ({first_line(error)}).\n"
+            f"`strategy` multi_worker: the workers of TF_CONFIG do not come together ({first_line(error)}).\n"
             "Start the same command on all of them, each with its own index, and see that their addresses are reached."
         ) from error
 
@@ -57,8 +57,8 @@ def _tpu_strategy(address: str | None) -> tf.distribute.Strategy:
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, tf.errors.OpError) as error:
         raise InputError(
-            f"--strategy tpu: no TPU answers at {address or 'the default address'} ({str(error).splitlines()[0]}).\n"
-            "Give its name or grpc:// address with --tpu, or use --strategy auto."
+            f"`strategy` tpu: no TPU answers at {address or 'the default address'} ({str(error).splitlines()[0]}).\n"
+            "Give its name or grpc:// address with `tpu`, or use `strategy` auto."
         ) from error
     return tf.distribute.TPUStrategy(resolver)
 

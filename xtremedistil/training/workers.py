@@ -1,4 +1,4 @@
-"""The processes of one run (`--strategy multi_worker`): which of them this is, and how they keep together.
+"""The processes of one run (`strategy` multi_worker): which of them this is, and how they keep together.
 
 All run the same command and see the same folders. The first, the chief, writes and decides; the others wait for it
 where something has to be on disk, and take its word where two machines could round to different decisions.

@@ -1,4 +1,4 @@
-"""`--augment`: lines that are made of those of the transfer file, and follow them.
+"""`augment`: lines that are made of those of the transfer file, and follow them.
 
 They are streamed: in memory at a time is a block of lines with their copies.
 """
@@ -48,7 +48,7 @@ OpenModel = Callable[[str], Predict | None]
 
 
 def open_masked_lm(checkpoint: str) -> Predict:
-    """The model of `--augment_checkpoint`; TensorFlow comes in here."""
+    """The model of `augment_checkpoint`; TensorFlow comes in here."""
     from xtremedistil.augmentation.masked_lm import open_masked_lm
 
     return open_masked_lm(checkpoint)
@@ -106,7 +106,7 @@ def _augmenter(name: str, tokenizer: Tokenizer) -> Augmenter:
     if name != "masking":
         return AUGMENTERS[name]
     if tokenizer.mask_token is None:
-        raise InputError(f"--augment masking: the tokenizer {tokenizer.name} has no mask piece. Take other augmenters.")
+        raise InputError(f"`augment` masking: the tokenizer {tokenizer.name} has no mask piece. Take other augmenters.")
     return partial(AUGMENTERS[name], mask=tokenizer.mask_token)
 
 

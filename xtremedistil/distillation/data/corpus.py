@@ -1,5 +1,6 @@
 """Everything that a run reads: the task's files and the transfer file, encoded once."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -46,7 +47,7 @@ class Corpus:
     Fields:
         transfer: rows of the transfer set, on disk. store: the folder of these and of the teacher's outputs.
         class_weights: factor of each gold label in the loss, float32 [L]; None: all weigh the same.
-        augmented: what `--augment` added to the transfer set; None without it.
+        augmented: what `augment` added to the transfer set; None without it.
     """
 
     task: Task
@@ -77,7 +78,7 @@ def read_corpus(
     Args:
         store: folder for the transfer set (`store_of`).
         on_chief: runs what only one of several processes may do, see `Workers`.
-        open_model: opens the model of `--augment masked_lm`.
+        open_model: opens the model of `augment` masked_lm.
     """
     task = open_planned_task(plan.task, tokenizer)
     sets = read_labelled_sets(task, plan.task.folder, tokenizer, plan.task.seq_len, plan.task.original_rows)
@@ -89,8 +90,8 @@ def read_corpus(
 
 def open_planned_task(task: TaskPlan, tokenizer: Tokenizer) -> Task:
     """The task of a run, with the original's pseudo-labels where rows are the original's."""
-    pseudo = pseudo_labels_of(tokenizer) if task.original_rows and task.do_NER else ()
-    return open_task(task.folder, do_NER=task.do_NER, do_pairwise=task.do_pairwise, pseudo_labels=pseudo)
+    pseudo = pseudo_labels_of(tokenizer) if task.original_rows and task.kind.do_NER else ()
+    return open_task(task.folder, dataclasses.replace(task.kind, pseudo_labels=pseudo))
 
 
 def _write_rows(plan: DistillationPlan, task: Task, tokenizer: Tokenizer, store: str, open_model: OpenModel) -> None:
@@ -126,7 +127,7 @@ def store_of(plan: DistillationPlan, tokenizer: Tokenizer) -> str:
     """
     task, transfer = plan.task, plan.transfer
     parts = [fingerprint(find_file(transfer.file)), tokenizer.fingerprint()]
-    parts += [task.seq_len, task.do_NER, task.do_pairwise, task.original_rows, transfer.chunk_size]
+    parts += [task.seq_len, task.kind.do_NER, task.kind.do_pairwise, task.original_rows, transfer.chunk_size]
     parts += [transfer.augment_seed, *augmentation_settings(transfer).values()] if transfer.augment else []
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:KEY_LETTERS]
     return os.path.join(plan.outputs.folder, key)

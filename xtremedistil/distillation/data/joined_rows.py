@@ -45,7 +45,8 @@ def _put(batch: Arrays, read: TargetReader, rows: np.ndarray, width: int, places
 
 def joined_targets(*parts) -> JoinedTargets:
     """Puts the rows of all parts one after the other."""
-    each = [_labelled(part.features) for part in parts]
+    known = next(part.features.labels for part in parts if part.features.labels is not None)
+    each = [_labelled(part.features, known) for part in parts]
     arrays = {}
     for name in FIELDS:
         values = [getattr(features, name) for features in each]
@@ -54,8 +55,9 @@ def joined_targets(*parts) -> JoinedTargets:
     return JoinedTargets(Features(offsets=offsets_of(lengths), **arrays), parts)
 
 
-def _labelled(features: Features) -> Features:
+def _labelled(features: Features, known: np.ndarray) -> Features:
+    """With labels that are not scored, of the shape and type of those that are known, where there are none."""
     if features.labels is not None:
         return features
     count = len(features) if features.word_ids is None else len(features.input_ids)
-    return dataclasses.replace(features, labels=np.full(count, NOT_SCORED, np.int32))
+    return dataclasses.replace(features, labels=np.full((count, *known.shape[1:]), NOT_SCORED, known.dtype))

@@ -87,7 +87,8 @@ def write_transfer_rows(
 
     Args:
         folder: an empty folder.
-        original_rows: those of the original release; texts are padded to the longest of all, so that all are encoded at once.
+        original_rows: those of the original release; texts are padded to the longest of all, so that all are encoded
+            at once.
 
     Raises:
         InputError: of reading the examples, or `seq_len` leaves no room for text.

@@ -313,6 +313,7 @@ class Distiller:
         labels: Sequence[str] | None = None,
         seq_len: int = 128,
         do_pairwise: bool = False,
+        label_separator: str = ",",
         task: str = "",
     ) -> None:
         """Writes a Hugging Face student as a model folder, for `load_predictor`, `xtremedistil predict` and `export`.
@@ -323,7 +324,8 @@ class Distiller:
 
         if not isinstance(self.student, TaskModel):
             raise ValueError("deploy is of Hugging Face students; save(folder, like=) writes a `Student`.")
-        how = {"labels": labels, "seq_len": seq_len, "do_pairwise": do_pairwise, "task": task}
+        how = {"labels": labels, "seq_len": seq_len, "task": task}
+        how |= {"do_pairwise": do_pairwise, "label_separator": label_separator}
         write_model_folder(self.student, folder, tokenizer, **how)
 
     def _save_terms(self, path: str) -> None:

@@ -104,7 +104,7 @@ def run_plan(plan: DistillationPlan) -> Report:
         run = open_run(plan, strategy, workers)
         external = open_external_teacher(plan, run.corpus, graph, workers.on_chief)
         workers.on_chief(lambda: run_folder.claim(plan.model_dir, settings, plan.overwrite))
-        with precision(plan.teacher.precision):  # --opt_policy is for students, as in the original
+        with precision(plan.teacher.precision):  # `opt_policy` is for students, as in the original
             return _run(run, external)
 
 
@@ -130,7 +130,7 @@ def _finished_report(plan: DistillationPlan, workers: Workers) -> Report | None:
         report = None
     if not workers.agree(report is not None):
         return None
-    Progress().say(f"This run has finished before: {plan.model_dir}. --overwrite starts it again.")
+    Progress().say(f"This run has finished before: {plan.model_dir}. `overwrite` starts it again.")
     return report or Report()
 
 

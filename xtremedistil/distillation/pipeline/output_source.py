@@ -91,7 +91,7 @@ def source_of(run: RunContext, teacher: TunedTeacher | ExampleLogits) -> Source:
     """What the stages read; of a teacher that is asked, says what its outputs will take, and decides how they are kept.
 
     Raises:
-        InputError: `--teacher_outputs cache` needs more than the disk has.
+        InputError: `teacher_outputs` cache needs more than the disk has.
     """
     if isinstance(teacher, ExampleLogits):
         return FileSource(run.corpus.transfer, teacher)

@@ -28,7 +28,7 @@ def require_paths(plan: DistillationPlan) -> None:
                 try:
                     find_sub_layer(encoder, path)
                 except InputError as error:
-                    raise InputError(f"--match, {side}: {error}") from error
+                    raise InputError(f"`match`, {side}: {error}") from error
     if plan.own_stages:
         _require_unfrozen(plan)
 

@@ -112,7 +112,7 @@ def _checked_labels(path: str, record_path: str, record: dict, corpus: Corpus, p
         if differing:
             raise InputError(
                 f"{path} was tuned with other settings: {', '.join(differing)} differ.\n"
-                "Give another --teacher_model_dir, or delete that file to tune the teacher again."
+                "Give another `teacher_model_dir`, or delete that file to tune the teacher again."
             )
     else:
         progress.say(f"teacher: {path} has no record of its task; its number of labels is all that can be checked")
@@ -120,7 +120,7 @@ def _checked_labels(path: str, record_path: str, record: dict, corpus: Corpus, p
     if width not in corpus.task.head_widths or width < len(corpus.task.all_labels):
         raise InputError(
             f"{path} was tuned for {width} labels; this task has {len(corpus.task.all_labels)}.\n"
-            "Give another --teacher_model_dir to tune a teacher for this task."
+            "Give another `teacher_model_dir` to tune a teacher for this task."
         )
     return width
 

@@ -28,6 +28,9 @@ from xtremedistil.flags import (
     takes_old_names,
 )
 from xtremedistil.losses.specs import LOGITS, losses_of
+from xtremedistil.tasks import KINDS, KindSettings, kind_of
+from xtremedistil.tasks.kind_settings import COMMA
+from xtremedistil.terms.terms import BY_PROBLEM
 
 SCRATCH_LEARNING_RATE = 1e-3
 
@@ -77,6 +80,16 @@ class DistilConfig(TrainingFlags):
     do_NER: bool = flag(False, "the task is to tag words (words<TAB>tags)", group=DATA, original=True)
     do_pairwise: bool = flag(
         False, "the task is to classify pairs of texts (text<TAB>text<TAB>label)", group=DATA, original=True
+    )
+    task_kind: str | None = flag(
+        None,
+        "kind of the task; by default as --do_NER and --do_pairwise say",
+        group=DATA,
+        choices=tuple(KINDS),
+        left_out=True,
+    )
+    label_separator: str = flag(
+        COMMA, "separator of the labels of an example that may have several", group=DATA, left_out=True
     )
     augment: tuple[str, ...] = flag(
         (),
@@ -261,9 +274,10 @@ class DistilConfig(TrainingFlags):
         group=LEARNT,
         choices=RECIPES,
     )
-    soft_label_loss: str = flag(
-        "logits_mse",
-        "loss between the logits of teacher and student",
+    soft_label_loss: str | None = flag(
+        None,
+        "loss between the logits of teacher and student; by default logits_mse, for several labels at once "
+        "soft_label_bce",
         group=LEARNT,
         choices=tuple(losses_of(LOGITS)),
         aliases=("loss",),
@@ -323,7 +337,10 @@ def spelled_out(config: DistilConfig, given: Iterable[str] | None = None) -> Dis
     if config.recipe != BEST or config.legacy:
         return config
     recurrent = config.student_kind == "bilstm"
-    best: dict = {} if recurrent else {"soft_label_loss": "soft_label_kl", "temperature": 2.0, "hard_label_weight": 0.5}
+    soft = BY_PROBLEM[kind_of(KindSettings.of(config)).problem_type]
+    best: dict = {"soft_label_loss": soft.loss, "temperature": soft.temperature, "hard_label_weight": 0.5}
+    if recurrent:
+        best = {}
     if config.teacher_logits:
         best.pop("hard_label_weight", None)
     given = set(given_flags(config, {*PAIRS, *best, "hard_label_weight"}) if given is None else given)
@@ -332,9 +349,16 @@ def spelled_out(config: DistilConfig, given: Iterable[str] | None = None) -> Dis
     return dataclasses.replace(config, recipe=JOINT, **{k: v for k, v in best.items() if k not in given})
 
 
+def with_kind(config: DistilConfig) -> DistilConfig:
+    """The same with what the kind of task decides: its flags in their shortest form, and the loss between logits where
+    none was given."""
+    kind = kind_of(KindSettings.of(config))
+    return dataclasses.replace(config, **kind.flags, soft_label_loss=config.soft_label_loss or kind.soft_label_loss)
+
+
 def resolve(config: DistilConfig) -> DistilConfig:
     """Settles implied flags and `auto` values; the result says everything that the run will use."""
-    config = spelled_out(config)
+    config = with_kind(spelled_out(config))
     changes = {
         "seed": resolve_seed(config.seed),
         "compress_word_embedding": config.compress_word_embedding or config.freeze_word_embedding,

@@ -12,6 +12,7 @@ from xtremedistil.distillation.planning.measures import Measures
 from xtremedistil.distillation.planning.plan_text import plan_text
 from xtremedistil.distillation.planning.stages import JOINT, LABELS, LOGITS, REPRESENTATION, Stage
 from xtremedistil.models.architectures.shapes import BilstmShape, EncoderShape
+from xtremedistil.tasks import KindSettings
 from xtremedistil.terms.counted import Counted
 from xtremedistil.terms.soft_labels import SoftLabels
 from xtremedistil.terms.terms import Terms
@@ -25,14 +26,13 @@ class TaskPlan:
     """The labelled files.
 
     Fields:
-        folder: holds train.tsv, dev.tsv, test.tsv. do_NER, do_pairwise: the kind of task.
+        folder: holds train.tsv, dev.tsv, test.tsv. kind: what it holds.
         seq_len: longest row in tokens. class_weight: how gold labels are weighted, as `parse_class_weight` reads it.
         original_rows: rows are cut, padded and labelled as in the original release.
     """
 
     folder: str
-    do_NER: bool
-    do_pairwise: bool
+    kind: KindSettings
     seq_len: int
     class_weight: str
     original_rows: bool

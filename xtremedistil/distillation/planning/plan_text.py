@@ -1,4 +1,4 @@
-"""A plan as a person reads it: `--dry-run`, and `print(plan)`."""
+"""A plan as a person reads it: `dry_run`, and `print(plan)`."""
 
 from collections.abc import Mapping
 

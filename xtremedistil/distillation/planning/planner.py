@@ -27,7 +27,9 @@ from xtremedistil.distillation.planning.stages import (
     plan_stages,
 )
 from xtremedistil.distillation.planning.validation import Checked, check_distil
+from xtremedistil.flags import saved_flags
 from xtremedistil.storage.model_folder import TARGETS
+from xtremedistil.tasks import KindSettings
 from xtremedistil.terms.counted import ALL, FIRST, REAL, WORDS, Counted
 from xtremedistil.terms.terms import Terms
 
@@ -70,7 +72,7 @@ def make_plan(config: DistilConfig, stages: Sequence[Stage] | None = None) -> Di
         strategy=config.strategy,
         tpu=config.tpu,
         notices=_notices(checked),
-        flags=dataclasses.asdict(config),
+        flags=saved_flags(config),
     )
 
 
@@ -83,8 +85,7 @@ def student_blocks(checked: Checked) -> list[str]:
 def _task(config: DistilConfig) -> TaskPlan:
     return TaskPlan(
         folder=config.task,
-        do_NER=config.do_NER,
-        do_pairwise=config.do_pairwise,
+        kind=KindSettings.of(config),
         seq_len=config.seq_len,
         class_weight=config.class_weight,
         original_rows=config.legacy,
@@ -139,7 +140,7 @@ def _student(checked: Checked) -> StudentPlan:
 
 
 def _matches(checked: Checked) -> tuple:
-    """As `--legacy` compares attention maps: by the plain mean."""
+    """As `legacy` compares attention maps: by the plain mean."""
     if not checked.config.legacy:
         return checked.matches
     return tuple(
@@ -173,5 +174,5 @@ def _outputs(config: DistilConfig) -> OutputsPlan:
 def _notices(checked: Checked) -> tuple[str, ...]:
     lines = []
     if checked.config.legacy:
-        lines.append("--legacy: the TEST file chooses the best weights, so the test score will be too good.")
+        lines.append("`legacy`: the TEST file chooses the best weights, so the test score will be too good.")
     return tuple(lines)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from xtremedistil.distillation.planning.config import JOINT, ORIGINAL, DistilConfig
+from xtremedistil.distillation.planning.config import JOINT, ORIGINAL, DistilConfig, with_kind
 from xtremedistil.distillation.planning.configured_terms import configured_matches, configured_soft_labels
 from xtremedistil.flags import given_flags
 from xtremedistil.losses.specs import LOSS_KINDS, STATES
@@ -10,10 +10,12 @@ from xtremedistil.models.architectures.families import BILSTM, Family
 from xtremedistil.models.architectures.shapes import BilstmShape, EncoderShape
 from xtremedistil.models.features.attention_projections import projection_paths
 from xtremedistil.models.features.names import ATTENTION_SCORES, PROJECTIONS
+from xtremedistil.tasks import KindSettings, kind_of
+from xtremedistil.tasks.problem_types import SEVERAL_LABELS
 from xtremedistil.terms.layer_map import TRANSPORTS
 from xtremedistil.terms.match import PATH, Match
 from xtremedistil.terms.match_widths import width_problem
-from xtremedistil.terms.soft_labels import SoftLabels
+from xtremedistil.terms.soft_labels import OF_PROBABILITIES, SoftLabels
 
 # What the original has not.
 NEWER = (
@@ -42,52 +44,67 @@ OF_PAIRS = (
 
 def recipe_problems(config: DistilConfig) -> tuple[list[str], SoftLabels | None]:
     """Problems of the flags alone; and the soft labels that they ask for, if these can be."""
-    problems, soft_labels = _soft_label_problems(config)
-    if config.legacy and (given := [f"--{name}" for name in given_flags(config, NEWER)]):
-        problems.append(f"--legacy learns as the original did; leave {', '.join(given)} away, or --legacy")
+    problems, soft_labels = _soft_label_problems(with_kind(config))
+    if config.legacy and (given := [f"`{name}`" for name in given_flags(config, NEWER)]):
+        problems.append(f"`legacy` learns as the original did; leave {', '.join(given)} away, or `legacy`")
     if config.hard_label_weight < 0:
-        problems.append(f"--hard_label_weight {config.hard_label_weight}: must not be negative")
+        problems.append(f"`hard_label_weight` {config.hard_label_weight}: must not be negative")
     if config.hard_label_weight > 0 and config.recipe != JOINT:
-        problems.append("--hard_label_weight is of the joint stage: give --recipe joint, or leave it away")
+        problems.append("`hard_label_weight` is of the joint stage: give `recipe` joint, or leave it away")
     if config.probability_shift and not config.hard_label_weight:
-        problems.append("--probability_shift needs gold labels: give --recipe joint and a --hard_label_weight too")
+        problems.append("`probability_shift` needs gold labels: give `recipe` joint and a `hard_label_weight` too")
     return problems + _match_problems(config), soft_labels
 
 
 def _soft_label_problems(config: DistilConfig) -> tuple[list[str], SoftLabels | None]:
     """Of the term between logits, and the term."""
     if config.soft_label_weight < 0:
-        return [f"--soft_label_weight {config.soft_label_weight}: must not be negative"], None
+        return [f"`soft_label_weight` {config.soft_label_weight}: must not be negative"], None
     kind = LOSS_KINDS.get(config.soft_label_loss)
     if kind and not config.t_squared and "t_squared" not in kind.options:
-        hint = "leave it away, or give --soft_label_loss soft_label_kl"
-        return [f"--no_t_squared: {config.soft_label_loss} is without a choice there; {hint}"], None
-    problems, soft_labels = [], None
+        hint = "leave it away, or give `soft_label_loss` soft_label_kl"
+        return [f"`no_t_squared`: {config.soft_label_loss} is without a choice there; {hint}"], None
+    problems, soft_labels = _excluding_problems(config), None
     try:
         soft_labels = configured_soft_labels(config)
     except ValueError as error:
-        problems.append(f"--soft_label_loss, --temperature, --temperature_schedule: {error}")
+        problems.append(f"`soft_label_loss`, `temperature`, `temperature_schedule`: {error}")
     if config.soft_label_weight != 1 and config.recipe != JOINT:
-        problems.append("--soft_label_weight is of the joint stage: give --recipe joint, or leave it away")
+        problems.append("`soft_label_weight` is of the joint stage: give `recipe` joint, or leave it away")
     elif not config.soft_label_weight and not config.hard_label_weight:
-        problems.append("--soft_label_weight 0: nothing trains the classifier then; give a --hard_label_weight too")
+        problems.append("`soft_label_weight` 0: nothing trains the classifier then; give a `hard_label_weight` too")
     return problems, soft_labels
+
+
+def _excluding_problems(config: DistilConfig) -> list[str]:
+    """Of terms between labels that exclude each other, where those of the task do not."""
+    if kind_of(KindSettings.of(config)).problem_type != SEVERAL_LABELS:
+        return []
+    problems = []
+    if config.soft_label_loss in OF_PROBABILITIES:
+        problems.append(
+            f"`soft_label_loss` {config.soft_label_loss} is of labels that exclude each other, and several may hold at "
+            "once here; give soft_label_bce or logits_mse"
+        )
+    if config.probability_shift:
+        problems.append("`probability_shift` puts one first choice right, and several labels may hold; leave it away")
+    return problems
 
 
 def _match_problems(config: DistilConfig) -> list[str]:
     problems = []
-    replaced = [f"--{name}" for name in given_flags(config, OF_PAIRS)]
+    replaced = [f"`{name}`" for name in given_flags(config, OF_PAIRS)]
     if config.match and replaced:
-        problems.append(f"--match replaces the pairs of {' and '.join(replaced)}: leave one of them away")
+        problems.append(f"`match` replaces the pairs of {' and '.join(replaced)}: leave one of them away")
     if config.layer_map in TRANSPORTS and config.distil_attention:
-        problems.append(f"--layer_map {config.layer_map} moves hidden states; --distil_attention needs a map of layers")
+        problems.append(f"`layer_map` {config.layer_map} moves hidden states; `distil_attention` needs a map of layers")
     if config.logits_only:
-        given = ["--match"] if config.match else []
-        given += [f"--{name}" for name in given_flags(config, ("layer_map", *WEIGHTS))]
+        given = ["`match`"] if config.match else []
+        given += [f"`{name}`" for name in given_flags(config, ("layer_map", *WEIGHTS))]
         problems += [f"{name}: a teacher that gives logits alone has nothing for it; leave it away" for name in given]
     if config.teacher_logits and config.hard_label_weight:
         problems.append(
-            f"--hard_label_weight: --teacher_logits {config.teacher_logits} has no logits of the labelled rows; "
+            f"`hard_label_weight`: `teacher_logits` {config.teacher_logits} has no logits of the labelled rows; "
             "leave it away, or take a teacher that runs here"
         )
     return problems + _idle_problems(config)
@@ -96,23 +113,23 @@ def _match_problems(config: DistilConfig) -> list[str]:
 def _idle_problems(config: DistilConfig) -> list[str]:
     """Flags of the representation stage, and weights of pairs, that nothing would read."""
     problems = []
-    stage = "--recipe joint" if config.recipe == JOINT else "a teacher that gives logits alone"
+    stage = "`recipe` joint" if config.recipe == JOINT else "a teacher that gives logits alone"
     if config.representation_learning_rate != "auto" and (config.recipe == JOINT or config.logits_only):
         problems.append(
-            f"--representation_learning_rate: there is no representation stage with {stage}; give --learning_rate"
+            f"`representation_learning_rate`: there is no representation stage with {stage}; give `learning_rate`"
         )
     if config.match or config.logits_only or config.legacy:  # refused elsewhere
         return problems
     given = given_flags(config, OF_PAIRS)
     if "relation_heads" in given and not config.distil_relations:
-        problems.append("--relation_heads cuts what --distil_relations matches: give that too, or leave it away")
+        problems.append("`relation_heads` cuts what `distil_relations` matches: give that too, or leave it away")
     maps = config.distil_attention
     states = maps or config.distil_multi_hidden_states or "layer_map" in given
     if "attention_weight" in given and not maps:
-        problems.append("--attention_weight weighs attention maps: give --distil_attention too, or leave it away")
+        problems.append("`attention_weight` weighs attention maps: give `distil_attention` too, or leave it away")
     if "embedding_weight" in given and not states:
         problems.append(
-            "--embedding_weight is of the states of all layers: give --distil_multi_hidden_states too, or leave it away"
+            "`embedding_weight` is of the states of all layers: give `distil_multi_hidden_states` too, or leave it away"
         )
     return problems
 
@@ -134,28 +151,28 @@ def layer_problems(
         return [str(error)], []
     problems = []
     if not matches and config.recipe == ORIGINAL:
-        problems.append("--hidden_weight 0: there is nothing to match in the representation stage; give --recipe joint")
+        problems.append("`hidden_weight` 0: there is nothing to match in the representation stage; give `recipe` joint")
     problems += _projection_problems(config, matches, families)
     widths = teacher.hidden_size, student.hidden_size
     for match in matches:
         problems += pair_problems(config, match, None if _is_below(config, match) else widths)
         if _joins_embeddings(config, match, student.hidden_size):
             problems.append(
-                f"--match {match.name}: layers 0 ({config.hidden_size} wide) and above ({student.hidden_size}) of a "
-                "BiLSTM cannot be joined in one pair; leave 0 away, or give --lstm_units half of --hidden_size"
+                f"`match` {match.name}: layers 0 ({config.hidden_size} wide) and above ({student.hidden_size}) of a "
+                "BiLSTM cannot be joined in one pair; leave 0 away, or give `lstm_units` half of `hidden_size`"
             )
         if config.student_kind == "bilstm" and match.feature not in ("hidden_states", PATH):
-            problems.append(f"--match {match.name}: a BiLSTM has no {match.feature}; match hidden_states")
+            problems.append(f"`match` {match.name}: a BiLSTM has no {match.feature}; match hidden_states")
     return problems, matches
 
 
 def _projection_problems(config: DistilConfig, matches: Sequence[Match], families: tuple[Family, Family]) -> list[str]:
     """Of queries, keys, values and scores, which not every family has."""
-    problems, relations = [], "--distil_relations (of --recipe best too; --distil_attention takes their place)"
+    problems, relations = [], "`distil_relations` (of `recipe` best too; `distil_attention` takes their place)"
     for side, family in zip(("teacher", "student"), families, strict=True):
         names = [match.name for match in matches if match.feature in (*PROJECTIONS, ATTENTION_SCORES)]
         if names and family is not BILSTM:
-            flag = f"--match {names[0]}" if config.match else relations
+            flag = f"`match` {names[0]}" if config.match else relations
             problems += _refusals(lambda family=family: projection_paths(family, 0), f"{flag}, {side}: ")
     return problems
 
@@ -168,13 +185,13 @@ def pair_problems(config, match: Match, widths: tuple[int, int] | None) -> list[
     """
     problems = []
     if match.teacher_number:
-        problems.append(f"--match {match.name}: a run has one teacher; leave teacher_number away")
+        problems.append(f"`match` {match.name}: a run has one teacher; leave teacher_number away")
     if match.needs_host:
-        flags = {"--jit_compile": config.jit_compile, "--strategy tpu": config.strategy == "tpu"}
+        flags = {"`jit_compile`": config.jit_compile, "`strategy` tpu": config.strategy == "tpu"}
         problems += [f"{flag}: the flow of emd is found on the host; take sinkhorn" for flag, on in flags.items() if on]
     as_wide = LOSS_KINDS[match.loss].compares == STATES and match.feature != PATH  # as states: not inside a layer
     if widths and as_wide and (problem := width_problem(match, *widths)):
-        problems.append(f"--match {problem}")
+        problems.append(f"`match` {problem}")
     return problems
 
 

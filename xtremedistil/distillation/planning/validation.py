@@ -12,7 +12,7 @@ from xtremedistil.errors import InputError, Problems, missing_packages
 from xtremedistil.flag_checks import device_problems, length_problems, number_problems, open_checkpoint
 from xtremedistil.models.architectures.families import AUTO, BILSTM, FAMILIES, Family
 from xtremedistil.models.architectures.shapes import BilstmShape, EncoderShape
-from xtremedistil.tasks import folder_problems
+from xtremedistil.tasks import KindSettings, folder_problems
 from xtremedistil.tasks.class_weights import NONE, parse_class_weight
 from xtremedistil.terms.match import Match
 from xtremedistil.terms.soft_labels import SoftLabels
@@ -60,7 +60,7 @@ def add_distil_problems(problems: Problems, config: DistilConfig) -> Checked | N
     problems.add(_outside_problems(config))
     config, family, teacher = resolve(config), None, None
     if not config.logits_only or config.compress_word_embedding:
-        checkpoint = "--pt_teacher_checkpoint", config.pt_teacher_checkpoint, config.pt_teacher
+        checkpoint = "`pt_teacher_checkpoint`", config.pt_teacher_checkpoint, config.pt_teacher
         family, teacher = open_checkpoint(problems, *checkpoint)
     if teacher and not config.logits_only:
         problems.add(length_problems(config.seq_len, teacher, config.pt_teacher_checkpoint))
@@ -76,20 +76,20 @@ def _flag_problems(config: DistilConfig) -> list[str]:
     problems = _legacy_problems(config) if config.legacy else []
     problems += _kind_problems(config)
     if config.dropout is not None and not 0 <= config.dropout < 1:
-        problems.append(f"--dropout {config.dropout}: must be at least 0 and below 1")
+        problems.append(f"`dropout` {config.dropout}: must be at least 0 and below 1")
     heads = max(1, config.num_attention_heads)  # less is a problem of its own
     transformer = config.student_kind == "transformer"
     if config.hidden_size % heads and transformer and not config.pt_student_checkpoint:
-        problems.append(f"--hidden_size {config.hidden_size} is not a multiple of --num_attention_heads {heads}")
+        problems.append(f"`hidden_size` {config.hidden_size} is not a multiple of `num_attention_heads` {heads}")
     if sorted(config.unfreeze_order.split(",")) != ["dense", "student"]:
-        problems.append(f"--unfreeze_order {config.unfreeze_order}: give dense,student (top first) or student,dense")
+        problems.append(f"`unfreeze_order` {config.unfreeze_order}: give dense,student (top first) or student,dense")
     return problems
 
 
 def _kind_problems(config: DistilConfig) -> list[str]:
     """Flags that the kind of the student has no use for."""
     if config.student_kind == "transformer":
-        return [] if config.lstm_units is None else [f"--lstm_units {config.lstm_units} needs --student_kind bilstm"]
+        return [] if config.lstm_units is None else [f"`lstm_units` {config.lstm_units} needs `student_kind` bilstm"]
     reasons = {
         "pt_student_checkpoint": "there are no checkpoints of it",
         "intermediate_size": "it has no feed-forward layers",
@@ -98,39 +98,43 @@ def _kind_problems(config: DistilConfig) -> list[str]:
         "legacy": "the original's students are transformers",
     }
     given = [name for name in reasons if getattr(config, name)]
-    return [f"--student_kind bilstm: {reasons[name]}; leave --{name} away" for name in given]
+    return [f"`student_kind` bilstm: {reasons[name]}; leave `{name}` away" for name in given]
 
 
 def _legacy_problems(config: DistilConfig) -> list[str]:
     problems = []
+    if config.task_kind:
+        problems.append(
+            f"`legacy`: the original knows `do_NER` and `do_pairwise`; leave `task_kind` {config.task_kind} away"
+        )
     rates = ("learning_rate", "representation_learning_rate", "label_learning_rate", "teacher_learning_rate")
-    if given := [f"--{name}" for name in rates if getattr(config, name) != "auto"]:
-        problems.append(f"--legacy trains at 3e-5 throughout; leave {', '.join(given)} away, or --legacy")
+    if given := [f"`{name}`" for name in rates if getattr(config, name) != "auto"]:
+        problems.append(f"`legacy` trains at 3e-5 throughout; leave {', '.join(given)} away, or `legacy`")
     newer = {"gradient_accumulation_steps": 1, "weight_decay": 0, "class_weight": NONE}
     newer |= {"embedding_weight": 0.0, "attention_weight": 3.0}
-    given = [f"--{name}" for name, off in newer.items() if getattr(config, name) != off]
-    if given := [*given, *(["--augment"] if config.augment else [])]:
-        problems.append(f"--legacy trains as the original did, without {', '.join(given)}; leave that out, or --legacy")
+    given = [f"`{name}`" for name, off in newer.items() if getattr(config, name) != off]
+    if given := [*given, *(["`augment`"] if config.augment else [])]:
+        problems.append(f"`legacy` trains as the original did, without {', '.join(given)}; leave that out, or `legacy`")
     return problems
 
 
 def _file_problems(config: DistilConfig) -> list[str]:
-    problems = folder_problems(config.task, config.do_NER, config.do_pairwise)
+    problems = folder_problems(config.task, KindSettings.of(config))
     if not is_there(config.transfer_file):
-        problems.append(f"--transfer_file {config.transfer_file}: there is no such file")
+        problems.append(f"`transfer_file` {config.transfer_file}: there is no such file")
     return problems
 
 
 def _augment_problems(config: DistilConfig) -> list[str]:
     problems = [_unknown_augmenter(name) for name in config.augment if name not in AUGMENTATIONS]
     if config.augment_copies > 1 and not config.augment:
-        problems.append(f"--augment_copies {config.augment_copies} needs --augment: {', '.join(AUGMENTATIONS)}")
+        problems.append(f"`augment_copies` {config.augment_copies} needs `augment`: {', '.join(AUGMENTATIONS)}")
     if config.augment_checkpoint and MASKED_LM not in config.augment:
-        problems.append(f"--augment_checkpoint {config.augment_checkpoint} is for --augment {MASKED_LM} alone")
+        problems.append(f"`augment_checkpoint` {config.augment_checkpoint} is for `augment` {MASKED_LM} alone")
     if config.augment and config.teacher_logits:
         problems.append(
-            f"--augment: --teacher_logits {config.teacher_logits} has logits of the transfer file's own lines and "
-            "none of those that are made of them. Leave --augment away, or take a teacher that runs here"
+            f"`augment`: `teacher_logits` {config.teacher_logits} has logits of the transfer file's own lines and "
+            "none of those that are made of them. Leave `augment` away, or take a teacher that runs here"
         )
     return problems
 
@@ -138,47 +142,47 @@ def _augment_problems(config: DistilConfig) -> list[str]:
 def _unknown_augmenter(name: str) -> str:
     nearest = difflib.get_close_matches(name, AUGMENTATIONS, n=1, cutoff=0.5)
     hint = f". Did you mean {nearest[0]}?" if nearest else ""
-    return f"--augment {name}: unknown. Known: {', '.join(AUGMENTATIONS)}{hint}"
+    return f"`augment` {name}: unknown. Known: {', '.join(AUGMENTATIONS)}{hint}"
 
 
 def _masked_lm_problems(config: DistilConfig, problems: Problems) -> list[str]:
     if MASKED_LM not in config.augment:
         return []
     if not config.augment_checkpoint:
-        return [f"--augment {MASKED_LM} needs --augment_checkpoint, a masked-language model with its pre-training head"]
-    family, _ = open_checkpoint(problems, "--augment_checkpoint", config.augment_checkpoint, AUTO)
+        return [f"`augment` {MASKED_LM} needs `augment_checkpoint`, a masked-language model with its pre-training head"]
+    family, _ = open_checkpoint(problems, "`augment_checkpoint`", config.augment_checkpoint, AUTO)
     if family is None or family.can_be_student:  # bidirectional
         return []
-    return [f"--augment_checkpoint {config.augment_checkpoint}: a {family.model_type} predicts no masked words"]
+    return [f"`augment_checkpoint` {config.augment_checkpoint}: a {family.model_type} predicts no masked words"]
 
 
 def _outside_problems(config: DistilConfig) -> list[str]:
     """Of a teacher from elsewhere."""
     given = {name: getattr(config, name) for name in ("teacher_logits", "teacher_onnx") if getattr(config, name)}
-    problems = [f"--{name} {path}: there is no such file" for name, path in given.items() if not os.path.isfile(path)]
+    problems = [f"`{name}` {path}: there is no such file" for name, path in given.items() if not os.path.isfile(path)]
     if len(given) > 1:
-        problems.append("--teacher_logits and --teacher_onnx exclude each other: each of them is the teacher")
+        problems.append("`teacher_logits` and `teacher_onnx` exclude each other: each of them is the teacher")
     flag = next(iter(given), None)
-    states = [f"--{name}" for name in MATCHED if getattr(config, name)]
+    states = [f"`{name}`" for name in MATCHED if getattr(config, name)]
     if flag and states:
-        problems.append(f"--{flag}: such a teacher gives logits and no states; leave {', '.join(states)} away")
+        problems.append(f"`{flag}`: such a teacher gives logits and no states; leave {', '.join(states)} away")
     if flag and config.legacy:
-        problems.append(f"--legacy: the original's teacher is a TensorFlow model; leave --{flag} away, or --legacy")
+        problems.append(f"`legacy`: the original's teacher is a TensorFlow model; leave `{flag}` away, or `legacy`")
     if config.teacher_logits:
         problems += _targets_problems(config.teacher_logits, config.teacher_outputs)
     if config.teacher_onnx:
-        problems += missing_packages(("onnx", "onnxruntime"), f"--teacher_onnx {config.teacher_onnx}")
+        problems += missing_packages(("onnx", "onnxruntime"), f"`teacher_onnx` {config.teacher_onnx}")
     return problems
 
 
 def _targets_problems(path: str, policy: str) -> list[str]:
     problems = []
     if not path.endswith((".npz", ".parquet")):
-        problems.append(f"--teacher_logits {path}: a file whose name ends in .npz or .parquet is expected")
+        problems.append(f"`teacher_logits` {path}: a file whose name ends in .npz or .parquet is expected")
     if path.endswith(".parquet"):
-        problems += missing_packages(("pyarrow",), f"--teacher_logits {path}")
+        problems += missing_packages(("pyarrow",), f"`teacher_logits` {path}")
     if policy == "live":
-        problems.append("--teacher_outputs live: logits in a file are not computed; leave the flag away")
+        problems.append("`teacher_outputs` live: logits in a file are not computed; leave the flag away")
     return problems
 
 
@@ -187,7 +191,7 @@ def open_student(config: DistilConfig, problems: Problems) -> tuple[Family | Non
     if config.student_kind == "bilstm":
         return BILSTM, BilstmShape(config.num_hidden_layers, 0, config.hidden_size, config.lstm_units)
     if config.pt_student_checkpoint:
-        return open_checkpoint(problems, "--pt_student_checkpoint", config.pt_student_checkpoint, AUTO)
+        return open_checkpoint(problems, "`pt_student_checkpoint`", config.pt_student_checkpoint, AUTO)
     shape = EncoderShape(
         config.hidden_size,
         config.num_hidden_layers,
@@ -211,7 +215,7 @@ def _model_problems(
     Args:
         families: of teacher and student.
     """
-    name = f"--pt_student_checkpoint {config.pt_student_checkpoint}"
+    name = f"`pt_student_checkpoint` {config.pt_student_checkpoint}"
     from_checkpoint = config.pt_student_checkpoint and config.student_kind == "transformer"
     if from_checkpoint and not families[1].can_be_student:
         return [f"{name}: a {families[1].model_type} cannot be a student"], []
@@ -234,13 +238,13 @@ def _size_problems(
     layers, width = student.num_hidden_layers, student.hidden_size
     if layers > teacher.num_hidden_layers:
         lines.append(
-            f"{name or f'--num_hidden_layers {layers}'}: the student has {layers} layers, the teacher "
+            f"{name or f'`num_hidden_layers` {layers}'}: the student has {layers} layers, the teacher "
             f"{config.pt_teacher_checkpoint} {teacher.num_hidden_layers}; layers are paired one by one, so use at most "
             f"{teacher.num_hidden_layers}"
         )
     if width > teacher.hidden_size and config.student_kind == "transformer":
         lines.append(
-            f"{name or f'--hidden_size {width}'}: the student is wider ({width}) than the teacher "
+            f"{name or f'`hidden_size` {width}'}: the student is wider ({width}) than the teacher "
             f"{config.pt_teacher_checkpoint} ({teacher.hidden_size}); use at most {teacher.hidden_size}"
         )
     return lines
@@ -250,7 +254,7 @@ def _embedding_problems(config: DistilConfig, teacher: EncoderShape | None, widt
     if not config.compress_word_embedding or teacher is None or width <= teacher.embedding_size:
         return []
     return [
-        f"--compress_word_embedding: the teacher's word embeddings are {teacher.embedding_size} wide, the student's "
+        f"`compress_word_embedding`: the teacher's word embeddings are {teacher.embedding_size} wide, the student's "
         f"{width}; there is nothing to reduce. Leave the flag away, or use a student of at most that width"
     ]
 
@@ -275,7 +279,7 @@ def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[st
     if same and student.vocab_size >= teachers.size:
         return []
     return [
-        f"--pt_student_checkpoint {config.pt_student_checkpoint} has {student.vocab_size} words, the teacher's "
-        f"tokenizer {teachers.size}, or other ones.\nGive --compress_word_embedding (the student starts from the "
+        f"`pt_student_checkpoint` {config.pt_student_checkpoint} has {student.vocab_size} words, the teacher's "
+        f"tokenizer {teachers.size}, or other ones.\nGive `compress_word_embedding` (the student starts from the "
         "teacher's word embeddings), a student checkpoint with the teacher's vocabulary or some of it, or no checkpoint"
     ]

@@ -163,7 +163,7 @@ def _refuse_overflow(name: str, values: np.ndarray, kind: np.dtype) -> None:
     if not largest <= np.finfo(kind).max:  # NaN too
         raise InputError(
             f"The model's {name} reach {largest:g}, which {kind} cannot hold.\n"
-            "Give --teacher_outputs_precision float32; if it is nan, leave --teacher_opt_policy away, or "
+            "Give `teacher_outputs_precision` float32; if it is nan, leave `teacher_opt_policy` away, or "
             "mend the teacher."
         )
 

@@ -162,7 +162,7 @@ def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[
         folder: of what the teacher says. names: the outputs that this run needs; what is there of them takes no room.
 
     Raises:
-        InputError: `--teacher_outputs cache` needs more than the disk has.
+        InputError: `teacher_outputs` cache needs more than the disk has.
     """
     kept = sum(size_of(path) for name in names for path in glob.glob(os.path.join(folder, "*", array_file(name))))
     free = shutil.disk_usage(nearest_existing(folder)).free + kept
@@ -179,8 +179,8 @@ def settle_targets(targets: str, size: TargetSize, folder: str, names: Sequence[
 def _no_room(size: TargetSize, free: int, folder: str) -> str:
     besides = f", the student's states {megabytes(size.besides)}" if size.besides else ""
     return (
-        f"--teacher_outputs cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "
-        f"{megabytes(free)} left.\nFree some space, name another disk with --teacher_outputs_dir, or give "
-        f"--teacher_outputs auto (hidden states of one chunk at a time: {megabytes(size.at_a_time)}) or "
-        "--teacher_outputs live (none, but slower)."
+        f"`teacher_outputs` cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "
+        f"{megabytes(free)} left.\nFree some space, name another disk with `teacher_outputs_dir`, or give "
+        f"`teacher_outputs` auto (hidden states of one chunk at a time: {megabytes(size.at_a_time)}) or "
+        "`teacher_outputs` live (none, but slower)."
     )

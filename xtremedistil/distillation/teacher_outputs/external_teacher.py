@@ -8,7 +8,7 @@ from xtremedistil.storage.files import fingerprint
 
 
 def external_graph(teacher: TeacherPlan) -> Graph | None:
-    """The file that `--teacher_onnx` names; None without it.
+    """The file that `teacher_onnx` names; None without it.
 
     Raises:
         InputError: it cannot be used.
@@ -19,7 +19,7 @@ def external_graph(teacher: TeacherPlan) -> Graph | None:
 def open_external_teacher(
     plan: DistillationPlan, corpus: Corpus, graph: Graph | None, on_chief: OnChief = at_once
 ) -> ExampleLogits | OnnxTeacher | None:
-    """What `--teacher_logits` or `--teacher_onnx` names; None without them.
+    """What `teacher_logits` or `teacher_onnx` names; None without them.
 
     Args:
         graph: of `external_graph`. on_chief: runs what only one of several processes may do, see `Workers`.

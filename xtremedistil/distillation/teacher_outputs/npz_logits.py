@@ -33,7 +33,7 @@ def open_npz(path: str, tagging: bool) -> LogitFile:
     if missing := [name for name in needed if name not in names]:
         raise InputError(f"{path} lacks {', '.join(missing)}; its arrays are {', '.join(names) or 'none'}.")
     if "word_counts" in names and not tagging:
-        raise InputError(f"{path} has word_counts: it is for tagging. Give --do_NER, or make a file of whole texts.")
+        raise InputError(f"{path} has word_counts: it is for tagging. Give `do_NER`, or make a file of whole texts.")
     row_ids = _integers(path, "row_ids")
     counts = _integers(path, "word_counts") if tagging else np.ones(len(row_ids), np.int64)
     if len(counts) != len(row_ids) or (counts < 1).any():

@@ -106,8 +106,8 @@ def _logits_function(path: str, session) -> Callable[[Arrays], np.ndarray]:
             rows, pieces = batch["input_ids"].shape
             raise InputError(
                 f"{path} cannot compute {rows} rows of {pieces} pieces ({first_line(error)}).\n"
-                "It needs open axes for rows and pieces, the vocabulary of --pt_teacher_checkpoint, and positions for "
-                "--seq_len pieces."
+                "It needs open axes for rows and pieces, the vocabulary of `pt_teacher_checkpoint`, and positions for "
+                "`seq_len` pieces."
             ) from error
 
     return run

@@ -95,7 +95,7 @@ def open_source(
     if not all(np.isfinite(row).all() for row in logits):
         raise InputError(
             f"The student in {os.path.join(model_dir, weights)} answers with infinite numbers or with none (NaN): its "
-            "training went wrong. Train it again, with a lower --learning_rate."
+            "training went wrong. Train it again, with a lower `learning_rate`."
         )
     return Source(model_dir, saved, weights, student, kind, loaded, LabelledSet(examples, features), logits)
 
@@ -109,7 +109,7 @@ def _examples(task: Task, folder: str, rows: str | None) -> list:
     else:
         raise InputError(
             f"The task folder {folder} is not there, and an export is compared with the student on real rows.\n"
-            "Name it with --task, or give a file with a text on each line with --rows."
+            "Name it with `task`, or give a file with a text on each line with `rows`."
         )
     if not found:
         raise InputError(f"{rows or folder} holds no rows to compare the export on.")

@@ -16,13 +16,13 @@ def check_export(config: ExportConfig) -> None:
     needed = dict.fromkeys(package for form in forms for package in (*TENSORFLOW, *NEEDED_BY_EXPORTS[form]))
     problems.add(missing_packages(tuple(needed), f"Export to {' and '.join(forms)}"))
     if not config.max_metric_drop >= 0:
-        problems.add([f"--max_metric_drop {config.max_metric_drop}: must not be negative"])
+        problems.add([f"`max_metric_drop` {config.max_metric_drop}: must not be negative"])
     if config.rows and config.task:
-        problems.add(["--rows and --task exclude each other: both say what exports are compared on"])
+        problems.add(["`rows` and `task` exclude each other: both say what exports are compared on"])
     if config.rows:
         problems.attempt(find_file, config.rows)
     if config.task and not os.path.isdir(config.task):
-        problems.add([f"--task {config.task}: there is no such folder"])
+        problems.add([f"`task` {config.task}: there is no such folder"])
     if saved := problems.attempt(read_config, config.model_dir):
         problems.add(_architecture_problems(saved, forms))
         problems.attempt(weight_file, config.model_dir, config.weights)

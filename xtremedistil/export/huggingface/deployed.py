@@ -16,8 +16,8 @@ from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.models.student_folder import new_settings
 from xtremedistil.storage import files, model_folder
-from xtremedistil.tasks import KINDS, Task
-from xtremedistil.tasks.kind_settings import KindSettings
+from xtremedistil.tasks import KINDS, KindSettings, Task
+from xtremedistil.tasks.kind_settings import COMMA
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.strategy import precision
 
@@ -36,13 +36,15 @@ def write_model_folder(
     labels: Sequence[str] | None = None,
     seq_len: int = 128,
     do_pairwise: bool = False,
+    label_separator: str = COMMA,
     task: str = "",
 ) -> None:
     """Writes `xtremedistil.h5`, the tokenizer and, last, `xtremedistil-config.json`.
 
     Args:
         tokenizer: of the model, from transformers; or a folder or hub name. labels: by default the configuration's.
-        seq_len: longest row. do_pairwise: texts come in pairs. task: folder with a dev file, on which exports compare.
+        seq_len: longest row. do_pairwise: texts come in pairs. label_separator: between labels of a text that may have
+            several. task: folder with a dev file, on which exports compare.
 
     Raises:
         ValueError: the model has a head, a family or labels that no student has, or too few positions.
@@ -57,11 +59,11 @@ def write_model_folder(
     longest = encoder_shape(config.to_dict(), type(model.pretrained).__name__).positions
     if longest is not None and seq_len > longest:
         raise ValueError(f"seq_len is {seq_len}; the model has positions for {longest} pieces. Give at most that.")
-    student, kind = student_of(model), _kind(model)
+    how = KindSettings(do_pairwise=do_pairwise, label_separator=label_separator, pseudo_labels=())
+    learnt, student = _kind(model).from_labels(names, how), student_of(model)
     os.makedirs(folder, exist_ok=True)
     loaded.save(folder)
     save_weights(os.path.join(folder, model_folder.STUDENT_WEIGHTS), student.parts)
-    learnt = kind.from_labels(names, KindSettings(pairs=do_pairwise, pseudo_labels=()))
     settings = new_settings(student, learnt, folder=task, seq_len=seq_len, seed=DEFAULT_SEED)
     files.write_json(os.path.join(folder, model_folder.CONFIG), settings)
 

@@ -99,6 +99,6 @@ def _remarks(left_out: list[str], reduce_range: bool, labelled: bool) -> list[st
 
 def _refusal(bound: float, drops: list[float]) -> str:
     return (
-        f"int8 cannot stay within --max_metric_drop {bound:g}: all in 8 bits costs {drops[0]:.2f} points, the last "
+        f"int8 cannot stay within `max_metric_drop` {bound:g}: all in 8 bits costs {drops[0]:.2f} points, the last "
         f"part alone {drops[-1]:.2f}. Nothing was written.\nServe xtremedistil_opt.onnx, or allow more."
     )

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from xtremedistil.errors import InputError
 from xtremedistil.export.saved_model.graph_tokenizer import GraphTokenizer, Pipeline
-from xtremedistil.tasks import SequenceClassification, TokenClassification
+from xtremedistil.tasks import Task, TokenClassification
+from xtremedistil.tasks.problem_types import CLASSES, SEVERAL_LABELS, THRESHOLD
 from xtremedistil.tasks.token_classification import OUTSIDE
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
@@ -197,7 +198,7 @@ class TextClassifier(tf.Module):
         self,
         pieces: GraphTokenizer,
         forward: Forward,
-        task: SequenceClassification,
+        task: Task,
         layout: list[Part],
         pad_id: int,
         seq_len: int,
@@ -205,22 +206,20 @@ class TextClassifier(tf.Module):
         super().__init__()
         self._pieces, self._forward, self._layout, self._pad_id = pieces, forward, layout, pad_id
         self._room = seq_len - sum(len(part.ids) for part in layout)
-        self._labels = list(task.labels)
+        self._task = task
 
     def __call__(self, *texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """From one string [B] for each text of a row.
 
         Returns:
-            "labels": string [B]. "probabilities": float32 [B, L].
+            "labels": string [B], several of a text joined by the task's separator. "probabilities": float32 [B, L].
         """
         pieces = longest_first([self._pieces(some) for some in texts], self._room)
         rows = pieces[0].nrows(tf.int32)
         ids = tf.concat([self._ids(part, pieces, rows) for part in self._layout], axis=1)
         types = tf.concat([self._types(part, pieces, rows) for part in self._layout], axis=1)
         logits = row_logits(self._forward, ids, types, self._pad_id)
-        probabilities = tf.nn.softmax(logits[:, : len(self._labels)])
-        labels = tf.gather(tf.constant(self._labels), tf.argmax(probabilities, axis=-1))
-        return {"labels": labels, "probabilities": probabilities}
+        return ANSWERS[self._task.problem_type](self._task, logits[:, : len(self._task.labels)])
 
     @staticmethod
     def _ids(part: Part, pieces: list[tf.RaggedTensor], rows: tf.Tensor) -> tf.Tensor | tf.RaggedTensor:
@@ -229,6 +228,24 @@ class TextClassifier(tf.Module):
     @staticmethod
     def _types(part: Part, pieces: list[tf.RaggedTensor], rows: tf.Tensor) -> tf.Tensor | tf.RaggedTensor:
         return _column(part.types, rows) if part.text is None else tf.ones_like(pieces[part.text]) * part.types[0]
+
+
+def _one_label(task: Task, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    probabilities = tf.nn.softmax(logits)
+    labels = tf.gather(tf.constant(list(task.labels)), tf.argmax(probabilities, axis=-1))
+    return {"labels": labels, "probabilities": probabilities}
+
+
+def _several_labels(task: Task, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    probabilities = tf.sigmoid(logits)
+    names = tf.broadcast_to(tf.constant(list(task.labels)), tf.shape(probabilities))
+    chosen = tf.ragged.boolean_mask(names, probabilities >= THRESHOLD)
+    labels = tf.strings.reduce_join(chosen, axis=1, separator=task.label_separator)
+    return {"labels": labels, "probabilities": probabilities}
+
+
+# From logits of rows, by what they say.
+ANSWERS = {CLASSES: _one_label, SEVERAL_LABELS: _several_labels}
 
 
 def longest_first(pieces: list[tf.RaggedTensor], room: int) -> list[tf.RaggedTensor]:

@@ -50,7 +50,9 @@ def export_saved_model(
     Its signatures are `serving_default` (`input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in; `logits`
     out) and `texts`. The latter takes `texts`, string [B] (for pair tasks `text_pairs`, too), and gives `labels` and
     `probabilities`: string [B] and float32 [B, L] for classification; for tagging, where words are separated by single
-    spaces, string [B, W] and float32 [B, W, L], padded, and `words`, int32 [B], how many there are.
+    spaces, string [B, W] and float32 [B, W, L], padded, and `words`, int32 [B], how many there are. Where a text may
+    have several labels, they are joined by the task's separator, as in `predictions.txt`: a signature has no lists of
+    unequal length.
 
     Args:
         out: the new folder, by default `saved_model` in `model_dir`; an earlier export there is replaced, but no
@@ -230,7 +232,10 @@ def text_agreement(source: Source, texts: Callable[..., dict[str, tf.Tensor]], *
     task, examples = source.task, source.rows.examples
     expected = task.decode(source.rows.features, source.logits, examples)
     same, far = [], []
-    rows = zip(examples, expected, task.predict_labels(expected), _labelled(source, texts), strict=True)
+    answers = task.predict_labels(expected)
+    if not task.by_position:
+        answers = [task.answer_text(answer) for answer in answers]
+    rows = zip(examples, expected, answers, _labelled(source, texts), strict=True)
     for example, probabilities, labels, (found_probabilities, found_labels) in rows:
         if not task.text_of(example):  # as words: none, though the file has an empty one
             continue

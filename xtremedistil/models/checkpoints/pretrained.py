@@ -189,7 +189,7 @@ def _build(config, family: Family, name: str):
     if family.float32_only and precision != "float32":
         raise InputError(
             f"{family.class_name} cannot compute in {precision}: its TensorFlow code needs float32. Leave the "
-            "precision policy (--opt_policy) away, or take another model."
+            "precision policy (`opt_policy`) away, or take another model."
         )
     encoder_class = _encoder_class(family)
     if precision != "float32":
