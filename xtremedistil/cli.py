@@ -122,7 +122,6 @@ VERBS = {
 }
 
 TRAINING = ("distil", "pretrain", "ft", "model-ft", "task-transfer")  # these save where they are
-
 VERB_ALIASES = {"transfer": "task-transfer", "distill": "distil"}
 
 # Flags of ours that `distil --help` shows beside those of the original release; `--help_all` shows all.

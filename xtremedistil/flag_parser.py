@@ -12,7 +12,6 @@ from functools import partial
 from xtremedistil.flags import GROUPS, REQUIRED, TrainingFlags, did_you_mean, nearest, rate_or_auto
 
 WITHOUT_VALUE = object()  # what a flag of the original release reads as that stands without its value
-
 REQUIRED_GROUP = "required"
 
 

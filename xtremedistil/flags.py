@@ -155,7 +155,6 @@ class TrainingFlags:
 
 
 LEGACY_LEARNING_RATE = 3e-5
-
 DEFAULT_SEED = 42
 
 

@@ -9,12 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 CHUNK_TAG = re.compile(r"[BIESLU]-.+", re.DOTALL)
-
 OUTSIDE = "O"
-
-
 Chunk = tuple[str, int, int]  # type, first word, last word
-
 Tags = Sequence[str]
 
 

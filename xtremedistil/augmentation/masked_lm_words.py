@@ -20,9 +20,7 @@ import numpy as np
 from xtremedistil.tokenization.tokenizer import BEFORE, Tokenizer
 
 PROBABILITY = 0.4  # p_t of the paper
-
 CANDIDATES = 15  # K
-
 NOT_OF_WORDS = "PSZC"  # Unicode's classes of punctuation, symbols, white space and control characters
 
 

@@ -123,7 +123,6 @@ AUGMENTERS = {
 
 
 Augmenter = Callable[[Sequence[str], np.random.Generator], list]
-
 Sides = list[list[str]]
 
 

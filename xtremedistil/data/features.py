@@ -8,7 +8,6 @@ from itertools import chain
 import numpy as np
 
 NOT_SCORED = -100
-
 NO_WORD = -1
 
 

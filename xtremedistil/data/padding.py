@@ -7,10 +7,7 @@ import numpy as np
 from xtremedistil.data.features import NOT_SCORED, Features
 
 INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
-
 WIDTH_STEP = 8  # widths are multiples of this where few shapes should occur
-
-
 Arrays = dict[str, np.ndarray]
 
 

@@ -21,11 +21,8 @@ SIGNATURES = {
 }
 
 MOST_LISTED = 8
-
 SHOWN_CHARACTERS = 120
-
 BLOCK = 1 << 20
-
 MOST_MEASURED = 64 << 20  # of a line that is too long
 
 

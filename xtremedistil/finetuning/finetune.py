@@ -38,7 +38,6 @@ from xtremedistil.training.trainer import TrainingSettings
 from xtremedistil.training.workers import Workers, folder_lock, told_of_lost_workers
 
 NOT_SETTINGS = ("save_steps", "save_minutes", "verbose")
-
 XLM_R_TOKENIZER = "xlm-roberta-base"
 
 

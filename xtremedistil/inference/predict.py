@@ -15,10 +15,7 @@ from xtremedistil.storage import files, model_folder
 from xtremedistil.tasks import Task
 
 LINES_AT_A_TIME = 4096
-
 CHARACTERS_AT_A_TIME = 1 << 21
-
-
 Config = PredictConfig | OnnxPredictConfig
 
 

@@ -9,7 +9,6 @@ import tensorflow as tf
 from xtremedistil.losses.masking import EXCLUDED, masked_mean, masked_mean_of, pair_mask, real_pairs, require_one_shape
 
 SMALLEST = 1e-12  # of a student's probability in a logarithm
-
 MASKED_SCORE = -1e-3  # at or below it, TextBrewer takes a score for a masked one
 
 

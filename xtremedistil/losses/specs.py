@@ -42,11 +42,8 @@ class Option:
 
 
 FLAG = Option(YES_OR_NO)
-
 POSITIVE = Option(NUMBER, above=0)
-
 WEIGHT = Option(NUMBER, least=0)
-
 COUNT = Option(WHOLE, least=1)
 
 
@@ -66,10 +63,7 @@ def require_options(loss: str, given: Mapping, known: Mapping[str, Option]) -> N
 
 
 STATES, MAPS, LOGITS = "states", "maps", "logits"
-
 ROWS, POSITIONS, PAIRS = "rows", "positions", "pairs"
-
-
 MANY = 0
 
 
@@ -97,15 +91,10 @@ class LossKind:
 
 
 TEMPERED = {"temperature": POSITIVE, "t_squared": FLAG}
-
 FORM = {"from_logits": FLAG, "compat": FLAG}  # of attention maps
-
 MEAN_OVER = {"mean_over": one_of(POSITIONS, ROWS)}
-
 HEADS = {"relation_heads": dataclasses.replace(COUNT, required=True)} | MEAN_OVER
-
 KERNEL = {"kernel": one_of("gaussian", "bilinear"), "gamma": POSITIVE, "degree": COUNT, "unit_rows": FLAG}
-
 SOLVER = {"solver": one_of("exact", "sinkhorn")}
 
 LOSS_KINDS = {

@@ -13,9 +13,7 @@ import tensorflow as tf
 from xtremedistil.losses.masking import competing, masked_mean, real
 
 NORM_FLOOR = 1e-4  # added to the norms of flsw
-
 CONFIDENCE_FLOOR = 1e-3  # added to the confidences of cwsm
-
 MIN_TEMPERATURE = 1e-2
 
 

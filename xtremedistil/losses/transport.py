@@ -6,9 +6,7 @@ import tensorflow as tf
 from xtremedistil.losses.hidden_states import hidden_mse
 
 EXACT, SINKHORN = "exact", "sinkhorn"
-
 SHARPNESS = 0.05  # of Sinkhorn's flow: its entropy's weight, in mean costs
-
 ITERATIONS = 100
 
 

@@ -12,9 +12,7 @@ from xtremedistil.models.projections import Match, matched_tensors
 from xtremedistil.tasks.problem_types import CLASSES, PROBLEM_TYPES, SCORES, SPAN
 
 SPANS = ("start_logits", "end_logits")  # of question answering
-
 OF_SPANS = ("ForQuestionAnswering", "ForQuestionAnsweringSimple")  # endings of the classes that give these
-
 ADVICE = "wrap it in AdaptedModel, with a function that says which of its outputs are logits"
 
 
@@ -114,7 +112,6 @@ class TaskModel(NamedOutputs):
 
 
 LOGITS_MASK = "logits_mask"
-
 ADAPTED = {"logits": None, LOGITS_MASK: 2, "hidden_states": 3, "attentions": 4}  # keys, and ranks of their tensors
 
 

@@ -8,7 +8,6 @@ from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints.h5_weights import relative_name
 
 LAYER = re.compile(r"(?<=_\._)\d+(?=/)")  # in a variable's name: "encoder/layer_._3/..."
-
 UNIFORM = "uniform"
 
 

@@ -16,11 +16,8 @@ from xtremedistil.models.projections import PROJECTION_SPREAD, Match, matched_te
 from xtremedistil.tasks.problem_types import CLASSES
 
 ENCODER_NAME = "student_2"  # the original's names, so that one reader serves both
-
 PROJECTION_NAME = "dense_2"
-
 HEAD_NAME = "dense"
-
 STATE = "state"  # of an encoder, as projection and head read it
 
 

@@ -13,7 +13,6 @@ from xtremedistil.models.features.extraction import encoder_features, top_state
 from xtremedistil.tasks.problem_types import CLASSES
 
 HEAD_NAME = "final_logits"
-
 DEFAULT_INITIALIZER_RANGE = 0.02
 
 

@@ -20,7 +20,6 @@ from xtremedistil.terms.counted import REAL, ROWS
 from xtremedistil.training.objectives import Objective, scheduled
 
 LABELS = "labels"  # name of the term
-
 OF_NUMBERS = {SEVERAL_LABELS: label_bce, SCORES: label_mse}
 
 

@@ -17,7 +17,6 @@ from xtremedistil.terms.soft_labels import OF_PROBABILITIES, SoftLabels
 from xtremedistil.terms.terms import Terms
 
 Member = NamedOutputs | Teacher | Student
-
 OF_ROWS = [name for name, kind in LOSS_KINDS.items() if kind.takes_rows]
 
 

@@ -11,7 +11,6 @@ from xtremedistil.pretraining.recipes import Learning
 from xtremedistil.pretraining.report import PretrainReport
 
 PIPELINES = {"mlm": "fill-mask", "clm": "text-generation"}
-
 ASKED = {"mlm": "Hidden", "clm": "Next"}  # which tokens
 
 

@@ -29,9 +29,7 @@ from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.strategy import precision
 
 TENSORFLOW_WEIGHTS = "tf_model.h5"
-
 FILES = OWN_FILES | {TENSORFLOW_WEIGHTS}
-
 LANGUAGE_MODELS = {"gpt2": "GPT2LMHeadModel"}  # else ...ForMaskedLM
 
 

@@ -17,9 +17,7 @@ from xtremedistil.flags import (
 )
 
 ALL_OF_THE_CORPUS = "corpus"  # --student_vocab
-
 OF_HEAD_TRAINING = ("teacher_head_steps", "teacher_head_learning_rate")
-
 OF_THE_HEAD = ("teacher_head", *OF_HEAD_TRAINING)  # that a teacher gets which comes without one
 
 

@@ -13,7 +13,6 @@ from xtremedistil.pretraining.recipes import Learning
 from xtremedistil.training.objectives import Objective, joined
 
 WORDS, SOFT_LABELS, LOGITS = "words", "soft_labels", "logits"  # names of the terms
-
 ASKED = "predicted_mask"  # of a batch: float32 [M], 0 for fillers
 
 

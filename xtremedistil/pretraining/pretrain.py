@@ -54,15 +54,10 @@ from xtremedistil.training.trainer import Trainer, TrainingSettings
 from xtremedistil.training.workers import Workers, folder_lock, told_of_lost_workers
 
 CHECKPOINT = "checkpoint"  # the student's folder
-
 CORPUS = "corpus"
-
 NOT_SETTINGS = ("model_dir", "corpus_dir", "save_steps", "save_minutes", "overwrite", "verbose")
-
 HEAD_PLACE, STUDENT_PLACE, FIT_PLACE = 1, 2, 3  # in the run, for seeds
-
 SCORES = 10  # of a run, by default
-
 FROZEN = {"freeze_pos_embs": ("position_embeddings", "wpe"), "freeze_token_type_embds": ("token_type_embeddings",)}
 
 

@@ -27,7 +27,6 @@ WEIGHTS = {
 }
 
 RELATIONS = ("queries", "keys", "values")
-
 BY_ROW = {"mean_over": "rows"}  # the papers' 1 / |x| for each row
 
 

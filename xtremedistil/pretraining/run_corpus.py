@@ -26,9 +26,7 @@ from xtremedistil.tokenization.vocabulary import kept_tokens, piece_map, tokens_
 from xtremedistil.training.workers import Workers
 
 HELD_OUT_SEED = 0
-
 KEY_CHARACTERS = 16  # of a store, in the name of its folder
-
 TRIMMED = "-trimmed"  # behind the name of the folder of a corpus that the student's tokenizer cut
 
 

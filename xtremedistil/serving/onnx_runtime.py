@@ -12,9 +12,7 @@ from xtremedistil.storage import files, model_folder
 from xtremedistil.tasks import KINDS
 
 MOST_THREADS = 4
-
 RUNS_PER_SHRINK = 256  # the arena keeps the most that any call took; now and then it gives that back
-
 ID_TYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
 
 

@@ -14,7 +14,6 @@ from xtremedistil.tokenization.model_folder import load_tokenizer
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 RUNTIMES = ("keras", "onnx")
-
 SHOWN_AROUND = 30  # characters before and after a fault
 
 

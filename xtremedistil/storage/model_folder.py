@@ -7,47 +7,26 @@ from xtremedistil.flags import current_names
 from xtremedistil.storage.files import fingerprint, read_json
 
 STUDENT_WEIGHTS = "xtremedistil.h5"
-
 CONTINUED_WEIGHTS = "xtremedistil-ft.h5"
-
 BASELINE_WEIGHTS = "baseline.h5"
-
 BASELINE_HISTORY = "baseline-history.json"
-
 CONFIG = "xtremedistil-config.json"
-
 WORD_EMBEDDING = "word_embedding.npy"
-
 TEACHER_WEIGHTS = "model-ft.h5"
-
 TEACHER_RECORD = "model-ft.json"
-
 REPORT = "report.json"
-
 METRICS = "metrics.json"
-
 PREDICTIONS = "predictions.txt"
-
 JSON_PREDICTIONS = "predictions.jsonl"
-
 TARGETS = "teacher-targets"
-
 SNAPSHOTS = "snapshots"
-
 FROZEN_FEATURES = "frozen-features"
-
 ONNX = "xtremedistil.onnx"
-
 FUSED_ONNX = "xtremedistil_opt.onnx"
-
 INT8_ONNX = "xtremedistil_int8.onnx"
-
 SAVED_MODEL = "saved_model"
-
 HUGGING_FACE = "huggingface"
-
 EXPORTS = "export.json"
-
 FORMAT_VERSION = 2  # of the model folder; the original's has none
 
 # What the original release's settings hold too, and what a student cannot be used without.

@@ -23,11 +23,8 @@ from xtremedistil.storage.model_folder import (
 )
 
 TEACHER_KEY = "teacher_weights"  # in the settings of a run, once there is a teacher
-
 LIVE_KEY = "targets_are_live"  # likewise, once that is settled
-
 RUN_SETTINGS = "run-settings.json"
-
 SHA256 = re.compile("[0-9a-f]{64}")
 
 

@@ -7,19 +7,12 @@ from xtremedistil.finetuning.config import BaselineConfig
 from xtremedistil.task_transfer.config import TransferConfig
 
 TEACHER = "teacher"  # tuned on the source task
-
 SOURCE = "source"  # the student that was distilled on it
-
 CHECKPOINT = "checkpoint"  # that student's encoder
-
 FEW_LABELS = "target-task"  # the target task with a sample of its labels
-
 TARGET = "target"  # the encoder, tuned on the target task
-
 UNTRAINED = "untrained"  # an encoder of the same sizes that the source task has taught nothing
-
 BASELINE = "baseline"  # the same, tuned on the target task
-
 TARGET_LEARNING_RATE = LABELS_RATE_SHARE * SCRATCH_LEARNING_RATE  # as of the stages that the student learnt labels in
 
 

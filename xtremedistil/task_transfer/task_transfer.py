@@ -42,13 +42,9 @@ from xtremedistil.tasks.labelled_sets import task_fingerprint
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 NOT_SETTINGS = ("model_dir", "teacher_model_dir", "overwrite", "baseline", "verbose")
-
 CHECKPOINTS = ("pt_teacher_checkpoint", "pt_student_checkpoint")
-
 PATHS = ("source_task", "target_task", "transfer_file", *CHECKPOINTS)
-
 REUSED_ROW = "target, student reused"
-
 SCRATCH_ROW, CHECKPOINT_ROW = "target, student from scratch", "target, student from its checkpoint"  # of `baseline`
 
 

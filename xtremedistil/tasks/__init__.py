@@ -33,7 +33,6 @@ __all__ = [
 
 
 Task = TokenClassification | SequenceClassification
-
 KINDS: dict[str, type[Task]] = {kind.kind: kind for kind in (TokenClassification, SequenceClassification)}
 
 

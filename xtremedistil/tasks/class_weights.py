@@ -11,7 +11,6 @@ from xtremedistil.data.text_files import shorten
 from xtremedistil.errors import InputError
 
 NONE, BALANCED = "none", "balanced"
-
 LARGEST = float(np.finfo(np.float32).max)
 
 

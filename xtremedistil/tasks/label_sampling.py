@@ -13,7 +13,6 @@ from xtremedistil.storage.folders import new_folder
 from xtremedistil.tasks import Task
 
 TRAIN = "train.tsv"
-
 COPIED = ("dev.tsv", "test.tsv", "labels.tsv")
 
 

@@ -17,15 +17,10 @@ from xtremedistil.tasks.problem_types import CLASSES
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 LABELS_FILE = "labels.tsv"
-
 COLUMNS = ("words", "tags")
-
 CONTINUATION = "X"
-
 OUTSIDE = "O"
-
 ORIGINAL_SPECIAL_PIECES = 2  # what the original took off seq_len, whatever the tokenizer
-
 SPECIAL_TOKEN = re.compile(r"[\[<].*[\]>]")
 
 CARD_REMARK = """\

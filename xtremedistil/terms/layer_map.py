@@ -7,9 +7,7 @@ from xtremedistil.models.features.names import PROJECTIONS
 from xtremedistil.terms.match import PATH, Match
 
 LAST, UNIFORM, SKIP = "last", "uniform", "skip"
-
 LAYER_MAPS = (LAST, UNIFORM, SKIP)
-
 TRANSPORTS = {"emd": "exact", "sinkhorn": "sinkhorn"}  # instead of a map: all layers against all, and how
 
 

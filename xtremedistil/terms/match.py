@@ -22,12 +22,8 @@ FEATURES = {
 }
 
 AUTO, NO_PROJECTION = "auto", "none"
-
 PROJECTIONS = (AUTO, NO_PROJECTION, "linear", "relu", "tanh")
-
 NOT_IN_NAMES = re.compile(r"\W+")
-
-
 Layer = int | str | tuple[int | str, ...]
 
 

@@ -16,9 +16,7 @@ from xtremedistil.terms.match import PATH, Match
 from xtremedistil.terms.textbrewer import is_textbrewers, textbrewer_match
 
 FIELDS = [entry.name for entry in dataclasses.fields(Match) if entry.name != "options"]
-
 FILES = (".json", ".yaml", ".yml")
-
 WORDS = {"true": True, "false": False}
 
 

@@ -10,7 +10,6 @@ from xtremedistil.losses.specs import LOGITS, LOSS_KINDS, losses_of, require_opt
 from xtremedistil.losses.weight_schedules import is_number, require_weight
 
 COMBINATIONS = ("logits", "probabilities", "losses")  # what of several teachers is averaged
-
 OF_PROBABILITIES = ("soft_label_ce", "soft_label_kl", "logit_standardized_kl", "dist")  # no constant in logits matters
 
 

@@ -16,7 +16,6 @@ from xtremedistil.terms.match import Match
 from xtremedistil.terms.soft_labels import SoftLabels, parse_temperature_schedule, read_temperatures
 
 KEYS = ("layer_T", "layer_S", "feature", "loss", "weight", "proj")
-
 FEATURES = {"hidden": "hidden_states", "attention": "attention_scores"}
 
 LOSSES = {
@@ -34,11 +33,8 @@ LOSSES = {
 }
 
 KD_LOSSES = {"ce": "soft_label_ce", "mse": "logits_mse"}
-
 PROJECTIONS = ("linear", "relu", "tanh")
-
 OPTIONS = ("lr",)  # of a projection's optimizer group
-
 WEIGHT_SCHEDULERS = ("linear_growth", "linear_decay")
 
 

@@ -15,9 +15,7 @@ from xtremedistil.tokenization.serving_tokenizer import TOKENIZER_FILE
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 WORD_PIECE, BPE, UNIGRAM = "WordPiece", "BPE", "Unigram"
-
 AROUND = ("cls", "sep")  # where the post-processors of BERT and RoBERTa keep [token, number]
-
 BYTE = re.compile("<0x[0-9A-F]{2}>")  # stands for a byte of a character that has no token
 
 

@@ -9,11 +9,8 @@ from collections.abc import Sequence
 from xtremedistil.errors import InputError
 
 TOKENIZER_FILE = "tokenizer.json"
-
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
-
 SETTINGS_FILE = "tokenizer_config.json"
-
 OWN_FILES = (TOKENIZER_FILE, SPECIAL_TOKENS_FILE, SETTINGS_FILE)
 
 # With the vocabularies that stand beside them, for other readers.

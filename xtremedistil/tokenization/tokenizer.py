@@ -18,17 +18,11 @@ from xtremedistil.tokenization.loading import check_source, first_line, refuse_t
 from xtremedistil.tokenization.serving_tokenizer import FastTokenizer
 
 TEXTS_PER_CALL = 20_000
-
 TEXTS_PER_SEQUENCE = 1_000
-
 MOST_THREADS = 64
-
 LONGEST_BLANK_RUN = 64
-
 BLANK_MARKS = ("▁",)
-
 BEFORE = "."  # any word, so that the next one has a space before it
-
 VISIBLE = frozenset(map(chr, range(ord("!"), ord("~") + 1)))
 
 # Shows lower-casing, accents, compatibility forms, Chinese, contractions, numbers, rare characters and special spaces.
@@ -40,7 +34,6 @@ PROBES = (
 
 
 Words = Sequence[str]
-
 Pieces = list[list[int]]
 
 

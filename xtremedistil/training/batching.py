@@ -14,8 +14,6 @@ from xtremedistil.data.features import NOT_SCORED, Features
 from xtremedistil.data.padding import WIDTH_STEP, Arrays, longest, pad_rows, padded_width
 
 BATCHES_PER_WINDOW = 64
-
-
 BatchReader = Callable[[np.ndarray, int], Arrays]
 
 

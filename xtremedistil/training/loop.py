@@ -22,7 +22,6 @@ from xtremedistil.training.state import History, TrainingState
 from xtremedistil.training.trainer import Trainer
 
 TakeStep = Callable[[int, float], dict[str, tf.Tensor]]  # number and rate in, losses out
-
 StepsOf = Callable[[TrainingBatches, TrainingState], TakeStep]
 
 

@@ -20,7 +20,6 @@ from xtremedistil.tasks import Task
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 LINES_AT_A_TIME = 100  # a masked-language model is asked for these together
-
 SUMMARY = "augmented.json"
 
 

@@ -31,12 +31,8 @@ from xtremedistil.tasks.token_classification import pseudo_labels_of
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 KEY_LETTERS = 16  # of a fingerprint, in folder names
-
 ROWS = "rows"
-
 DEALING_SEED = 42  # the same in all runs, so that one of another seed finds what the teacher has said
-
-
 OnChief = Callable[[Callable[[], None]], None]
 
 

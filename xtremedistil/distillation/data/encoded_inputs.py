@@ -9,13 +9,9 @@ from xtremedistil.data.features import NO_WORD, NOT_SCORED, Features
 from xtremedistil.tasks.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
 
 LIKE_LABELS = ("label", "label_ids")  # what data sets call them
-
 SPAN_ENDS = ("start_positions", "end_positions")
-
 KNOWN = ("input_ids", "attention_mask", "token_type_ids", "labels", "word_ids", *SPAN_ENDS, *LIKE_LABELS)
-
 NEXT_TEXT = 1 << 20  # words of the second text of a pair are counted from here
-
 INFINITE, UNKNOWN = -1, -2  # cardinalities of a tf.data.Dataset that has no end, or does not know it
 
 

@@ -18,18 +18,13 @@ from xtremedistil.tasks import Task
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
-
 LINES_AT_A_TIME = 10_000
-
 ROWS_AT_A_TIME = 10_000
-
 HELD_OUT = "held-out"
-
 SUMMARY = "rows.json"
 
 # Per position and per row; what is constant over a transfer set costs little more than nothing on disk.
 POSITIONAL = {"input_ids": np.int32, "token_type_ids": np.uint8, "attention_mask": np.uint8, "word_ids": np.int32}
-
 BY_ROW = {"lengths": np.int32, "example_ids": np.int32, "rank": np.int64}
 
 

@@ -21,7 +21,6 @@ from xtremedistil.storage.model_folder import FROZEN_FEATURES
 from xtremedistil.training.workers import Workers
 
 POSITIONS_AT_A_TIME = 65_536
-
 KEY_DIGITS = 12  # 48 bits
 
 

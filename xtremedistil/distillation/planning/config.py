@@ -33,21 +33,14 @@ from xtremedistil.tasks.kind_settings import COMMA
 from xtremedistil.terms.terms import BY_PROBLEM
 
 SCRATCH_LEARNING_RATE = 1e-3
-
 LABELS_RATE_SHARE = 0.3  # of a network without pre-training, on labels
-
 LEGACY_INTERMEDIATE_SIZE = 3072
-
 ORIGINAL, JOINT, BEST = "original", "joint", "best"
-
 RECIPES = (ORIGINAL, JOINT, BEST)
-
 LAST_WITH_LAST = "last"  # the original's layer map
 
 # Flags that say what is matched between inner tensors.
 PAIRS = ("match", "layer_map", "distil_attention", "distil_multi_hidden_states", "distil_relations", "hidden_weight")
-
-
 AUGMENTATIONS = ("masking", "deleting", "n_gram_sampling", "short_disorder", "long_disorder", MASKED_LM)
 
 

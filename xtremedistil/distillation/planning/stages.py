@@ -14,9 +14,7 @@ from xtremedistil.distillation.planning.config import JOINT, DistilConfig
 from xtremedistil.errors import InputError
 
 HEAD, PROJECTION, ENCODER = "head", "dense", "student"
-
 REPRESENTATION, LOGITS, LABELS = "representation", "logits", "labels"
-
 OBJECTIVES = (REPRESENTATION, LOGITS, JOINT, LABELS)
 
 

@@ -18,7 +18,6 @@ from xtremedistil.terms.match import Match
 from xtremedistil.terms.soft_labels import SoftLabels
 
 POSITIONS_FROM_SCRATCH = 512  # of a student without a checkpoint, as BERT has
-
 MATCHED = ("distil_attention", "distil_multi_hidden_states", "distil_relations")
 
 

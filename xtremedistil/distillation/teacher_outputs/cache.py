@@ -33,7 +33,6 @@ from xtremedistil.storage.files import fingerprint, read_json, release_pages, wr
 from xtremedistil.storage.folders import locked
 
 MANIFEST = "targets.json"
-
 ONE_A_ROW = ("logits", "state")  # of texts; hidden states have one for each position
 
 

@@ -22,13 +22,9 @@ from xtremedistil.storage.model_folder import FROZEN_FEATURES
 from xtremedistil.terms.layer_map import teacher_names
 
 LABELLED_ROWS = "train"  # the part of the store that is of no transfer row
-
 LOGIT_BYTES = 4
-
 PRECISIONS = ("float16", "float32")
-
 WIDTHS = dict(zip(PRECISIONS, (2, 4), strict=True))
-
 SHARE_OF_DISK = 0.25  # of the free space, that states may take for good where nobody has decided
 
 

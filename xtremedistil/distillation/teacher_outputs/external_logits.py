@@ -27,7 +27,6 @@ from xtremedistil.storage.folders import locked, new_folder
 from xtremedistil.tasks import Task
 
 FORMS = {".npz": open_npz, ".parquet": open_parquet}
-
 VALUES, STARTS = "logits.npy", "starts.npy"
 
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 
 ROWS_AT_A_TIME = 20_000
-
 LABELS, SHA256 = "labels", "transfer_sha256"
 
 

@@ -19,9 +19,7 @@ from xtremedistil.tokenization.model_folder import load_tokenizer
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 MOST_ROWS = 2000
-
 TIMED_ROWS = 200
-
 BATCH_SIZE = 1  # of every comparison: what the ONNX predictor does by default, and int8 depends on batch mates
 
 

@@ -10,9 +10,7 @@ from xtremedistil.tokenization.serving_tokenizer import ALL_FILES, SETTINGS_FILE
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 CONFIG = "config.json"
-
 CARD = "README.md"
-
 OWN_FILES = {CONFIG, WEIGHTS, CARD, *ALL_FILES, *VOCABULARY_FILES}
 
 # Paths of another machine, code of another model, and what TensorFlow's classes do not heed: positions are absolute.

@@ -22,9 +22,7 @@ from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.strategy import precision
 
 ROUNDING = {"float32": 1e-4}  # how far logits may be apart, in largest logits
-
 HALF_ROUNDING = 5e-2
-
 DEFAULT_SEED = 42
 
 

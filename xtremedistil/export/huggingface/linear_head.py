@@ -12,7 +12,6 @@ import numpy as np
 from xtremedistil.export.common.encoder_weights import Linear
 
 TANH_REACH = 2.0**-9  # up to here, tanh(x) is x but for 1.3 parts in a million
-
 STRAIGHT_FROM = 6.0  # from here on, relu(x) and gelu(x) are x in float32
 
 

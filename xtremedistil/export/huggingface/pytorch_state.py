@@ -13,7 +13,6 @@ from xtremedistil.models.checkpoints.weight_files import State
 from xtremedistil.storage import files
 
 WEIGHTS = "model.safetensors"
-
 MADE_BY = {"made_by": "xtremedistil"}  # in the weight file's metadata: how an earlier folder of ours is known
 
 

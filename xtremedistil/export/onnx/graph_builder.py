@@ -14,11 +14,8 @@ from xtremedistil.data.padding import INPUT_NAMES
 from xtremedistil.export.common.encoder_weights import Linear, Norm
 
 OPSET = 17  # the first with LayerNormalization
-
 FUSED = "com.microsoft"
-
 EMBEDDINGS = "embeddings"
-
 FLOAT = {"to": TensorProto.FLOAT}
 
 

@@ -12,7 +12,6 @@ from xtremedistil.data.padding import INPUT_NAMES
 from xtremedistil.errors import InputError
 
 OPSET = max(tf2onnx.constants.OPSET_TO_IR_VERSION)
-
 AXES = ("batch", "sequence")
 
 

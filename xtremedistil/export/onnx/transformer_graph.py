@@ -22,9 +22,7 @@ from xtremedistil.export.onnx.graph_builder import EMBEDDINGS, FUSED, OnnxGraph
 
 # Hugging Face's names of activations, and the operators without and with a bias.
 _TANH_GELU = ("FastGelu", "FastGelu")
-
 GELUS = {"gelu": ("Gelu", "BiasGelu"), **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh"), _TANH_GELU)}
-
 OTHER_ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh"}
 
 

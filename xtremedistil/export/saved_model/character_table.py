@@ -11,13 +11,9 @@ from itertools import chain
 import numpy as np
 
 CODE_POINTS = 0x110000
-
 SURROGATES = range(0xD800, 0xE000)
-
 PAGE = 256
-
 ITSELF = -1
-
 CHARACTERS_PER_CALL = 50_000
 
 

@@ -23,19 +23,12 @@ from xtremedistil.tokenization.serving_tokenizer import SETTINGS_FILE, FastToken
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 TEXTS_PER_CALL = 10_000
-
 SPACES = r"[\s\x{85}\p{Z}]*"
-
 NUL, PRIVATE = r"\x00", "\U0010fffd"  # `regex_split` ends a text at NUL; no vocabulary has either
-
 COMPOSES = "Precompiled"  # the one normaliser that puts letters and the accents behind them together
-
 BY_CHARACTER = ("NFD", "NFKD", "StripAccents", "Lowercase", COMPOSES)
-
 BORDER = "\x01"  # dropped by SentencePiece's rules
-
 COLLAPSES = [{"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": content} for content in (" ", BLANK)]
-
 STRIPS = {"type": "Strip", "strip_left": False, "strip_right": True}
 
 

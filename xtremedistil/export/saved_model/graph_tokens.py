@@ -18,7 +18,6 @@ BLANK = "▁"
 # SentencePiece adds scores up in float32, `tokenizers` in float64. On this grid sums up to 128 are exact in both, so
 # that of two equally good ways to cut a word ("==" "=" or "=" "==") both packages take the same one.
 SCORE_STEP = 2.0**-17
-
 NORMAL, UNKNOWN = 1, 2  # types of tokens in a SentencePiece model
 
 

@@ -19,20 +19,12 @@ from xtremedistil.storage import files, model_folder
 from xtremedistil.storage.folders import new_folder, size_of
 
 FORM = "saved_model"
-
 MARK = "xtremedistil-export.json"  # by which an earlier export is known; programs that load SavedModels do not see it
-
 OWN_FILES = {"saved_model.pb", "fingerprint.pb", "variables", "assets", MARK}
-
 TEXTS_PER_CALL = 64
-
 LARGEST_SHARE = 0.001  # of rows that the tokenizer in the graph may cut into other tokens
-
 NEAR = 1e-3  # probabilities of the same tokens are nearer to each other
-
 NEEDS_IMPORT = "programs that load it have to `import tensorflow_text` first, which brings the tokenizer's operations"
-
-
 Labeller = Callable[..., dict[str, tf.Tensor]]
 
 

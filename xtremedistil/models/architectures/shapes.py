@@ -5,15 +5,10 @@ from dataclasses import dataclass
 from xtremedistil.errors import InputError
 
 HIDDEN_SIZE = ("hidden_size", "n_embd", "dim", "d_model", "emb_dim")
-
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
-
 INNER = ("intermediate_size", "n_inner", "hidden_dim", "d_inner", "dff")
-
 HEADS = ("num_attention_heads", "n_head", "n_heads")
-
 POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")
-
 OFFSET_POSITIONS = ("roberta", "xlm-roberta")  # two rows of their position table are never used for tokens
 
 

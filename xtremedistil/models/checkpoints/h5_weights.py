@@ -21,18 +21,13 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 KERAS_VERSION = "2.4.0"  # whose layout this is; constant, so that the bytes are the same with every Keras
-
 ATTRIBUTE_LIMIT = 64512  # bytes; HDF5 refuses longer attributes, so Keras cuts them into numbered ones
-
 UNNAMED_EMBEDDING = "Variable:0"  # the original's name for a compressed word embedding that was trained
 
 # Layers of checkpoints that a deployed student does without: the matrix behind its word embeddings, projections of the
 # states that are matched (endings), the optimizer's state (beginnings).
 WORD_MAP, MATCHING, OPTIMIZER = "word_map", "_projection", "optimizer_"
-
-
 Parts = Mapping[str, Sequence["tf.Variable"]]
-
 Weights = dict[str, np.ndarray]
 
 

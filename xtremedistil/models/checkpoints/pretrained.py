@@ -22,9 +22,7 @@ from xtremedistil.models.checkpoints.weight_files import State, read_state
 from xtremedistil.models.features.word_embeddings import word_embedding_variable
 
 CONFIG = "config.json"
-
 WEIGHT_FILES = ("model.safetensors", "tf_model.h5", "pytorch_model.bin")  # in order of preference
-
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 

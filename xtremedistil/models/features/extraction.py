@@ -23,7 +23,6 @@ from xtremedistil.models.features.names import (
 from xtremedistil.models.features.sub_layers import find_sub_layer, sub_layers
 
 AHEAD = -1e4  # a score that a softmax leaves out, and float16 holds
-
 _POSITIONS_FIRST = ("xlnet",)  # inside, its states are [S, B, H]
 
 

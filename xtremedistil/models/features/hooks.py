@@ -11,12 +11,8 @@ import tensorflow as tf
 import tf_keras
 
 Layer = tf_keras.layers.Layer
-
-
 _lock = threading.Lock()
-
 _users: dict[int, int] = {}  # how many recordings listen to a layer, by its id
-
 _here = threading.local()  # .recording: the innermost one of this thread
 
 

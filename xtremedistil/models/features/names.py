@@ -3,13 +3,9 @@
 from typing import NamedTuple
 
 HIDDEN_STATES, ATTENTIONS, ATTENTION_SCORES = "hidden_states", "attentions", "attention_scores"
-
 PROJECTIONS = ("queries", "keys", "values")
-
 KINDS = (HIDDEN_STATES, ATTENTIONS, *PROJECTIONS, ATTENTION_SCORES)
-
 LOGITS = ("logits", "start_logits", "end_logits")  # of models with a head
-
 MAPS = (ATTENTIONS, ATTENTION_SCORES)
 
 

@@ -19,7 +19,6 @@ from xtremedistil.models.checkpoints.weight_files import State
 from xtremedistil.models.features.word_embeddings import word_embedding_variable
 
 SPREAD = 0.02  # standard deviation of new weights
-
 NORM_EPSILON = 1e-12
 
 
@@ -39,7 +38,6 @@ class HeadNames:
 
 
 _ROBERTA = ("lm_head.dense", "lm_head.layer_norm", "lm_head.bias")
-
 _BERT = "cls.predictions."
 
 HEADS = {

@@ -18,7 +18,6 @@ from xtremedistil.pretraining.corpus.reader import CorpusReader
 from xtremedistil.training.batching import epoch_order
 
 TRAINING, EVALUATION = 1, 2  # behind seed and number, so that no two things are drawn alike
-
 SPARE_SHARE = 8  # an eighth more for predictions, where shapes are fixed and a share got more than its part
 
 

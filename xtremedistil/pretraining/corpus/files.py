@@ -15,7 +15,6 @@ from xtremedistil.data.text_files import find_file, open_binary, read_lines_afte
 from xtremedistil.errors import InputError
 
 LONGEST_LINE = 1_000_000  # bytes
-
 BEGINNING = 20  # lines
 
 

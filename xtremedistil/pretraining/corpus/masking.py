@@ -16,7 +16,6 @@ from xtremedistil.errors import InputError
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 SMOOTHING = 0.7
-
 HALF_UNIT = 1e-9  # 0.07 * 100 is a little more than 7
 
 
@@ -85,9 +84,7 @@ def token_weights(counts: np.ndarray, special_ids: Sequence[int], exponent: floa
 
 
 SPACE_MARKS = ("Ġ", "▁")  # before the first token of a word: byte-level BPE, SentencePiece
-
 CONTINUATION_MARK = "##"  # before all others: WordPiece
-
 END_MARKS = ("</w>", "@@")  # behind a token: whether the next one continues its word
 
 

@@ -14,9 +14,7 @@ from xtremedistil.pretraining.corpus.token_store import TokenStore
 from xtremedistil.storage.files import release_pages
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.01, 1000
-
 SHORTEST = 3
-
 PIECES_AT_A_TIME = 4_000_000
 
 

@@ -15,7 +15,6 @@ import numpy as np
 from xtremedistil.pretraining.corpus.files import Place
 
 PIECES, LINES = "pieces.bin", "lines.bin"
-
 BYTES_AT_A_TIME = 1 << 20
 
 

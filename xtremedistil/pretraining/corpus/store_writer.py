@@ -21,18 +21,11 @@ from xtremedistil.storage.files import fingerprint, release_pages, write_array, 
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 MANIFEST, COUNTS = "store.json", "counts.npy"
-
 FORMAT = 1
-
 PART_CHARACTERS = 32_000_000  # what a killed run may have to do again
-
 BLOCK_CHARACTERS = 1_000_000  # of one call of the tokenizer: 116 MB if they are Chinese
-
 PIECES_AT_A_TIME = 4_000_000
-
 GZIP_RATIO = 3  # about; only the progress line goes by it
-
-
 Progress = Callable[[int, int], None]
 
 
