@@ -8,6 +8,7 @@ What a class says of its kind, for all that other rooms ask (they never compare 
 """
 
 import os
+import typing
 from collections.abc import Mapping, Sequence
 
 from xtremedistil.data.text_files import is_there
@@ -33,7 +34,7 @@ __all__ = [
 
 
 Task = TokenClassification | SequenceClassification
-KINDS: dict[str, type[Task]] = {kind.kind: kind for kind in (TokenClassification, SequenceClassification)}
+KINDS: dict[str, type[Task]] = {kind.kind: kind for kind in typing.get_args(Task)}
 
 
 def kind_of(settings: KindSettings) -> type[Task]:

@@ -1,9 +1,10 @@
 """Classifying texts and pairs of texts: read, encode, decode, score."""
 
+import dataclasses
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +23,11 @@ INTEGER = re.compile(r"[+-]?[0-9]+")
 
 @dataclass(frozen=True)
 class LabelledText:
-    """A text, or a pair of texts; `label` is None if unlabelled."""
+    """A text, or a pair of texts; `label` is None if unlabelled, a tuple where a text may have several labels."""
 
     text: str
     text_pair: str | None = None
-    label: str | None = None
+    label: str | tuple[str, ...] | None = None
 
 
 def columns_of(pairs: bool, labelled: bool = True) -> tuple[str, ...]:
@@ -34,9 +35,14 @@ def columns_of(pairs: bool, labelled: bool = True) -> tuple[str, ...]:
     return (*texts, "label") if labelled else texts
 
 
-def class_labels(folder: str | os.PathLike, pairs: bool) -> list[str]:
+def class_labels(
+    folder: str | os.PathLike, pairs: bool, split: Callable[[str], Iterable[str]] = lambda field: [field.strip()]
+) -> list[str]:
     """The classes of a task: those in `labels.tsv` if there is one, else the distinct labels of `train.tsv`, sorted
     (by number if all are integers).
+
+    Args:
+        split: from the last column of a row to its labels.
 
     Raises:
         InputError: a file cannot be read.
@@ -44,7 +50,7 @@ def class_labels(folder: str | os.PathLike, pairs: bool) -> list[str]:
     if any(os.path.exists(os.path.join(folder, LABELS_FILE + ending)) for ending in ("", ".gz")):
         return read_labels(folder)
     rows = read_table(os.path.join(folder, "train.tsv"), columns_of(pairs))
-    return sort_labels({values[-1].strip() for _, values in rows})
+    return sort_labels({label for _, values in rows for label in split(values[-1])})
 
 
 def sort_labels(labels: Iterable[str]) -> list[str]:
@@ -209,15 +215,16 @@ class SequenceClassification:
         """
         pairs = [example.text_pair or "" for example in examples] if self.pairs else None
         encoded = tokenizer.encode_texts([example.text for example in examples], pairs, seq_len)
-        labels = [self._ids.get(example.label) for example in examples]
-        features = Features.from_rows(
-            [ids for ids, _ in encoded],
-            token_type_ids=[types for _, types in encoded],
-            labels=None if not labels or None in labels else labels,
-        )
+        features = Features.from_rows([ids for ids, _ in encoded], token_type_ids=[types for _, types in encoded])
+        features = dataclasses.replace(features, labels=self._gold_labels(examples))
         if not original_rows or not examples:
             return features
         return features.padded_to(int(features.lengths.max()), tokenizer.pad_id)
+
+    def _gold_labels(self, examples: Sequence[LabelledText]) -> np.ndarray | None:
+        """int32 [N]; None if a row has none."""
+        labels = [self._ids.get(example.label) for example in examples]
+        return None if not labels or None in labels else np.array(labels, np.int32)
 
     def decode(
         self, features: Features, logits: Sequence[np.ndarray], examples: Sequence[LabelledText]

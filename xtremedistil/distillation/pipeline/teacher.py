@@ -95,20 +95,21 @@ def _refuse_early(run: RunContext) -> None:
 
 def _record(plan: DistillationPlan, corpus: Corpus, kept: np.ndarray | None) -> dict:
     """What a fine-tuned teacher depends on and must agree in to be used again; `kept`: its tokens, None: all."""
+    task_kind = corpus.task.flags["task_kind"]  # of one label for each row: none, as in files of earlier releases
     return {
         "pieces": None if kept is None else hashlib.sha256(kept.tobytes()).hexdigest(),
         "labels": list(corpus.task.all_labels),
         "train": data_fingerprint(plan)["train"],
         "pt_teacher_checkpoint": fingerprint_checkpoint(plan.teacher.checkpoint),
         "seq_len": plan.task.seq_len,
-    }
+    } | ({"task_kind": task_kind} if task_kind else {})
 
 
 def _checked_labels(path: str, record_path: str, record: dict, corpus: Corpus, progress: Progress) -> int:
     """Number of labels of the teacher in `path`: with or without the original's pseudo-labels."""
     if os.path.isfile(record_path):
         saved = read_json(record_path)
-        differing = [name for name in record if saved.get(name) != record[name]]
+        differing = [name for name in {**record, **saved} if saved.get(name) != record.get(name)]
         if differing:
             raise InputError(
                 f"{path} was tuned with other settings: {', '.join(differing)} differ.\n"
