@@ -28,6 +28,7 @@ from xtremedistil.console.progress import Progress
 from xtremedistil.data.text_files import read_lines
 from xtremedistil.finetuning.config import BaselineConfig
 from xtremedistil.finetuning.finetune import fine_tune
+from xtremedistil.finetuning.plan import fine_tuning_plan
 from xtremedistil.models.checkpoints.h5_weights import save_weights
 from xtremedistil.models.language_model.language_head import LanguageHead
 from xtremedistil.models.language_model.language_model import LanguageModel
@@ -211,7 +212,7 @@ def tuned(values, checkpoint: Path, task: str, seed: int) -> tuple[Path, dict]:
     )
     if not (folder / METRICS).is_file():
         with timed(folder):
-            fine_tune(config)
+            fine_tune(fine_tuning_plan(config))
     (row,) = json.loads((folder / METRICS).read_text())["rows"]
     return folder, row
 

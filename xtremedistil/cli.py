@@ -80,23 +80,23 @@ def _export(config: ExportConfig) -> None:
 
 
 def _continue(config: ContinueConfig) -> None:
-    from xtremedistil.finetuning.validation import check_continue
+    from xtremedistil.finetuning.plan import continuation_plan
 
-    check_continue(config)
+    plan = continuation_plan(config)
     import_tensorflow(config.verbose)
     from xtremedistil.finetuning.finetune import continue_training
 
-    print(continue_training(config).table())
+    print(continue_training(plan).table())
 
 
 def _fine_tune(config: BaselineConfig) -> None:
-    from xtremedistil.finetuning.validation import check_baseline
+    from xtremedistil.finetuning.plan import fine_tuning_plan
 
-    check_baseline(config)
+    plan = fine_tuning_plan(config)
     import_tensorflow(config.verbose)
     from xtremedistil.finetuning.finetune import fine_tune
 
-    print(fine_tune(config).table())
+    print(fine_tune(plan).table())
 
 
 def _transfer(config: TransferConfig) -> None:

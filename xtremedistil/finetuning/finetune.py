@@ -15,9 +15,8 @@ from xtremedistil.console.progress import Progress
 from xtremedistil.data.features import LabelledSet
 from xtremedistil.evaluation.report import Report
 from xtremedistil.evaluation.scorer import Scorer, scored_row
-from xtremedistil.finetuning.config import BaselineConfig, ContinueConfig, LabelTraining
+from xtremedistil.finetuning.plan import FineTuningPlan, LabelPlan
 from xtremedistil.finetuning.supervised import LabelFit, fit_on_labels
-from xtremedistil.flags import LEGACY_LEARNING_RATE, resolve_seed, saved_flags
 from xtremedistil.models.architectures.families import find_family
 from xtremedistil.models.checkpoints.h5_weights import save_weights
 from xtremedistil.models.checkpoints.pretrained import load_encoder, read_config
@@ -26,7 +25,7 @@ from xtremedistil.models.student import Student
 from xtremedistil.models.student_folder import restore_student
 from xtremedistil.models.teacher import Teacher, build_teacher
 from xtremedistil.storage import files, model_folder
-from xtremedistil.tasks import KindSettings, Task, open_task, saved_task
+from xtremedistil.tasks import Task, open_task, saved_task
 from xtremedistil.tasks.class_weights import class_weights
 from xtremedistil.tasks.labelled_sets import read_labelled_sets
 from xtremedistil.tokenization.model_folder import load_tokenizer
@@ -37,35 +36,32 @@ from xtremedistil.training.strategy import make_strategy, precision, seed_everyt
 from xtremedistil.training.trainer import TrainingSettings
 from xtremedistil.training.workers import Workers, folder_lock, told_of_lost_workers
 
-NOT_SETTINGS = ("save_steps", "save_minutes", "verbose")
-XLM_R_TOKENIZER = "xlm-roberta-base"
 
-
-def continue_training(config: ContinueConfig) -> Report:
+def continue_training(plan: LabelPlan) -> Report:
     """Trains all blocks of a student on its task's labels; writes `xtremedistil-ft.h5`.
 
     Word embeddings that were frozen stay so. Folders of the original release can be continued.
     """
-    saved = model_folder.read_config(config.model_dir)
-    strategy = make_strategy(config.strategy, config.tpu)
+    saved = model_folder.read_config(plan.model_dir)
+    strategy = make_strategy(plan.strategy, plan.tpu)
     workers = Workers(strategy)
-    with told_of_lost_workers(workers), folder_lock(workers, config.model_dir), precision(config.opt_policy):
-        tokenizer = load_tokenizer(config.model_dir, saved, config.pt_teacher_checkpoint)
+    with told_of_lost_workers(workers), folder_lock(workers, plan.model_dir), precision(plan.precision):
+        tokenizer = load_tokenizer(plan.model_dir, saved, plan.tokenizer)
         task = saved_task(saved)
-        sets = read_labelled_sets(task, config.task or saved["task"], tokenizer, saved["seq_len"])
-        weights = class_weights(config.class_weight, task.labels, sets[0].features)
-        seed_everything(resolve_seed(config.seed))
+        sets = read_labelled_sets(task, plan.task or saved["task"], tokenizer, saved["seq_len"])
+        weights = class_weights(plan.class_weight, task.labels, sets[0].features)
+        seed_everything(plan.options.seed)
         with strategy.scope():
-            student = restore_student(config.model_dir)
-        started_from = files.fingerprint(model_folder.weight_file(config.model_dir, model_folder.STUDENT_WEIGHTS))
+            student = restore_student(plan.model_dir)
+        started_from = files.fingerprint(model_folder.weight_file(plan.model_dir, model_folder.STUDENT_WEIGHTS))
         table = word_embedding_variable(student.encoder) if saved["freeze_word_embedding"] else None
         parts = {name: [v for v in variables if v is not table] for name, variables in student.parts.items()}
         variables = [v for block in student.blocks.values() for v in block if v is not table]
-        run = _LabelRun(config, task, tokenizer, sets, strategy, workers, weights, started_from)
+        run = _LabelRun(plan, task, tokenizer, sets, strategy, workers, weights, started_from)
         report = run.fit_and_report("student, continued", student, variables, parts)
 
         def save() -> None:
-            save_weights(os.path.join(config.model_dir, model_folder.CONTINUED_WEIGHTS), parts)
+            save_weights(plan.path(model_folder.CONTINUED_WEIGHTS), parts)
             run.keeper.clear()
 
         workers.on_chief(save)
@@ -73,42 +69,36 @@ def continue_training(config: ContinueConfig) -> Report:
     return report
 
 
-def fine_tune(config: BaselineConfig) -> Report:
+def fine_tune(plan: FineTuningPlan) -> Report:
     """Fine-tunes a pre-trained model on the labels; writes `model-ft.h5`, `metrics.json` and the tokenizer."""
-    strategy = make_strategy(config.strategy, config.tpu)
+    strategy = make_strategy(plan.strategy, plan.tpu)
     workers = Workers(strategy)
-    with told_of_lost_workers(workers), folder_lock(workers, config.model_dir), precision(config.opt_policy):
-        tokenizer = Tokenizer.load(_tokenizer_source(config))
-        task = open_task(config.task, KindSettings.of(config))
-        sets = read_labelled_sets(task, config.task, tokenizer, config.seq_len)
-        weights = class_weights(config.class_weight, task.labels, sets[0].features)
-        seed_everything(resolve_seed(config.seed))
-        family = find_family(config.pt_model, read_config(config.pt_model_checkpoint)["model_type"])
+    with told_of_lost_workers(workers), folder_lock(workers, plan.model_dir), precision(plan.precision):
+        tokenizer = Tokenizer.load(plan.tokenizer)
+        task = open_task(plan.task, plan.kind)
+        sets = read_labelled_sets(task, plan.task, tokenizer, plan.seq_len)
+        weights = class_weights(plan.class_weight, task.labels, sets[0].features)
+        seed_everything(plan.options.seed)
+        family = find_family(plan.class_name, read_config(plan.checkpoint)["model_type"])
         with strategy.scope():
-            encoder = load_encoder(config.pt_model_checkpoint, family, name="tf_model")
+            encoder = load_encoder(plan.checkpoint, family, name="tf_model")
             head = {"by_position": task.by_position, "problem_type": task.problem_type}
             teacher = build_teacher(encoder, family, **head, num_labels=len(task.all_labels))
-        started_from = model_folder.fingerprint_checkpoint(config.pt_model_checkpoint)
-        run = _LabelRun(config, task, tokenizer, sets, strategy, workers, weights, started_from)
+        started_from = model_folder.fingerprint_checkpoint(plan.checkpoint)
+        run = _LabelRun(plan, task, tokenizer, sets, strategy, workers, weights, started_from)
         report = run.fit_and_report("fine-tuned model", teacher, teacher.weights, teacher.parts)
 
         def save() -> None:
             with contextlib.suppress(FileNotFoundError):  # it speaks of weights that are replaced now
-                os.remove(os.path.join(config.model_dir, model_folder.TEACHER_RECORD))
-            save_weights(os.path.join(config.model_dir, model_folder.TEACHER_WEIGHTS), teacher.parts)
-            tokenizer.save(config.model_dir)
-            files.write_json(os.path.join(config.model_dir, model_folder.METRICS), report.to_dict())
+                os.remove(plan.path(model_folder.TEACHER_RECORD))
+            save_weights(plan.path(model_folder.TEACHER_WEIGHTS), teacher.parts)
+            tokenizer.save(plan.model_dir)
+            files.write_json(plan.path(model_folder.METRICS), report.to_dict())
             run.keeper.clear()
 
         workers.on_chief(save)
     run.keeper.stop_if_asked()
     return report
-
-
-def _tokenizer_source(config: BaselineConfig) -> str:
-    if config.pt_tokenizer:
-        return config.pt_tokenizer
-    return XLM_R_TOKENIZER if config.multilingual else config.pt_model_checkpoint
 
 
 @dataclass(frozen=True)
@@ -119,7 +109,7 @@ class _LabelRun:
         starting_weights: fingerprint of what is trained on.
     """
 
-    config: ContinueConfig | BaselineConfig
+    plan: LabelPlan
     task: Task
     tokenizer: Tokenizer
     sets: list[LabelledSet]
@@ -131,28 +121,26 @@ class _LabelRun:
     @functools.cached_property
     def keeper(self) -> SnapshotManager:
         """Of the snapshots of the fit; other flags or files make another fit of it."""
-        config = self.config
-        flags = {name: value for name, value in saved_flags(config).items() if name not in NOT_SETTINGS}
-        flags |= {"seed": resolve_seed(config.seed), "devices": self.strategy.num_replicas_in_sync}
+        flags = self.plan.settings | {"devices": self.strategy.num_replicas_in_sync}
         parts = [flags, self.starting_weights, list(self.task.labels), [_digest(entry) for entry in self.sets]]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        return SnapshotManager.of(config.model_dir, config, key, self.workers)
+        return SnapshotManager.of(self.plan.model_dir, self.plan.options, key, self.workers)
 
     def fit_and_report(self, name: str, trained: Student | Teacher, variables: list, parts: dict) -> Report:
         train, dev, test = self.sets
-        scorer = Scorer(self.task, self.tokenizer.pad_id, self.config.batch_size)
+        scorer = Scorer(self.task, self.tokenizer.pad_id, self.plan.batch_size)
         progress = Progress()
         progress.begin(name, later=[])
         setting = LabelFit(
             train=train.features,
             pad_id=scorer.pad_id,
-            batch_size=self.config.batch_size,
-            recipe=_recipe(self.config),
+            batch_size=self.plan.batch_size,
+            recipe=self._training_settings(),
             strategy=self.strategy,
             workers=self.workers,
             progress=progress,
             keeper=self.keeper,
-            batches_per_step=self.config.gradient_accumulation_steps,
+            batches_per_step=self.plan.options.gradient_accumulation_steps,
             class_weights=self.class_weights,
         )
         predict = trained.predict_function
@@ -160,15 +148,14 @@ class _LabelRun:
         row, metrics = scored_row(name, predict, parts, scorer, history.best_score, test)
         return Report([row], {name: metrics}, [_stage_entry(name, history)])
 
+    def _training_settings(self) -> TrainingSettings:
+        plan = self.plan
+        return TrainingSettings.of(plan.options, plan.learning_rate, plan.epochs, stage_seed(plan.options.seed))
+
 
 def _digest(labelled: LabelledSet) -> str:
     """sha256 of rows and labels."""
     return hashlib.sha256(labelled.features.fingerprint().encode() + labelled.features.labels.tobytes()).hexdigest()
-
-
-def _recipe(config: LabelTraining) -> TrainingSettings:
-    peak = LEGACY_LEARNING_RATE if config.learning_rate == "auto" else config.learning_rate
-    return TrainingSettings.of(config, peak, config.ft_epochs, stage_seed(resolve_seed(config.seed)))
 
 
 def _stage_entry(name: str, history: History) -> dict:

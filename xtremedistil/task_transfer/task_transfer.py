@@ -17,6 +17,7 @@ from xtremedistil.distillation.pipeline.distil import TEACHER as TEACHER_ROW
 from xtremedistil.distillation.pipeline.distil import distil
 from xtremedistil.evaluation.report import Report, read_report
 from xtremedistil.finetuning.finetune import fine_tune
+from xtremedistil.finetuning.plan import fine_tuning_plan
 from xtremedistil.flags import old_names, resolve_seed, saved_flags
 from xtremedistil.pretraining.checkpoint_folder import check_place, remove_checkpoint
 from xtremedistil.storage import files as files_module
@@ -164,7 +165,7 @@ def _tuned(config: TransferConfig, checkpoint: str, name: str) -> Report:
     path, fitted = _path(config, name, model_folder.REPORT), _path(config, name, model_folder.METRICS)
     if not os.path.isfile(_path(config, name, model_folder.CONFIG)):
         Progress().log(f"target task: {name} from {checkpoint}")
-        report = read_report(fitted) if os.path.isfile(fitted) else fine_tune(settings)
+        report = read_report(fitted) if os.path.isfile(fitted) else fine_tune(fine_tuning_plan(settings))
         (row,), (metrics,) = report.rows, report.metrics.values()
         report = Report([dataclasses.replace(row, name=STUDENT_ROW)], {STUDENT_ROW: metrics}, report.stages)
         files_module.write_json(path, report.to_dict())

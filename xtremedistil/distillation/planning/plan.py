@@ -16,6 +16,7 @@ from xtremedistil.tasks import KindSettings
 from xtremedistil.terms.counted import Counted
 from xtremedistil.terms.soft_labels import SoftLabels
 from xtremedistil.terms.terms import Terms
+from xtremedistil.training.fit_options import FitOptions
 
 DEV, TEST = "dev", "test"
 NO_SOFT_LABELS = SoftLabels(weight=0.0)
@@ -142,28 +143,6 @@ class OutputsPlan:
 
 
 @dataclass(frozen=True)
-class TrainingPlan:
-    """What all fits of a run share; `training.trainer.TrainingSettings.of` reads it."""
-
-    patience: int
-    decay_epochs: int
-    warmup_ratio: float
-    lr_schedule: str
-    max_grad_norm: float
-    weight_decay: float
-    gradient_accumulation_steps: int
-    jit_compile: bool
-    seed: int
-    save_steps: int
-    save_minutes: float
-
-    @classmethod
-    def of(cls, config) -> "TrainingPlan":
-        """Out of a command's dataclass that has fields of these names."""
-        return cls(**{entry.name: getattr(config, entry.name) for entry in dataclasses.fields(cls)})
-
-
-@dataclass(frozen=True)
 class DistillationPlan:
     """One run.
 
@@ -196,7 +175,7 @@ class DistillationPlan:
     own_stages: bool
     baseline: Stage | None
     outputs: OutputsPlan
-    training: TrainingPlan
+    training: FitOptions
     select_on: str
     score_by_token: bool
     strategy: str

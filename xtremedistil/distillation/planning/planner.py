@@ -14,7 +14,6 @@ from xtremedistil.distillation.planning.plan import (
     StudentPlan,
     TaskPlan,
     TeacherPlan,
-    TrainingPlan,
     TransferPlan,
 )
 from xtremedistil.distillation.planning.stages import (
@@ -32,6 +31,7 @@ from xtremedistil.storage.model_folder import TARGETS
 from xtremedistil.tasks import KindSettings
 from xtremedistil.terms.counted import ALL, FIRST, REAL, WORDS, Counted
 from xtremedistil.terms.terms import Terms
+from xtremedistil.training.fit_options import FitOptions
 
 EMBEDDING_SPREAD = 0.025  # standard deviation of reduced word embeddings; that of new position embeddings is 0.02
 
@@ -66,7 +66,7 @@ def make_plan(config: DistilConfig, stages: Sequence[Stage] | None = None) -> Di
         own_stages=stages is not None,
         baseline=_baseline(config, blocks) if config.baseline else None,
         outputs=_outputs(config),
-        training=TrainingPlan.of(config),
+        training=FitOptions.of(config),
         select_on=TEST if config.legacy else DEV,
         score_by_token=config.legacy,
         strategy=config.strategy,
