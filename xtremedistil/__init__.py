@@ -11,6 +11,7 @@ _HOME = {
     "FitSettings": "xtremedistil.distillation.distiller.settings",
     "InputError": "xtremedistil.errors",
     "Match": "xtremedistil.terms.match",
+    "MultiLabelClassification": "xtremedistil.tasks",
     "Predictor": "xtremedistil.serving.predictor",
     "PretrainConfig": "xtremedistil.pretraining.config",
     "SequenceClassification": "xtremedistil.tasks",

@@ -83,6 +83,23 @@ def test_deployed_student_predicts_as_the_model_does(word_piece_folder, tmp_path
         distiller.deploy(str(tmp_path), tokenizer, labels=CLASSES, seq_len=longest + 1)
 
 
+def test_deployed_student_of_several_labels_answers_with_lists(word_piece_folder, tmp_path):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(word_piece_folder)
+    sizes = {"vocab_size": len(tokenizer), "problem_type": "multi_label_classification"}
+    model, names = hugging_face("TFBertModel", "SequenceClassification", **sizes), ["a, b", "c", "d"]
+    distiller, folder = Distiller(None, model, FROM_LABELS), str(tmp_path / "m")
+    with pytest.raises(ValueError, match="'a, b' holds the separator of labels, ','"):
+        distiller.deploy(folder, tokenizer, labels=names, seq_len=16)
+    assert not (tmp_path / "m").exists()
+    texts = ["the cat sat", "mary ran in london", "john"]
+    distiller.fit({**tokenizer(texts), "labels": [[1, 0, 1], [0, 0, 0], [0, 1, 0]]}, epochs=2, learning_rate=1e-3)
+    distiller.deploy(folder, tokenizer, labels=names, seq_len=16, label_separator=";")
+    predictor = xtremedistil.load_predictor(folder)
+    logits = np.concatenate([model(tokenizer(text, return_tensors="tf")).logits for text in texts])
+    np.testing.assert_allclose(predictor.probabilities(texts), tf.sigmoid(logits), atol=1e-5)
+    assert predictor(texts) == [[names[number] for number in np.flatnonzero(row > 0)] for row in logits]
+
+
 def test_models_that_no_folder_has_a_form_for_are_refused(word_piece_folder, tmp_path):
     spans = hugging_face("TFBertModel", "QuestionAnswering", num_labels=2)
     scores = hugging_face("TFBertModel", "SequenceClassification", num_labels=1)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from xtremedistil.data.text_files import is_there
 from xtremedistil.errors import InputError
 from xtremedistil.tasks.kind_settings import COMMA, TEXTS, KindSettings
+from xtremedistil.tasks.multi_label_classification import MultiLabelClassification
 from xtremedistil.tasks.problem_types import SEVERAL_LABELS
 from xtremedistil.tasks.sequence_classification import LabelledText, SequenceClassification
 from xtremedistil.tasks.token_classification import TaggedSentence, TokenClassification
@@ -22,6 +23,7 @@ __all__ = [
     "KINDS",
     "KindSettings",
     "LabelledText",
+    "MultiLabelClassification",
     "SequenceClassification",
     "TaggedSentence",
     "Task",
@@ -33,7 +35,7 @@ __all__ = [
 ]
 
 
-Task = TokenClassification | SequenceClassification
+Task = TokenClassification | SequenceClassification | MultiLabelClassification
 KINDS: dict[str, type[Task]] = {kind.kind: kind for kind in typing.get_args(Task)}
 
 
