@@ -127,8 +127,6 @@ def _called(words: list[str]) -> tuple[str, tuple[str, ...]] | None:
 
 
 COMMANDS = [command for path in TEXTS for command in commands(path)]
-# TEMPORARY, until there is a third kind of task: drop the commit that brought these lines.
-COMMANDS = [command for command in COMMANDS if "multi_label_classification" not in command.arguments]
 
 
 @functools.cache
