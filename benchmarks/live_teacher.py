@@ -32,13 +32,14 @@ from xtremedistil.models.features.encoder_outputs import in_float32
 from xtremedistil.models.language_model.language_model import LanguageModel, language_inputs
 from xtremedistil.models.projections import matched_tensors
 from xtremedistil.pretraining.config import PretrainConfig
-from xtremedistil.pretraining.language_objective import learning_objective
+from xtremedistil.pretraining.language_objective import language_objective
 from xtremedistil.pretraining.live_teacher import taught_model
 from xtremedistil.pretraining.pretrain import HEAD_PLACE, Run, trained_variables
-from xtremedistil.pretraining.recipes import Learning, configured_learning
+from xtremedistil.pretraining.recipes import configured_terms, predicts_tokens
 from xtremedistil.pretraining.run_corpus import open_corpus
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.terms.layer_map import teacher_names
+from xtremedistil.terms.terms import Terms
 from xtremedistil.training.loop import batch_signature
 from xtremedistil.training.strategy import make_strategy, precision, stage_seed
 from xtremedistil.training.trainer import Trainer
@@ -57,13 +58,13 @@ def clocked(action: Callable) -> tuple[float, float]:
     return time.perf_counter() - started, float(result)
 
 
-def student_alone(student: LanguageModel, learning: Learning, teacher_width: int) -> tf_keras.Model:
+def student_alone(student: LanguageModel, terms: Terms, teacher_width: int) -> tf_keras.Model:
     """As `taught_model`, without the teacher: what it says comes with the batch."""
     inputs = language_inputs()
-    names = [name for match in learning.matches for name in match.student_names]
-    tensors = student.tensors(inputs, names, logits=learning.predicts_words)
-    outputs, _ = matched_tensors(learning.matches, tensors, teacher_width=lambda match: teacher_width)
-    if learning.predicts_words:
+    names = [name for match in terms.matches for name in match.student_names]
+    tensors = student.tensors(inputs, names, logits=predicts_tokens(terms))
+    outputs, _ = matched_tensors(terms.matches, tensors, teacher_width=lambda match: teacher_width)
+    if predicts_tokens(terms):
         outputs["logits"] = in_float32(tensors["logits"], "logits")
     return tf_keras.Model(inputs, outputs)
 
@@ -106,9 +107,9 @@ def ways_of(run: Run, config: PretrainConfig, sample: Arrays) -> dict[str, Calla
     """By name, what takes a batch and gives its seconds and its loss (of the teacher, a number of no use)."""
     teacher, _ = run.teacher()
     shape = encoder_shape(teacher.encoder.config.to_dict(), config.pt_teacher_checkpoint)
-    learning = configured_learning(config, shape, student_shape(config, shape))
-    student = run.student(teacher, learning)
-    said = teacher.feature_model(teacher_names(learning.matches), logits=learning.teaches_words)
+    terms = configured_terms(config, shape, student_shape(config, shape))
+    student = run.student(teacher, terms)
+    said = teacher.feature_model(teacher_names(terms.matches), logits=terms.uses_logits)
 
     def asked(batch):
         found = said({name: batch[name] for name in said.input}, training=False)
@@ -122,14 +123,14 @@ def ways_of(run: Run, config: PretrainConfig, sample: Arrays) -> dict[str, Calla
     recipe = run.recipe(1, PEAK, stage_seed(SEED, HEAD_PLACE))
 
     def update(model: tf_keras.Model, arrays: dict) -> Callable[[dict], float]:
-        trainer = Trainer(model, trained_variables(student, config), learning_objective(learning), run.strategy, recipe)
+        trainer = Trainer(model, trained_variables(student, config), language_objective(terms), run.strategy, recipe)
         trainer.expect(batch_signature(arrays))
         return lambda batch: trainer.step(batch, 0, 0.0)["loss"].numpy()
 
-    wanted = {"predicts": learning.predicts_words, "taught": learning.teaches_words}
-    whole = update(taught_model(student, teacher, learning.matches, **wanted)[0], sample)
+    wanted = {"predicts": predicts_tokens(terms), "taught": terms.uses_logits}
+    whole = update(taught_model(student, teacher, terms.matches, **wanted)[0], sample)
     given = sample | {name: tensor.numpy() for name, tensor in ask(tensors(sample)).items()}
-    alone = update(student_alone(student, learning, shape.hidden_size), given)
+    alone = update(student_alone(student, terms, shape.hidden_size), given)
 
     def step(arrays: Arrays):
         batch = tensors(arrays)

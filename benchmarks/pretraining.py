@@ -32,6 +32,7 @@ from xtremedistil.finetuning.plan import fine_tuning_plan
 from xtremedistil.models.checkpoints.h5_weights import save_weights
 from xtremedistil.models.language_model.language_head import LanguageHead
 from xtremedistil.models.language_model.language_model import LanguageModel
+from xtremedistil.objectives.from_terms import LABELS_ALONE
 from xtremedistil.pretraining.config import PretrainConfig
 from xtremedistil.pretraining.head_record import head_path
 from xtremedistil.pretraining.language_objective import language_objective
@@ -40,7 +41,7 @@ from xtremedistil.pretraining.models import open_teacher
 from xtremedistil.pretraining.pretrain import HEAD_PLACE, Run, period_of, pretrain
 from xtremedistil.pretraining.report import REPORT
 from xtremedistil.pretraining.run_corpus import open_corpus
-from xtremedistil.pretraining.teacher_head import WORDS_ALONE, head_parts, train_head
+from xtremedistil.pretraining.teacher_head import head_parts, train_head
 from xtremedistil.storage.files import write_json
 from xtremedistil.storage.model_folder import METRICS
 from xtremedistil.tasks import KindSettings, open_task
@@ -177,7 +178,7 @@ def probed(values, checkpoint: Path, folder: Path, steps: int) -> dict[str, floa
     train_head(model, batches, recipe, strategy, progress.step)
     save_weights(head_path(str(folder)), head_parts(model))
     held_out = corpus.held_out_batches()
-    score = LanguageScore(model.feature_model([], logits=True), language_objective(WORDS_ALONE), held_out)
+    score = LanguageScore(model.feature_model([], logits=True), language_objective(LABELS_ALONE), held_out)
     labels = Counter(label for batch in held_out for label in batch["labels"].tolist() if label >= 0)
     return {"accuracy": score()["accuracy"], "commonest": max(labels.values()) / labels.total()}
 

@@ -11,6 +11,7 @@ import pytest
 from tests.command_fixtures import PIECES, TEACHER_LAYERS, TEACHER_WIDTH, sentences, write_hollow_bert
 from tests.distillation.test_bad_input import assert_refused, no_tensorflow  # noqa: F401 - a fixture
 from tests.model_fixtures import tiny_config
+from xtremedistil.cli import with_flags
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints.h5_weights import save_weights
 from xtremedistil.pretraining.config import PretrainConfig
@@ -39,10 +40,10 @@ def config_of(teacher: str, corpus, tmp_path, **flags) -> PretrainConfig:
 
 
 def refused(teacher: str, corpus, tmp_path, **flags) -> str:
-    """What is said of a run with these flags."""
+    """The command line's message on a run with these flags."""
     with pytest.raises(InputError) as caught:
         check_pretrain(config_of(teacher, corpus, tmp_path, **flags))
-    return str(caught.value)
+    return with_flags(str(caught.value), PretrainConfig)
 
 
 def command_of(teacher: str, corpus, folder) -> list:
@@ -61,7 +62,7 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
 @pytest.mark.parametrize(
     "flags, words",
     [
-        ({"seq_len": 33}, ("1 problem", "`seq_len` 33", "positions for 32 tokens")),
+        ({"seq_len": 33}, ("1 problem", "--seq_len 33", "positions for 32 tokens")),
         ({"init_layers": "0,9"}, (f"--init_layers 0,9: the teacher has layers 0 to {TEACHER_LAYERS - 1}, not 9",)),
         ({"init_layers": "uniform", "hidden_size": 8}, ("--hidden_size is 8", f"the teacher's {TEACHER_WIDTH}")),
         ({"recipe": "minilmv2", "relation_heads": 3}, ("--relation_heads 3", "these do: 1, 2, 4, 8, 16")),
@@ -74,10 +75,10 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
             {"recipe": "minilm", "num_attention_heads": 4},
             ("1 problem", "2 heads, the student 4", "--num_attention_heads 2"),
         ),
-        ({"match": (f"{STATES},teacher_number=1",)}, ("`match` teacher1_hidden_states", "a run has one teacher")),
+        ({"match": (f"{STATES},teacher_number=1",)}, ("--match teacher1_hidden_states", "a run has one teacher")),
         (
             {"match": (f"{STATES},projection=none",), "hidden_size": 8},
-            ("`match` hidden_states_hidden_mse_1_1: without a projection", "are 16 and 8"),
+            ("--match hidden_states_hidden_mse_1_1: without a projection", "are 16 and 8"),
         ),
         ({"hidden_size": 9}, ("--hidden_size 9 is not a multiple of 2 attention heads",)),
         ({"objective": "clm"}, ("--objective clm", "sees the words to come")),
@@ -128,7 +129,7 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
         ({"temperature": 0.0}, ("--temperature 0.0",)),
         ({"learning_rate": 0.0}, ("--learning_rate 0.0: must be greater than 0",)),
         ({"teacher_head_learning_rate": -1.0}, ("--teacher_head_learning_rate -1.0: must be",)),
-        ({"batch_size": 0, "learning_rate": float("nan")}, ("2 problems", "`batch_size` 0", "`learning_rate` nan")),
+        ({"batch_size": 0, "learning_rate": float("nan")}, ("2 problems", "--batch_size 0", "--learning_rate nan")),
     ],
 )
 def test_flags_that_contradict_are_refused(teacher, corpus, tmp_path, flags, words):

@@ -18,14 +18,15 @@ from xtremedistil.errors import InputError
 from xtremedistil.models.architectures.families import FAMILIES
 from xtremedistil.models.checkpoints.pretrained import load_encoder, new_encoder_from_config
 from xtremedistil.models.layer_initialization import parse_layers, pick_layers
-from xtremedistil.pretraining.recipes import Learning
 from xtremedistil.terms.match import Match
+from xtremedistil.terms.soft_labels import SoftLabels
+from xtremedistil.terms.terms import Terms
 
 tf = pytest.importorskip("tensorflow")
 
 from xtremedistil.models.language_model.language_head import LanguageHead, head_state  # noqa: E402
 from xtremedistil.models.language_model.language_model import LanguageModel  # noqa: E402
-from xtremedistil.pretraining.language_objective import language_objective, learning_objective  # noqa: E402
+from xtremedistil.pretraining.language_objective import language_objective  # noqa: E402
 from xtremedistil.pretraining.live_teacher import taught_model  # noqa: E402
 
 ASKED = np.array([1, 3, 7], np.int32)  # positions 1 and 3 of the first row, 2 of the second (5 positions each)
@@ -186,17 +187,24 @@ def labelled(inputs: dict) -> dict:
     return inputs | labels
 
 
+def run_terms(soft_labels: float, words: float, logits: float, temperature: float, matches: tuple) -> Terms:
+    """Of a run with these weights."""
+    distance = SoftLabels("logits_mse", weight=logits, options={"sum_over_labels": True})
+    soft = SoftLabels("soft_label_kl", temperature, weight=soft_labels)
+    return Terms(soft, matches, words, further_soft_labels=(distance,) if logits else ())
+
+
 def test_teacher_in_the_step_is_a_constant_without_dropout():
     student, teacher = pair(hidden_size=6)
-    learning = Learning(1.0, 1.0, 0.0, 2.0, (Match("hidden_states", 2, 2, "hidden_cosine"), *RELATIONS))
-    model, projections = taught_model(student, teacher, learning.matches, predicts=True, taught=True)
+    terms_of_run = run_terms(1.0, 1.0, 0.0, 2.0, (Match("hidden_states", 2, 2, "hidden_cosine"), *RELATIONS))
+    model, projections = taught_model(student, teacher, terms_of_run.matches, predicts=True, taught=True)
     inputs = batch()
     alone = teacher.feature_model(["hidden_states_2", "values_1"], logits=True)(inputs, training=False)
     with tf.GradientTape() as tape:
         outputs = model(inputs, training=True)
-        terms = learning_objective(learning)(outputs, labelled(inputs))
+        terms = language_objective(terms_of_run)(outputs, labelled(inputs))
         loss = tf.add_n([term.weight * term.value for term in terms.values()])
-    assert set(terms) == {"soft_labels", "words", *(match.name for match in learning.matches)}
+    assert set(terms) == {"soft_labels", "words", *(match.name for match in terms_of_run.matches)}
     for name, value in alone.items():
         np.testing.assert_allclose(outputs[f"teacher_{name}"], value, atol=1e-6)
     again = model(inputs, training=True)["logits"]
@@ -210,9 +218,9 @@ def test_relations_leave_the_top_layers_output_alone():
     """What stands behind the values of the last layer cannot change them: no gradient, and no fault."""
     student, teacher = pair()
     model, _ = taught_model(student, teacher, RELATIONS, predicts=False, taught=False)
-    inputs, learning = batch(), Learning(0.0, 0.0, 0.0, 1.0, RELATIONS)
+    inputs, terms_of_run = batch(), run_terms(0.0, 0.0, 0.0, 1.0, RELATIONS)
     with tf.GradientTape() as tape:
-        terms = learning_objective(learning)(model(inputs), labelled(inputs))
+        terms = language_objective(terms_of_run)(model(inputs), labelled(inputs))
         loss = tf.add_n([term.value for term in terms.values()])
     gradients = tape.gradient(loss, student.encoder.weights)
     reached = {
@@ -229,9 +237,9 @@ def test_student_with_all_of_the_teachers_layers_has_nothing_to_learn_from_it():
     for own, theirs in zip(student.head.weights, teacher.head.weights, strict=True):
         own.assign(theirs)
     maps = Match("attention_scores", 1, 1, "attention_kl", options={"mean_over": "rows"})
-    learning = Learning(1.0, 0.0, 1.0, 2.0, (Match("hidden_states", 2, 2, "hidden_cosine"), maps, *RELATIONS))
-    model, _ = taught_model(student, teacher, learning.matches, predicts=True, taught=True)
-    terms = learning_objective(learning)(model(batch(), training=True), labelled(batch()))
+    terms_of_run = run_terms(1.0, 0.0, 1.0, 2.0, (Match("hidden_states", 2, 2, "hidden_cosine"), maps, *RELATIONS))
+    model, _ = taught_model(student, teacher, terms_of_run.matches, predicts=True, taught=True)
+    terms = language_objective(terms_of_run)(model(batch(), training=True), labelled(batch()))
     assert {name: float(term.value) for name, term in terms.items()} == {
         name: pytest.approx(0.0, abs=1e-5) for name in terms
     }
@@ -239,12 +247,12 @@ def test_student_with_all_of_the_teachers_layers_has_nothing_to_learn_from_it():
 
 def test_what_stands_in_padding_changes_nothing():
     student, teacher = pair(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    learning = Learning(1.0, 1.0, 1.0, 2.0, (Match("hidden_states", 2, 2, "hidden_cosine"), *RELATIONS))
-    model, _ = taught_model(student, teacher, learning.matches, predicts=True, taught=True)
+    terms_of_run = run_terms(1.0, 1.0, 1.0, 2.0, (Match("hidden_states", 2, 2, "hidden_cosine"), *RELATIONS))
+    model, _ = taught_model(student, teacher, terms_of_run.matches, predicts=True, taught=True)
     inputs = batch()
     padded = inputs | {"input_ids": tf.where(inputs["attention_mask"] > 0, inputs["input_ids"], 11)}
     losses = [
-        {name: float(term.value) for name, term in learning_objective(learning)(model(one), labelled(one)).items()}
+        {name: float(term.value) for name, term in language_objective(terms_of_run)(model(one), labelled(one)).items()}
         for one in (inputs, padded)
     ]
     assert losses[0] == {name: pytest.approx(value, abs=1e-6) for name, value in losses[1].items()}
@@ -254,10 +262,11 @@ def test_terms_on_words_of_two_positions():
     """Temperature 2, teacher [4, 0], [0, 0], student [0, 0] twice; the first position's word is token 1."""
     outputs = {"logits": tf.zeros([2, 2])}
     found = {"teacher_logits": tf.constant([[4.0, 0.0], [0.0, 0.0]]), "predicted_mask": tf.ones(2)}
-    terms = language_objective(Learning(5.0, 2.0, 1.0, 2.0, ()))(outputs, found | {"labels": tf.constant([1, -100])})
+    terms = language_objective(run_terms(5.0, 2.0, 1.0, 2.0, ()))(outputs, found | {"labels": tf.constant([1, -100])})
     p = 1 / (1 + np.exp(-2.0))
     kl = np.log(2) + p * np.log(p) + (1 - p) * np.log(1 - p)
     assert float(terms["soft_labels"].value) == pytest.approx(4 * kl / 2, rel=1e-5)
     assert float(terms["words"].value) == pytest.approx(np.log(2), rel=1e-5)
     assert float(terms["logits"].value) == pytest.approx((16 + 0) / 2, rel=1e-5)
-    assert [(float(term.count), term.weight) for term in terms.values()] == [(2, 5.0), (1, 2.0), (2, 1.0)]
+    counted = {name: (float(term.count), term.weight) for name, term in terms.items()}
+    assert counted == {"soft_labels": (2, 5.0), "words": (1, 2.0), "logits": (2, 1.0)}

@@ -69,7 +69,7 @@ def soft_label_bce(*, teacher, student, mask=None, temperature=1.0, t_squared: b
     return _mean(tf.reduce_mean(nats, axis=-1), mask, scale, t_squared)
 
 
-def logits_mse(*, teacher, student, mask=None, temperature=1.0) -> tf.Tensor:
+def logits_mse(*, teacher, student, mask=None, temperature=1.0, sum_over_labels: bool = False) -> tf.Tensor:
     """Mean squared error between logits (Ba and Caruana, 2014; Mukherjee and Awadallah, 2020, section 3).
 
     Also for regression, whose logits are [B, 1].
@@ -78,15 +78,17 @@ def logits_mse(*, teacher, student, mask=None, temperature=1.0) -> tf.Tensor:
         teacher, student: [B, L] or [B, S, L].
         mask: optional [B] or [B, S].
         temperature: divides both; the loss shrinks by its square.
+        sum_over_labels: a sum over L, as DistilBERT's code has it over the vocabulary.
 
     Returns:
-        float32 scalar, mean over unmasked positions and over L.
+        float32 scalar, mean over unmasked positions and, without `sum_over_labels`, over L.
 
     Raises:
         ValueError: `temperature` is not positive, or the shapes differ.
     """
     teacher, student = _softened(teacher, student, mask, _scale(temperature, mask))
-    return masked_mean(tf.reduce_mean(tf.math.squared_difference(teacher, student), axis=-1), mask)
+    mean = masked_mean(tf.reduce_mean(tf.math.squared_difference(teacher, student), axis=-1), mask)
+    return mean * student.shape[-1] if sum_over_labels else mean
 
 
 def logit_standardized_kl(*, teacher, student, mask=None, temperature=1.0, t_squared: bool = True) -> tf.Tensor:

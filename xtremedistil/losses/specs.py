@@ -118,7 +118,7 @@ LOSS_KINDS = {
     "soft_label_ce": LossKind(LOGITS, POSITIONS, options=TEMPERED),
     "soft_label_kl": LossKind(LOGITS, POSITIONS, options=TEMPERED),
     "soft_label_bce": LossKind(LOGITS, POSITIONS, options=TEMPERED),
-    "logits_mse": LossKind(LOGITS, POSITIONS, options={"temperature": POSITIVE}),
+    "logits_mse": LossKind(LOGITS, POSITIONS, options={"temperature": POSITIVE, "sum_over_labels": FLAG}),
     "logit_standardized_kl": LossKind(LOGITS, POSITIONS, options=TEMPERED),
     "dist": LossKind(
         LOGITS, POSITIONS, options={"temperature": POSITIVE, "inter_weight": WEIGHT, "intra_weight": WEIGHT}

@@ -60,7 +60,7 @@ def terms_objective(
     """
     counted = counted or Counted()
     taught = [match for match in matches if match.teacher_number in teachers]
-    from_logits = bool(terms.soft_labels.weight and len(teachers))
+    from_logits = bool(terms.uses_logits and len(teachers))
     if not (taught or from_logits or terms.hard_label_weight):
         raise ValueError(
             f"teachers={list(teachers)} leaves nothing to learn: no term is of these, and gold labels have no weight. "
@@ -104,4 +104,10 @@ def _soft_labels(
 
     weights = terms.teacher_weights and [terms.teacher_weights[number] for number in teachers]
     shared = {"teachers": teachers, "weights": weights, "combine": terms.combine, "positions_of": positions}
-    return [soft_labels_objective(mask_of, terms.soft_labels, output=name, **shared) for name in student.logit_names]
+    each = [(terms.soft_labels, ""), *((one, f"_{one.loss}") for one in terms.further_soft_labels)]
+    return [
+        soft_labels_objective(mask_of, soft_labels, output=name, ending=ending, **shared)
+        for soft_labels, ending in each
+        if soft_labels.weight
+        for name in student.logit_names
+    ]

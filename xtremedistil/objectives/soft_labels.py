@@ -26,6 +26,7 @@ def soft_labels_objective(
     weights: Sequence[float] | None = None,
     combine: str = MEAN_LOGITS,
     output: str = "logits",
+    ending: str = "",
     positions_of: Callable[[dict], tf.Tensor] | None = None,
 ) -> Objective:
     """One term between a student's logits and those of some teachers.
@@ -38,6 +39,7 @@ def soft_labels_objective(
             the temperature (You et al., 2017, equation 2); "losses", of the losses with each of them.
         output: name of the logits, where a model has several; those of spans compete over the positions of a row, or
             are each compared for itself by losses without a softmax.
+        ending: of the term's name, where several terms compare the same logits.
         positions_of: of spans, [B, S], 1 at the positions that take part.
 
     Raises:
@@ -45,7 +47,7 @@ def soft_labels_objective(
     """
     require_known("way to combine teachers", combine, COMBINATIONS)
     shares = teacher_shares(len(teachers), weights)
-    name = SOFT_LABELS if output == "logits" else output
+    name = (SOFT_LABELS if output == "logits" else output) + ending
     compete = output in SPANS and soft_labels.loss in OF_PROBABILITIES
 
     def counted(batch):

@@ -7,24 +7,25 @@ import os
 
 from xtremedistil.models.language_model.language_model import LanguageModel
 from xtremedistil.pretraining.config import PretrainConfig
-from xtremedistil.pretraining.recipes import Learning
+from xtremedistil.pretraining.recipes import needs_teacher
 from xtremedistil.pretraining.report import PretrainReport
+from xtremedistil.terms.terms import Terms
 
 PIPELINES = {"mlm": "fill-mask", "clm": "text-generation"}
 ASKED = {"mlm": "Hidden", "clm": "Next"}  # which tokens
 
 
-def pretrain_card(config: PretrainConfig, student: LanguageModel, learning: Learning, report: PretrainReport) -> str:
+def pretrain_card(config: PretrainConfig, student: LanguageModel, terms: Terms, report: PretrainReport) -> str:
     """`README.md` as the hub shows it."""
     teacher = _base_name(config.pt_teacher_checkpoint)
-    sizes = _sizes(student, report, config.seq_len, learning.needs_teacher)
-    parts = [_head(config, student, learning), sizes, _scores(config, report)]
-    parts += [_use(student), _origin(config, learning, report, teacher)]
+    sizes = _sizes(student, report, config.seq_len, needs_teacher(terms))
+    parts = [_head(config, student, terms), sizes, _scores(config, report)]
+    parts += [_use(student), _origin(config, terms, report, teacher)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(config: PretrainConfig, student: LanguageModel, learning: Learning) -> str:
-    kind, taught = student.family.model_type, learning.needs_teacher
+def _head(config: PretrainConfig, student: LanguageModel, terms: Terms) -> str:
+    kind, taught = student.family.model_type, needs_teacher(terms)
     pipeline = [] if student.head is None else [f"pipeline_tag: {PIPELINES[config.objective]}"]
     tags = [f"- {tag}" for tag in ("xtremedistil", *(["distillation"] if taught else []), kind)]
     head = ["---", "library_name: transformers", *pipeline, "tags:", *tags, "---", ""]
@@ -40,7 +41,7 @@ def _sizes(student: LanguageModel, report: PretrainReport, seq_len: int, taught:
         ("layers", config.num_hidden_layers),
         ("hidden size", config.hidden_size),
         ("attention heads", config.num_attention_heads),
-        ("pieces", f"{config.vocab_size:,}"),
+        ("tokens", f"{config.vocab_size:,}"),
         ("parameters", f"{report.parameters['student']:,}"),
         *([("teacher's parameters", f"{report.parameters['teacher']:,}")] if taught else []),
         ("longest row in training", f"{seq_len} tokens"),
@@ -74,20 +75,21 @@ def _use(student: LanguageModel) -> str:
     return f"## Use\n\n{code}\n\n{remark}"
 
 
-def _origin(config: PretrainConfig, learning: Learning, report: PretrainReport, teacher: str) -> str:
+def _origin(config: PretrainConfig, terms: Terms, report: PretrainReport, teacher: str) -> str:
     asked = ASKED[config.objective].lower()
     taught = "all" if config.soft_labels_on_all_tokens else asked
-    terms = {
-        f"soft labels of {taught} tokens (T = {learning.temperature:g})": learning.soft_label_weight,
-        f"{asked} pieces": learning.word_weight,
-        f"squared distance of logits of {taught} pieces": learning.logits_mse_weight,
+    soft = terms.soft_labels
+    weights = {
+        f"soft labels of {taught} tokens (T = {soft.temperature:g})": soft.weight,
+        f"{asked} tokens": terms.hard_label_weight,
+        f"squared distance of logits of {taught} tokens": sum(one.weight for one in terms.further_soft_labels),
     }
-    named = [f"{name} x {weight:g}" for name, weight in terms.items() if weight]
-    named += [f"{match.name} ({match.loss}) x {match.weight:g}" for match in learning.matches]
+    named = [f"{name} x {weight:g}" for name, weight in weights.items() if weight]
+    named += [f"{match.name} ({match.loss}) x {match.weight:g}" for match in terms.matches]
     begun = config.pt_student_checkpoint and _base_name(config.pt_student_checkpoint)
     begun = begun or (f"layers of the teacher ({config.init_layers})" if config.init_layers else "random weights")
     facts = [
-        f"teacher: `{teacher}`" if learning.needs_teacher else f"tokenizer: that of `{teacher}`, which taught nothing",
+        f"teacher: `{teacher}`" if needs_teacher(terms) else f"tokenizer: that of `{teacher}`, which taught nothing",
         f"begun with: {begun}",
         f"corpus: {report.rows:,} rows, {report.pieces:,} tokens",
         f"recipe: {config.recipe}; {', '.join(named)}",

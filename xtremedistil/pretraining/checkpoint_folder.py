@@ -1,6 +1,6 @@
 """An encoder, with or without its language-model head, as a plain Hugging Face folder.
 
-PyTorch's transformers, its TensorFlow classes and `--pt_student_checkpoint` read it. Encoders here have no pooler, and
+PyTorch's transformers, its TensorFlow classes and `pt_student_checkpoint` read it. Encoders here have no pooler, and
 none is written: of the families with one, `AutoModel` says that it makes the pooler anew (at random, for whoever tunes
 it), and gives the same hidden states; `add_pooling_layer=False` and the classes with a language-model head do without.
 """

@@ -20,6 +20,7 @@ from xtremedistil.models.architectures.shapes import encoder_shape
 from xtremedistil.models.checkpoints.h5_weights import load_weights, save_weights
 from xtremedistil.models.language_model.language_model import LanguageModel
 from xtremedistil.models.projections import projection_rates
+from xtremedistil.objectives.from_terms import LABELS_ALONE
 from xtremedistil.pretraining.card import pretrain_card
 from xtremedistil.pretraining.checkpoint_folder import check_place, remove_checkpoint, write_checkpoint
 from xtremedistil.pretraining.config import ALL_OF_THE_CORPUS, PretrainConfig
@@ -32,18 +33,19 @@ from xtremedistil.pretraining.head_record import (
     remove_head,
     write_head_record,
 )
-from xtremedistil.pretraining.language_objective import language_objective, learning_objective
+from xtremedistil.pretraining.language_objective import language_objective
 from xtremedistil.pretraining.language_score import LanguageScore
 from xtremedistil.pretraining.live_teacher import taught_model
 from xtremedistil.pretraining.models import initial_student, open_teacher
-from xtremedistil.pretraining.recipes import Learning, configured_learning, language_terms
+from xtremedistil.pretraining.recipes import configured_terms, masks_tokens, needs_teacher, predicts_tokens
 from xtremedistil.pretraining.report import REPORT, PretrainReport
 from xtremedistil.pretraining.run_corpus import PretrainCorpus, open_corpus
 from xtremedistil.pretraining.student_shape import student_shape
-from xtremedistil.pretraining.teacher_head import WORDS_ALONE, check_head, head_parts, train_head
+from xtremedistil.pretraining.teacher_head import check_head, head_parts, train_head
 from xtremedistil.pretraining.validation import check_pretrain
 from xtremedistil.storage import files, model_folder, run_folder
 from xtremedistil.terms.match_parsing import read_matches
+from xtremedistil.terms.terms import Terms
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.learning_rate import LearningRate
 from xtremedistil.training.loop import fit
@@ -113,7 +115,7 @@ def _finished(config: PretrainConfig, workers: Workers) -> PretrainReport | None
     path = os.path.join(config.model_dir, REPORT)
     if not workers.broadcast_from_chief(os.path.isfile(path)):
         return None
-    Progress().log(f"This run has finished before: {config.model_dir}. --overwrite starts it again.")
+    Progress().log(f"This run has finished before: {config.model_dir}. `overwrite` starts it again.")
     return PretrainReport(**files.read_json(path))
 
 
@@ -134,28 +136,28 @@ class Run:
     def whole(self) -> PretrainReport:
         teacher, has_head = self.teacher()
         shape = encoder_shape(teacher.encoder.config.to_dict(), self.config.pt_teacher_checkpoint)
-        learning = configured_learning(self.config, shape, student_shape(self.config, shape))
-        if learning.teaches_words and not has_head:
+        terms = configured_terms(self.config, shape, student_shape(self.config, shape))
+        if terms.uses_logits and not has_head:
             self._give_head(teacher)
         elif not has_head:
             teacher = dataclasses.replace(teacher, head=None)
-        student = self.student(teacher, learning)
-        history, scores = self._fit(student, teacher, learning)
+        student = self.student(teacher, terms)
+        history, scores = self._fit(student, teacher, terms)
         report = self._report(student, teacher, scores, history)
-        self.workers.on_chief(lambda: self._write(student, learning, report))
+        self.workers.on_chief(lambda: self._write(student, terms, report))
         return report
 
     def teacher(self) -> tuple[LanguageModel, bool]:
         """The teacher, with a head where words are asked for, and whether that is its own."""
         seed_everything(stage_seed(self.seed, HEAD_PLACE))
         with self.strategy.scope():
-            asked = language_terms(self.config).predicts_words
+            asked = masks_tokens(self.config)
             return open_teacher(self.config.pt_teacher_checkpoint, self.corpus.kept, with_head=asked)
 
-    def student(self, teacher: LanguageModel, learning: Learning) -> LanguageModel:
+    def student(self, teacher: LanguageModel, terms: Terms) -> LanguageModel:
         seed_everything(stage_seed(self.seed, STUDENT_PLACE))
         with self.strategy.scope():
-            return initial_student(self.config, teacher, self.corpus.kept, with_head=learning.predicts_words)
+            return initial_student(self.config, teacher, self.corpus.kept, with_head=predicts_tokens(terms))
 
     def _give_head(self, teacher: LanguageModel) -> None:
         """A head that was trained before, or is now, for a teacher that came without its own."""
@@ -167,7 +169,7 @@ class Run:
         keeper = self._keeper("teacher's head")
         if given:
             if read_head_record(given) not in (None, record):
-                raise InputError(f"--teacher_head {given} was trained on other tokens of the teacher. Train one anew.")
+                raise InputError(f"`teacher_head` {given} was trained on other tokens of the teacher. Train one anew.")
             load_weights(given, head_parts(teacher))
         else:
             self._train_head(teacher, keeper)
@@ -190,15 +192,15 @@ class Run:
         batches = self.corpus.word_batches(period_of(steps, config.eval_steps), recipe.seed)
         train_head(teacher, batches, recipe, self.strategy, self.progress.step, keeper)
 
-    def _fit(self, student: LanguageModel, teacher: LanguageModel, learning: Learning) -> tuple[History, dict]:
+    def _fit(self, student: LanguageModel, teacher: LanguageModel, terms: Terms) -> tuple[History, dict]:
         """Trains the student; the history, and what it comes to on held-out rows."""
-        wanted = {"predicts": learning.predicts_words, "taught": learning.teaches_words}
+        wanted = {"predicts": predicts_tokens(terms), "taught": terms.uses_logits}
         with self.strategy.scope():
-            asked = teacher if learning.needs_teacher else None
-            model, projections = taught_model(student, asked, learning.matches, **wanted)
-        objective = learning_objective(learning)
+            asked = teacher if needs_teacher(terms) else None
+            model, projections = taught_model(student, asked, terms.matches, **wanted)
+        objective = language_objective(terms)
         recipe = self.recipe(self._steps, self.config.learning_rate, stage_seed(self.seed, FIT_PLACE))
-        variables, factors = self._trained(student, projections, learning)
+        variables, factors = self._trained(student, projections, terms)
         trainer = Trainer(model, variables, objective, self.strategy, recipe, factors)
         batches = self.corpus.batches(period_of(self._steps, self.config.eval_steps), recipe.seed)
         score = LanguageScore(model, objective, self.corpus.held_out_batches())
@@ -206,10 +208,10 @@ class Run:
         history = fit(trainer, batches, self._evaluate(score), self.progress.step, self._keeper("student"))
         return history, score()
 
-    def _trained(self, student: LanguageModel, projections: Sequence, learning: Learning) -> tuple[list, list[float]]:
+    def _trained(self, student: LanguageModel, projections: Sequence, terms: Terms) -> tuple[list, list[float]]:
         """The variables that change, and what multiplies the learning rate of each."""
         own = trained_variables(student, self.config)
-        rates = projection_rates(learning.matches, self.config.learning_rate)
+        rates = projection_rates(terms.matches, self.config.learning_rate)
         projected = [(variable, rates.get(layer.name, 1.0)) for layer in projections for variable in layer.weights]
         return own + [variable for variable, _ in projected], [1.0] * len(own) + [rate for _, rate in projected]
 
@@ -237,7 +239,9 @@ class Run:
         taught = None
         if teacher.head is not None:
             model = teacher.feature_model([], logits=True)
-            taught = LanguageScore(model, language_objective(WORDS_ALONE), self.corpus.held_out_batches())()["accuracy"]
+            taught = LanguageScore(model, language_objective(LABELS_ALONE), self.corpus.held_out_batches())()[
+                "accuracy"
+            ]
         pieces = self._steps * self.corpus.pieces / self.corpus.steps_per_pass
         return PretrainReport(
             teacher_accuracy=taught,
@@ -252,7 +256,7 @@ class Run:
             history=history.epochs,
         )
 
-    def _write(self, student: LanguageModel, learning: Learning, report: PretrainReport) -> None:
+    def _write(self, student: LanguageModel, terms: Terms, report: PretrainReport) -> None:
         config, head = self.config, student.head
         write_checkpoint(
             os.path.join(config.model_dir, CHECKPOINT),
@@ -262,7 +266,7 @@ class Run:
             head=head.state() if head else {},
             architecture=head.pytorch_class if head else None,
             seq_len=config.seq_len,
-            card=pretrain_card(config, student, learning, report),
+            card=pretrain_card(config, student, terms, report),
         )
         files.write_json(os.path.join(config.model_dir, REPORT), report.to_dict())
         shutil.rmtree(os.path.join(config.model_dir, model_folder.SNAPSHOTS), ignore_errors=True)

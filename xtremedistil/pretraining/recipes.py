@@ -6,15 +6,14 @@
 - words: masked words alone, without a teacher's word on them.
 """
 
-import dataclasses
-from dataclasses import dataclass
-
 from xtremedistil.errors import InputError
 from xtremedistil.models.architectures.shapes import EncoderShape
 from xtremedistil.pretraining.config import PretrainConfig
 from xtremedistil.terms.layer_map import checked_layers
 from xtremedistil.terms.match import Match
 from xtremedistil.terms.match_parsing import read_matches
+from xtremedistil.terms.soft_labels import SoftLabels
+from xtremedistil.terms.terms import Terms
 
 DISTILBERT, MINILM, MINILM_V2, WORDS = "distilbert", "minilm", "minilmv2", "words"
 
@@ -30,57 +29,40 @@ RELATIONS = ("queries", "keys", "values")
 BY_ROW = {"mean_over": "rows"}  # the papers' 1 / |x| for each row
 
 
-@dataclass(frozen=True)
-class Learning:
-    """The terms of a run.
-
-    Fields:
-        soft_label_weight, logits_mse_weight: of what the teacher says of tokens. word_weight: of the tokens that stand
-            there. temperature: of the soft labels.
-        matches: between tensors inside the two models.
-    """
-
-    soft_label_weight: float
-    word_weight: float
-    logits_mse_weight: float
-    temperature: float
-    matches: tuple[Match, ...]
-
-    @property
-    def teaches_words(self) -> bool:
-        """Whether the teacher is asked about words, so that it needs a head."""
-        return self.soft_label_weight > 0 or self.logits_mse_weight > 0
-
-    @property
-    def predicts_words(self) -> bool:
-        """Whether the student is."""
-        return self.teaches_words or self.word_weight > 0
-
-    @property
-    def needs_teacher(self) -> bool:
-        return self.teaches_words or bool(self.matches)
-
-
 def configured_weights(config: PretrainConfig) -> dict[str, float]:
-    """Of all terms, by what their flags begin with: the recipe's, or what flags give in their place."""
+    """Weights of all terms, by what their flags begin with: the recipe's, or what flags give in their place."""
     return {
         name: weight if (given := getattr(config, f"{name}_weight")) is None else given
         for name, weight in WEIGHTS[config.recipe].items()
     }
 
 
-def language_terms(config: PretrainConfig) -> Learning:
-    """The terms on words alone: which pairs of tensors there are depends on the models."""
+def asks_teacher(config: PretrainConfig) -> bool:
+    """Whether a term reads the teacher's logits, so that the teacher needs a head."""
     weights = configured_weights(config)
-    return Learning(weights["soft_label"], weights["mlm"], weights["logits_mse"], config.temperature, ())
+    return bool(weights["soft_label"] or weights["logits_mse"])
 
 
-def configured_learning(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> Learning:
+def masks_tokens(config: PretrainConfig) -> bool:
+    """Whether a term reads the student's logits: tokens are masked only then."""
+    return asks_teacher(config) or bool(configured_weights(config)["mlm"])
+
+
+def predicts_tokens(terms: Terms) -> bool:
+    """The same of a run's terms."""
+    return terms.uses_logits or terms.hard_label_weight > 0
+
+
+def needs_teacher(terms: Terms) -> bool:
+    return terms.uses_logits or bool(terms.matches)
+
+
+def configured_terms(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> Terms:
     """The recipe's terms, with the weights that flags give in place of its own.
 
     Raises:
-        ValueError: a match cannot be. InputError: it cannot be read, names a layer that a model has not, or is the
-            recipe's, too.
+        ValueError: a match cannot be, or all weights are 0. InputError: a match cannot be read, names a layer that a
+            model has not, or is the recipe's, too.
     """
     weights = configured_weights(config)
     last = {"teacher": teacher.num_hidden_layers, "student": student.num_hidden_layers}
@@ -93,11 +75,19 @@ def configured_learning(config: PretrainConfig, teacher: EncoderShape, student: 
     matches += read_matches(config.match)
     if twice := [match.name for match in matches[len(own) :] if match.name in own]:
         raise InputError(
-            f"--match: {', '.join(twice)} is a term of --recipe {config.recipe} already. Leave it away, or switch the "
-            "recipe's off: --cosine_weight 0, --relation_weight 0."
+            f"`match`: {', '.join(twice)} is a term of `recipe` {config.recipe} already. Leave it away, or switch the "
+            "recipe's off: `cosine_weight` 0, `relation_weight` 0."
         )
     checked_layers(matches, teacher.num_hidden_layers, student.num_hidden_layers)
-    return dataclasses.replace(language_terms(config), matches=tuple(matches))
+    if not (matches or masks_tokens(config)):
+        raise InputError("All weights are 0: there is nothing to learn. Give one of them, such as `mlm_weight` 1")
+    distance = SoftLabels("logits_mse", weight=weights["logits_mse"], options={"sum_over_labels": True})
+    return Terms(
+        SoftLabels("soft_label_kl", config.temperature, weight=weights["soft_label"]),
+        tuple(matches),
+        weights["mlm"],
+        further_soft_labels=(distance,) if weights["logits_mse"] else (),
+    )
 
 
 def _relations(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape, weight: float) -> list[Match]:

@@ -19,7 +19,7 @@ from xtremedistil.pretraining.corpus.reader import CorpusReader
 from xtremedistil.pretraining.corpus.rows import CorpusRows, line_rows, packed_rows, require_rows
 from xtremedistil.pretraining.corpus.store_writer import store_key
 from xtremedistil.pretraining.corpus.token_store import TokenStore, open_token_store, write_token_store
-from xtremedistil.pretraining.recipes import language_terms
+from xtremedistil.pretraining.recipes import masks_tokens
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.tokenization.trimmed_tokenizer import trimmed_tokenizer
 from xtremedistil.tokenization.vocabulary import kept_tokens, piece_map, tokens_from_file
@@ -98,7 +98,7 @@ def open_corpus(
     require_rows(train, batch_size * config.gradient_accumulation_steps)
     around = tuple(tokenizer.start_ids), tuple(tokenizer.end_ids), tokenizer.pad_id, pieces
     counts = store.counts if pieces is None else store.counts[kept]
-    intact = not language_terms(config).predicts_words
+    intact = not masks_tokens(config)
     return PretrainCorpus(
         tokenizer,
         kept,

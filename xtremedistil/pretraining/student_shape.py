@@ -37,14 +37,14 @@ def _picked(config: PretrainConfig, shape: EncoderShape, teacher: EncoderShape) 
         own, theirs = getattr(shape, name), getattr(teacher, name)
         if own != theirs:
             raise InputError(
-                f"--init_layers {config.init_layers}: a student that begins with the teacher's layers has its widths; "
-                f"--{name} is {own}, the teacher's {theirs}. Leave --{name} away, or --init_layers"
+                f"`init_layers` {config.init_layers}: a student that begins with the teacher's layers has its widths; "
+                f"`{name}` is {own}, the teacher's {theirs}. Leave `{name}` away, or `init_layers`"
             )
     return dataclasses.replace(shape, num_hidden_layers=len(layers))
 
 
 def picked_layers(config: PretrainConfig, teacher: EncoderShape) -> list[int]:
-    """The teacher's layers that a student with `--init_layers` begins with.
+    """The teacher's layers that a student with `init_layers` begins with.
 
     Raises:
         InputError: see `parse_layers`.
@@ -52,4 +52,4 @@ def picked_layers(config: PretrainConfig, teacher: EncoderShape) -> list[int]:
     try:
         return parse_layers(config.init_layers, teacher.num_hidden_layers, config.num_hidden_layers)
     except InputError as error:
-        raise InputError(f"--init_layers {error}") from error
+        raise InputError(f"`init_layers` {error}") from error

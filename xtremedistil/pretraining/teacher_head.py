@@ -16,16 +16,15 @@ from xtremedistil.models.language_model.language_model import (
     LanguageModel,
     language_inputs,
 )
+from xtremedistil.objectives.from_terms import LABELS_ALONE
 from xtremedistil.pretraining.config import OF_THE_HEAD, PretrainConfig
 from xtremedistil.pretraining.corpus.batches import CorpusBatches
 from xtremedistil.pretraining.language_objective import language_objective
-from xtremedistil.pretraining.recipes import Learning, language_terms
+from xtremedistil.pretraining.recipes import masks_tokens
 from xtremedistil.training.loop import fit
 from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.state import History
 from xtremedistil.training.trainer import Trainer, TrainingSettings
-
-WORDS_ALONE = Learning(0.0, 1.0, 0.0, 1.0, ())
 
 
 def head_parts(model: LanguageModel) -> dict:
@@ -35,12 +34,12 @@ def head_parts(model: LanguageModel) -> dict:
 
 def check_head(config: PretrainConfig) -> None:
     """Raises InputError where the checkpoint's own head cannot be read, or flags are given of another one."""
-    if not language_terms(config).predicts_words:
+    if not masks_tokens(config):
         return
     name = config.pt_teacher_checkpoint
     own = head_state(name, find_family(AUTO, read_config(name)["model_type"]))
     if given := given_flags(config, OF_THE_HEAD) if own is not None else []:
-        flags = ", ".join(f"--{flag} {getattr(config, flag)}" for flag in given)
+        flags = ", ".join(f"`{flag}` {getattr(config, flag)}" for flag in given)
         raise InputError(f"{flags}: {name} has a head of its own, which is taken. Leave that away.")
 
 
@@ -62,5 +61,5 @@ def train_head(
     """Trains the head on the words that are hidden in the corpus; the encoder, its word table too, stays as it is."""
     with strategy.scope():
         whole = head_model(model)
-    trainer = Trainer(whole, model.head.weights, language_objective(WORDS_ALONE), strategy, recipe)
+    trainer = Trainer(whole, model.head.weights, language_objective(LABELS_ALONE), strategy, recipe)
     return fit(trainer, batches, None, report, keeper)

@@ -17,7 +17,7 @@ from xtremedistil.pretraining.corpus.files import check_beginnings, corpus_paths
 from xtremedistil.pretraining.corpus.masking import continues_word
 from xtremedistil.pretraining.corpus.rows import SHORTEST
 from xtremedistil.pretraining.head_record import read_head_record
-from xtremedistil.pretraining.recipes import MINILM, configured_learning, configured_weights, language_terms
+from xtremedistil.pretraining.recipes import MINILM, asks_teacher, configured_terms, configured_weights, masks_tokens
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.storage.model_folder import fingerprint_checkpoint
 from xtremedistil.terms.match_parsing import read_matches
@@ -41,7 +41,7 @@ def check_pretrain(config: PretrainConfig) -> None:
     problems.add(_share_problems(config))
     problems.add(_flag_problems(config))
     problems.attempt(check_beginnings, problems.attempt(corpus_paths, config.corpus) or ())
-    family, teacher = open_checkpoint(problems, "--pt_teacher_checkpoint", config.pt_teacher_checkpoint, AUTO)
+    family, teacher = open_checkpoint(problems, "`pt_teacher_checkpoint`", config.pt_teacher_checkpoint, AUTO)
     if teacher:
         problems.add(_family_problems(config, config.pt_teacher_checkpoint, family))
         problems.add(length_problems(config.seq_len, teacher, config.pt_teacher_checkpoint))
@@ -50,7 +50,7 @@ def check_pretrain(config: PretrainConfig) -> None:
         if tokenizer:
             problems.add(_tokenizer_problems(config, tokenizer, problems))
             problems.add(_table_problems(config, tokenizer.size, teacher, student))
-        if config.teacher_head and os.path.isfile(config.teacher_head) and language_terms(config).teaches_words:
+        if config.teacher_head and os.path.isfile(config.teacher_head) and asks_teacher(config):
             problems.attempt(_check_head_file, config, teacher)
         if student:
             problems.add(_student_problems(config, family, teacher, student))
@@ -61,63 +61,63 @@ def _share_problems(config: PretrainConfig) -> list[str]:
     problems = []
     for name in ("mlm_probability", "mlm_hide", "mlm_random"):
         if not 0 <= getattr(config, name) <= 1:
-            problems.append(f"--{name} {getattr(config, name)}: must be from 0 to 1")
+            problems.append(f"`{name}` {getattr(config, name)}: must be from 0 to 1")
     if config.mlm_probability == 0:
-        problems.append("--mlm_probability 0: nothing would be asked for; 0.15 is usual")
+        problems.append("`mlm_probability` 0: nothing would be asked for; 0.15 is usual")
     if config.mlm_smoothing > MOST_SMOOTHING:
-        problems.append(f"--mlm_smoothing {config.mlm_smoothing}: must be at most {MOST_SMOOTHING}; 0.7 is usual")
+        problems.append(f"`mlm_smoothing` {config.mlm_smoothing}: must be at most {MOST_SMOOTHING}; 0.7 is usual")
     if config.mlm_hide + config.mlm_random > 1:
-        problems.append(f"--mlm_hide {config.mlm_hide} and --mlm_random {config.mlm_random} are more than 1 together")
+        problems.append(f"`mlm_hide` {config.mlm_hide} and `mlm_random` {config.mlm_random} are more than 1 together")
     if config.dropout is not None and not 0 <= config.dropout < 1:
-        problems.append(f"--dropout {config.dropout}: must be at least 0 and below 1")
+        problems.append(f"`dropout` {config.dropout}: must be at least 0 and below 1")
     for name in ("max_steps", "eval_steps", "mlm_smoothing", "cosine_weight", "relation_weight"):
         if (getattr(config, name) or 0) < 0:
-            problems.append(f"--{name} {getattr(config, name)}: must not be negative")
+            problems.append(f"`{name}` {getattr(config, name)}: must not be negative")
     for name in ("soft_label_weight", "mlm_weight", "logits_mse_weight"):
         if (getattr(config, name) or 0) < 0:
-            problems.append(f"--{name} {getattr(config, name)}: must not be negative")
+            problems.append(f"`{name}` {getattr(config, name)}: must not be negative")
     for name in ("temperature", "learning_rate", "teacher_head_learning_rate"):
         if getattr(config, name) <= 0:
-            problems.append(f"--{name} {getattr(config, name)}: must be greater than 0")
+            problems.append(f"`{name}` {getattr(config, name)}: must be greater than 0")
     if not config.max_steps and not config.epochs > 0:
-        problems.append(f"--epochs {config.epochs}: must be greater than 0")
+        problems.append(f"`epochs` {config.epochs}: must be greater than 0")
     return problems
 
 
 def _flag_problems(config: PretrainConfig) -> list[str]:
     problems = []
-    given = [f"--{name}" for name in OF_ITS_OWN if getattr(config, name) is not None]
+    given = [f"`{name}`" for name in OF_ITS_OWN if getattr(config, name) is not None]
     if config.pt_student_checkpoint and given:
-        problems.append(f"--pt_student_checkpoint says what the student is; leave {', '.join(given)} away")
+        problems.append(f"`pt_student_checkpoint` says what the student is; leave {', '.join(given)} away")
     if config.teacher_head and not os.path.isfile(config.teacher_head):
-        problems.append(f"--teacher_head {config.teacher_head}: there is no such file")
+        problems.append(f"`teacher_head` {config.teacher_head}: there is no such file")
     vocabulary = config.student_vocab
     if vocabulary and vocabulary != ALL_OF_THE_CORPUS and not os.path.isfile(vocabulary):
-        problems.append(f"--student_vocab {vocabulary}: there is no such file; give one, or the word corpus")
+        problems.append(f"`student_vocab` {vocabulary}: there is no such file; give one, or the word corpus")
     return problems + _idle_problems(config)
 
 
 def _idle_problems(config: PretrainConfig) -> list[str]:
     """Flags that nothing would read; `check_head` knows of others."""
-    terms, relations = language_terms(config), configured_weights(config)["relation"]
-    teaches = terms.teaches_words
+    weights, teaches = configured_weights(config), asks_teacher(config)
+    relations = weights["relation"]
     idle = [
-        (config.objective == "clm", (*OF_HIDDEN_WORDS, "soft_labels_on_all_tokens"), "--objective clm hides no words"),
-        (not terms.predicts_words, OF_HIDDEN_WORDS, "no weight asks for words, so that none are hidden"),
-        (not teaches, (*OF_THE_HEAD, "soft_labels_on_all_tokens"), "no weight asks for the teacher's word on pieces"),
-        (teaches and config.teacher_head, OF_HEAD_TRAINING, "the head of --teacher_head is trained already"),
-        (not terms.soft_label_weight, ("temperature",), "no weight asks for soft labels"),
+        (config.objective == "clm", (*OF_HIDDEN_WORDS, "soft_labels_on_all_tokens"), "`objective` clm hides no words"),
+        (not masks_tokens(config), OF_HIDDEN_WORDS, "no weight asks for words, so that none are hidden"),
+        (not teaches, (*OF_THE_HEAD, "soft_labels_on_all_tokens"), "no weight asks for the teacher's logits"),
+        (teaches and config.teacher_head, OF_HEAD_TRAINING, "the head of `teacher_head` is trained already"),
+        (not weights["soft_label"], ("temperature",), "no weight asks for soft labels"),
         (not relations, ("relation_teacher_layer",), "no weight asks for relations"),
         (not relations or config.recipe == MINILM, ("relation_heads",), "the relations of minilmv2 alone are cut anew"),
         (
             config.student_vocab != ALL_OF_THE_CORPUS,
             ("student_vocab_min_count",),
-            "--student_vocab corpus alone counts pieces",
+            "`student_vocab` corpus alone counts tokens",
         ),
-        (config.max_steps, ("epochs",), "--max_steps says how many updates there are"),
+        (config.max_steps, ("epochs",), "`max_steps` says how many updates there are"),
     ]
     return [
-        f"--{name}: {reason}; leave it away"
+        f"`{name}`: {reason}; leave it away"
         for is_idle, names, reason in idle
         if is_idle
         for name in given_flags(config, names)
@@ -127,10 +127,10 @@ def _idle_problems(config: PretrainConfig) -> list[str]:
 def _family_problems(config: PretrainConfig, name: str, family: Family) -> list[str]:
     kind = family.model_type
     if config.objective == "clm" and kind not in CAUSAL:
-        return [f"--objective clm: {name} is a {kind}, which sees the words to come; give --objective mlm"]
+        return [f"`objective` clm: {name} is a {kind}, which sees the words to come; give `objective` mlm"]
     if config.objective == "mlm" and not family.can_be_student:
-        hint = "give --objective clm" if kind in CAUSAL else "take a BERT-like model, or GPT-2"
-        return [f"--objective mlm: {name} is a {kind}, which predicts no masked words; {hint}"]
+        hint = "give `objective` clm" if kind in CAUSAL else "take a BERT-like model, or GPT-2"
+        return [f"`objective` mlm: {name} is a {kind}, which predicts no masked words; {hint}"]
     return []
 
 
@@ -140,16 +140,16 @@ def _tokenizer_problems(config: PretrainConfig, tokenizer: Tokenizer, problems: 
     room, needed = tokenizer.room(config.seq_len), 1 if config.packed else SHORTEST
     if room < needed:
         lines.append(
-            f"--seq_len {config.seq_len}: beside its special tokens a row has room for {room}; at least {needed} are "
+            f"`seq_len` {config.seq_len}: beside its special tokens a row has room for {room}; at least {needed} are "
             "needed"
         )
-    if config.objective == "mlm" and tokenizer.mask_id is None and language_terms(config).predicts_words:
+    if config.objective == "mlm" and tokenizer.mask_id is None and masks_tokens(config):
         lines.append(f"The tokenizer of {config.pt_teacher_checkpoint} has no mask token, so no word can be hidden")
     if config.pt_student_checkpoint:
         students = problems.attempt(Tokenizer.load, config.pt_student_checkpoint)
         if students and students.fingerprint() != tokenizer.fingerprint():
             lines.append(
-                f"--pt_student_checkpoint {config.pt_student_checkpoint} has {students.size} tokens, or other ones "
+                f"`pt_student_checkpoint` {config.pt_student_checkpoint} has {students.size} tokens, or other ones "
                 f"than the teacher's {tokenizer.size}: what the teacher says of tokens would be of no use to it. Take "
                 "a student with the teacher's vocabulary"
             )
@@ -168,12 +168,12 @@ def _check_pieces(config: PretrainConfig, tokenizer: Tokenizer) -> None:
 
 
 def _check_head_file(config: PretrainConfig, teacher: EncoderShape) -> None:
-    """Raises InputError where `--teacher_head` is of another teacher; without a record beside it, as far as shapes
+    """Raises InputError where `teacher_head` is of another teacher; without a record beside it, as far as shapes
     tell."""
     record = read_head_record(config.teacher_head)
     if record and record["teacher"] != fingerprint_checkpoint(config.pt_teacher_checkpoint):
         raise InputError(
-            f"--teacher_head {config.teacher_head} was trained on another teacher than {config.pt_teacher_checkpoint}. "
+            f"`teacher_head` {config.teacher_head} was trained on another teacher than {config.pt_teacher_checkpoint}. "
             "Give that one's, or leave the flag away to train one."
         )
     found = {array.shape for held in read_weights(config.teacher_head).values() for array in held.values()}
@@ -183,7 +183,7 @@ def _check_head_file(config: PretrainConfig, teacher: EncoderShape) -> None:
         found, expected = ({shape for shape in shapes if len(shape) > 1} for shapes in (found, expected))
     if found != expected:
         raise InputError(
-            f"--teacher_head {config.teacher_head} has weights of the shapes {sorted(found)}, a head of "
+            f"`teacher_head` {config.teacher_head} has weights of the shapes {sorted(found)}, a head of "
             f"{config.pt_teacher_checkpoint} {sorted(expected)}. Give one that was trained on this teacher."
         )
 
@@ -201,12 +201,12 @@ def _table_problems(
         for name, count in rows.items()
         if count < pieces
     ]
-    if lines or len(set(rows.values())) == 1 or config.student_vocab or not language_terms(config).teaches_words:
+    if lines or len(set(rows.values())) == 1 or config.student_vocab or not asks_teacher(config):
         return lines
     return [
-        f"--pt_student_checkpoint {config.pt_student_checkpoint} has vocab_size {student.vocab_size}, the teacher "
-        f"{teacher.vocab_size}, so that the teacher's word on tokens cannot be compared. Give --student_vocab corpus "
-        "(both then have the corpus's tokens), or --soft_label_weight 0"
+        f"`pt_student_checkpoint` {config.pt_student_checkpoint} has vocab_size {student.vocab_size}, the teacher "
+        f"{teacher.vocab_size}, so that the teacher's word on tokens cannot be compared. Give `student_vocab` corpus "
+        "(both then have the corpus's tokens), or `soft_label_weight` 0"
     ]
 
 
@@ -218,10 +218,10 @@ def _open_student(
     if name is None:
         shape = problems.attempt(student_shape, config, teacher)
     else:
-        family, shape = open_checkpoint(problems, "--pt_student_checkpoint", name, AUTO)
+        family, shape = open_checkpoint(problems, "`pt_student_checkpoint`", name, AUTO)
         problems.add(_family_problems(config, name, family) if family else [])
     if family and config.freeze_token_type_embds and family.model_type in WITHOUT_TYPES:
-        problems.add([f"--freeze_token_type_embds: a {family.model_type} has no type embeddings; leave the flag away"])
+        problems.add([f"`freeze_token_type_embds`: a {family.model_type} has no type embeddings; leave the flag away"])
     return shape
 
 
@@ -234,8 +234,8 @@ def _student_problems(
         lines += length_problems(config.seq_len, student, config.pt_student_checkpoint)
     if student.hidden_size % student.num_attention_heads:
         lines.append(
-            f"--hidden_size {student.hidden_size} is not a multiple of {student.num_attention_heads} attention heads; "
-            "give --num_attention_heads"
+            f"`hidden_size` {student.hidden_size} is not a multiple of {student.num_attention_heads} attention heads; "
+            "give `num_attention_heads`"
         )
     return lines + (_relation_problems(config, teacher, student) or _term_problems(config, family, teacher, student))
 
@@ -246,14 +246,14 @@ def _relation_problems(config: PretrainConfig, teacher: EncoderShape, student: E
         return []
     lines, layer, layers = [], config.relation_teacher_layer, teacher.num_hidden_layers
     if layer is not None and not 0 <= layer < layers:
-        lines.append(f"--relation_teacher_layer {layer}: the teacher has layers 0 to {layers - 1}")
+        lines.append(f"`relation_teacher_layer` {layer}: the teacher has layers 0 to {layers - 1}")
     if config.recipe != MINILM:
         return lines + _division_problems(config.relation_heads, teacher.hidden_size, student.hidden_size)
     heads = teacher.num_attention_heads, student.num_attention_heads
     if heads[0] != heads[1]:
         lines.append(
-            f"--recipe minilm compares maps head by head; the teacher has {heads[0]} heads, the student {heads[1]}. "
-            f"Give --num_attention_heads {heads[0]}, or --recipe minilmv2"
+            f"`recipe` minilm compares maps head by head; the teacher has {heads[0]} heads, the student {heads[1]}. "
+            f"Give `num_attention_heads` {heads[0]}, or `recipe` minilmv2"
         )
     return lines
 
@@ -263,23 +263,21 @@ def _division_problems(heads: int, *widths: int) -> list[str]:
         return []
     fitting = [str(number) for number in range(1, min(widths) + 1) if divides(number, *widths)]
     return [
-        f"--relation_heads {heads} do not divide the widths of teacher ({widths[0]}) and student ({widths[1]}); these "
+        f"`relation_heads` {heads} do not divide the widths of teacher ({widths[0]}) and student ({widths[1]}); these "
         f"do: {', '.join(fitting)}"
     ]
 
 
 def _term_problems(config: PretrainConfig, family: Family, teacher: EncoderShape, student: EncoderShape) -> list[str]:
     try:
-        learning = configured_learning(config, teacher, student)
+        terms = configured_terms(config, teacher, student)
     except ValueError as error:  # InputError too
         return [str(error)]
-    if not learning.predicts_words and not learning.matches:
-        return ["All weights are 0: there is nothing to learn. Give one of them, such as --mlm_weight 1"]
     widths = teacher.hidden_size, student.hidden_size
     lines = [line for match in read_matches(config.match) for line in pair_problems(config, match, widths)]
-    if family.model_type in CAUSAL and any(match.feature == ATTENTION_SCORES for match in learning.matches):
+    if family.model_type in CAUSAL and any(match.feature == ATTENTION_SCORES for match in terms.matches):
         lines.append(
-            f"--recipe minilm, attention_scores: before the softmax, a {family.model_type} has scores of the words to "
-            "come, too, which it does not attend to; give --recipe minilmv2, or match attentions"
+            f"`recipe` minilm, attention_scores: before the softmax, a {family.model_type} has scores of the words to "
+            "come, too, which it does not attend to; give `recipe` minilmv2, or match attentions"
         )
     return lines

@@ -48,6 +48,7 @@ class Terms:
         soft_labels: the term between logits; its weight may be 0. None: by the problem type of the student, KL at
             temperature 2 for classes and spans, binary cross-entropy for several labels at once, squared error for
             scores.
+        further_soft_labels: more terms between the same logits, by other losses.
         matches: between states or maps; "last", "uniform", "skip" or student:teacher as in "0:0,1:3,2:6" pairs hidden
             states of layers, "emd" or "sinkhorn" brings all layers against all.
         hard_label_weight: of gold labels: the cross-entropy with a class or with the ends of a span, the binary one
@@ -63,6 +64,7 @@ class Terms:
     hard_label_weight_schedule: str = "constant"
     teacher_weights: tuple[float, ...] | None = None
     combine: str = "logits"
+    further_soft_labels: tuple[SoftLabels, ...] = ()
 
     def __post_init__(self):
         if isinstance(self.matches, str):
@@ -77,8 +79,13 @@ class Terms:
         require_known("way to combine teachers", self.combine, COMBINATIONS)
         if self.soft_labels:
             self._check_combine(self.soft_labels)
-        if self.soft_labels and not (self.soft_labels.weight or self._has_matches or self.hard_label_weight):
+        if self.soft_labels and not (self.uses_logits or self._has_matches or self.hard_label_weight):
             raise ValueError("There is nothing to learn: no soft labels, no matches, no gold labels.")
+
+    @property
+    def uses_logits(self) -> bool:
+        """Whether a term compares logits with the teacher's."""
+        return any(one and one.weight for one in (self.soft_labels, *self.further_soft_labels))
 
     @property
     def _has_matches(self) -> bool:
@@ -117,14 +124,17 @@ class Terms:
     def to_json(self) -> str:
         """Raises ValueError for a schedule that is a function of somebody's own: functions have no JSON."""
         matches = () if isinstance(self.matches, str) else self.matches
-        soft = [self.soft_labels] if self.soft_labels else []
+        soft = [*([self.soft_labels] if self.soft_labels else []), *self.further_soft_labels]
         weighted = [*(one.weight_schedule for one in [*soft, *matches]), self.hard_label_weight_schedule]
         if any(map(callable, weighted)):
             raise ValueError("A weight schedule that is a function cannot be written as JSON; name one.")
-        temperatures = [written_temperatures(one.temperature_of) for one in soft]
         written = dataclasses.asdict(self)
-        if temperatures:
-            written["soft_labels"]["temperature_of"] = temperatures[0]
+        if self.soft_labels:
+            written["soft_labels"]["temperature_of"] = written_temperatures(self.soft_labels.temperature_of)
+        for entry, one in zip(written["further_soft_labels"], self.further_soft_labels, strict=True):
+            entry["temperature_of"] = written_temperatures(one.temperature_of)
+        if not self.further_soft_labels:  # as in files of before
+            del written["further_soft_labels"]
         return json.dumps(written, indent=2)
 
     @classmethod
@@ -146,6 +156,7 @@ class Terms:
             found["soft_labels"] = _soft_labels(found["soft_labels"])
         if not isinstance(found.get("matches", ""), str):
             found["matches"] = tuple(_match(entry) for entry in found["matches"])
+        found["further_soft_labels"] = tuple(_soft_labels(entry) for entry in found.get("further_soft_labels", ()))
         if found.get("teacher_weights"):
             found["teacher_weights"] = tuple(found["teacher_weights"])
         return cls(**found)

@@ -74,3 +74,17 @@ def scheduled(names: dict) -> dict:
     """`Objective.schedules` out of the names of schedules, or functions, by term; constant weights have none."""
     found = {name: weight_factor(schedule) for name, schedule in names.items()}
     return {name: factor for name, factor in found.items() if factor is not constant_weight}
+
+
+def renamed(objective: Objective, names: dict[str, str]) -> Objective:
+    """The same terms under other names; those that `names` leaves out keep theirs."""
+
+    def by_new_name(terms: dict) -> dict:
+        return {names.get(name, name): value for name, value in terms.items()}
+
+    return Objective(
+        lambda outputs, batch: by_new_name(objective.values(outputs, batch)),
+        lambda batch: by_new_name(objective.counts(batch)),
+        by_new_name(objective.weights),
+        by_new_name(objective.schedules),
+    )

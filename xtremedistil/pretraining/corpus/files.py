@@ -36,7 +36,7 @@ def corpus_paths(patterns: Sequence[str]) -> list[str]:
         MissingFileError: a file does not exist. InputError: no pattern, one that no file fits, or a folder.
     """
     if not patterns:
-        raise InputError("No corpus is named. Give files of text with --corpus, one sentence or document a line.")
+        raise InputError("No corpus is named. Give files of text with `corpus`, one sentence or document a line.")
     found = sorted(path for pattern in patterns for path in _matching(pattern))
     by_file: dict[str, str] = {}
     for path in found:

@@ -78,7 +78,7 @@ def require_rows(rows: CorpusRows, of_a_step: int) -> None:
     if len(rows) < of_a_step:
         raise InputError(
             f"The corpus makes {len(rows):,} rows to learn from, fewer than the {of_a_step:,} of one step.\n"
-            "Give more text with --corpus, or a lower --batch_size or --gradient_accumulation_steps."
+            "Give more text with `corpus`, or a lower `batch_size` or `gradient_accumulation_steps`."
         )
 
 
