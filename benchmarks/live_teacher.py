@@ -27,17 +27,16 @@ import tensorflow as tf
 import tf_keras
 
 from xtremedistil.console.progress import Progress
-from xtremedistil.models.architectures.shapes import encoder_shape
 from xtremedistil.models.features.encoder_outputs import in_float32
 from xtremedistil.models.language_model.language_model import LanguageModel, language_inputs
 from xtremedistil.models.projections import matched_tensors
 from xtremedistil.pretraining.config import PretrainConfig
 from xtremedistil.pretraining.language_objective import language_objective
 from xtremedistil.pretraining.live_teacher import taught_model
+from xtremedistil.pretraining.plan import make_pretrain_plan
 from xtremedistil.pretraining.pretrain import HEAD_PLACE, Run, trained_variables
-from xtremedistil.pretraining.recipes import configured_terms, predicts_tokens
+from xtremedistil.pretraining.recipes import predicts_tokens
 from xtremedistil.pretraining.run_corpus import open_corpus
-from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.terms.layer_map import teacher_names
 from xtremedistil.terms.terms import Terms
 from xtremedistil.training.loop import batch_signature
@@ -84,7 +83,7 @@ def tensors(arrays: dict) -> dict[str, tf.Tensor]:
     return {name: tf.constant(array) for name, array in arrays.items()}
 
 
-def prepared(values) -> tuple[Run, PretrainConfig]:
+def prepared(values) -> Run:
     config = PretrainConfig(
         pt_teacher_checkpoint=values.checkpoint,
         corpus=(values.corpus,),
@@ -97,18 +96,17 @@ def prepared(values) -> tuple[Run, PretrainConfig]:
         opt_policy=values.opt_policy,
         seed=SEED,
     )
+    plan = make_pretrain_plan(config)
     strategy, progress = make_strategy("one_device"), Progress()
     workers = Workers(strategy)
-    corpus = open_corpus(config, str(values.folder / "corpus"), workers, 1, progress)
-    return Run(config, corpus, strategy, workers, progress), config
+    corpus = open_corpus(plan, str(values.folder / "corpus"), workers, 1, progress)
+    return Run(plan, corpus, strategy, workers, progress)
 
 
-def ways_of(run: Run, config: PretrainConfig, sample: Arrays) -> dict[str, Callable[[Arrays], tuple[float, float]]]:
+def ways_of(run: Run, sample: Arrays) -> dict[str, Callable[[Arrays], tuple[float, float]]]:
     """By name, what takes a batch and gives its seconds and its loss (of the teacher, a number of no use)."""
     teacher, _ = run.teacher()
-    shape = encoder_shape(teacher.encoder.config.to_dict(), config.pt_teacher_checkpoint)
-    terms = configured_terms(config, shape, student_shape(config, shape))
-    student = run.student(teacher, terms)
+    terms, student = run.plan.terms, run.student(teacher)
     said = teacher.feature_model(teacher_names(terms.matches), logits=terms.uses_logits)
 
     def asked(batch):
@@ -120,17 +118,19 @@ def ways_of(run: Run, config: PretrainConfig, sample: Arrays) -> dict[str, Calla
     summed = tf.function(
         lambda batch: tf.add_n([tf.reduce_sum(found) for found in asked(batch).values()]), input_signature=signature
     )
-    recipe = run.recipe(1, PEAK, stage_seed(SEED, HEAD_PLACE))
+    recipe = run.training_settings(1, PEAK, stage_seed(SEED, HEAD_PLACE))
 
     def update(model: tf_keras.Model, arrays: dict) -> Callable[[dict], float]:
-        trainer = Trainer(model, trained_variables(student, config), language_objective(terms), run.strategy, recipe)
+        trainer = Trainer(
+            model, trained_variables(student, run.plan.student), language_objective(terms), run.strategy, recipe
+        )
         trainer.expect(batch_signature(arrays))
         return lambda batch: trainer.step(batch, 0, 0.0)["loss"].numpy()
 
     wanted = {"predicts": predicts_tokens(terms), "taught": terms.uses_logits}
     whole = update(taught_model(student, teacher, terms.matches, **wanted)[0], sample)
     given = sample | {name: tensor.numpy() for name, tensor in ask(tensors(sample)).items()}
-    alone = update(student_alone(student, terms, shape.hidden_size), given)
+    alone = update(student_alone(student, terms, teacher.encoder.config.hidden_size), given)
 
     def step(arrays: Arrays):
         batch = tensors(arrays)
@@ -146,7 +146,7 @@ def ways_of(run: Run, config: PretrainConfig, sample: Arrays) -> dict[str, Calla
         return clocked(lambda: summed(batch).numpy())
 
     def naive(arrays: Arrays):
-        batch = tensors(padded(arrays, config.seq_len))
+        batch = tensors(padded(arrays, run.plan.corpus.seq_len))
         return clocked(lambda: alone(batch | tensors({name: word.numpy() for name, word in ask(batch).items()})))
 
     return {"step": step, "student alone": student_step, "teacher alone": forward, "naive": naive}
@@ -154,10 +154,10 @@ def ways_of(run: Run, config: PretrainConfig, sample: Arrays) -> dict[str, Calla
 
 def measured(values) -> tuple[dict[str, float], float, float]:
     """Seconds of a batch by each way, its tokens, and the largest relative difference of a loss from the step's."""
-    run, config = prepared(values)
+    run = prepared(values)
     batches = [share for (share,) in run.corpus.batches(values.batches, stage_seed(SEED, HEAD_PLACE)).epoch(0, 1)]
-    with precision(config.opt_policy):
-        ways = ways_of(run, config, batches[0])
+    with precision(run.plan.precision):
+        ways = ways_of(run, batches[0])
         found = [{name: way(batch) for name, way in ways.items()} for batch in batches]
     times = {name: float(np.mean([of_batch[name][0] for of_batch in found[WARM_UP:]])) for name in ways}
     differences = [

@@ -38,7 +38,8 @@ from xtremedistil.pretraining.head_record import head_path
 from xtremedistil.pretraining.language_objective import language_objective
 from xtremedistil.pretraining.language_score import LanguageScore
 from xtremedistil.pretraining.models import open_teacher
-from xtremedistil.pretraining.pretrain import HEAD_PLACE, Run, period_of, pretrain
+from xtremedistil.pretraining.plan import make_pretrain_plan
+from xtremedistil.pretraining.pretrain import HEAD_PLACE, Run, pretrain
 from xtremedistil.pretraining.report import REPORT
 from xtremedistil.pretraining.run_corpus import open_corpus
 from xtremedistil.pretraining.teacher_head import head_parts, train_head
@@ -162,11 +163,11 @@ def probe(values, checkpoint: Path, folder: Path, steps: int) -> dict[str, float
 
 
 def probed(values, checkpoint: Path, folder: Path, steps: int) -> dict[str, float]:
-    config = config_of(values, checkpoint, folder, recipe="words", batch_size=32, **ALL_HIDDEN)
+    plan = make_pretrain_plan(config_of(values, checkpoint, folder, recipe="words", batch_size=32, **ALL_HIDDEN))
     strategy, progress = make_strategy("auto"), Progress()
     workers = Workers(strategy)
-    corpus = open_corpus(config, "", workers, strategy.num_replicas_in_sync, progress)
-    recipe = Run(config, corpus, strategy, workers, progress).recipe(
+    corpus = open_corpus(plan, "", workers, strategy.num_replicas_in_sync, progress)
+    recipe = Run(plan, corpus, strategy, workers, progress).training_settings(
         steps, HEAD_RATE, stage_seed(values.seed, HEAD_PLACE)
     )
     seed_everything(recipe.seed)
@@ -174,7 +175,7 @@ def probed(values, checkpoint: Path, folder: Path, steps: int) -> dict[str, floa
         bare, _ = open_teacher(str(checkpoint), corpus.kept, with_head=False)
         model = LanguageModel(bare.encoder, bare.family, LanguageHead(bare.encoder, bare.family))
     progress.begin(f"a head on {checkpoint}", later=[])
-    batches = corpus.word_batches(period_of(steps, config.eval_steps), recipe.seed)
+    batches = corpus.word_batches(plan.period(steps), recipe.seed)
     train_head(model, batches, recipe, strategy, progress.step)
     save_weights(head_path(str(folder)), head_parts(model))
     held_out = corpus.held_out_batches()

@@ -41,13 +41,13 @@ def _distil(config: DistilConfig) -> None:
 
 
 def _pretrain(config: PretrainConfig) -> None:
-    from xtremedistil.pretraining.validation import check_pretrain
+    from xtremedistil.pretraining.plan import make_pretrain_plan
 
-    check_pretrain(config)
+    plan = make_pretrain_plan(config)
     import_tensorflow(config.verbose)
-    from xtremedistil.pretraining.pretrain import pretrain
+    from xtremedistil.pretraining.pretrain import run_plan
 
-    print(pretrain(config).table())
+    print(run_plan(plan).table())
 
 
 def _predict(config: PredictConfig) -> None:

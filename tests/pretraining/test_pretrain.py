@@ -165,7 +165,7 @@ def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_a
     first, last = metrics(tmp_path / "whole")["history"]
     assert {"soft_labels", "words", "values_hidden_mse_0_0", "hidden_states_hidden_cosine_2_1"} < last.keys()
     assert last["loss"] < first["loss"]
-    assert "soft labels of all pieces" in card(tmp_path / "whole")
+    assert "soft labels of all tokens" in card(tmp_path / "whole")
     with interrupt_at("/2.json"):
         assert run("stopped", *switches, **flags).code == 130
     assert not (tmp_path / "stopped/checkpoint").exists()
@@ -351,6 +351,13 @@ def test_two_devices_come_to_what_one_comes_to(run, tmp_path):
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
+def reading(config: PretrainConfig):
+    """What reading the corpus takes of a plan, for a teacher of which there is a tokenizer alone."""
+    from xtremedistil.pretraining.plan import corpus_plan
+
+    return SimpleNamespace(teacher=config.pt_teacher_checkpoint, corpus=corpus_plan(config), updates=config, seed=42)
+
+
 @pytest.mark.parametrize("flags", [{}, {"student_vocab_min_count": 3}, {"student_vocab": "Ġthe\n"}])
 def test_rows_are_cut_as_the_students_tokenizer_cuts_them(byte_level_folder, write_file, flags, tmp_path):
     from xtremedistil.pretraining.run_corpus import open_corpus
@@ -360,7 +367,7 @@ def test_rows_are_cut_as_the_students_tokenizer_cuts_them(byte_level_folder, wri
     places = {"pt_teacher_checkpoint": byte_level_folder, "corpus": (write_file("text.txt", "\n".join(TEXT)),)}
     config = PretrainConfig(**places | {"model_dir": "m", "student_vocab": "corpus", "batch_size": 1} | flags)
     workers = SimpleNamespace(on_chief=lambda work: work())
-    corpus = open_corpus(config, str(tmp_path / "corpus"), workers, 1, Progress())
+    corpus = open_corpus(reading(config), str(tmp_path / "corpus"), workers, 1, Progress())
     assert (tmp_path / "corpus-trimmed").exists() == bool(flags)
     found = []
     for reader in (corpus.train, corpus.held_out):
@@ -378,10 +385,10 @@ def test_word_corpus_means_the_corpus_whatever_files_there_are(word_piece_folder
     places = {"pt_teacher_checkpoint": word_piece_folder, "corpus": (write_file("text.txt", "\n".join(TEXT)),)}
     config = PretrainConfig(**places | {"model_dir": "m", "student_vocab": "corpus", "batch_size": 1})
     workers = SimpleNamespace(on_chief=lambda work: work())
-    assert len(open_corpus(config, str(tmp_path / "tokens"), workers, 1, Progress()).kept) > 5
+    assert len(open_corpus(reading(config), str(tmp_path / "tokens"), workers, 1, Progress()).kept) > 5
     several = PretrainConfig(**places | {"model_dir": "m", "batch_size": 1, "gradient_accumulation_steps": 9})
     with pytest.raises(InputError, match="rows to learn from, fewer than the 9 of one step"):
-        open_corpus(several, str(tmp_path / "tokens"), workers, 1, Progress())
+        open_corpus(reading(several), str(tmp_path / "tokens"), workers, 1, Progress())
 
 
 def test_trimmed_student_is_distilled_from_a_teacher_that_loses_the_same_pieces(
@@ -404,4 +411,4 @@ def test_trimmed_student_is_distilled_from_a_teacher_that_loses_the_same_pieces(
     lines.write_text("john ran in rome\n")
     assert run_command("predict", "--model_dir", folder, "--do_predict", "--pred_file", lines).code == 0
     whole = run_command("distil", *tagging.flags(tmp_path / "whole", teacher_model_dir=folder))
-    assert_refused(whole, "was tuned with other settings: tokens differ")
+    assert_refused(whole, "was tuned with other settings: vocabulary differ")

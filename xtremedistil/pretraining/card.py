@@ -6,7 +6,7 @@ What it says of words goes by the objective: hidden ones are found (mlm), or the
 import os
 
 from xtremedistil.models.language_model.language_model import LanguageModel
-from xtremedistil.pretraining.config import PretrainConfig
+from xtremedistil.pretraining.plan import PretrainPlan
 from xtremedistil.pretraining.recipes import needs_teacher
 from xtremedistil.pretraining.report import PretrainReport
 from xtremedistil.terms.terms import Terms
@@ -15,23 +15,23 @@ PIPELINES = {"mlm": "fill-mask", "clm": "text-generation"}
 ASKED = {"mlm": "Hidden", "clm": "Next"}  # which tokens
 
 
-def pretrain_card(config: PretrainConfig, student: LanguageModel, terms: Terms, report: PretrainReport) -> str:
+def pretrain_card(plan: PretrainPlan, student: LanguageModel, terms: Terms, report: PretrainReport) -> str:
     """`README.md` as the hub shows it."""
-    teacher = _base_name(config.pt_teacher_checkpoint)
-    sizes = _sizes(student, report, config.seq_len, needs_teacher(terms))
-    parts = [_head(config, student, terms), sizes, _scores(config, report)]
-    parts += [_use(student), _origin(config, terms, report, teacher)]
+    teacher = _base_name(plan.teacher)
+    sizes = _sizes(student, report, plan.corpus.seq_len, needs_teacher(terms))
+    parts = [_head(plan, student, terms), sizes, _scores(plan, report)]
+    parts += [_use(student), _origin(plan, terms, report, teacher)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(config: PretrainConfig, student: LanguageModel, terms: Terms) -> str:
+def _head(plan: PretrainPlan, student: LanguageModel, terms: Terms) -> str:
     kind, taught = student.family.model_type, needs_teacher(terms)
-    pipeline = [] if student.head is None else [f"pipeline_tag: {PIPELINES[config.objective]}"]
+    pipeline = [] if student.head is None else [f"pipeline_tag: {PIPELINES[plan.objective]}"]
     tags = [f"- {tag}" for tag in ("xtremedistil", *(["distillation"] if taught else []), kind)]
     head = ["---", "library_name: transformers", *pipeline, "tags:", *tags, "---", ""]
-    out_of = f" out of {_base_name(config.pt_teacher_checkpoint)}" if taught or config.init_layers else ""
+    out_of = f" out of {_base_name(plan.teacher)}" if taught or plan.student.layers else ""
     title = f"# A small {kind}{out_of}"
-    what = "language model" if student.head is not None and config.objective == "clm" else "encoder"
+    what = "language model" if student.head is not None and plan.objective == "clm" else "encoder"
     return "\n".join([*head, title, "", f"A general {what}, to be fine-tuned on a task."])
 
 
@@ -49,12 +49,12 @@ def _sizes(student: LanguageModel, report: PretrainReport, seq_len: int, taught:
     return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
 
 
-def _scores(config: PretrainConfig, report: PretrainReport) -> str:
+def _scores(plan: PretrainPlan, report: PretrainReport) -> str:
     shown = [("teacher", report.teacher_accuracy), ("this student", report.student_accuracy)]
     lines = [f"| {name} | {100 * accuracy:.1f} |" for name, accuracy in shown if accuracy is not None]
     if not lines:
         return ""
-    asked = ASKED[config.objective]
+    asked = ASKED[plan.objective]
     head = f"## Scores\n\n{asked} tokens that are found, in percent, on rows of the corpus that were held out.\n"
     return "\n".join([head, "| | tokens found |", "| --- | --- |", *lines])
 
@@ -75,9 +75,9 @@ def _use(student: LanguageModel) -> str:
     return f"## Use\n\n{code}\n\n{remark}"
 
 
-def _origin(config: PretrainConfig, terms: Terms, report: PretrainReport, teacher: str) -> str:
-    asked = ASKED[config.objective].lower()
-    taught = "all" if config.soft_labels_on_all_tokens else asked
+def _origin(plan: PretrainPlan, terms: Terms, report: PretrainReport, teacher: str) -> str:
+    asked = ASKED[plan.objective].lower()
+    taught = "all" if plan.corpus.on_all_tokens else asked
     soft = terms.soft_labels
     weights = {
         f"soft labels of {taught} tokens (T = {soft.temperature:g})": soft.weight,
@@ -86,15 +86,17 @@ def _origin(config: PretrainConfig, terms: Terms, report: PretrainReport, teache
     }
     named = [f"{name} x {weight:g}" for name, weight in weights.items() if weight]
     named += [f"{match.name} ({match.loss}) x {match.weight:g}" for match in terms.matches]
-    begun = config.pt_student_checkpoint and _base_name(config.pt_student_checkpoint)
-    begun = begun or (f"layers of the teacher ({config.init_layers})" if config.init_layers else "random weights")
+    begun = plan.student.checkpoint and _base_name(plan.student.checkpoint)
+    updates = plan.updates
+    layers = ", ".join(map(str, plan.student.layers or ()))
+    begun = begun or (f"layers {layers} of the teacher" if layers else "random weights")
     facts = [
         f"teacher: `{teacher}`" if needs_teacher(terms) else f"tokenizer: that of `{teacher}`, which taught nothing",
         f"begun with: {begun}",
         f"corpus: {report.rows:,} rows, {report.pieces:,} tokens",
-        f"recipe: {config.recipe}; {', '.join(named)}",
-        f"{report.steps:,} updates, batches of {config.batch_size * config.gradient_accumulation_steps} rows a device, "
-        f"peak rate {config.learning_rate:g}",
+        f"recipe: {plan.title}; {', '.join(named)}",
+        f"{report.steps:,} updates, batches of {updates.batch_size * updates.gradient_accumulation_steps} rows a "
+        f"device, peak rate {updates.learning_rate:g}",
     ]
     return "\n".join(["## How it was made\n", *(f"- {fact}" for fact in facts)])
 

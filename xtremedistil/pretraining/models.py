@@ -6,7 +6,7 @@ import numpy as np
 import transformers
 
 from xtremedistil.models.architectures.families import AUTO, Family, find_family
-from xtremedistil.models.architectures.shapes import encoder_shape, resized
+from xtremedistil.models.architectures.shapes import resized
 from xtremedistil.models.checkpoints.pretrained import (
     changed_config,
     load_encoder,
@@ -17,9 +17,7 @@ from xtremedistil.models.language_model.language_head import LanguageHead, head_
 from xtremedistil.models.language_model.language_model import LanguageModel
 from xtremedistil.models.layer_initialization import pick_layers
 from xtremedistil.models.vocabulary_trimming import with_vocabulary
-from xtremedistil.pretraining.config import PretrainConfig
-from xtremedistil.pretraining.student_shape import picked_layers, student_shape
-from xtremedistil.terms.match_parsing import read_matches
+from xtremedistil.pretraining.plan import StudentPlan
 
 STUDENT_NAME = "tf_model"
 
@@ -66,28 +64,24 @@ def _trimmed(state: dict, head: LanguageHead, kept: np.ndarray) -> dict:
     return {name: array[kept] if name == head.bias_name else array for name, array in state.items()}
 
 
-def initial_student(config: PretrainConfig, teacher: LanguageModel, kept: np.ndarray | None, *, with_head: bool):
+def initial_student(plan: StudentPlan, teacher: LanguageModel, kept: np.ndarray | None, *, with_head: bool):
     """The student: a checkpoint, layers of the teacher, or random weights (a function of the seed set before).
 
     Returns:
         LanguageModel, of the teacher's family where it is no checkpoint; a head it has from where its layers are.
     """
-    # Maps come back after dropout: with it, a student would be pulled towards the teacher's maps plus noise.
-    reads_maps = any(match.feature == "attentions" for match in read_matches(config.match))
-    dropouts = {"dropout": config.dropout, "attention_dropout": 0.0 if reads_maps else None}
-    if config.pt_student_checkpoint:
-        source = config.pt_student_checkpoint
-        return _opened(source, kept, name=STUDENT_NAME, with_head=with_head, **dropouts)[0]
-    shape = encoder_shape(teacher.encoder.config.to_dict(), config.pt_teacher_checkpoint)
-    sizes = resized(teacher.encoder.config.to_dict(), student_shape(config, shape))
+    dropouts = {"dropout": plan.dropout, "attention_dropout": plan.attention_dropout}
+    if plan.checkpoint:
+        return _opened(plan.checkpoint, kept, name=STUDENT_NAME, with_head=with_head, **dropouts)[0]
+    sizes = resized(teacher.encoder.config.to_dict(), plan.shape)
     family = teacher.family
     encoder = new_encoder_from_config(changed_config(sizes, family, **dropouts), family, name=STUDENT_NAME)
-    if config.init_layers:
-        pick_layers(teacher.encoder, encoder, picked_layers(config, shape))
+    if plan.layers:
+        pick_layers(teacher.encoder, encoder, list(plan.layers))
     if not with_head:
         return LanguageModel(encoder, family)
     head = LanguageHead(encoder, family)
-    if config.init_layers and teacher.head is not None:
+    if plan.layers and teacher.head is not None:
         for own, theirs in zip(head.weights, teacher.head.weights, strict=True):
             own.assign(theirs)
     return LanguageModel(encoder, family, head)

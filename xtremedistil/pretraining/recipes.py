@@ -57,6 +57,17 @@ def needs_teacher(terms: Terms) -> bool:
     return terms.uses_logits or bool(terms.matches)
 
 
+def recipe_matches(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> list[Match]:
+    """The recipe's own matches; those that somebody gives follow them."""
+    weights, matches = configured_weights(config), []
+    last = {"teacher": teacher.num_hidden_layers, "student": student.num_hidden_layers}
+    if weights["cosine"]:
+        matches.append(Match("hidden_states", **last, loss="hidden_cosine", weight=weights["cosine"]))
+    if weights["relation"]:
+        matches += _relations(config, teacher, student, weights["relation"])
+    return matches
+
+
 def configured_terms(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> Terms:
     """The recipe's terms, with the weights that flags give in place of its own.
 
@@ -64,13 +75,7 @@ def configured_terms(config: PretrainConfig, teacher: EncoderShape, student: Enc
         ValueError: a match cannot be, or all weights are 0. InputError: a match cannot be read, names a layer that a
             model has not, or is the recipe's, too.
     """
-    weights = configured_weights(config)
-    last = {"teacher": teacher.num_hidden_layers, "student": student.num_hidden_layers}
-    matches = []
-    if weights["cosine"]:
-        matches.append(Match("hidden_states", **last, loss="hidden_cosine", weight=weights["cosine"]))
-    if weights["relation"]:
-        matches += _relations(config, teacher, student, weights["relation"])
+    weights, matches = configured_weights(config), recipe_matches(config, teacher, student)
     own = [match.name for match in matches]
     matches += read_matches(config.match)
     if twice := [match.name for match in matches[len(own) :] if match.name in own]:

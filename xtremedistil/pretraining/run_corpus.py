@@ -10,8 +10,7 @@ import numpy as np
 
 from xtremedistil.console.progress import Progress
 from xtremedistil.data.padding import Arrays
-from xtremedistil.flags import resolve_seed
-from xtremedistil.pretraining.config import ALL_OF_THE_CORPUS, PretrainConfig
+from xtremedistil.pretraining.config import ALL_OF_THE_CORPUS
 from xtremedistil.pretraining.corpus.batches import CorpusBatches
 from xtremedistil.pretraining.corpus.files import corpus_paths
 from xtremedistil.pretraining.corpus.masking import Hiding, hiding_of
@@ -19,7 +18,7 @@ from xtremedistil.pretraining.corpus.reader import CorpusReader
 from xtremedistil.pretraining.corpus.rows import CorpusRows, line_rows, packed_rows, require_rows
 from xtremedistil.pretraining.corpus.store_writer import store_key
 from xtremedistil.pretraining.corpus.token_store import TokenStore, open_token_store, write_token_store
-from xtremedistil.pretraining.recipes import masks_tokens
+from xtremedistil.pretraining.plan import CorpusPlan, PretrainPlan
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.tokenization.trimmed_tokenizer import trimmed_tokenizer
 from xtremedistil.tokenization.vocabulary import kept_tokens, piece_map, tokens_from_file
@@ -80,89 +79,75 @@ class PretrainCorpus:
         return batches.evaluation_batches()
 
 
-def open_corpus(
-    config: PretrainConfig, folder: str, workers: Workers, replicas: int, progress: Progress
-) -> PretrainCorpus:
+def open_corpus(plan: PretrainPlan, folder: str, workers: Workers, replicas: int, progress: Progress) -> PretrainCorpus:
     """Tokenises the corpus into `folder`, as far as that was not done before, and makes rows of it.
 
     Args:
-        folder: with `config.corpus_dir`, one below that takes its place.
+        folder: one below `plan.corpus.folder` takes its place, if there is one.
 
     Raises:
         InputError: a file cannot be used, or there is less text than a batch takes.
     """
-    tokenizer, kept, cut_by, store = _tokenised(config, partial(_store, config, folder, workers, progress))
+    tokenizer, kept, cut_by, store = _tokenised(plan, partial(_store, plan.corpus, folder, workers, progress))
     pieces = None if cut_by is tokenizer else piece_map(kept, cut_by.size, tokenizer.pad_id)  # no others occur
-    train, apart = _rows(config, cut_by, store).split(resolve_seed(config.seed))
-    batch_size = config.batch_size * replicas
-    require_rows(train, batch_size * config.gradient_accumulation_steps)
+    train, apart = _rows(plan.corpus, cut_by, store).split(plan.seed)
+    batch_size, per_step = plan.updates.batch_size * replicas, plan.updates.gradient_accumulation_steps
+    require_rows(train, batch_size * per_step)
     around = tuple(tokenizer.start_ids), tuple(tokenizer.end_ids), tokenizer.pad_id, pieces
     counts = store.counts if pieces is None else store.counts[kept]
-    intact = not masks_tokens(config)
+    masking = plan.corpus.masking
     return PretrainCorpus(
         tokenizer,
         kept,
         CorpusReader(store, train, *around),
         CorpusReader(store, apart, *around),
-        _hiding(config, tokenizer, counts) if config.objective == "mlm" and not intact else None,
+        hiding_of(tokenizer, counts, **dataclasses.asdict(masking)) if masking else None,
         store.key,
         batch_size,
-        config.gradient_accumulation_steps,
-        config.soft_labels_on_all_tokens,
-        intact,
+        per_step,
+        plan.corpus.on_all_tokens,
+        plan.corpus.intact,
     )
 
 
 def _store(
-    config: PretrainConfig, folder: str, workers: Workers, progress: Progress, tokenizer: Tokenizer, name: str = ""
+    corpus: CorpusPlan, folder: str, workers: Workers, progress: Progress, tokenizer: Tokenizer, name: str = ""
 ) -> TokenStore:
     """The corpus as tokens, made as far as it is not there; runs that share `corpus_dir` may be of other texts.
 
     Args:
         name: behind that of the folder.
     """
-    paths, folder = corpus_paths(config.corpus), folder + name
-    if config.corpus_dir:
-        folder = os.path.join(config.corpus_dir, store_key(tokenizer, paths)[:KEY_CHARACTERS])
+    paths, folder = corpus_paths(corpus.files), folder + name
+    if corpus.folder:
+        folder = os.path.join(corpus.folder, store_key(tokenizer, paths)[:KEY_CHARACTERS])
     workers.on_chief(lambda: write_token_store(folder, tokenizer, paths, progress.count("reading the corpus")))
     return open_token_store(folder)
 
 
 def _tokenised(
-    config: PretrainConfig, store_of: Callable[..., TokenStore]
+    plan: PretrainPlan, store_of: Callable[..., TokenStore]
 ) -> tuple[Tokenizer, np.ndarray | None, Tokenizer, TokenStore]:
     """The student's tokenizer and what it has of the teacher's tokens (None: all); the corpus, and what cut it.
 
     The teacher's tokenizer finds out which tokens occur. Where some that do are left out, their words become shorter
     ones, as when the student is used: its own tokenizer cuts the corpus then.
     """
-    teachers = Tokenizer.load(config.pt_teacher_checkpoint)
-    if config.student_vocab is None:
+    teachers = Tokenizer.load(plan.teacher)
+    if plan.corpus.vocabulary is None:
         return teachers, None, teachers, store_of(teachers)
-    if config.student_vocab == ALL_OF_THE_CORPUS:
+    if plan.corpus.vocabulary == ALL_OF_THE_CORPUS:
         store = store_of(teachers)
-        kept = kept_tokens(teachers, store.counts, config.student_vocab_min_count)
+        kept = kept_tokens(teachers, store.counts, plan.corpus.min_count)
         tokenizer = trimmed_tokenizer(teachers, kept)
         if store.counts[kept].sum() == store.counts.sum():
             return tokenizer, kept, teachers, store
     else:
-        kept = tokens_from_file(config.student_vocab, teachers)
+        kept = tokens_from_file(plan.corpus.vocabulary, teachers)
         tokenizer = trimmed_tokenizer(teachers, kept)
     return tokenizer, kept, tokenizer, store_of(tokenizer, TRIMMED)
 
 
-def _rows(config: PretrainConfig, tokenizer: Tokenizer, store: TokenStore) -> CorpusRows:
-    room = tokenizer.room(config.seq_len)
-    return packed_rows(store, room) if config.packed else line_rows(store, room, unk_id=tokenizer.unk_id)
-
-
-def _hiding(config: PretrainConfig, tokenizer: Tokenizer, counts: np.ndarray) -> Hiding:
-    return hiding_of(
-        tokenizer,
-        counts,
-        exponent=config.mlm_smoothing,
-        whole_words=config.whole_word_mask,
-        share=config.mlm_probability,
-        mask=config.mlm_hide,
-        random=config.mlm_random,
-    )
+def _rows(corpus: CorpusPlan, tokenizer: Tokenizer, store: TokenStore) -> CorpusRows:
+    room = tokenizer.room(corpus.seq_len)
+    return packed_rows(store, room) if corpus.packed else line_rows(store, room, unk_id=tokenizer.unk_id)

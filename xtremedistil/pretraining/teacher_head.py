@@ -4,7 +4,6 @@ import tensorflow as tf
 import tf_keras
 
 from xtremedistil.errors import InputError
-from xtremedistil.flags import given_flags
 from xtremedistil.models.architectures.families import AUTO, find_family
 from xtremedistil.models.checkpoints.pretrained import read_config
 from xtremedistil.models.features.extraction import top_state
@@ -17,10 +16,10 @@ from xtremedistil.models.language_model.language_model import (
     language_inputs,
 )
 from xtremedistil.objectives.from_terms import LABELS_ALONE
-from xtremedistil.pretraining.config import OF_THE_HEAD, PretrainConfig
 from xtremedistil.pretraining.corpus.batches import CorpusBatches
 from xtremedistil.pretraining.language_objective import language_objective
-from xtremedistil.pretraining.recipes import masks_tokens
+from xtremedistil.pretraining.plan import PretrainPlan
+from xtremedistil.pretraining.recipes import predicts_tokens
 from xtremedistil.training.loop import fit
 from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.state import History
@@ -32,14 +31,14 @@ def head_parts(model: LanguageModel) -> dict:
     return {"language_head": list(model.head.weights)}
 
 
-def check_head(config: PretrainConfig) -> None:
+def check_head(plan: PretrainPlan) -> None:
     """Raises InputError where the checkpoint's own head cannot be read, or flags are given of another one."""
-    if not masks_tokens(config):
+    if not predicts_tokens(plan.terms):
         return
-    name = config.pt_teacher_checkpoint
+    name = plan.teacher
     own = head_state(name, find_family(AUTO, read_config(name)["model_type"]))
-    if given := given_flags(config, OF_THE_HEAD) if own is not None else []:
-        flags = ", ".join(f"`{flag}` {getattr(config, flag)}" for flag in given)
+    if plan.head.given and own is not None:
+        flags = ", ".join(f"`{flag}` {value}" for flag, value in plan.head.given.items())
         raise InputError(f"{flags}: {name} has a head of its own, which is taken. Leave that away.")
 
 

@@ -1,6 +1,7 @@
 """Contradictions between the flags, files and checkpoints of a pre-training run, reported together."""
 
 import os
+from dataclasses import dataclass
 
 from xtremedistil.distillation.planning.recipe_checks import pair_problems
 from xtremedistil.errors import InputError, Problems
@@ -20,8 +21,8 @@ from xtremedistil.pretraining.head_record import read_head_record
 from xtremedistil.pretraining.recipes import MINILM, asks_teacher, configured_terms, configured_weights, masks_tokens
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.storage.model_folder import fingerprint_checkpoint
-from xtremedistil.terms.match_parsing import read_matches
 from xtremedistil.terms.match_widths import divides
+from xtremedistil.terms.terms import Terms
 from xtremedistil.tokenization.definition import read_definition
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.tokenization.vocabulary import tokens_from_file
@@ -33,9 +34,18 @@ OF_HIDDEN_WORDS = ("mlm_probability", "mlm_smoothing", "mlm_hide", "mlm_random",
 OF_ITS_OWN = "num_hidden_layers hidden_size num_attention_heads intermediate_size init_layers".split()
 
 
-def check_pretrain(config: PretrainConfig) -> None:
+@dataclass(frozen=True)
+class Checked:
+    """What the checks have read on their way; a plan is made of it."""
+
+    teacher: EncoderShape
+    student: EncoderShape
+    terms: Terms
+
+
+def check_pretrain(config: PretrainConfig) -> Checked:
     """Raises one InputError with all problems of a pre-training run's settings."""
-    problems = Problems()
+    problems, student, terms = Problems(), None, None
     problems.add(number_problems(config))
     problems.add(device_problems(config))
     problems.add(_share_problems(config))
@@ -53,8 +63,10 @@ def check_pretrain(config: PretrainConfig) -> None:
         if config.teacher_head and os.path.isfile(config.teacher_head) and asks_teacher(config):
             problems.attempt(_check_head_file, config, teacher)
         if student:
-            problems.add(_student_problems(config, family, teacher, student))
+            lines, terms = _student_problems(config, family, teacher, student)
+            problems.add(lines)
     problems.refuse("Cannot pre-train with these settings")
+    return Checked(teacher, student, terms)
 
 
 def _share_problems(config: PretrainConfig) -> list[str]:
@@ -227,8 +239,8 @@ def _open_student(
 
 def _student_problems(
     config: PretrainConfig, family: Family, teacher: EncoderShape, student: EncoderShape
-) -> list[str]:
-    """`family`: of the teacher."""
+) -> tuple[list[str], Terms | None]:
+    """Problems of the student, and the run's terms; `family`: the teacher's."""
     lines = []
     if config.pt_student_checkpoint:
         lines += length_problems(config.seq_len, student, config.pt_student_checkpoint)
@@ -237,7 +249,10 @@ def _student_problems(
             f"`hidden_size` {student.hidden_size} is not a multiple of {student.num_attention_heads} attention heads; "
             "give `num_attention_heads`"
         )
-    return lines + (_relation_problems(config, teacher, student) or _term_problems(config, family, teacher, student))
+    if problems := _relation_problems(config, teacher, student):
+        return lines + problems, None
+    problems, terms = _term_problems(config, family, teacher, student)
+    return lines + problems, terms
 
 
 def _relation_problems(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> list[str]:
@@ -268,16 +283,18 @@ def _division_problems(heads: int, *widths: int) -> list[str]:
     ]
 
 
-def _term_problems(config: PretrainConfig, family: Family, teacher: EncoderShape, student: EncoderShape) -> list[str]:
+def _term_problems(
+    config: PretrainConfig, family: Family, teacher: EncoderShape, student: EncoderShape
+) -> tuple[list[str], Terms | None]:
     try:
         terms = configured_terms(config, teacher, student)
     except ValueError as error:  # InputError too
-        return [str(error)]
+        return [str(error)], None
     widths = teacher.hidden_size, student.hidden_size
-    lines = [line for match in read_matches(config.match) for line in pair_problems(config, match, widths)]
+    lines = [line for match in terms.matches for line in pair_problems(config, match, widths)]
     if family.model_type in CAUSAL and any(match.feature == ATTENTION_SCORES for match in terms.matches):
         lines.append(
             f"`recipe` minilm, attention_scores: before the softmax, a {family.model_type} has scores of the words to "
             "come, too, which it does not attend to; give `recipe` minilmv2, or match attentions"
         )
-    return lines
+    return lines, terms

@@ -24,6 +24,7 @@ from xtremedistil.storage.files import fingerprint, read_json, write_json
 from xtremedistil.storage.model_folder import TEACHER_RECORD, TEACHER_WEIGHTS, fingerprint_checkpoint
 from xtremedistil.training.strategy import seed_everything, stage_seed
 
+IN_WORDS = {"pieces": "vocabulary"}  # keys of the record that do not speak for themselves
 STAGE = 0  # the teacher's place in the plan, for seeds
 
 
@@ -109,7 +110,8 @@ def _checked_labels(path: str, record_path: str, record: dict, corpus: Corpus, p
     """Number of labels of the teacher in `path`: with or without the original's pseudo-labels."""
     if os.path.isfile(record_path):
         saved = read_json(record_path)
-        differing = [name for name in {**record, **saved} if saved.get(name) != record.get(name)]
+        keys = {**record, **saved}
+        differing = [IN_WORDS.get(name, name) for name in keys if saved.get(name) != record.get(name)]
         if differing:
             raise InputError(
                 f"{path} was tuned with other settings: {', '.join(differing)} differ.\n"
