@@ -6,11 +6,13 @@ import json
 import pytest
 
 from xtremedistil.cli import VERBS, read_flags
-from xtremedistil.distillation.planning.config import DistilConfig
+from xtremedistil.distillation.planning.config import DistilConfig, resolve
 from xtremedistil.errors import InputError
-from xtremedistil.flags import current_names, nearest, old_names
+from xtremedistil.flags import current_names, nearest, old_names, saved_flags
 from xtremedistil.pretraining.config import PretrainConfig
 from xtremedistil.storage import model_folder, run_folder
+from xtremedistil.task_transfer.config import TransferConfig
+from xtremedistil.task_transfer.steps import source_config, target_config
 
 DISTIL = {"task": "t", "model_dir": "m", "seq_len": 32, "transfer_file": "u", "teacher_model_dir": "d"}
 PRETRAIN = {"pt_teacher_checkpoint": "b", "corpus": ("c",), "model_dir": "m"}
@@ -119,3 +121,26 @@ def test_unknown_keyword_names_the_nearest_field():
 )
 def test_nearest_holds_the_name_or_is_spelled_like_it(name, known, expected):
     assert nearest(name, known) == expected
+
+
+def test_files_have_newer_flags_only_where_they_were_given():
+    plain, kind = DistilConfig(**DISTIL), {"task_kind": "multi_label_classification"}
+    assert saved_flags(plain).keys() == dataclasses.asdict(plain).keys() - {"task_kind", "label_separator"}
+    given = saved_flags(DistilConfig(**DISTIL, **kind, label_separator=";"))
+    assert given == {**saved_flags(plain), **kind, "label_separator": ";"}
+
+
+def test_old_kinds_of_task_are_saved_by_their_old_flags():
+    for kind, tags in (("token_classification", True), ("sequence_classification", False)):
+        saved = saved_flags(resolve(DistilConfig(**DISTIL, task_kind=kind)))
+        assert saved == saved_flags(resolve(DistilConfig(**DISTIL, do_NER=tags)))
+
+
+def test_kinds_of_both_tasks_of_a_transfer_reach_their_steps():
+    kind = "multi_label_classification"
+    config = TransferConfig(
+        source_task="s", target_task="t", model_dir="m", seq_len=8, source_task_kind=kind, source_label_separator=";"
+    )
+    source, target = source_config(config), target_config(config, checkpoint="c", model_dir="x")
+    assert (source.task_kind, source.label_separator) == (kind, ";")
+    assert (target.task_kind, target.label_separator) == (None, ",")
