@@ -206,7 +206,7 @@ class TextClassifier(tf.Module):
         super().__init__()
         self._pieces, self._forward, self._layout, self._pad_id = pieces, forward, layout, pad_id
         self._room = seq_len - sum(len(part.ids) for part in layout)
-        self._task = task
+        self._task, self._labels = task, list(task.labels)
 
     def __call__(self, *texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """From one string [B] for each text of a row.
@@ -219,7 +219,7 @@ class TextClassifier(tf.Module):
         ids = tf.concat([self._ids(part, pieces, rows) for part in self._layout], axis=1)
         types = tf.concat([self._types(part, pieces, rows) for part in self._layout], axis=1)
         logits = row_logits(self._forward, ids, types, self._pad_id)
-        return ANSWERS[self._task.problem_type](self._task, logits[:, : len(self._task.labels)])
+        return ANSWERS[self._task.problem_type](self._task, logits[:, : len(self._labels)])
 
     @staticmethod
     def _ids(part: Part, pieces: list[tf.RaggedTensor], rows: tf.Tensor) -> tf.Tensor | tf.RaggedTensor:
