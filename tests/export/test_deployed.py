@@ -107,5 +107,5 @@ def test_models_that_no_folder_has_a_form_for_are_refused(word_piece_folder, tmp
         with pytest.raises(ValueError, match="has no form as a model folder"):
             student_of(TaskModel(model))
     small = hugging_face("TFBertModel", "SequenceClassification", vocab_size=20)
-    with pytest.raises(ValueError, match="pieces, the student knows 20"):
+    with pytest.raises(ValueError, match="tokens, the student knows 20"):
         Distiller(None, small, FROM_LABELS).deploy(str(tmp_path), word_piece_folder)
