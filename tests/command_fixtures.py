@@ -61,6 +61,29 @@ def run_command(capfd):
     return run
 
 
+def assert_refused(outcome: Outcome, *words: str) -> None:
+    """Asserts that the outcome is one message on stderr with all of `words`."""
+    assert outcome.code == 2, outcome.err
+    assert "Traceback" not in outcome.err
+    message = outcome.err[outcome.err.index("xtremedistil: ") :]
+    assert message.count("xtremedistil: ") == 1
+    assert outcome.out == ""
+    missing = [word for word in words if word not in message]
+    assert not missing, f"{missing} not in:\n{message}"
+
+
+@pytest.fixture
+def no_tensorflow(monkeypatch):
+    """Fails the test if the command goes on to import TensorFlow."""
+
+    from xtremedistil import cli
+
+    def fail(verbose):
+        raise AssertionError("TensorFlow was about to be imported")
+
+    monkeypatch.setattr(cli, "import_tensorflow", fail)
+
+
 @dataclass
 class Material:
     """A task with a transfer file and a teacher; `flags` name them on the command line."""

@@ -111,6 +111,19 @@ def masked_lm_state(model) -> dict[str, np.ndarray]:
     return {name if name.startswith(heads) else f"{model.base_model_prefix}.{name}": array for name, array in state}
 
 
+def open_language_model(folder: str, class_name: str):
+    """The model of a checkpoint with its head for words."""
+    from xtremedistil.models.checkpoints.pretrained import load_encoder
+    from xtremedistil.models.language_model.language_head import LanguageHead, head_state
+    from xtremedistil.models.language_model.language_model import LanguageModel
+
+    family = FAMILIES[class_name]
+    encoder = load_encoder(folder, family, name="tf_model")
+    head = LanguageHead(encoder, family)
+    head.load(head_state(folder, family), folder)
+    return LanguageModel(encoder, family, head)
+
+
 @pytest.fixture(scope="session")
 def tiny_encoders():
     """class name -> shaken encoder, made on first use; tests must not change it."""

@@ -16,7 +16,7 @@ from tests.command_fixtures import (
     TEACHER_POSITIONS,
     TEACHER_WIDTH,
     Material,
-    Outcome,
+    assert_refused,
     contents,
     main_flags,
     write_hollow_bert,
@@ -24,22 +24,10 @@ from tests.command_fixtures import (
     write_student,
 )
 from tests.model_fixtures import tiny_config
-from xtremedistil import cli
 from xtremedistil.distillation.planning.config import DistilConfig
 from xtremedistil.distillation.planning.validation import check_distil
 from xtremedistil.errors import InputError
 from xtremedistil.storage import folders, model_folder
-
-
-def assert_refused(outcome: Outcome, *words: str) -> None:
-    """Asserts that the outcome is one message on stderr with all of `words`."""
-    assert outcome.code == 2, outcome.err
-    assert "Traceback" not in outcome.err
-    message = outcome.err[outcome.err.index("xtremedistil: ") :]
-    assert message.count("xtremedistil: ") == 1
-    assert outcome.out == ""
-    missing = [word for word in words if word not in message]
-    assert not missing, f"{missing} not in:\n{message}"
 
 
 @pytest.fixture
@@ -48,16 +36,6 @@ def hollow(tagging_files, word_piece_folder, tmp_path) -> Material:
     task = Path(shutil.copytree(tagging_files[0], tmp_path / "task"))
     transfer = Path(shutil.copy(tagging_files[1], tmp_path / "transfer.txt"))
     return Material(task, transfer, write_hollow_bert(tmp_path / "teacher", word_piece_folder), ("--do_NER",))
-
-
-@pytest.fixture
-def no_tensorflow(monkeypatch):
-    """Fails the test if the command goes on to import TensorFlow."""
-
-    def fail(verbose):
-        raise AssertionError("TensorFlow was about to be imported")
-
-    monkeypatch.setattr(cli, "import_tensorflow", fail)
 
 
 @pytest.fixture

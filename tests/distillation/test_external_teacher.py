@@ -18,7 +18,7 @@ from tests.command_fixtures import (
     write_tagging_task,
     write_text_task,
 )
-from tests.distillation.test_logit_files import write_parquet
+from tests.distillation.logit_files import write_parquet
 from tests.model_fixtures import task_logits
 
 tf = pytest.importorskip("tensorflow")

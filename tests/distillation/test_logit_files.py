@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.command_fixtures import write_rows
+from tests.distillation.logit_files import write_parquet
 from xtremedistil.distillation.teacher_outputs import logit_files, npz_logits, parquet_logits
 from xtremedistil.distillation.teacher_outputs.external_logits import open_external_logits
 from xtremedistil.distillation.teacher_outputs.logit_checks import label_columns
@@ -53,19 +54,6 @@ def load(transfer, tmp_path):
         return open_external_logits(str(path), task, str(transfer), str(tmp_path / "store"))
 
     return read
-
-
-def write_parquet(path, row_ids, logits, labels, word_counts=None, transfer_sha256=None) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
-    rows = logits.tolist()
-    if word_counts is not None:
-        rows = [part.tolist() for part in np.split(logits, np.cumsum(word_counts)[:-1])]
-    notes = {"labels": json.dumps(list(map(str, labels)))}
-    notes |= {} if transfer_sha256 is None else {"transfer_sha256": str(transfer_sha256)}
-    table = pyarrow.table({"row_id": row_ids, "logits": rows})
-    parquet.write_table(table.replace_schema_metadata(notes), path)
 
 
 @pytest.fixture(params=["npz", "parquet"])

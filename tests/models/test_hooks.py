@@ -5,7 +5,7 @@ import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
 from tests.model_fixtures import STUDENTS, USABLE, rows, shaken_encoder, tiny_config
-from tests.models.test_inner_tensors import BERT, INNER, running_paths, tensors
+from tests.models.inner_tensors import BERT, INNER, running_paths, tensors
 from xtremedistil.models.architectures.families import FAMILIES
 from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
 from xtremedistil.terms.match import Match

@@ -8,6 +8,7 @@ import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
 from tests.model_fixtures import HEADS, HIDDEN, LAYERS, USABLE, rows, shaken_encoder, tiny_config
+from tests.models.inner_tensors import BERT, INNER, features_of, running_paths, tensors
 from xtremedistil.models.architectures.families import FAMILIES
 from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
 from xtremedistil.models.features.names import is_map, parse_feature_name
@@ -22,7 +23,6 @@ from xtremedistil.models.features.hooks import Recording  # noqa: E402
 from xtremedistil.models.features.sub_layers import find_sub_layer, sub_layers  # noqa: E402
 from xtremedistil.training.strategy import make_strategy  # noqa: E402
 
-BERT = FAMILIES["TFBertModel"]
 WITH_PROJECTIONS = [name for name in USABLE if FAMILIES[name].model_type in PROJECTION_PATHS]
 CAUSAL = ("openai-gpt", "gpt2", "ctrl")
 # Of each family's first layer: what ends it, and the product that ends its attention.
@@ -35,24 +35,6 @@ BLOCK_ENDS = {
     "distilbert": ("transformer/layer_._0", "transformer/layer_._0/attention/out_lin"),
 }
 BERT_ENDS = ("encoder/layer_._0", "encoder/layer_._0/attention/output/dense")
-INNER = ["queries_1", "keys_0", "values_1", "attention_scores_1", "encoder/layer_._0/intermediate"]
-
-
-def tensors(inputs: dict) -> dict:
-    return {name: tf.constant(array) for name, array in inputs.items()}
-
-
-def features_of(encoder, class_name: str, names, lengths=(5, 3)) -> dict[str, np.ndarray]:
-    inputs = tensors(rows(lengths, pad_id=encoder.config.pad_token_id or 0))
-    return {k: v.numpy() for k, v in encoder_features(encoder, FAMILIES[class_name], inputs, names).items()}
-
-
-def running_paths(encoder, class_name: str) -> list[str]:
-    """Some dropouts stand in the code and are never called."""
-    layers = sub_layers(encoder)
-    with Recording(list(layers.values())) as recording:
-        features_of(encoder, class_name, ["hidden_states_0"])
-    return [path for path, layer in layers.items() if recording.output(layer) is not None]
 
 
 def split_heads(states: np.ndarray) -> np.ndarray:

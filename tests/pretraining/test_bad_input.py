@@ -8,8 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.command_fixtures import PIECES, TEACHER_LAYERS, TEACHER_WIDTH, sentences, write_hollow_bert
-from tests.distillation.test_bad_input import assert_refused, no_tensorflow  # noqa: F401 - a fixture
+from tests.command_fixtures import PIECES, TEACHER_LAYERS, TEACHER_WIDTH, assert_refused, sentences, write_hollow_bert
 from tests.model_fixtures import tiny_config
 from xtremedistil.cli import with_flags
 from xtremedistil.errors import InputError

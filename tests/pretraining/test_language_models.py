@@ -7,6 +7,7 @@ import xtremedistil  # noqa: F401 - chooses legacy Keras
 from tests.model_fixtures import (
     STUDENTS,
     masked_lm_state,
+    open_language_model,
     pytorch_state,
     rows,
     shaken_encoder,
@@ -16,7 +17,7 @@ from tests.model_fixtures import (
 )
 from xtremedistil.errors import InputError
 from xtremedistil.models.architectures.families import FAMILIES
-from xtremedistil.models.checkpoints.pretrained import load_encoder, new_encoder_from_config
+from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
 from xtremedistil.models.layer_initialization import parse_layers, pick_layers
 from xtremedistil.terms.match import Match
 from xtremedistil.terms.soft_labels import SoftLabels
@@ -30,14 +31,6 @@ from xtremedistil.pretraining.language_objective import language_objective  # no
 from xtremedistil.pretraining.live_teacher import taught_model  # noqa: E402
 
 ASKED = np.array([1, 3, 7], np.int32)  # positions 1 and 3 of the first row, 2 of the second (5 positions each)
-
-
-def opened(folder: str, class_name: str, name: str = "tf_model") -> LanguageModel:
-    family = FAMILIES[class_name]
-    encoder = load_encoder(folder, family, name=name)
-    head = LanguageHead(encoder, family)
-    head.load(head_state(folder, family), folder)
-    return LanguageModel(encoder, family, head)
 
 
 def batch(pad_id: int = 0) -> dict:
@@ -62,7 +55,7 @@ def test_head_says_what_transformers_says(class_name, kind, tmp_path):
     if FAMILIES[class_name].takes_token_types:
         fed["token_type_ids"] = inputs["token_type_ids"]
     expected = reference(fed).logits.numpy().reshape(10, -1)[ASKED]
-    found = opened(folder, class_name).feature_model([], logits=True)(inputs)["logits"]
+    found = open_language_model(folder, class_name).feature_model([], logits=True)(inputs)["logits"]
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
@@ -78,7 +71,7 @@ def test_head_of_gpt2_is_its_word_table():
 def test_head_comes_back_as_it_was_written(tmp_path):
     model = shaken_masked_lm("TFElectraModel")
     folder = write_checkpoint(tmp_path / "one", tiny_config("TFElectraModel"), masked_lm_state(model))
-    head, written = opened(folder, "TFElectraModel").head, masked_lm_state(model)
+    head, written = open_language_model(folder, "TFElectraModel").head, masked_lm_state(model)
     for name, array in head.state().items():
         np.testing.assert_array_equal(array, written[name])
     assert head.state().keys() == {name for name in written if name.startswith("generator_")}

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
-from tests.command_fixtures import PIECES, contents, sentences
+from tests.command_fixtures import PIECES, assert_refused, contents, sentences
 from tests.conftest import TEXT
-from tests.distillation.test_bad_input import assert_refused
-from tests.model_fixtures import masked_lm_state, shaken_masked_lm, tiny_config, write_checkpoint
-from tests.pretraining.test_language_models import opened
+from tests.model_fixtures import masked_lm_state, open_language_model, shaken_masked_lm, tiny_config, write_checkpoint
 from xtremedistil.console.progress import Progress
 from xtremedistil.errors import InputError
 from xtremedistil.models.architectures.families import FAMILIES
@@ -138,7 +136,7 @@ def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, 
     assert found["loss"] == pytest.approx(-max(entry["score"] for entry in found["history"])), "the least is kept"
     assert "pipeline_tag: fill-mask" in card(folder) and "Hidden tokens that are found" in card(folder)
     assert "soft labels of hidden tokens (T = 2) x 5, hidden tokens x 2, " in card(folder)
-    again = opened(str(folder / "checkpoint"), "TFBertModel")
+    again = open_language_model(str(folder / "checkpoint"), "TFBertModel")
     assert again.head is not None and student(folder).config.hidden_size == 12
     before = contents(folder)
     outcome = run("m", max_steps=5)
