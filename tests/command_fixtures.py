@@ -26,13 +26,17 @@ CLASSES = ["animal", "town", "nothing"]
 
 @pytest.fixture(scope="session", autouse=True)
 def two_logical_cpus():
-    """Lets `MirroredStrategy` run on two devices; that has to be said before TensorFlow is first used."""
+    """Lets `MirroredStrategy` run on two devices; that has to be said before TensorFlow is first used.
+
+    Graphs are run as they are traced: to simplify one takes longer than the few steps for which a test needs it.
+    """
     if "tensorflow" in sys.modules:  # collected tests need it
         import tensorflow as tf
 
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
         )
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 @dataclass
@@ -274,14 +278,24 @@ def write_hollow_bert(folder: Path, tokenizer: str, **changes) -> str:
 NARROW = {"hidden_size": 8, "num_hidden_layers": 2, "distil_attention": True, "freeze_word_embedding": True}
 
 
-@pytest.fixture
-def eagerly():
-    """Runs ops one by one: for a few steps of a tiny model that takes less time than tracing graphs."""
+@contextlib.contextmanager
+def ops_one_by_one():
+    """Within it no graph is traced; gives what wraps a function whose code is run as it is written."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    try:
+        yield tf.autograph.experimental.do_not_convert
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def eagerly(request):
+    """Runs the test's ops one by one: for a few steps of a tiny model that takes less time than tracing graphs."""
+    with ops_one_by_one() as without_graphs:
+        request.node.obj = without_graphs(request.node.obj)
+        yield
 
 
 @pytest.fixture
@@ -311,9 +325,13 @@ def main(verb: str, *arguments) -> int:
 
 @pytest.fixture(scope="session")
 def distilled(tagging, tmp_path_factory) -> Path:
-    """Folder of a whole run with all embedding, attention and baseline flags; tests must not change it."""
+    """Folder of a whole run with all embedding, attention and baseline flags; tests must not change it.
+
+    Who compares bytes with it trains `eagerly` too: graphs round otherwise.
+    """
     folder = tmp_path_factory.mktemp("distilled")
-    assert main("distil", *main_flags(tagging, folder)) == 0
+    with ops_one_by_one() as without_graphs:
+        assert without_graphs(main)("distil", *main_flags(tagging, folder)) == 0
     return folder
 
 

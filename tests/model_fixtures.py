@@ -10,6 +10,12 @@ from safetensors.numpy import save_file
 from xtremedistil.data.features import Features
 from xtremedistil.models.architectures.families import FAMILIES
 
+
+def slow(*cases) -> list:
+    """Cases of a parametrised test for the slow suite; each has a faster neighbour that shows the same."""
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow) for case in cases]
+
+
 USABLE = [name for name, family in FAMILIES.items() if not family.refused]
 STUDENTS = [name for name, family in FAMILIES.items() if family.can_be_student]
 LAYERS, HEADS, HIDDEN, VOCABULARY = 2, 3, 12, 40

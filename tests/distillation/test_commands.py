@@ -89,7 +89,7 @@ def test_chief_says_whether_the_run_has_finished(distilled, tmp_path, chief_sees
 
 
 def test_distil_stopped_between_stages_and_started_again_gives_the_same_bytes(
-    distilled, tagging, run_command, tmp_path, interrupt_at
+    distilled, tagging, eagerly, run_command, tmp_path, interrupt_at
 ):
     with interrupt_at("model-stage-4-indx-0.h5"):
         outcome = run_command("distil", *main_flags(tagging, tmp_path))
@@ -488,7 +488,9 @@ def original(shared_data, tmp_path) -> Path:
     return Path(shutil.copytree(shared_data / "fixtures/original-release", tmp_path / "original"))
 
 
-@pytest.mark.parametrize("run", ["ner-frozen-embedding-attention", "classification-plain"])
+@pytest.mark.parametrize(
+    "run", ["ner-frozen-embedding-attention", pytest.param("classification-plain", marks=pytest.mark.slow)]
+)
 def test_original_folder_predicts_and_continues(original, eagerly, run_command, run):
     folder, kind = original / run, "ner" if run.startswith("ner") else "cls"
     source = ("--model_dir", folder, "--pt_teacher_checkpoint", original / "checkpoints/teacher")

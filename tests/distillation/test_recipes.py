@@ -181,7 +181,8 @@ def test_joint_stage_on_two_devices_is_the_one_on_one(tagging, run_command, tmp_
     np.testing.assert_allclose(two, one, atol=1e-5)
 
 
-def test_best_recipe_learns_relations_of_the_last_layers_and_labels(tagging, eagerly, run_command, tmp_path):
+def test_best_recipe_learns_relations_of_the_last_layers_and_labels(tagging, run_command, tmp_path):
+    """In graphs, as users run it; most other tests of whole runs train eagerly."""
     flags = tagging.flags(tmp_path / "m", recipe="best", relation_heads=2, hidden_size=8)
     assert run_command("distil", *flags).code == 0
     report = json.loads((tmp_path / "m/report.json").read_text())

@@ -10,7 +10,7 @@ import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
 from tests.corpus_fixtures import CORPUS_WORDS, make_batches
-from tests.model_fixtures import TOY_LABELS, TOY_WORDS, toy_features
+from tests.model_fixtures import TOY_LABELS, TOY_WORDS, slow, toy_features
 from xtremedistil.data.features import Features
 from xtremedistil.errors import InputError
 from xtremedistil.training.batching import TrainingBatches, epoch_order
@@ -417,7 +417,7 @@ def test_four_batches_a_step_on_two_devices_give_those_of_one_big_batch_on_one()
     assert_equal_fits(fitted(per_step=1), fitted(per_step=4, strategy=make_strategy("mirrored")), 1e-5)
 
 
-@pytest.mark.parametrize("devices", ["one_device", "mirrored"])
+@pytest.mark.parametrize("devices", ["one_device", *slow("mirrored")])
 def test_four_batches_a_step_in_half_precision_are_one_big_batch_up_to_its_rounding(devices):
     strategy = make_strategy(devices)
     half = {"strategy": strategy, "policy": "mixed_float16", "weight_decay": 0.1}
@@ -561,8 +561,15 @@ def test_two_devices_give_the_losses_and_weights_of_one():
         np.testing.assert_allclose(other, array, atol=1e-5)
 
 
-@pytest.mark.parametrize(("policy", "per_step"), [(None, 1), (None, 2), ("mixed_bfloat16", 1)])
-@pytest.mark.parametrize("devices", ["one_device", "mirrored"])
+@pytest.mark.parametrize(
+    ("devices", "policy", "per_step"),
+    [
+        ("one_device", None, 1),
+        ("one_device", "mixed_bfloat16", 1),
+        ("mirrored", None, 2),
+        *slow(("one_device", None, 2), ("mirrored", None, 1), ("mirrored", "mixed_bfloat16", 1)),
+    ],
+)
 def test_compiled_steps_give_the_losses_and_weights_of_plain_ones(devices, policy, per_step):
     results = []
     for compiled in (False, True):
@@ -672,8 +679,9 @@ def interrupted_fit(folder, kills: list[int], policy: str | None = None, per_ste
     return model.get_weights(), epochs, history.best_epoch
 
 
-@pytest.mark.parametrize("policy", [None, "mixed_float16"])
-@pytest.mark.parametrize("per_step", [1, 2])
+@pytest.mark.parametrize(
+    ("policy", "per_step"), [(None, 1), ("mixed_float16", 2), *slow((None, 2), ("mixed_float16", 1))]
+)
 def test_killed_fit_ends_with_the_bytes_of_an_undisturbed_one(tmp_path, policy, per_step):
     expected, *rest = interrupted_fit(tmp_path / "undisturbed", [], policy, per_step)
     found, *other = interrupted_fit(tmp_path / "killed", [1, 3, 4, 7, 12, 13, 17], policy, per_step)

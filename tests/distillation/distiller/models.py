@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from tests.model_fixtures import slow
+
 tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
 transformers = pytest.importorskip("transformers")
@@ -11,9 +13,7 @@ transformers = pytest.importorskip("transformers")
 WORDS, LABELS = 40, 3
 TASKS = ["SequenceClassification", "TokenClassification", "QuestionAnswering"]
 # Where one kind of task tells most, the others are tried in the slow tests.
-TAGGING_FIRST = [
-    task if task == "TokenClassification" else pytest.param(task, marks=pytest.mark.slow) for task in TASKS
-]
+TAGGING_FIRST = ["TokenClassification", *slow("SequenceClassification", "QuestionAnswering")]
 FIT = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "seed": 3}
 ONE_STEP = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-9, "targets_precision": "float32"}
 

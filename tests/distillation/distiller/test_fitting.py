@@ -19,6 +19,7 @@ from tests.distillation.distiller.models import (
     transformers,
     variable_named,
 )
+from tests.model_fixtures import slow
 from xtremedistil.distillation.distiller.dataset import DistillationDataset
 from xtremedistil.distillation.distiller.distiller import Distiller
 from xtremedistil.losses import LOSSES
@@ -144,7 +145,7 @@ def test_loss_of_a_step_is_the_sum_by_hand():
     assert epoch["loss"] == pytest.approx(0.7 * kl + 2 * nst + 0.4 * hard, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["emd", "sinkhorn"])
+@pytest.mark.parametrize("name", ["emd", *slow("sinkhorn")])
 def test_all_layers_may_move_to_all_within_a_graph(name):
     """The first step's loss is that of the projected states by hand."""
     teacher, student = pair("TokenClassification")
@@ -293,8 +294,7 @@ def test_epochs_may_have_any_number_of_steps(monkeypatch):
     [
         (0, "linear_growth", [0, 0.25, 0.5, 0.75]),
         (5, "linear_decay", [5, 0.75, 0.5, 0.25]),
-        (1, "linear_decay", [1, 0.75, 0.5, 0.25]),
-        (0.3, "none", [0.3, 0.3, 0.3, 0.3]),
+        *slow((1, "linear_decay", [1, 0.75, 0.5, 0.25]), (0.3, "none", [0.3, 0.3, 0.3, 0.3])),
     ],
 )
 def test_textbrewers_schedules_take_the_place_of_their_weights(base, schedule, expected):

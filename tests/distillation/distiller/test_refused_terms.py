@@ -142,14 +142,13 @@ def test_classes_without_such_a_head_are_refused(name, message):
         Distiller(getattr(transformers, name)(student.config), student)
 
 
-def test_name_of_no_variable():
-    teacher, student = pair()
+def test_name_of_no_variable(untrained):
     with pytest.raises(ValueError, match="no variables in encodr"):
-        Distiller(teacher, student).fit(rows(8), trained=["encodr"], **FIT)
+        untrained.fit(rows(8), trained=["encodr"], **FIT)
     with pytest.raises(ValueError, match="no variables in bert/encoder/layer_"):
-        Distiller(teacher, student).fit(rows(8), trained=["bert/encoder/layer_"], **FIT)
+        untrained.fit(rows(8), trained=["bert/encoder/layer_"], **FIT)
     with pytest.raises(ValueError, match=r"list one or several beginnings of names: \['classifier'\]"):
-        Distiller(teacher, student).fit(rows(8), trained="classifier", **FIT)
+        untrained.fit(rows(8), trained="classifier", **FIT)
 
 
 def test_several_workers_need_a_folder():
@@ -160,9 +159,9 @@ def test_several_workers_need_a_folder():
 @pytest.mark.parametrize(
     "fit_one", [Distiller.fit, lambda one, *data, **how: fit_tasks({"a": one}, {"a": data[0]}, **how)]
 )
-def test_patience_is_at_least_one(fit_one):
+def test_patience_is_at_least_one(untrained, fit_one):
     with pytest.raises(ValueError, match="patience is 0; it is at least 1"):
-        fit_one(Distiller(*pair()), rows(8), patience=0)
+        fit_one(untrained, rows(8), patience=0)
 
 
 @pytest.mark.parametrize(
@@ -177,8 +176,7 @@ def test_patience_is_at_least_one(fit_one):
         ({"targets_precision": "float8"}, "float8"),
     ],
 )
-def test_numbers_of_a_fit_that_cannot_be(changes, message):
-    distiller = Distiller(*pair())
-    for fit in (distiller.fit, lambda train, **given: fit_tasks({"a": distiller}, {"a": train}, **given)):
+def test_numbers_of_a_fit_that_cannot_be(untrained, changes, message):
+    for fit in (untrained.fit, lambda train, **given: fit_tasks({"a": untrained}, {"a": train}, **given)):
         with pytest.raises(ValueError, match=message):
             fit(rows(4), **(FIT | changes))

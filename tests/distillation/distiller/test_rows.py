@@ -125,6 +125,6 @@ def test_unlabelled_rows_for_gold_labels_are_refused():
         ({"input_ids": []}, "There are no rows"),
     ],
 )
-def test_rows_that_a_model_cannot_read(data, message):
+def test_rows_that_a_model_cannot_read(untrained, data, message):
     with pytest.raises(ValueError, match=message):
-        Distiller(*pair()).fit(data, **FIT)
+        untrained.fit(data, **FIT)

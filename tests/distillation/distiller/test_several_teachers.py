@@ -12,7 +12,7 @@ from xtremedistil.terms.terms import Terms
 def test_weight_of_one_teacher_alone_is_that_teacher_alone():
     def run(teachers, **terms):
         student = bert("SequenceClassification", layers=1, width=8, seed=2)
-        history = Distiller(teachers, student, Terms(**terms)).fit(rows(24), **(FIT | {"epochs": 2}))
+        history = Distiller(teachers, student, Terms(**terms)).fit(rows(16), **(FIT | {"epochs": 1}))
         return [epoch["loss"] for epoch in history.epochs]
 
     teacher, _ = pair()
@@ -43,9 +43,9 @@ def test_same_layer_of_teachers_of_two_widths_may_be_matched():
 
 
 @pytest.mark.parametrize(("what", "given"), [("teachers", [1]), ("teacher_train", {1: {}}), ("teacher_dev", {-1: {}})])
-def test_number_of_no_teacher_is_refused(what, given):
+def test_number_of_no_teacher_is_refused(untrained, what, given):
     with pytest.raises(ValueError, match=f"{what} names .* there are 1 teachers"):
-        Distiller(*pair()).fit(rows(8), **{what: given}, **FIT)
+        untrained.fit(rows(8), **{what: given}, **FIT)
 
 
 @pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), (1.0, -1.0)])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.distillation.distiller.models import FIT, ONE_STEP, bert, of_problem, padded, pair, rows, span_logits, tf
+from tests.model_fixtures import slow
 from xtremedistil.distillation.distiller.distiller import Distiller
 from xtremedistil.losses import LOSSES
 from xtremedistil.losses.masking import EXCLUDED
@@ -81,7 +82,7 @@ def test_student_of_scores_learns_from_the_teacher_and_is_judged_by_the_loss():
         Distiller(tagger, tagger, Terms(SoftLabels("logits_mse"), hard_label_weight=1.0))
 
 
-@pytest.mark.parametrize("loss", ["soft_label_kl", "soft_label_ce", "logit_standardized_kl"])
+@pytest.mark.parametrize("loss", ["soft_label_kl", *slow("soft_label_ce", "logit_standardized_kl")])
 def test_softmax_of_spans_is_over_the_real_positions_of_a_row(loss):
     teacher, student = pair("QuestionAnswering")
     data = rows(6)
@@ -97,7 +98,7 @@ def test_softmax_of_spans_is_over_the_real_positions_of_a_row(loss):
         assert epoch[name] == pytest.approx(float(np.mean(alone)), rel=1e-3)
 
 
-@pytest.mark.parametrize("loss", ["logits_mse", "soft_label_bce"])
+@pytest.mark.parametrize("loss", ["logits_mse", *slow("soft_label_bce")])
 def test_spans_are_compared_position_by_position_by_losses_without_a_softmax(loss):
     teacher, student = pair("QuestionAnswering")
     data = rows(6)
