@@ -19,7 +19,7 @@ from tests.command_fixtures import (
     write_text_task,
 )
 from tests.distillation.logit_files import write_parquet
-from tests.model_fixtures import task_logits
+from tests.model_fixtures import slow, task_logits
 
 tf = pytest.importorskip("tensorflow")
 
@@ -155,10 +155,17 @@ def test_run_from_a_file_that_was_stopped_ends_with_the_same_bytes(
     assert "finished before" in outcome.err
 
 
-def test_run_belongs_to_its_file(texts, eagerly, run_command, tmp_path):
+def test_run_belongs_to_its_file_and_a_faulty_one_removes_nothing(texts, eagerly, run_command, tmp_path):
     targets = write_targets(tmp_path / "targets.npz", texts)
     flags = texts.flags(tmp_path / "m", teacher_logits=targets)
     assert run_command("distil", *flags).code == 0
+    before = student_weights(tmp_path / "m")
+    bad = write_targets(tmp_path / "bad.npz", texts, row_ids=np.arange(1, 31))
+    outcome = run_command("distil", *texts.flags(tmp_path / "m", teacher_logits=bad, overwrite=True))
+    assert outcome.code == 2
+    assert "missing: 0\n" in outcome.err and "unknown: 30\n" in outcome.err
+    assert student_weights(tmp_path / "m") == before
+
     shutil.copy(targets, tmp_path / "moved.npz")
     moved = texts.flags(tmp_path / "m", teacher_logits=tmp_path / "moved.npz")
     assert "finished before" in run_command("distil", *moved).err
@@ -166,17 +173,6 @@ def test_run_belongs_to_its_file(texts, eagerly, run_command, tmp_path):
     outcome = run_command("distil", *flags)
     assert outcome.code == 2
     assert "teacher_logits: the file has changed" in outcome.err
-
-
-def test_faulty_file_is_refused_before_anything_is_removed(texts, eagerly, run_command, tmp_path):
-    targets = write_targets(tmp_path / "targets.npz", texts)
-    assert run_command("distil", *texts.flags(tmp_path / "m", teacher_logits=targets)).code == 0
-    before = student_weights(tmp_path / "m")
-    bad = write_targets(tmp_path / "bad.npz", texts, row_ids=np.arange(1, 31))
-    outcome = run_command("distil", *texts.flags(tmp_path / "m", teacher_logits=bad, overwrite=True))
-    assert outcome.code == 2
-    assert "missing: 0\n" in outcome.err and "unknown: 30\n" in outcome.err
-    assert student_weights(tmp_path / "m") == before
 
 
 def test_dry_run_checks_the_file_and_leaves_nothing(texts, run_command, tmp_path):
@@ -292,7 +288,7 @@ def answers(material: Material, labels) -> np.ndarray:
     return table
 
 
-@pytest.mark.parametrize("kind", ["texts", "tags"])
+@pytest.mark.parametrize("kind", ["texts", *slow("tags")])
 def test_distil_from_a_graph_scores_it_and_learns_from_it(kind, request, eagerly, run_command, write_graph, tmp_path):
     material, tagging = request.getfixturevalue(kind), kind == "tags"
     labels = TAGS if tagging else CLASSES
@@ -308,7 +304,7 @@ def test_distil_from_a_graph_scores_it_and_learns_from_it(kind, request, eagerly
     assert [entry["objective"] for entry in report["stages"]] == ["logits", "logits", "labels", "labels"]
 
 
-@pytest.mark.parametrize("kind", ["texts", "tags"])
+@pytest.mark.parametrize("kind", ["tags", *slow("texts")])
 def test_graph_and_gold_labels_teach_together(kind, request, eagerly, run_command, write_graph, tmp_path):
     """The gold labels of the labelled rows, and what the graph says of all: at words alone, for tags."""
     material, tagging = request.getfixturevalue(kind), kind == "tags"

@@ -40,10 +40,8 @@ def test_joint_recipe_learns_states_logits_and_labels_at_once(tagging, eagerly, 
         layer_map="uniform",
         distil_attention=True,
     )
-    sync_word_embeddings, sizes = output_source.resolve_policy, []
-    monkeypatch.setattr(
-        output_source, "settle_targets", lambda *args: sizes.append(args[1]) or sync_word_embeddings(*args)
-    )
+    resolve_policy, sizes = output_source.resolve_policy, []
+    monkeypatch.setattr(output_source, "resolve_policy", lambda *args: sizes.append(args[1]) or resolve_policy(*args))
     outcome = run_command("distil", *flags)
     assert outcome.code == 0
     (epoch,) = json.loads((tmp_path / "m/model-stage-1-indx-0-history.json").read_text())["history"]
@@ -107,13 +105,13 @@ def test_stages_of_ones_own_train_what_they_list_and_labels_of_the_test_file_cha
 
     sizes, learn, distil = [], distil_module.fit_on_labels, distil_module.distil
     monkeypatch.setattr(distil_module, "fit_on_labels", lambda *args: sizes.append(args[3].batch_size) or learn(*args))
-    states, sync_word_embeddings = [], output_source.resolve_policy
+    states, resolve_policy = [], output_source.resolve_policy
 
-    def settle_and_note(targets, size, *rest):
+    def resolve_and_note(targets, size, *rest):
         states.append(sum(size.states.values()))
-        return sync_word_embeddings(targets, size, *rest)
+        return resolve_policy(targets, size, *rest)
 
-    monkeypatch.setattr(output_source, "settle_targets", settle_and_note)
+    monkeypatch.setattr(output_source, "resolve_policy", resolve_and_note)
     how = {"epochs": 1, "learning_rate": 0.01, "batch_size": 8}
     layer = "encoder/layer_._0/output"
     stages = [Stage(1, "logits", ("head",), **how), Stage(2, "labels", (layer,), **(how | {"batch_size": 4}))]

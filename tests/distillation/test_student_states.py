@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.command_fixtures import main, ops_one_by_one
 from tests.model_fixtures import rows
 from xtremedistil.models.architectures.families import FAMILIES
 from xtremedistil.models.checkpoints.h5_weights import read_weights
@@ -26,20 +27,14 @@ def test_state_and_head_models_together_are_the_student(tiny_encoders, by_positi
 @pytest.fixture(scope="module")
 def runs(tagging, distilled, tmp_path_factory) -> dict:
     """Folders of two runs without dropout that differ in `--frozen_features` alone."""
-    import tensorflow as tf
-
-    from tests.command_fixtures import main
-
     root, made = tmp_path_factory.mktemp("frozen"), {}
     changes = {"teacher_model_dir": distilled / "teacher", "teacher_outputs_dir": root / "t", "hidden_size": 8}
     changes |= {"teacher_outputs_precision": "float32", "dropout": 0.0, "distil_chunk_size": 16, "ft_epochs": 2}
-    tf.config.run_functions_eagerly(True)
-    try:
+    with ops_one_by_one() as without_graphs:
         for name in ("cache", "recompute"):
-            assert main("distil", *tagging.flags(root / name, frozen_features=name, **changes)) == 0
+            flags = tagging.flags(root / name, frozen_features=name, **changes)
+            assert without_graphs(main)("distil", *flags) == 0
             made[name] = root / name
-    finally:
-        tf.config.run_functions_eagerly(False)
     return made
 
 
