@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks.pretraining import name_of, row_of, seconds, timed
 from xtremedistil.finetuning.config import BaselineConfig
 from xtremedistil.finetuning.finetune import fine_tune
+from xtremedistil.finetuning.plan import fine_tuning_plan
 from xtremedistil.inference.config import PredictConfig
 from xtremedistil.inference.predict import evaluate_folder
 from xtremedistil.models.architectures.families import FAMILIES
@@ -109,10 +110,11 @@ def tuned(values, checkpoint: Path) -> Path:
         seed=values.seed,
     )
     if not (folder / CONFIG).is_file():  # which is written last
+        plan = fine_tuning_plan(config)
         with timed(folder):
             if not (folder / METRICS).is_file():
-                fine_tune(config)
-            write_tuned_student(config, task)
+                fine_tune(plan)
+            write_tuned_student(plan, task)
     return folder
 
 

@@ -100,14 +100,14 @@ def _fine_tune(config: BaselineConfig) -> None:
 
 
 def _transfer(config: TransferConfig) -> None:
-    from xtremedistil.task_transfer.validation import check_transfer
+    from xtremedistil.task_transfer.plan import make_task_transfer_plan
 
-    check_transfer(config)
+    plan = make_task_transfer_plan(config)
     import_tensorflow(config.verbose)
     from xtremedistil.evaluation.report import transfer_table
-    from xtremedistil.task_transfer.task_transfer import transfer
+    from xtremedistil.task_transfer.task_transfer import run_plan
 
-    print(transfer_table(transfer(config)))
+    print(transfer_table(run_plan(plan)))
 
 
 VERBS = {

@@ -67,6 +67,11 @@ def continuation_plan(config: ContinueConfig) -> LabelPlan:
 def fine_tuning_plan(config: BaselineConfig) -> FineTuningPlan:
     """The fine-tuning of a pre-trained model. Raises InputError with all problems of the settings."""
     check_baseline(config)
+    return unchecked_plan(config)
+
+
+def unchecked_plan(config: BaselineConfig) -> FineTuningPlan:
+    """The same for settings that a caller has checked, where the checkpoint or the task is made later."""
     own = XLM_R_TOKENIZER if config.multilingual else config.pt_model_checkpoint
     return FineTuningPlan(
         **_shared(config),

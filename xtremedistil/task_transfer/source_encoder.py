@@ -8,8 +8,8 @@ from xtremedistil.models.student import ENCODER_NAME
 from xtremedistil.models.student_folder import restore_student
 from xtremedistil.pretraining.checkpoint_folder import write_checkpoint
 from xtremedistil.storage import model_folder
-from xtremedistil.task_transfer.config import TransferConfig
-from xtremedistil.task_transfer.steps import CHECKPOINT, SOURCE, UNTRAINED
+from xtremedistil.task_transfer.plan import TaskTransferPlan
+from xtremedistil.task_transfer.steps import CHECKPOINT, UNTRAINED
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.strategy import seed_everything, stage_seed
 
@@ -31,29 +31,28 @@ Rows of up to {seq_len} tokens were seen in training. There is no pooler: PyTorc
 """
 
 
-def write_source_encoder(config: TransferConfig) -> None:
+def write_source_encoder(plan: TaskTransferPlan) -> None:
     """The encoder of the source task's student."""
-    folder = os.path.join(config.model_dir, SOURCE)
-    student = restore_student(folder)
-    _write(config, CHECKPOINT, student.encoder, student.family, "The encoder of a student that was distilled on `{}`.")
+    student = restore_student(plan.source.model_dir)
+    _write(plan, CHECKPOINT, student.encoder, student.family, "The encoder of a student that was distilled on `{}`.")
 
 
-def write_untrained_encoder(config: TransferConfig) -> None:
+def write_untrained_encoder(plan: TaskTransferPlan) -> None:
     """What it began with, before the source task: its checkpoint, or random weights by the seed."""
-    sizes = model_folder.read_config(os.path.join(config.model_dir, SOURCE))["student_config"]
+    sizes = model_folder.read_config(plan.source.model_dir)["student_config"]
     family = student_family(sizes["model_type"])
-    if source := config.pt_student_checkpoint:
+    if source := plan.student_checkpoint:
         encoder = load_encoder(source, family, name=ENCODER_NAME, config=sizes)
-        _write(config, UNTRAINED, encoder, family, "The checkpoint that the student of `{}` began with.")
+        _write(plan, UNTRAINED, encoder, family, "The checkpoint that the student of `{}` began with.")
         return
-    seed_everything(stage_seed(config.seed, SEED_PLACE))
+    seed_everything(stage_seed(plan.seed, SEED_PLACE))
     encoder = new_encoder_from_config(sizes, family, name=ENCODER_NAME)
-    _write(config, UNTRAINED, encoder, family, "Random weights, to compare the student of `{}` with.")
+    _write(plan, UNTRAINED, encoder, family, "Random weights, to compare the student of `{}` with.")
 
 
-def _write(config: TransferConfig, name: str, encoder, family, origin: str) -> None:
-    tokenizer = Tokenizer.load(os.path.join(config.model_dir, SOURCE))
-    task, teacher = (os.path.basename(os.path.normpath(p)) for p in (config.source_task, config.pt_teacher_checkpoint))
-    card = CARD.format(origin=origin.format(task), teacher=teacher, seq_len=config.seq_len)
-    out = os.path.join(config.model_dir, name)
-    write_checkpoint(out, encoder, family, tokenizer, seq_len=config.seq_len, card=card)
+def _write(plan: TaskTransferPlan, name: str, encoder, family, origin: str) -> None:
+    source = plan.source
+    tokenizer = Tokenizer.load(source.model_dir)
+    task, teacher = (os.path.basename(os.path.normpath(p)) for p in (source.task.folder, source.teacher.checkpoint))
+    card = CARD.format(origin=origin.format(task), teacher=teacher, seq_len=source.task.seq_len)
+    write_checkpoint(plan.path(name), encoder, family, tokenizer, seq_len=source.task.seq_len, card=card)

@@ -1,8 +1,6 @@
 """A model that was tuned on labels, as the folder of a student: predicted with and exported like all others."""
 
-import os
-
-from xtremedistil.finetuning.config import BaselineConfig
+from xtremedistil.finetuning.plan import FineTuningPlan
 from xtremedistil.models.architectures.families import AUTO, find_family
 from xtremedistil.models.checkpoints.h5_weights import load_weights, save_weights
 from xtremedistil.models.checkpoints.pretrained import load_encoder, read_config
@@ -10,31 +8,31 @@ from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.models.student_folder import new_settings
 from xtremedistil.models.teacher import HEAD_NAME
 from xtremedistil.storage import files, model_folder
-from xtremedistil.tasks import KindSettings, Task, open_task
+from xtremedistil.tasks import Task, open_task
 
 TUNED_ENCODER = "tf_model"  # its layer in model-ft.h5
 
 
-def write_tuned_student(config: BaselineConfig, task_folder: str) -> None:
+def write_tuned_student(plan: FineTuningPlan, task_folder: str) -> None:
     """Writes a student beside the `model-ft.h5` of a finished fine-tuning; its configuration comes last.
 
     Args:
         task_folder: where prediction finds the task's test file.
     """
-    task = open_task(config.task, KindSettings.of(config))
-    student = _tuned(config, task)
-    save_weights(os.path.join(config.model_dir, model_folder.STUDENT_WEIGHTS), student.parts)
-    saved = new_settings(student, task, folder=task_folder, seq_len=config.seq_len, seed=config.seed)
-    files.write_json(os.path.join(config.model_dir, model_folder.CONFIG), saved)
+    task = open_task(plan.task, plan.kind)
+    student = _tuned(plan, task)
+    save_weights(plan.path(model_folder.STUDENT_WEIGHTS), student.parts)
+    saved = new_settings(student, task, folder=task_folder, seq_len=plan.seq_len, seed=plan.options.seed)
+    files.write_json(plan.path(model_folder.CONFIG), saved)
 
 
-def _tuned(config: BaselineConfig, task: Task) -> Student:
+def _tuned(plan: FineTuningPlan, task: Task) -> Student:
     """A student without projection: its head reads what the tuned model's did."""
-    family = find_family(AUTO, read_config(config.pt_model_checkpoint)["model_type"])
-    encoder = load_encoder(config.pt_model_checkpoint, family, name=ENCODER_NAME)
+    family = find_family(AUTO, read_config(plan.checkpoint)["model_type"])
+    encoder = load_encoder(plan.checkpoint, family, name=ENCODER_NAME)
     width = encoder.config.hidden_size
     head = {"by_position": task.by_position, "problem_type": task.problem_type, "num_labels": len(task.all_labels)}
     student = build_student(encoder, family, **head, teacher_hidden_size=width)
     tuned = {TUNED_ENCODER: student.blocks["student"], HEAD_NAME: student.blocks["head"]}
-    load_weights(os.path.join(config.model_dir, model_folder.TEACHER_WEIGHTS), tuned)
+    load_weights(plan.path(model_folder.TEACHER_WEIGHTS), tuned)
     return student

@@ -1,7 +1,7 @@
 """Contradictions between the flags, files and checkpoints of `xtremedistil task-transfer`."""
 
 from xtremedistil.data.text_files import is_there
-from xtremedistil.distillation.planning.validation import add_distil_problems
+from xtremedistil.distillation.planning.validation import Checked, add_distil_problems
 from xtremedistil.errors import Problems
 from xtremedistil.flag_checks import not_finite, too_small
 from xtremedistil.flags import given_flags
@@ -12,8 +12,12 @@ from xtremedistil.tasks import KindSettings, folder_problems
 SIZES = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size")
 
 
-def check_transfer(config: TransferConfig) -> None:
-    """Raises one InputError with all problems of a task transfer's settings."""
+def check_transfer(config: TransferConfig) -> Checked:
+    """What a plan of the source task's distillation is made of.
+
+    Raises:
+        InputError: all problems of a task transfer's settings together.
+    """
     problems = Problems()
     problems.add(folder_problems(config.source_task, KindSettings.of(config, "source_"), "source_"))
     problems.add(folder_problems(config.target_task, KindSettings.of(config, "target_"), "target_"))
@@ -24,8 +28,9 @@ def check_transfer(config: TransferConfig) -> None:
         problems.add([f"`target_labels` {config.target_labels}: give a number of rows, or 0 for all"])
     problems.add(_checkpoint_problems(config))
     problems.add(not_finite(config))
-    add_distil_problems(problems, source_config(config))
+    checked = add_distil_problems(problems, source_config(config))
     problems.refuse("Cannot transfer with these settings")
+    return checked
 
 
 def _checkpoint_problems(config: TransferConfig) -> list[str]:

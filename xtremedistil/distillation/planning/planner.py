@@ -45,7 +45,11 @@ def make_plan(config: DistilConfig, stages: Sequence[Stage] | None = None) -> Di
     Raises:
         InputError: all problems of the settings together; or of the stages.
     """
-    checked = check_distil(config)
+    return plan_of(check_distil(config), stages)
+
+
+def plan_of(checked: Checked, stages: Sequence[Stage] | None = None) -> DistillationPlan:
+    """The plan of settings that are checked. Raises InputError for stages that cannot be."""
     config = checked.config
     if stages is not None:
         check_stages(stages, logits_only=config.logits_only)
