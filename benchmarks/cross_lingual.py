@@ -30,7 +30,7 @@ from xtremedistil.pretraining.report import REPORT
 from xtremedistil.serving.predictor import load_predictor
 from xtremedistil.storage.files import write_json
 from xtremedistil.storage.model_folder import CONFIG, METRICS
-from xtremedistil.task_transfer.tuned_student import write_tuned_student
+from xtremedistil.task_transfer.fine_tuned_student import write_fine_tuned_student
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 LANGUAGES = ("en", "de", "fr", "es", "ru")
@@ -114,7 +114,7 @@ def tuned(values, checkpoint: Path) -> Path:
         with timed(folder):
             if not (folder / METRICS).is_file():
                 fine_tune(plan)
-            write_tuned_student(plan, task)
+            write_fine_tuned_student(plan, task)
     return folder
 
 

@@ -5,11 +5,11 @@
 
 Like with like: each batch goes through all ways, one after the other, before the next one does; same rows, weights
 (the rate is 0), precision, terms; no dropout, so that the losses have to agree, which is looked at.
-- step: student and teacher as one model, words asked for where they are hidden.
-- student alone: the same update with the teacher's word on the batch given as numbers.
+- step: student and teacher as one model, which predicts masked tokens alone.
+- student alone: the same update with the teacher's outputs given as numbers.
 - teacher alone: its forward pass over the batch.
-- naive: rows padded to seq_len, the teacher asked apart, through NumPy, both asked for words at all positions; the
-  terms are over the hidden ones as before.
+- naive: rows padded to seq_len, the teacher run apart, through NumPy, logits of both at all positions; the terms are
+  over the masked tokens as before.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from xtremedistil.models.language_model.language_model import LanguageModel, lan
 from xtremedistil.models.projections import matched_tensors
 from xtremedistil.pretraining.config import PretrainConfig
 from xtremedistil.pretraining.language_objective import language_objective
-from xtremedistil.pretraining.live_teacher import taught_model
+from xtremedistil.pretraining.live_teacher import student_with_teacher
 from xtremedistil.pretraining.plan import make_pretrain_plan
 from xtremedistil.pretraining.pretrain import HEAD_PLACE, Run, trained_variables
 from xtremedistil.pretraining.recipes import predicts_tokens
@@ -58,7 +58,7 @@ def clocked(action: Callable) -> tuple[float, float]:
 
 
 def student_alone(student: LanguageModel, terms: Terms, teacher_width: int) -> tf_keras.Model:
-    """As `taught_model`, without the teacher: what it says comes with the batch."""
+    """As `student_with_teacher`, without the teacher, whose outputs come with the batch."""
     inputs = language_inputs()
     names = [name for match in terms.matches for name in match.student_names]
     tensors = student.tensors(inputs, names, logits=predicts_tokens(terms))
@@ -69,14 +69,14 @@ def student_alone(student: LanguageModel, terms: Terms, teacher_width: int) -> t
 
 
 def padded(batch: Arrays, seq_len: int) -> Arrays:
-    """Everything padded to `seq_len`, all positions asked about; the terms are over those of before."""
+    """Everything padded to `seq_len`, all positions predicted; the terms are over those of before."""
     rows, width = batch["input_ids"].shape
     wide = {name: np.pad(batch[name], ((0, 0), (0, seq_len - width))) for name in ROW_INPUTS}
     places = batch["predicted"] // width * seq_len + batch["predicted"] % width
     labels, mask = np.full(rows * seq_len, -100, np.int32), np.zeros(rows * seq_len, np.float32)
     labels[places], mask[places] = batch["labels"], batch["predicted_mask"]
-    asked = {"predicted": np.arange(rows * seq_len, dtype=np.int32), "labels": labels, "predicted_mask": mask}
-    return wide | asked | {"row_mask": batch["row_mask"]}
+    predictions = {"predicted": np.arange(rows * seq_len, dtype=np.int32), "labels": labels, "predicted_mask": mask}
+    return wide | predictions | {"row_mask": batch["row_mask"]}
 
 
 def tensors(arrays: dict) -> dict[str, tf.Tensor]:
@@ -107,29 +107,30 @@ def ways_of(run: Run, sample: Arrays) -> dict[str, Callable[[Arrays], tuple[floa
     """By name, what takes a batch and gives its seconds and its loss (of the teacher, a number of no use)."""
     teacher, _ = run.teacher()
     terms, student = run.plan.terms, run.student(teacher)
-    said = teacher.feature_model(teacher_names(terms.matches), logits=terms.uses_logits)
+    features = teacher.feature_model(teacher_names(terms.matches), logits=terms.uses_logits)
 
-    def asked(batch):
-        found = said({name: batch[name] for name in said.input}, training=False)
+    def outputs_of_teacher(batch):
+        found = features({name: batch[name] for name in features.input}, training=False)
         return {f"teacher_{name}": tensor for name, tensor in found.items()}
 
     signature = [batch_signature(sample)]
-    ask = tf.function(asked, input_signature=signature)
+    run_teacher = tf.function(outputs_of_teacher, input_signature=signature)
     summed = tf.function(
-        lambda batch: tf.add_n([tf.reduce_sum(found) for found in asked(batch).values()]), input_signature=signature
+        lambda batch: tf.add_n([tf.reduce_sum(found) for found in outputs_of_teacher(batch).values()]),
+        input_signature=signature,
     )
-    recipe = run.training_settings(1, PEAK, stage_seed(SEED, HEAD_PLACE))
+    settings = run.training_settings(1, PEAK, stage_seed(SEED, HEAD_PLACE))
 
     def update(model: tf_keras.Model, arrays: dict) -> Callable[[dict], float]:
         trainer = Trainer(
-            model, trained_variables(student, run.plan.student), language_objective(terms), run.strategy, recipe
+            model, trained_variables(student, run.plan.student), language_objective(terms), run.strategy, settings
         )
         trainer.expect(batch_signature(arrays))
         return lambda batch: trainer.step(batch, 0, 0.0)["loss"].numpy()
 
-    wanted = {"predicts": predicts_tokens(terms), "taught": terms.uses_logits}
-    whole = update(taught_model(student, teacher, terms.matches, **wanted)[0], sample)
-    given = sample | {name: tensor.numpy() for name, tensor in ask(tensors(sample)).items()}
+    logits = {"student_logits": predicts_tokens(terms), "teacher_logits": terms.uses_logits}
+    whole = update(student_with_teacher(student, teacher, terms.matches, **logits)[0], sample)
+    given = sample | {name: tensor.numpy() for name, tensor in run_teacher(tensors(sample)).items()}
     alone = update(student_alone(student, terms, teacher.encoder.config.hidden_size), given)
 
     def step(arrays: Arrays):
@@ -138,7 +139,7 @@ def ways_of(run: Run, sample: Arrays) -> dict[str, Callable[[Arrays], tuple[floa
 
     def student_step(arrays: Arrays):
         batch = tensors(arrays)
-        batch |= ask(batch)
+        batch |= run_teacher(batch)
         return clocked(lambda: alone(batch))
 
     def forward(arrays: Arrays):
@@ -147,7 +148,9 @@ def ways_of(run: Run, sample: Arrays) -> dict[str, Callable[[Arrays], tuple[floa
 
     def naive(arrays: Arrays):
         batch = tensors(padded(arrays, run.plan.corpus.seq_len))
-        return clocked(lambda: alone(batch | tensors({name: word.numpy() for name, word in ask(batch).items()})))
+        return clocked(
+            lambda: alone(batch | tensors({name: found.numpy() for name, found in run_teacher(batch).items()}))
+        )
 
     return {"step": step, "student alone": student_step, "teacher alone": forward, "naive": naive}
 

@@ -5,7 +5,7 @@
 
 The corpus is wikitext2 and whole sentences of the tasks' training text. All encoders are asked alike what they know of
 words: a head is trained on the frozen encoder with the same updates, whatever head it has of its own, on tokens as
-often as they occur, all of them hidden. A longer one of the teacher teaches in DistilBERT's loss. All are tuned alike:
+often as they occur, all of them masked. A longer one of the teacher teaches in DistilBERT's loss. All are tuned alike:
 `model-ft` on the same rows, chosen on dev, test scored once. Beside accuracies stands what the commonest token, or
 label of train, would get. Wall seconds are of all attempts.
 Folders are named by what their results hang on, so that the same command goes on where it was stopped, and one with
@@ -167,16 +167,16 @@ def probed(values, checkpoint: Path, folder: Path, steps: int) -> dict[str, floa
     strategy, progress = make_strategy("auto"), Progress()
     workers = Workers(strategy)
     corpus = open_corpus(plan, "", workers, strategy.num_replicas_in_sync, progress)
-    recipe = Run(plan, corpus, strategy, workers, progress).training_settings(
+    settings = Run(plan, corpus, strategy, workers, progress).training_settings(
         steps, HEAD_RATE, stage_seed(values.seed, HEAD_PLACE)
     )
-    seed_everything(recipe.seed)
+    seed_everything(settings.seed)
     with strategy.scope():
         bare, _ = open_teacher(str(checkpoint), corpus.kept, with_head=False)
         model = LanguageModel(bare.encoder, bare.family, LanguageHead(bare.encoder, bare.family))
     progress.begin(f"a head on {checkpoint}", later=[])
-    batches = corpus.word_batches(plan.period(steps), recipe.seed)
-    train_head(model, batches, recipe, strategy, progress.step)
+    batches = corpus.labelled_batches(plan.period(steps), settings.seed)
+    train_head(model, batches, settings, strategy, progress.step)
     save_weights(head_path(str(folder)), head_parts(model))
     held_out = corpus.held_out_batches()
     score = LanguageScore(model.feature_model([], logits=True), language_objective(LABELS_ALONE), held_out)

@@ -3,22 +3,24 @@
 import numpy as np
 
 from xtremedistil.pretraining.corpus.batches import CorpusBatches
-from xtremedistil.pretraining.corpus.masking import Hiding, token_weights
+from xtremedistil.pretraining.corpus.masking import MaskingConfig, token_weights
 from xtremedistil.pretraining.corpus.reader import CorpusReader
-from xtremedistil.pretraining.corpus.rows import line_rows, packed_rows
+from xtremedistil.pretraining.corpus.sequences import line_sequences, packed_sequences
 from xtremedistil.pretraining.corpus.token_store import TokenStore
 
 PAD, UNK, START, END = 0, 1, 2, 3
 MASK, CORPUS_WORDS = 4, 50
-HIDING = Hiding(token_weights(np.ones(CORPUS_WORDS, int), range(5)), MASK, np.arange(5, CORPUS_WORDS), share=0.3)
+MASKING = MaskingConfig(
+    token_weights(np.ones(CORPUS_WORDS, int), range(5)), MASK, np.arange(5, CORPUS_WORDS), share=0.3
+)
 ROOM = 9
 
 
 def store_of(*lines, end=(END,)) -> TokenStore:
     closed = [[*line, *end] for line in lines]
     offsets = np.concatenate([[0], np.cumsum([len(line) for line in closed])]).astype(np.int64)
-    pieces = np.array([piece for line in closed for piece in line], np.uint16)
-    return TokenStore(pieces, offsets, np.bincount(pieces, minlength=50), tuple(end), "key")
+    tokens = np.array([token for line in closed for token in line], np.uint16)
+    return TokenStore(tokens, offsets, np.bincount(tokens, minlength=50), tuple(end), "key")
 
 
 def make_store(lines: int = 21):
@@ -31,8 +33,10 @@ def make_store(lines: int = 21):
     return store_of(*rows)
 
 
-def make_batches(lines: int = 21, packed: bool = False, hiding: Hiding | None = HIDING, **changes) -> CorpusBatches:
+def make_batches(
+    lines: int = 21, packed: bool = False, masking: MaskingConfig | None = MASKING, **changes
+) -> CorpusBatches:
     store = make_store(lines)
-    rows = packed_rows(store, ROOM) if packed else line_rows(store, ROOM)
+    sequences = packed_sequences(store, ROOM) if packed else line_sequences(store, ROOM)
     settings = {"batch_size": 4, "steps": 3, "seed": 7} | changes
-    return CorpusBatches(CorpusReader(store, rows, (START,), (END,), PAD), hiding=hiding, **settings)
+    return CorpusBatches(CorpusReader(store, sequences, (START,), (END,), PAD), masking=masking, **settings)

@@ -53,8 +53,8 @@ def command_of(teacher: str, corpus, folder) -> list:
 
 def test_sound_flags_pass(teacher, corpus, tmp_path):
     check_pretrain(config_of(teacher, corpus, tmp_path))
-    inside = "feature=path,teacher=encoder/layer_._0/intermediate,student=encoder/layer_._0/intermediate"
-    match = f"{inside},loss=relation_kl,relation_heads=32"  # divides 4 x 8, not the 16 of states
+    below = "feature=path,teacher=encoder/layer_._0/intermediate,student=encoder/layer_._0/intermediate"
+    match = f"{below},loss=relation_kl,relation_heads=32"  # divides 4 x 8, not the 16 of states
     check_pretrain(config_of(teacher, corpus, tmp_path, hidden_size=8, match=(match,)))
 
 
@@ -80,11 +80,11 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
             ("--match hidden_states_hidden_mse_1_1: without a projection", "are 16 and 8"),
         ),
         ({"hidden_size": 9}, ("--hidden_size 9 is not a multiple of 2 attention heads",)),
-        ({"objective": "clm"}, ("--objective clm", "sees the words to come")),
+        ({"objective": "clm"}, ("--objective clm", "attends to later tokens")),
         ({"mlm_hide": 0.8, "mlm_random": 0.3}, ("more than 1 together",)),
-        ({"mlm_probability": 0.0}, ("--mlm_probability 0", "nothing would be asked for")),
+        ({"mlm_probability": 0.0}, ("--mlm_probability 0", "no token would be predicted")),
         ({"mlm_smoothing": 1000.0}, ("--mlm_smoothing 1000.0: must be at most 5",)),
-        ({"seq_len": 4}, ("--seq_len 4: beside its special tokens a row has room for 2; at least 3 are",)),
+        ({"seq_len": 4}, ("--seq_len 4: beside its special tokens a sequence has room for 2; at least 3 are",)),
         ({"recipe": "words", "mlm_weight": 0.0}, ("All weights are 0",)),
         ({"teacher_head": "none.h5"}, ("--teacher_head none.h5: there is no such file",)),
         (
@@ -139,11 +139,11 @@ def test_flags_that_contradict_are_refused(teacher, corpus, tmp_path, flags, wor
 def test_student_with_another_vocabulary_is_refused(teacher, corpus, byte_level_folder, tmp_path):
     student = write_hollow_bert(tmp_path / "student", byte_level_folder)
     message = refused(teacher, corpus, tmp_path, pt_student_checkpoint=student, num_hidden_layers=2)
-    assert "what the teacher says of tokens would be of no use to it" in message
+    assert "so that the teacher's logits cannot be compared" in message
     assert "leave --num_hidden_layers away" in message
 
 
-def test_word_tables_of_other_sizes_are_refused(teacher, corpus, word_piece_folder, tmp_path):
+def test_word_embeddings_of_other_sizes_are_refused(teacher, corpus, word_piece_folder, tmp_path):
     larger = write_hollow_bert(tmp_path / "larger", word_piece_folder, vocab_size=PIECES + 8)
     message = refused(teacher, corpus, tmp_path, pt_student_checkpoint=larger)
     assert f"{larger} has vocab_size {PIECES + 8}, the teacher {PIECES}" in message
@@ -160,13 +160,13 @@ def test_what_causal_models_have_not_is_refused(gpt2_folder, corpus, tmp_path):
     scores = "feature=attention_scores,teacher=1,student=0,loss=attention_kl"
     for flags in ({"recipe": "minilm"}, {"match": (scores,)}):
         message = refused(teacher, corpus, tmp_path, objective="clm", **flags)
-        assert "(1 problem)" in message and "scores of the words to come, too" in message
+        assert "(1 problem)" in message and "scores of later tokens, too" in message
     maps = {"match": (scores.replace("attention_scores", "attentions"),)}
     for flags in ({"recipe": "minilmv2", "relation_heads": 4}, maps):
         check_pretrain(config_of(teacher, corpus, tmp_path, objective="clm", **flags))
     idle = {"mlm_random": 0.2, "freeze_token_type_embds": True}
     message = refused(teacher, corpus, tmp_path, objective="clm", **idle)
-    assert "--mlm_random: --objective clm hides no words" in message
+    assert "--mlm_random: --objective clm masks no tokens" in message
     assert "--freeze_token_type_embds: a gpt2 has no type embeddings" in message
 
 
@@ -177,12 +177,12 @@ def test_file_that_is_no_text_is_refused_wherever_it_stands_in_the_corpus(teache
     assert "z.txt, line 1: not UTF-8" in message and "save it as UTF-8" in message
 
 
-def test_pieces_that_the_tokenizer_has_not_are_refused(teacher, corpus, write_file, tmp_path):
+def test_tokens_that_the_tokenizer_has_not_are_refused(teacher, corpus, write_file, tmp_path):
     message = refused(teacher, corpus, tmp_path, student_vocab=write_file("pieces.txt", "cat\nlondom\n"))
     assert "pieces.txt, line 2: the tokenizer of" in message and 'Did you mean "london"?' in message
 
 
-def test_whole_words_of_pieces_that_tell_their_ends_are_refused(word_piece_folder, corpus, tmp_path):
+def test_whole_words_of_tokens_that_tell_their_ends_are_refused(word_piece_folder, corpus, tmp_path):
     teacher = Path(write_hollow_bert(tmp_path / "teacher", word_piece_folder))
     pieces = (teacher / "vocab.txt").read_text().splitlines()
     (teacher / "vocab.txt").write_text("\n".join(pieces[:5] + [f"{piece}</w>" for piece in pieces[5:]]) + "\n")

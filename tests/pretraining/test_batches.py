@@ -1,13 +1,13 @@
-"""Batches of a corpus: order, what is hidden, shares of devices, and what `fit` asks of them."""
+"""Batches of a corpus: order, what is masked, shares of devices, and what `fit` asks of them."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from tests.corpus_fixtures import CORPUS_WORDS, HIDING, MASK, PAD, ROOM, make_batches
+from tests.corpus_fixtures import CORPUS_WORDS, MASK, MASKING, PAD, ROOM, make_batches
 from xtremedistil.pretraining.corpus.batches import CorpusBatch
-from xtremedistil.pretraining.corpus.masking import Hiding
+from xtremedistil.pretraining.corpus.masking import MaskingConfig
 from xtremedistil.training.batching import epoch_order
 
 KINDS = {"input_ids": np.int32, "attention_mask": np.int32, "token_type_ids": np.int32, "row_mask": np.float32}
@@ -15,7 +15,7 @@ KINDS |= {"predicted": np.int32, "predicted_mask": np.float32, "labels": np.int3
 
 
 def restored(share: dict) -> np.ndarray:
-    """What a share shows, with hidden tokens put back."""
+    """The input of a share, with masked tokens put back."""
     ids = share["input_ids"].copy()
     scored = share["labels"] != -100
     ids.flat[share["predicted"][scored]] = share["labels"][scored]
@@ -30,7 +30,7 @@ def all_same(ones, others) -> bool:
     return all(len(one) == len(other) and all(map(same, one, other)) for one, other in zip(ones, others, strict=True))
 
 
-def hidden_of(shares: list[dict]) -> dict[tuple[int, ...], int]:
+def masked_of(shares: list[dict]) -> dict[tuple[int, ...], int]:
     """Labels of a step by row of its batch and position, from the shares of all replicas."""
     found, before = {}, 0
     for share in shares:
@@ -42,36 +42,36 @@ def hidden_of(shares: list[dict]) -> dict[tuple[int, ...], int]:
     return found
 
 
-def test_batch_holds_rows_with_hidden_pieces_and_where_they_stand():
+def test_batch_holds_rows_with_masked_tokens_and_where_they_stand():
     batches = make_batches()
     rows = np.array([6, 0])
     batch = batches.arrays_without_targets(CorpusBatch(rows, 5))
     assert {name: array.dtype for name, array in batch.items()} == KINDS
-    ids, inside = batches.reader.read(rows)
+    ids, attention_mask = batches.reader.read(rows)
     assert (restored(batch) == ids).all()
-    assert (batch["attention_mask"] == inside).all()
+    assert (batch["attention_mask"] == attention_mask).all()
     assert not batch["token_type_ids"].any()
     assert batch["row_mask"].tolist() == [1, 1]
-    # 9 and 3 tokens: 0.3 * 12 = 3.6, so 4 are hidden.
+    # 9 and 3 tokens: 0.3 * 12 = 3.6, so 4 are masked.
     assert batch["predicted_mask"].tolist() == [1] * 4
     assert (batch["labels"] == ids.reshape(-1)[batch["predicted"]]).all()
 
 
-def test_predictions_everywhere_are_scored_only_where_pieces_are_hidden():
-    hidden_only, everywhere = (
-        make_batches(everywhere=flag).arrays_without_targets(CorpusBatch(np.array([6, 0]), 5)) for flag in (0, 1)
+def test_predictions_on_all_tokens_are_scored_only_where_tokens_are_masked():
+    masked_only, on_all_tokens = (
+        make_batches(on_all_tokens=flag).arrays_without_targets(CorpusBatch(np.array([6, 0]), 5)) for flag in (0, 1)
     )
-    assert (everywhere["input_ids"] == hidden_only["input_ids"]).all()
-    assert everywhere["predicted"].tolist() == np.flatnonzero(everywhere["attention_mask"]).tolist()
-    assert everywhere["predicted_mask"].all()
-    scored = everywhere["labels"] != -100
-    assert everywhere["predicted"][scored].tolist() == hidden_only["predicted"].tolist()
-    assert everywhere["labels"][scored].tolist() == hidden_only["labels"].tolist()
+    assert (on_all_tokens["input_ids"] == masked_only["input_ids"]).all()
+    assert on_all_tokens["predicted"].tolist() == np.flatnonzero(on_all_tokens["attention_mask"]).tolist()
+    assert on_all_tokens["predicted_mask"].all()
+    scored = on_all_tokens["labels"] != -100
+    assert on_all_tokens["predicted"][scored].tolist() == masked_only["predicted"].tolist()
+    assert on_all_tokens["labels"][scored].tolist() == masked_only["labels"].tolist()
 
 
-@pytest.mark.parametrize("hiding", [HIDING, None])
-def test_intact_rows_are_shown_as_they_are_and_asked_nothing(hiding):
-    batches = make_batches(hiding=hiding, intact=True)
+@pytest.mark.parametrize("masking", [MASKING, None])
+def test_without_predictions_rows_stay_as_they_are(masking):
+    batches = make_batches(masking=masking, predicts=False)
     for full in (False, True):
         for (share,), (batch,) in zip(batches.epoch(0, 1, full=full), batches.groups(0), strict=True):
             ids, _ = batches.reader.read(batch.rows, full=full)
@@ -80,7 +80,7 @@ def test_intact_rows_are_shown_as_they_are_and_asked_nothing(hiding):
 
 
 def test_causal_batch_predicts_the_next_piece_wherever_there_is_one():
-    batches = make_batches(hiding=None)
+    batches = make_batches(masking=None)
     rows = np.array([0, 1])  # 3 and 4 tokens, 5 and 6 positions
     batch = batches.arrays_without_targets(CorpusBatch(rows, 0))
     ids, _ = batches.reader.read(rows)
@@ -112,14 +112,14 @@ def test_order_goes_on_through_epochs_and_passes():
     assert whole[6].rows.tolist() == epoch_order(make_batches().reader.lengths, 4, 7, 1)[0].tolist()
 
 
-def test_pieces_are_hidden_anew_in_every_pass():
+def test_tokens_are_masked_anew_in_every_pass():
     batches = make_batches(steps=6)
 
-    def hidden(number: int) -> list[int]:
+    def masked(number: int) -> list[int]:
         return batches.arrays_without_targets(CorpusBatch(np.arange(4), number))["predicted"].tolist()
 
-    assert hidden(0) == hidden(0)
-    assert len({tuple(hidden(number)) for number in range(10)}) > 5
+    assert masked(0) == masked(0)
+    assert len({tuple(masked(number)) for number in range(10)}) > 5
 
 
 @pytest.mark.parametrize("per_step", [1, 2])
@@ -130,14 +130,14 @@ def test_fit_that_goes_on_in_the_middle_gets_the_same_batches(per_step):
     assert all_same(whole[skipped:], rest)
 
 
-@pytest.mark.parametrize("everywhere", [False, True])
+@pytest.mark.parametrize("on_all_tokens", [False, True])
 @pytest.mark.parametrize("replicas", [2, 3, 5])
-def test_number_of_replicas_changes_nothing_that_is_hidden(replicas, everywhere):
-    one, several = (make_batches(everywhere=everywhere).epoch(1, count) for count in (1, replicas))
+def test_number_of_replicas_changes_nothing_that_is_masked(replicas, on_all_tokens):
+    one, several = (make_batches(on_all_tokens=on_all_tokens).epoch(1, count) for count in (1, replicas))
     for (whole,), shares in zip(one, several, strict=True):
         rows, width = whole["input_ids"].shape
         assert len({tuple(array.shape for array in share.values()) for share in shares}) == 1
-        assert hidden_of(shares) == hidden_of([whole])
+        assert masked_of(shares) == masked_of([whole])
         joined = {name: np.concatenate([share[name] for share in shares]) for name in ("input_ids", "attention_mask")}
         assert (joined["input_ids"][:rows] == whole["input_ids"]).all()
         assert not joined["attention_mask"][rows:].any()
@@ -158,9 +158,9 @@ def test_filler_rows_and_predictions_count_nowhere():
         assert len(share["labels"]) == len(shares[0]["labels"]) >= 1
 
 
-def test_share_without_hidden_pieces_has_one_filler_prediction():
-    nothing = Hiding(np.zeros(CORPUS_WORDS), MASK, np.arange(5, CORPUS_WORDS))
-    batch = make_batches(hiding=nothing).sample()
+def test_share_without_masked_tokens_has_one_filler_prediction():
+    nothing = MaskingConfig(np.zeros(CORPUS_WORDS), MASK, np.arange(5, CORPUS_WORDS))
+    batch = make_batches(masking=nothing).sample()
     assert (batch["predicted"].tolist(), batch["predicted_mask"].tolist(), batch["labels"].tolist()) == (
         [0],
         [0],
@@ -182,7 +182,7 @@ def test_full_batches_have_few_shapes_and_the_same_lessons(replicas):
     for some, filled in zip(exact, full, strict=True):
         assert {share["input_ids"].shape[0] for share in filled} == {-(-4 // replicas)}
         assert {share["input_ids"].shape[1] for share in filled} <= {8, 11}
-        assert hidden_of(some) == hidden_of(filled)
+        assert masked_of(some) == masked_of(filled)
 
 
 def test_full_batches_of_one_replica_have_one_number_of_predictions_for_each_width():
@@ -195,9 +195,9 @@ def test_full_batches_of_one_replica_have_one_number_of_predictions_for_each_wid
 
 def test_full_share_with_more_than_its_part_gets_room_in_steps():
     batches = make_batches()
-    assert [batches._room(asked, 100, True) for asked in (0, 30, 31, 34, 35)] == [30, 30, 34, 34, 38]
-    assert [batches._room(asked, 100, False) for asked in (0, 31)] == [1, 31]
-    assert make_batches(everywhere=True)._room(5, 100, True) == make_batches(hiding=None)._room(5, 100, True) == 100
+    assert [batches._room(predicted, 100, True) for predicted in (0, 30, 31, 34, 35)] == [30, 30, 34, 34, 38]
+    assert [batches._room(predicted, 100, False) for predicted in (0, 31)] == [1, 31]
+    assert make_batches(on_all_tokens=True)._room(5, 100, True) == make_batches(masking=None)._room(5, 100, True) == 100
 
 
 def test_batches_of_a_step_are_cut_from_the_big_batch():
@@ -220,8 +220,8 @@ def test_counts_before_a_step_are_those_of_its_shares():
 
 
 def test_sample_looks_like_the_batches():
-    for hiding in (HIDING, None):
-        batches = make_batches(hiding=hiding)
+    for masking in (MASKING, None):
+        batches = make_batches(masking=masking)
         ((share,), *_) = batches.epoch(0, 1)
         sample = batches.sample()
         assert {name: (array.dtype, array.ndim) for name, array in sample.items()} == {
@@ -233,15 +233,15 @@ def test_evaluation_batches_are_all_rows_and_always_the_same():
     batches = make_batches()
     first, again = batches.evaluation_batches(), batches.evaluation_batches()
     assert all(map(same, first, again))
-    shown = [tuple(row[row != PAD]) for batch in first for row in restored(batch)]
-    ids, inside = batches.reader.read(np.arange(21))
-    assert sorted(shown) == sorted(tuple(row[there]) for row, there in zip(ids, inside, strict=True))
-    assert len(shown[0]) == 11 and len(shown[-1]) == 5
+    found = [tuple(row[row != PAD]) for batch in first for row in restored(batch)]
+    ids, attention_mask = batches.reader.read(np.arange(21))
+    assert sorted(found) == sorted(tuple(row[there]) for row, there in zip(ids, attention_mask, strict=True))
+    assert len(found[0]) == 11 and len(found[-1]) == 5
     training = batches.arrays_without_targets(CorpusBatch(np.argsort(-batches.reader.lengths, kind="stable")[:4], 0))
     assert training["predicted"].tolist() != first[0]["predicted"].tolist()
     full = batches.evaluation_batches(full=True)
     assert {batch["input_ids"].shape[0] for batch in full} == {4}
-    assert [hidden_of([batch]) for batch in full] == [hidden_of([batch]) for batch in first]
+    assert [masked_of([batch]) for batch in full] == [masked_of([batch]) for batch in first]
 
 
 def test_packed_rows_are_full():

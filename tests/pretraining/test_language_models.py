@@ -28,13 +28,15 @@ tf = pytest.importorskip("tensorflow")
 from xtremedistil.models.language_model.language_head import LanguageHead, head_state  # noqa: E402
 from xtremedistil.models.language_model.language_model import LanguageModel  # noqa: E402
 from xtremedistil.pretraining.language_objective import language_objective  # noqa: E402
-from xtremedistil.pretraining.live_teacher import taught_model  # noqa: E402
+from xtremedistil.pretraining.live_teacher import student_with_teacher  # noqa: E402
 
-ASKED = np.array([1, 3, 7], np.int32)  # positions 1 and 3 of the first row, 2 of the second (5 positions each)
+PREDICTED = np.array([1, 3, 7], np.int32)  # positions 1 and 3 of the first row, 2 of the second (5 positions each)
 
 
 def batch(pad_id: int = 0) -> dict:
-    return {name: tf.constant(array) for name, array in rows(pad_id=pad_id).items()} | {"predicted": tf.constant(ASKED)}
+    return {name: tf.constant(array) for name, array in rows(pad_id=pad_id).items()} | {
+        "predicted": tf.constant(PREDICTED)
+    }
 
 
 def inputs_of(class_name: str) -> dict:
@@ -54,17 +56,17 @@ def test_head_says_what_transformers_says(class_name, kind, tmp_path):
     fed = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     if FAMILIES[class_name].takes_token_types:
         fed["token_type_ids"] = inputs["token_type_ids"]
-    expected = reference(fed).logits.numpy().reshape(10, -1)[ASKED]
+    expected = reference(fed).logits.numpy().reshape(10, -1)[PREDICTED]
     found = open_language_model(folder, class_name).feature_model([], logits=True)(inputs)["logits"]
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
-def test_head_of_gpt2_is_its_word_table():
+def test_head_of_gpt2_is_its_word_embeddings():
     encoder, family = shaken_encoder("TFGPT2Model"), FAMILIES["TFGPT2Model"]
     model = LanguageModel(encoder, family, LanguageHead(encoder, family))
     assert model.head.weights == [] and model.head.state() == {}
     found = model.feature_model(["hidden_states_2"], logits=True)(batch())
-    states = found["hidden_states_2"].numpy().reshape(10, -1)[ASKED]
+    states = found["hidden_states_2"].numpy().reshape(10, -1)[PREDICTED]
     np.testing.assert_allclose(found["logits"], states @ encoder.weights[0].numpy().T, atol=2e-5)
 
 
@@ -75,7 +77,7 @@ def test_head_comes_back_as_it_was_written(tmp_path):
     for name, array in head.state().items():
         np.testing.assert_array_equal(array, written[name])
     assert head.state().keys() == {name for name in written if name.startswith("generator_")}
-    assert all("embeddings" not in weight.name for weight in head.weights), "the word table is the encoder's"
+    assert all("embeddings" not in weight.name for weight in head.weights), "the word embeddings are the encoder's"
 
 
 def test_checkpoint_without_a_head_has_none_and_half_a_head_is_refused(tmp_path):
@@ -96,7 +98,7 @@ def test_checkpoint_without_a_head_has_none_and_half_a_head_is_refused(tmp_path)
         ("TFGPT2Model", "wte.weight", "lm_head.weight"),
     ],
 )
-def test_head_with_a_word_table_of_its_own_is_refused(class_name, table, decoder, tmp_path):
+def test_head_with_a_word_embeddings_of_its_own_is_refused(class_name, table, decoder, tmp_path):
     causal = class_name == "TFGPT2Model"
     state = pytorch_state(shaken_encoder(class_name)) if causal else masked_lm_state(shaken_masked_lm(class_name))
     folder = write_checkpoint(tmp_path, tiny_config(class_name), state | {decoder: state[table].copy()})
@@ -190,7 +192,9 @@ def run_terms(soft_labels: float, words: float, logits: float, temperature: floa
 def test_teacher_in_the_step_is_a_constant_without_dropout():
     student, teacher = pair(hidden_size=6)
     terms_of_run = run_terms(1.0, 1.0, 0.0, 2.0, (Match("hidden_states", 2, 2, "hidden_cosine"), *RELATIONS))
-    model, projections = taught_model(student, teacher, terms_of_run.matches, predicts=True, taught=True)
+    model, projections = student_with_teacher(
+        student, teacher, terms_of_run.matches, student_logits=True, teacher_logits=True
+    )
     inputs = batch()
     alone = teacher.feature_model(["hidden_states_2", "values_1"], logits=True)(inputs, training=False)
     with tf.GradientTape() as tape:
@@ -210,7 +214,7 @@ def test_teacher_in_the_step_is_a_constant_without_dropout():
 def test_relations_leave_the_top_layers_output_alone():
     """What stands behind the values of the last layer cannot change them: no gradient, and no fault."""
     student, teacher = pair()
-    model, _ = taught_model(student, teacher, RELATIONS, predicts=False, taught=False)
+    model, _ = student_with_teacher(student, teacher, RELATIONS, student_logits=False, teacher_logits=False)
     inputs, terms_of_run = batch(), run_terms(0.0, 0.0, 0.0, 1.0, RELATIONS)
     with tf.GradientTape() as tape:
         terms = language_objective(terms_of_run)(model(inputs), labelled(inputs))
@@ -231,7 +235,7 @@ def test_student_with_all_of_the_teachers_layers_has_nothing_to_learn_from_it():
         own.assign(theirs)
     maps = Match("attention_scores", 1, 1, "attention_kl", options={"mean_over": "rows"})
     terms_of_run = run_terms(1.0, 0.0, 1.0, 2.0, (Match("hidden_states", 2, 2, "hidden_cosine"), maps, *RELATIONS))
-    model, _ = taught_model(student, teacher, terms_of_run.matches, predicts=True, taught=True)
+    model, _ = student_with_teacher(student, teacher, terms_of_run.matches, student_logits=True, teacher_logits=True)
     terms = language_objective(terms_of_run)(model(batch(), training=True), labelled(batch()))
     assert {name: float(term.value) for name, term in terms.items()} == {
         name: pytest.approx(0.0, abs=1e-5) for name in terms
@@ -241,7 +245,7 @@ def test_student_with_all_of_the_teachers_layers_has_nothing_to_learn_from_it():
 def test_what_stands_in_padding_changes_nothing():
     student, teacher = pair(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     terms_of_run = run_terms(1.0, 1.0, 1.0, 2.0, (Match("hidden_states", 2, 2, "hidden_cosine"), *RELATIONS))
-    model, _ = taught_model(student, teacher, terms_of_run.matches, predicts=True, taught=True)
+    model, _ = student_with_teacher(student, teacher, terms_of_run.matches, student_logits=True, teacher_logits=True)
     inputs = batch()
     padded = inputs | {"input_ids": tf.where(inputs["attention_mask"] > 0, inputs["input_ids"], 11)}
     losses = [

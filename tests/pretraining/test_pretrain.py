@@ -72,7 +72,7 @@ def recorded(monkeypatch) -> dict[str, list]:
     """What corpus and model of each run were."""
     from xtremedistil.pretraining import pretrain
 
-    found = {"open_corpus": [], "taught_model": []}
+    found = {"open_corpus": [], "student_with_teacher": []}
 
     def recording(name: str):
         made = getattr(pretrain, name)
@@ -134,8 +134,8 @@ def test_distilberts_losses_make_a_folder_that_is_read_everywhere(run, eagerly, 
     assert {"soft_labels", "words", "loss"} < found["history"][0].keys()
     assert found["history"][1]["learning_rate"] == pytest.approx(0.01 / 5)
     assert found["loss"] == pytest.approx(-max(entry["score"] for entry in found["history"])), "the least is kept"
-    assert "pipeline_tag: fill-mask" in card(folder) and "Hidden tokens that are found" in card(folder)
-    assert "soft labels of hidden tokens (T = 2) x 5, hidden tokens x 2, " in card(folder)
+    assert "pipeline_tag: fill-mask" in card(folder) and "Masked tokens that are predicted rightly" in card(folder)
+    assert "soft labels of masked tokens (T = 2) x 5, masked tokens x 2, " in card(folder)
     again = open_language_model(str(folder / "checkpoint"), "TFBertModel")
     assert again.head is not None and student(folder).config.hidden_size == 12
     before = contents(folder)
@@ -155,9 +155,9 @@ def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_a
     flags = {"hidden_size": 6, "match": match, "gradient_accumulation_steps": 2, "save_steps": 2}
     switches = ("--packed", "--whole_word_mask", "--soft_labels_on_all_tokens")
     assert run("whole", *switches, **flags).code == 0
-    (corpus,), ((_, projections),) = recorded["open_corpus"], recorded["taught_model"]
-    assert corpus.everywhere and corpus.per_step == 2 and corpus.hiding.continues.any()
-    assert set(corpus.train.rows.lengths[:-1]) == {10}
+    (corpus,), ((_, projections),) = recorded["open_corpus"], recorded["student_with_teacher"]
+    assert corpus.on_all_tokens and corpus.per_step == 2 and corpus.masking.continues.any()
+    assert set(corpus.train.sequences.lengths[:-1]) == {10}
     assert {tuple(layer.kernel.shape) for layer in projections} == {(6, 12)} and len(projections) == 2
     assert all(layer.bias.numpy().all() for layer in projections), "they begin at 0, and are trained"
     first, last = metrics(tmp_path / "whole")["history"]
@@ -210,7 +210,9 @@ def test_student_learns_which_words_there_are(run, eagerly, tmp_path):
     first, last = metrics(tmp_path / "m")["history"]
     assert last["words"] < first["words"] - 0.1
     assert last["words"] < np.log(PIECES) - 0.4
-    assert "# A small bert\n" in card(tmp_path / "m") and "bert`, which taught nothing" in card(tmp_path / "m")
+    assert "# A small bert\n" in card(tmp_path / "m") and "bert`, which took no part in training" in card(
+        tmp_path / "m"
+    )
     assert "- distillation" not in card(tmp_path / "m")
 
 
@@ -219,7 +221,7 @@ def test_student_learns_which_words_there_are(run, eagerly, tmp_path):
     [("minilm", {"hidden_size": 6}), ("minilmv2", {"hidden_size": 6, "num_attention_heads": 2, "relation_heads": 6})],
 )
 def test_relations_make_an_encoder_without_a_head(run, eagerly, monkeypatch, recipe, changes, tmp_path):
-    monkeypatch.setattr(batches_module, "hide", None)  # no word is asked for
+    monkeypatch.setattr(batches_module, "mask_tokens", None)  # no token is predicted
     outcome = run("m", recipe=recipe, **changes)
     assert outcome.code == 0, outcome.err
     config = read_config(str(tmp_path / "m/checkpoint"))
@@ -227,7 +229,9 @@ def test_relations_make_an_encoder_without_a_head(run, eagerly, monkeypatch, rec
     assert student(tmp_path / "m").config.intermediate_size == 24
     found = metrics(tmp_path / "m")
     assert found["student_accuracy"] is found["teacher_accuracy"] is None
-    assert "from what goes on inside its teacher and has no head" in card(tmp_path / "m")
+    assert "from its teacher's hidden states or attention maps and has no language-modelling head" in card(
+        tmp_path / "m"
+    )
     assert "pipeline_tag" not in card(tmp_path / "m") and "## Scores" not in card(tmp_path / "m")
 
 
@@ -243,7 +247,7 @@ def test_picked_layers_begin_as_the_teachers(run, eagerly, teacher, tmp_path):
     np.testing.assert_array_equal(written["cls.predictions.bias"], state["cls.predictions.bias"])
 
 
-def test_vocabulary_of_the_corpus_is_smaller_and_says_the_same(run, eagerly, teacher, tmp_path):
+def test_vocabulary_of_the_corpus_is_smaller_and_cuts_the_same_tokens(run, eagerly, teacher, tmp_path):
     from transformers import AutoTokenizer
 
     assert run("m", student_vocab="corpus").code == 0
@@ -269,7 +273,7 @@ def test_frozen_embeddings_stay_as_they_begin(run, eagerly, teacher, tmp_path):
 def test_teacher_without_a_head_gets_one_that_a_later_run_takes(run, eagerly, tagging, tmp_path):
     teacher = {"pt_teacher_checkpoint": tagging.teacher}
     outcome = run("first", **teacher, teacher_head_steps=4)
-    assert outcome.code == 0 and "comes without its head for words" in outcome.err
+    assert outcome.code == 0 and "comes without a language-modelling head" in outcome.err
     head = tmp_path / "first/language-head.h5"
     outcome = run("second", **teacher, teacher_head=head)
     assert outcome.code == 0 and "comes without" not in outcome.err
@@ -309,14 +313,16 @@ def test_gpt2_learns_the_next_word(run, eagerly, gpt2_folder, tmp_path):
     assert read_config(str(tmp_path / "m/checkpoint"))["architectures"] == ["GPT2LMHeadModel"]
     assert {"soft_labels", "words"} < metrics(tmp_path / "m")["history"][0].keys()
     assert "pipeline_tag: text-generation" in card(tmp_path / "m")
-    assert "A general language model" in card(tmp_path / "m") and "Next tokens that are found" in card(tmp_path / "m")
+    assert "A general language model" in card(tmp_path / "m") and "Next tokens that are predicted rightly" in card(
+        tmp_path / "m"
+    )
     assert "soft labels of next tokens (T = 2) x 5, next tokens x 2, " in card(tmp_path / "m")
 
 
 def test_half_precision_is_of_both_models_and_scales_the_loss(run, eagerly, recorded, tmp_path):
     outcome = run("m", opt_policy="mixed_float16", hidden_size=6, max_steps=2, eval_steps=1)
     assert outcome.code == 0, outcome.err
-    ((model, _),) = recorded["taught_model"]
+    ((model, _),) = recorded["student_with_teacher"]
     assert computes_in_float16(model) and all(variable.dtype == tf.float32 for variable in model.weights)
     assert model.get_layer("teacher").compute_dtype == "float16"
     assert model.output["logits"].dtype == model.output["teacher_logits"].dtype == tf.float32
@@ -369,10 +375,10 @@ def test_rows_are_cut_as_the_students_tokenizer_cuts_them(byte_level_folder, wri
     assert (tmp_path / "corpus-trimmed").exists() == bool(flags)
     found = []
     for reader in (corpus.train, corpus.held_out):
-        ids, inside = reader.read(np.arange(len(reader)))
-        found += [row[own].tolist() for row, own in zip(ids, inside, strict=True)]
+        ids, attention_mask = reader.read(np.arange(len(reader)))
+        found += [row[own].tolist() for row, own in zip(ids, attention_mask, strict=True)]
     assert sorted(found) == sorted(ids for ids, _ in corpus.tokenizer.encode_texts(TEXT, None, 128))
-    assert corpus.tokenizer.size == len(corpus.kept) == len(corpus.hiding.weights) > max(map(max, found))
+    assert corpus.tokenizer.size == len(corpus.kept) == len(corpus.masking.weights) > max(map(max, found))
 
 
 def test_word_corpus_means_the_corpus_whatever_files_there_are(word_piece_folder, write_file, monkeypatch, tmp_path):
@@ -385,11 +391,11 @@ def test_word_corpus_means_the_corpus_whatever_files_there_are(word_piece_folder
     workers = SimpleNamespace(on_chief=lambda work: work())
     assert len(open_corpus(reading(config), str(tmp_path / "tokens"), workers, 1, Progress()).kept) > 5
     several = PretrainConfig(**places | {"model_dir": "m", "batch_size": 1, "gradient_accumulation_steps": 9})
-    with pytest.raises(InputError, match="rows to learn from, fewer than the 9 of one step"):
+    with pytest.raises(InputError, match="sequences to train on, fewer than the 9 of one step"):
         open_corpus(reading(several), str(tmp_path / "tokens"), workers, 1, Progress())
 
 
-def test_trimmed_student_is_distilled_from_a_teacher_that_loses_the_same_pieces(
+def test_trimmed_student_is_distilled_from_a_teacher_that_loses_the_same_tokens(
     run, eagerly, tagging, run_command, tmp_path
 ):
     few = tmp_path / "few.txt"
@@ -398,13 +404,13 @@ def test_trimmed_student_is_distilled_from_a_teacher_that_loses_the_same_pieces(
     outcome = run("m", pt_teacher_checkpoint=tagging.teacher, corpus=few, student_vocab="corpus", **small)
     assert outcome.code == 0, outcome.err
     student, folder = tmp_path / "m/checkpoint", tmp_path / "d"
-    pieces = read_config(str(student))["vocab_size"]
-    assert pieces < PIECES and "xtremedistil distil" in card(tmp_path / "m")
+    tokens = read_config(str(student))["vocab_size"]
+    assert tokens < PIECES and "xtremedistil distil" in card(tmp_path / "m")
     flags = tagging.flags(folder, pt_student_checkpoint=student, distil_multi_hidden_states=True)
     assert run_command("distil", *flags, "--dry-run").code == 0
     outcome = run_command("distil", *flags)
     assert outcome.code == 0, outcome.err
-    assert np.load(folder / "word_embedding.npy").shape[0] == pieces
+    assert np.load(folder / "word_embedding.npy").shape[0] == tokens
     lines = tmp_path / "lines.txt"
     lines.write_text("john ran in rome\n")
     assert run_command("predict", "--model_dir", folder, "--do_predict", "--pred_file", lines).code == 0

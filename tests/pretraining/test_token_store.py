@@ -56,23 +56,23 @@ def tokenised(monkeypatch) -> list[str]:
 
 
 def contents(store) -> tuple:
-    return store.pieces.tolist(), store.lines.tolist(), store.counts.tolist(), store.key
+    return store.tokens.tolist(), store.lines.tolist(), store.counts.tolist(), store.key
 
 
 def lines_of(store) -> list[list[int]]:
-    return [store.pieces[start:stop].tolist() for start, stop in zip(store.lines, store.lines[1:], strict=False)]
+    return [store.tokens[start:stop].tolist() for start, stop in zip(store.lines, store.lines[1:], strict=False)]
 
 
-def test_store_holds_the_pieces_of_each_line_closed_by_the_end_piece(tokenizer, write_file, folder):
+def test_store_holds_the_tokens_of_each_line_closed_by_the_end_token(tokenizer, write_file, folder):
     # "the" is token 5, "a" 6, "in" 7 (five special tokens stand before them); [SEP] is 3.
     store = write_token_store(folder, tokenizer, [write_file("a.txt", "the a the\nin\n")])
     assert lines_of(store) == [[5, 6, 5, 3], [7, 3]]
     assert store.counts[:8].tolist() == [0, 0, 0, 0, 0, 2, 1, 1]
     assert len(store.counts) == tokenizer.size
-    assert (store.pieces.dtype, store.lines.dtype, store.end_ids) == (np.uint16, np.int64, (3,))
+    assert (store.tokens.dtype, store.lines.dtype, store.end_ids) == (np.uint16, np.int64, (3,))
 
 
-def test_lines_without_pieces_are_left_out_and_a_corpus_of_them_is_refused(tokenizer, write_file, folder):
+def test_lines_without_tokens_are_left_out_and_a_corpus_of_them_is_refused(tokenizer, write_file, folder):
     store = write_token_store(folder, tokenizer, [write_file("a.txt", "the\n\u200b\na\n")])
     assert lines_of(store) == [[5, 3], [6, 3]]
     with pytest.raises(InputError, match="finds no token in .*b.txt"):
@@ -85,17 +85,17 @@ def test_tokenizer_without_end_piece_leaves_lines_open(write_file, word_piece_fo
     assert lines_of(write_token_store(folder, loaded, [write_file("a.txt", "the a\nin\n")])) == [[5, 6], [7]]
 
 
-def test_large_vocabulary_takes_four_bytes_a_piece(write_file, word_piece_folder, folder):
+def test_large_vocabulary_takes_four_bytes_a_token(write_file, word_piece_folder, folder):
     loaded = Tokenizer.load(word_piece_folder)
     path = write_file("a.txt", "the a\n")
     for size, kind in ((65_536, np.uint16), (65_537, np.uint32)):
         loaded.size = size
         store = write_token_store(f"{folder}-{size}", loaded, [path])
-        assert store.pieces.dtype == kind
-        assert store.pieces.tolist() == [5, 6, 3]
+        assert store.tokens.dtype == kind
+        assert store.tokens.tolist() == [5, 6, 3]
 
 
-def test_pieces_outside_the_vocabulary_are_refused(write_file, word_piece_folder, folder):
+def test_tokens_outside_the_vocabulary_are_refused(write_file, word_piece_folder, folder):
     loaded = Tokenizer.load(word_piece_folder)
     loaded.size = 6
     with pytest.raises(InputError, match="gives token 6, but has 6 tokens"):
@@ -103,7 +103,7 @@ def test_pieces_outside_the_vocabulary_are_refused(write_file, word_piece_folder
 
 
 @pytest.mark.parametrize("kind", ["byte_level_folder", "gpt2_folder", "sentence_piece_folder"])
-def test_store_has_the_pieces_that_the_tokenizer_gives_whole_texts(kind, request, corpus, folder):
+def test_store_has_the_tokens_that_the_tokenizer_gives_whole_texts(kind, request, corpus, folder):
     loaded = Tokenizer.load(request.getfixturevalue(kind))
     expected = [row + loaded.end_ids for row in loaded._ids(LINES)]
     assert lines_of(write_token_store(folder, loaded, corpus)) == expected
@@ -199,11 +199,11 @@ def test_damaged_counts_are_counted_again(tokenizer, corpus, folder, tokenised):
 
 def test_store_of_another_corpus_or_tokenizer_is_made_anew(tokenizer, corpus, folder, byte_level_folder, write_file):
     first = write_token_store(folder, tokenizer, corpus)
-    kept = first.pieces.tolist()
+    kept = first.tokens.tolist()
     other = write_token_store(folder, Tokenizer.load(byte_level_folder), corpus)
     assert other.key != first.key
     assert lines_of(other) != lines_of(first)
-    assert first.pieces.tolist() == kept  # still mapped by a run that reads it
+    assert first.tokens.tolist() == kept  # still mapped by a run that reads it
     write_file("a.txt", "the cat\n")
     changed = write_token_store(folder, tokenizer, corpus)
     assert len(changed.lines) == 1 + 1 + 7
@@ -219,7 +219,7 @@ def test_corpus_that_changed_under_an_old_time_is_made_anew_once_its_damage_show
     with open(os.path.join(folder, "pieces.bin"), "r+b") as file:
         file.write(b"\xff")
     store = write_token_store(folder, tokenizer, corpus)
-    assert store.pieces[0] == 7
+    assert store.tokens[0] == 7
     assert len(store.lines) == 1 + len(LINES)
 
 

@@ -40,7 +40,7 @@ from xtremedistil.training.workers import Workers, folder_lock, told_of_lost_wor
 def continue_training(plan: LabelPlan) -> Report:
     """Trains all blocks of a student on its task's labels; writes `xtremedistil-ft.h5`.
 
-    Word embeddings that were frozen stay so. Folders of the original release can be continued.
+    Frozen word embeddings stay frozen. Folders of the original release can be continued.
     """
     saved = model_folder.read_config(plan.model_dir)
     strategy = make_strategy(plan.strategy, plan.tpu)
@@ -54,18 +54,18 @@ def continue_training(plan: LabelPlan) -> Report:
         with strategy.scope():
             student = restore_student(plan.model_dir)
         started_from = files.fingerprint(model_folder.weight_file(plan.model_dir, model_folder.STUDENT_WEIGHTS))
-        table = word_embedding_variable(student.encoder) if saved["freeze_word_embedding"] else None
-        parts = {name: [v for v in variables if v is not table] for name, variables in student.parts.items()}
-        variables = [v for block in student.blocks.values() for v in block if v is not table]
+        frozen = word_embedding_variable(student.encoder) if saved["freeze_word_embedding"] else None
+        parts = {name: [v for v in variables if v is not frozen] for name, variables in student.parts.items()}
+        variables = [v for block in student.blocks.values() for v in block if v is not frozen]
         run = _LabelRun(plan, task, tokenizer, sets, strategy, workers, weights, started_from)
         report = run.fit_and_report("student, continued", student, variables, parts)
 
         def save() -> None:
             save_weights(plan.path(model_folder.CONTINUED_WEIGHTS), parts)
-            run.keeper.clear()
+            run.snapshots.clear()
 
         workers.on_chief(save)
-    run.keeper.stop_if_asked()
+    run.snapshots.stop_if_asked()
     return report
 
 
@@ -89,15 +89,15 @@ def fine_tune(plan: FineTuningPlan) -> Report:
         report = run.fit_and_report("fine-tuned model", teacher, teacher.weights, teacher.parts)
 
         def save() -> None:
-            with contextlib.suppress(FileNotFoundError):  # it speaks of weights that are replaced now
+            with contextlib.suppress(FileNotFoundError):  # a record of weights that are replaced now
                 os.remove(plan.path(model_folder.TEACHER_RECORD))
             save_weights(plan.path(model_folder.TEACHER_WEIGHTS), teacher.parts)
             tokenizer.save(plan.model_dir)
             files.write_json(plan.path(model_folder.METRICS), report.to_dict())
-            run.keeper.clear()
+            run.snapshots.clear()
 
         workers.on_chief(save)
-    run.keeper.stop_if_asked()
+    run.snapshots.stop_if_asked()
     return report
 
 
@@ -106,7 +106,7 @@ class _LabelRun:
     """What the two commands share: a fit on train, chosen by dev, scored once on test.
 
     Fields:
-        starting_weights: fingerprint of what is trained on.
+        starting_weights: fingerprint of the weights that training starts from.
     """
 
     plan: LabelPlan
@@ -119,8 +119,8 @@ class _LabelRun:
     starting_weights: str
 
     @functools.cached_property
-    def keeper(self) -> SnapshotManager:
-        """Of the snapshots of the fit; other flags or files make another fit of it."""
+    def snapshots(self) -> SnapshotManager:
+        """Snapshots of the fit; other settings or files make another fit of it."""
         flags = self.plan.settings | {"devices": self.strategy.num_replicas_in_sync}
         parts = [flags, self.starting_weights, list(self.task.labels), [_digest(entry) for entry in self.sets]]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -131,20 +131,20 @@ class _LabelRun:
         scorer = Scorer(self.task, self.tokenizer.pad_id, self.plan.batch_size)
         progress = Progress()
         progress.begin(name, later=[])
-        setting = LabelFit(
+        label_fit = LabelFit(
             train=train.features,
             pad_id=scorer.pad_id,
             batch_size=self.plan.batch_size,
-            recipe=self._training_settings(),
+            settings=self._training_settings(),
             strategy=self.strategy,
             workers=self.workers,
             progress=progress,
-            keeper=self.keeper,
+            snapshots=self.snapshots,
             batches_per_step=self.plan.options.gradient_accumulation_steps,
             class_weights=self.class_weights,
         )
         predict = trained.predict_function
-        history = fit_on_labels(trained.model, variables, trained, setting, lambda: scorer.primary(predict, dev))
+        history = fit_on_labels(trained.model, variables, trained, label_fit, lambda: scorer.primary(predict, dev))
         row, metrics = scored_row(name, predict, parts, scorer, history.best_score, test)
         return Report([row], {name: metrics}, [_stage_entry(name, history)])
 
@@ -154,12 +154,12 @@ class _LabelRun:
 
 
 def _digest(labelled: LabelledSet) -> str:
-    """sha256 of rows and labels."""
+    """sha256 of examples and labels."""
     return hashlib.sha256(labelled.features.fingerprint().encode() + labelled.features.labels.tobytes()).hexdigest()
 
 
 def _stage_entry(name: str, history: History) -> dict:
-    """The fit in `Report.stages`."""
+    """An entry of `Report.stages`."""
     return {
         "stage": name,
         "objective": "labels",

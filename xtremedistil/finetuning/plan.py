@@ -1,4 +1,4 @@
-"""What a training on labels will do, as plain data; made of flags here and nowhere else."""
+"""What training on labels will do, as plain data; made of flags here and nowhere else."""
 
 import os
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ XLM_R_TOKENIZER = "xlm-roberta-base"
 
 @dataclass(frozen=True)
 class LabelPlan:
-    """A fit on labels alone.
+    """Training on labels alone.
 
     Fields:
         model_dir: folder that is written. task: its folder; None: the student's own.
         class_weight: how labels are weighted, as `parse_class_weight` reads it.
-        batch_size: rows per step and device. epochs: at most. learning_rate: peak. precision: None: float32.
+        batch_size: examples per step and device. epochs: at most. learning_rate: peak. precision: None: float32.
         tokenizer: folder or hub name; None: that of the student's folder.
-        settings: what makes a fit the same one, to go on with after an interruption.
+        settings: the settled flags; with others, snapshots of an interrupted run are not read.
     """
 
     model_dir: str
@@ -39,7 +39,7 @@ class LabelPlan:
     settings: dict
 
     def path(self, name: str) -> str:
-        """Of a file in the model folder."""
+        """Path of a file in the model folder."""
         return os.path.join(self.model_dir, name)
 
 
@@ -48,8 +48,8 @@ class FineTuningPlan(LabelPlan):
     """Fine-tuning of a pre-trained model.
 
     Fields:
-        checkpoint: folder or hub name. class_name: of the model, or "auto". kind: of the task. seq_len: longest row in
-            tokens.
+        checkpoint: folder or hub name. class_name: of the model, or "auto". kind: of the task. seq_len: longest
+            sequence in tokens.
     """
 
     checkpoint: str
@@ -59,13 +59,13 @@ class FineTuningPlan(LabelPlan):
 
 
 def continuation_plan(config: ContinueConfig) -> LabelPlan:
-    """A distilled student's further training. Raises InputError with all problems of the settings."""
+    """The plan of a distilled student's further training. Raises InputError with all problems of the settings."""
     check_continue(config)
     return LabelPlan(**_shared(config), tokenizer=config.pt_teacher_checkpoint)
 
 
 def fine_tuning_plan(config: BaselineConfig) -> FineTuningPlan:
-    """The fine-tuning of a pre-trained model. Raises InputError with all problems of the settings."""
+    """The plan of fine-tuning a pre-trained model. Raises InputError with all problems of the settings."""
     check_baseline(config)
     return unchecked_plan(config)
 

@@ -1,4 +1,4 @@
-"""A fit on gold labels, scored after each epoch: the teacher, label stages, the baseline, continued training."""
+"""Training on gold labels, scored after each epoch: the teacher, label stages, baselines, continued training."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,23 +19,23 @@ from xtremedistil.training.workers import Workers
 
 @dataclass(frozen=True)
 class LabelFit:
-    """What a fit on labels needs besides the model.
+    """What training on labels needs besides the model.
 
     Fields:
-        train: rows with labels. pad_id: what fills them up.
-        workers: of the strategy. keeper: of where the fit is.
-        batch_size: rows per batch and replica. batches_per_step: batches of one update.
+        train: examples with labels. pad_id: padding token.
+        workers: of the strategy. snapshots: of this fit.
+        batch_size: examples per batch and replica. batches_per_step: batches of one update.
         class_weights: float32 [L], factor of each gold label in the loss; None: all weigh the same.
     """
 
     train: Features
     pad_id: int
     batch_size: int
-    recipe: TrainingSettings
+    settings: TrainingSettings
     strategy: tf.distribute.Strategy
     workers: Workers
     progress: Progress
-    keeper: SnapshotManager
+    snapshots: SnapshotManager
     batches_per_step: int = 1
     class_weights: np.ndarray | None = None
 
@@ -44,23 +44,27 @@ def fit_on_labels(
     model: tf.keras.Model,
     variables: Sequence[tf.Variable],
     logits: LogitShape,
-    setting: LabelFit,
+    label_fit: LabelFit,
     score: Callable[[], float],
     states: Sequence[BatchReader] = (),
 ) -> History:
     """Trains `variables` of `model` (outputs "logits") and leaves the weights of the best epoch in place.
 
     Args:
-        logits: what the model's logits are of.
-        score: of the weights as they stand, on dev; higher is better.
-        states: what the model reads besides the encoded rows.
+        logits: what terms have to know of the model's logits.
+        score: of the present weights, on dev; higher is better.
+        states: what the model reads besides the encoded examples.
     """
-    objective = terms_objective(LABELS_ALONE, (), logits, teachers=(), class_weights=setting.class_weights)
-    trainer = Trainer(model, variables, objective, setting.strategy, setting.recipe)
-    rows = setting.batch_size * setting.strategy.num_replicas_in_sync
+    objective = terms_objective(LABELS_ALONE, (), logits, teachers=(), class_weights=label_fit.class_weights)
+    trainer = Trainer(model, variables, objective, label_fit.strategy, label_fit.settings)
+    rows = label_fit.batch_size * label_fit.strategy.num_replicas_in_sync
     batches = TrainingBatches(
-        setting.train, rows, setting.pad_id, setting.recipe.seed, states, setting.batches_per_step
+        label_fit.train, rows, label_fit.pad_id, label_fit.settings.seed, states, label_fit.batches_per_step
     )
     return fit(
-        trainer, batches, lambda: setting.workers.broadcast_from_chief(score()), setting.progress.step, setting.keeper
+        trainer,
+        batches,
+        lambda: label_fit.workers.broadcast_from_chief(score()),
+        label_fit.progress.step,
+        label_fit.snapshots,
     )

@@ -8,7 +8,7 @@ from xtremedistil.tasks.class_weights import parse_class_weight
 
 
 def check_baseline(config: BaselineConfig) -> None:
-    """The same for the fine-tuning baseline."""
+    """Checks the settings of fine-tuning. Raises one InputError with all problems."""
     problems = Problems()
     problems.add(number_problems(config))
     problems.add(device_problems(config))
@@ -21,7 +21,7 @@ def check_baseline(config: BaselineConfig) -> None:
 
 
 def check_continue(config: ContinueConfig) -> None:
-    """The same for a student's continued training."""
+    """Checks the settings of a student's continued training. Raises one InputError with all problems."""
     problems = Problems()
     problems.add(number_problems(config))
     problems.add(device_problems(config))

@@ -1,6 +1,6 @@
 """The model card of a pre-trained student's folder: what it is, how it was made, how to use it.
 
-What it says of words goes by the objective: hidden ones are found (mlm), or the next one is (clm).
+By the objective, masked tokens are predicted (mlm), or the next ones (clm).
 """
 
 import os
@@ -12,7 +12,7 @@ from xtremedistil.pretraining.report import PretrainReport
 from xtremedistil.terms.terms import Terms
 
 PIPELINES = {"mlm": "fill-mask", "clm": "text-generation"}
-ASKED = {"mlm": "Hidden", "clm": "Next"}  # which tokens
+PREDICTED = {"mlm": "Masked", "clm": "Next"}  # tokens
 
 
 def pretrain_card(plan: PretrainPlan, student: LanguageModel, terms: Terms, report: PretrainReport) -> str:
@@ -25,17 +25,17 @@ def pretrain_card(plan: PretrainPlan, student: LanguageModel, terms: Terms, repo
 
 
 def _head(plan: PretrainPlan, student: LanguageModel, terms: Terms) -> str:
-    kind, taught = student.family.model_type, needs_teacher(terms)
+    kind, with_teacher = student.family.model_type, needs_teacher(terms)
     pipeline = [] if student.head is None else [f"pipeline_tag: {PIPELINES[plan.objective]}"]
-    tags = [f"- {tag}" for tag in ("xtremedistil", *(["distillation"] if taught else []), kind)]
+    tags = [f"- {tag}" for tag in ("xtremedistil", *(["distillation"] if with_teacher else []), kind)]
     head = ["---", "library_name: transformers", *pipeline, "tags:", *tags, "---", ""]
-    out_of = f" out of {_base_name(plan.teacher)}" if taught or plan.student.layers else ""
+    out_of = f" out of {_base_name(plan.teacher)}" if with_teacher or plan.student.layers else ""
     title = f"# A small {kind}{out_of}"
     what = "language model" if student.head is not None and plan.objective == "clm" else "encoder"
     return "\n".join([*head, title, "", f"A general {what}, to be fine-tuned on a task."])
 
 
-def _sizes(student: LanguageModel, report: PretrainReport, seq_len: int, taught: bool) -> str:
+def _sizes(student: LanguageModel, report: PretrainReport, seq_len: int, with_teacher: bool) -> str:
     config = student.encoder.config
     rows = [
         ("layers", config.num_hidden_layers),
@@ -43,20 +43,22 @@ def _sizes(student: LanguageModel, report: PretrainReport, seq_len: int, taught:
         ("attention heads", config.num_attention_heads),
         ("tokens", f"{config.vocab_size:,}"),
         ("parameters", f"{report.parameters['student']:,}"),
-        *([("teacher's parameters", f"{report.parameters['teacher']:,}")] if taught else []),
-        ("longest row in training", f"{seq_len} tokens"),
+        *([("teacher's parameters", f"{report.parameters['teacher']:,}")] if with_teacher else []),
+        ("longest sequence in training", f"{seq_len} tokens"),
     ]
     return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
 
 
 def _scores(plan: PretrainPlan, report: PretrainReport) -> str:
-    shown = [("teacher", report.teacher_accuracy), ("this student", report.student_accuracy)]
-    lines = [f"| {name} | {100 * accuracy:.1f} |" for name, accuracy in shown if accuracy is not None]
+    scored = [("teacher", report.teacher_accuracy), ("this student", report.student_accuracy)]
+    lines = [f"| {name} | {100 * accuracy:.1f} |" for name, accuracy in scored if accuracy is not None]
     if not lines:
         return ""
-    asked = ASKED[plan.objective]
-    head = f"## Scores\n\n{asked} tokens that are found, in percent, on rows of the corpus that were held out.\n"
-    return "\n".join([head, "| | tokens found |", "| --- | --- |", *lines])
+    tokens = PREDICTED[plan.objective]
+    head = (
+        f"## Scores\n\n{tokens} tokens that are predicted rightly, in percent, on held-out sequences of the corpus.\n"
+    )
+    return "\n".join([head, "| | accuracy |", "| --- | --- |", *lines])
 
 
 def _use(student: LanguageModel) -> str:
@@ -66,37 +68,42 @@ def _use(student: LanguageModel) -> str:
         'encoder = AutoModel.from_pretrained("path/to/this/folder")\n```'
     )
     remark = (
-        "To tune it on a task: `xtremedistil model-ft --pt_model auto --pt_model_checkpoint path/to/this/folder ...`"
+        "To fine-tune it on a task: `xtremedistil model-ft --pt_model auto "
+        "--pt_model_checkpoint path/to/this/folder ...`"
     )
     if student.family.can_be_student:
         remark += "\n\nAs the student of a task: `xtremedistil distil --pt_student_checkpoint path/to/this/folder ...`"
     if student.head is None:
-        remark += "\n\nIt has learnt from what goes on inside its teacher and has no head for words."
+        remark += (
+            "\n\nIt has learnt from its teacher's hidden states or attention maps and has no language-modelling head."
+        )
     return f"## Use\n\n{code}\n\n{remark}"
 
 
 def _origin(plan: PretrainPlan, terms: Terms, report: PretrainReport, teacher: str) -> str:
-    asked = ASKED[plan.objective].lower()
-    taught = "all" if plan.corpus.on_all_tokens else asked
+    predicted = PREDICTED[plan.objective].lower()
+    with_logits = "all" if plan.corpus.on_all_tokens else predicted
     soft = terms.soft_labels
     weights = {
-        f"soft labels of {taught} tokens (T = {soft.temperature:g})": soft.weight,
-        f"{asked} tokens": terms.hard_label_weight,
-        f"squared distance of logits of {taught} tokens": sum(one.weight for one in terms.further_soft_labels),
+        f"soft labels of {with_logits} tokens (T = {soft.temperature:g})": soft.weight,
+        f"{predicted} tokens": terms.hard_label_weight,
+        f"squared distance of logits of {with_logits} tokens": sum(one.weight for one in terms.further_soft_labels),
     }
     named = [f"{name} x {weight:g}" for name, weight in weights.items() if weight]
     named += [f"{match.name} ({match.loss}) x {match.weight:g}" for match in terms.matches]
-    begun = plan.student.checkpoint and _base_name(plan.student.checkpoint)
+    start = plan.student.checkpoint and _base_name(plan.student.checkpoint)
     updates = plan.updates
     layers = ", ".join(map(str, plan.student.layers or ()))
-    begun = begun or (f"layers {layers} of the teacher" if layers else "random weights")
+    start = start or (f"layers {layers} of the teacher" if layers else "random weights")
     facts = [
-        f"teacher: `{teacher}`" if needs_teacher(terms) else f"tokenizer: that of `{teacher}`, which taught nothing",
-        f"begun with: {begun}",
-        f"corpus: {report.rows:,} rows, {report.pieces:,} tokens",
+        f"teacher: `{teacher}`"
+        if needs_teacher(terms)
+        else f"tokenizer: that of `{teacher}`, which took no part in training",
+        f"started from: {start}",
+        f"corpus: {report.rows:,} sequences, {report.pieces:,} tokens",
         f"recipe: {plan.title}; {', '.join(named)}",
-        f"{report.steps:,} updates, batches of {updates.batch_size * updates.gradient_accumulation_steps} rows a "
-        f"device, peak rate {updates.learning_rate:g}",
+        f"{report.steps:,} updates, batches of {updates.batch_size * updates.gradient_accumulation_steps} sequences a "
+        f"device, peak learning rate {updates.learning_rate:g}",
     ]
     return "\n".join(["## How it was made\n", *(f"- {fact}" for fact in facts)])
 

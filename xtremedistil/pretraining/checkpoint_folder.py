@@ -1,8 +1,9 @@
 """An encoder, with or without its language-model head, as a plain Hugging Face folder.
 
 PyTorch's transformers, its TensorFlow classes and `pt_student_checkpoint` read it. Encoders here have no pooler, and
-none is written: of the families with one, `AutoModel` says that it makes the pooler anew (at random, for whoever tunes
-it), and gives the same hidden states; `add_pooling_layer=False` and the classes with a language-model head do without.
+none is written: of the families with one, `AutoModel` warns that it makes the pooler anew (at random, to be
+fine-tuned), and gives the same hidden states; `add_pooling_layer=False` and the classes with a language-model head do
+without.
 """
 
 import os
@@ -52,7 +53,7 @@ def write_checkpoint(
             without what is tied to the word embeddings.
         architecture: PyTorch's class; by default the family's language model if there is a head, else its bare one.
             GPT-2's language model has no weights of its own: name it to have it.
-        seq_len: rows that the model was trained on, which the tokenizer is told.
+        seq_len: longest sequence that the model was trained on, for the tokenizer's configuration.
         card: `README.md`.
 
     Raises:

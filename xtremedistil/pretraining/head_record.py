@@ -16,9 +16,9 @@ def head_path(model_dir: str) -> str:
 
 
 def head_record(checkpoint: str, kept: np.ndarray | None) -> dict[str, str]:
-    """Of a teacher, and of the tokens that it is asked about; None: all that it has."""
-    pieces = "all" if kept is None else hashlib.sha256(np.asarray(kept, np.int64).tobytes()).hexdigest()
-    return {"teacher": fingerprint_checkpoint(checkpoint), "pieces": pieces}
+    """What a head belongs to: a teacher and the tokens that it predicts; `kept` None: all that the teacher has."""
+    tokens = "all" if kept is None else hashlib.sha256(np.asarray(kept, np.int64).tobytes()).hexdigest()
+    return {"teacher": fingerprint_checkpoint(checkpoint), "pieces": tokens}
 
 
 def write_head_record(head: str, record: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""How a model does on rows that it does not learn from: the share of right words, and the loss."""
+"""How a model does on held-out sequences: its accuracy on predicted tokens, and the loss."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,8 @@ class LanguageScore:
     """Scores a model on fixed batches, in inference mode.
 
     Args:
-        model: of `taught_model`, or any with the output "logits" [M, V].
-        objective: its terms, each averaged over all rows.
+        model: `student_with_teacher`'s, or any with the output "logits" [M, V].
+        objective: its terms, each averaged over all batches together.
         batches: as `CorpusBatches` gives them, always the same.
     """
 
@@ -32,7 +32,7 @@ class LanguageScore:
         self._sums = tf.function(sums, reduce_retracing=True)
 
     def __call__(self) -> dict[str, float]:
-        """ "loss", the weighted sum of the terms, and "accuracy", 0 to 1, of the words that were hidden; 0 without."""
+        """ "loss", the weighted sum of the terms, and "accuracy", 0 to 1, on labelled tokens; 0 if there are none."""
         totals: dict[str, np.ndarray] = {}
         right = np.zeros(2)
         for batch in self._batches:
@@ -45,7 +45,7 @@ class LanguageScore:
 
 
 def _right(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """How many labels are the likeliest token, and how many there are."""
+    """How many labels get the highest logit, and how many there are."""
     scored = labels != NOT_SCORED
     hits = scored & (tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels)
     return tf.stack([tf.reduce_sum(tf.cast(hits, tf.float32)), tf.reduce_sum(tf.cast(scored, tf.float32))])

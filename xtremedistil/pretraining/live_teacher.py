@@ -1,4 +1,4 @@
-"""Student and teacher as one model: the teacher is asked in the step itself, as a constant of its graph."""
+"""Student and teacher as one model: the teacher runs inside the training step, as a constant of its graph."""
 
 from collections.abc import Sequence
 
@@ -13,38 +13,45 @@ from xtremedistil.terms.match import Match
 from xtremedistil.training.objectives import Objective
 
 
-def taught_model(
-    student: LanguageModel, teacher: LanguageModel | None, matches: Sequence[Match], *, predicts: bool, taught: bool
+def student_with_teacher(
+    student: LanguageModel,
+    teacher: LanguageModel | None,
+    matches: Sequence[Match],
+    *,
+    student_logits: bool,
+    teacher_logits: bool,
 ) -> tuple[tf_keras.Model, list[tf_keras.layers.Layer]]:
     """Inputs in; the student's "logits" and tensors of the matches out, and the teacher's with "teacher_" before.
 
     Args:
-        teacher: None where nothing is asked of it.
-        predicts, taught: whether the student, and the teacher, are asked about words.
+        teacher: None where no term reads anything of it.
+        student_logits, teacher_logits: whether a term reads these.
 
     Returns:
-        the model, and the projections of the student's tensors, which only matching needs.
+        the model, and the projections of the student's tensors, which only training needs.
     """
     inputs = language_inputs()
     names = teacher_names(matches)
     constants = {}
     if teacher is not None:
-        constants = AsConstant(teacher.feature_model(names, logits=taught), name="teacher")(inputs)
-    tensors = student.tensors(inputs, [name for match in matches for name in match.student_names], logits=predicts)
+        constants = AsConstant(teacher.feature_model(names, logits=teacher_logits), name="teacher")(inputs)
+    tensors = student.tensors(
+        inputs, [name for match in matches for name in match.student_names], logits=student_logits
+    )
     outputs, projections = matched_tensors(
         matches, tensors, teacher_width=lambda match: constants[match.teacher_names[-1]].shape[-1]
     )
-    if predicts:
+    if student_logits:
         outputs["logits"] = in_float32(tensors["logits"], "logits")
     outputs |= {TEACHER_PREFIX + name: tensor for name, tensor in constants.items()}
-    return tf_keras.Model(inputs, outputs, name="taught_student"), projections
+    return tf_keras.Model(inputs, outputs, name="student_with_teacher"), projections
 
 
 def reading_outputs(objective: Objective) -> Objective:
-    """The same objective, which finds what the teacher says among the model's outputs, not in the batch."""
+    """The same objective, which reads the teacher's outputs among those of the model, not in the batch."""
 
     def values(outputs, batch):
-        said = {name: tensor for name, tensor in outputs.items() if name.startswith(TEACHER_PREFIX)}
-        return objective.values(outputs, batch | said)
+        teachers = {name: tensor for name, tensor in outputs.items() if name.startswith(TEACHER_PREFIX)}
+        return objective.values(outputs, batch | teachers)
 
     return Objective(values, objective.counts, objective.weights, objective.schedules)

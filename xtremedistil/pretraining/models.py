@@ -30,7 +30,7 @@ def whole_config(checkpoint: str) -> tuple[Family, dict]:
 
 
 def open_teacher(checkpoint: str, kept: np.ndarray | None, *, with_head: bool) -> tuple[LanguageModel, bool]:
-    """The model of a checkpoint, and whether it has a head of its own; one that is wanted and missing is a new one.
+    """The model of a checkpoint, and whether it has a head of its own; one that is wanted and missing is made new.
 
     Args:
         kept: the tokens that stay in its vocabulary, int64 [K]; None: all.
@@ -68,7 +68,7 @@ def initial_student(plan: StudentPlan, teacher: LanguageModel, kept: np.ndarray 
     """The student: a checkpoint, layers of the teacher, or random weights (a function of the seed set before).
 
     Returns:
-        LanguageModel, of the teacher's family where it is no checkpoint; a head it has from where its layers are.
+        LanguageModel, of the teacher's family unless it is a checkpoint; its head comes from where its layers do.
     """
     dropouts = {"dropout": plan.dropout, "attention_dropout": plan.attention_dropout}
     if plan.checkpoint:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xtremedistil.flags import given_flags, resolve_seed
 from xtremedistil.models.architectures.shapes import EncoderShape
 from xtremedistil.pretraining.config import OF_THE_HEAD, PretrainConfig
-from xtremedistil.pretraining.recipes import masks_tokens, recipe_matches
+from xtremedistil.pretraining.recipes import predicts_any, recipe_matches
 from xtremedistil.pretraining.student_shape import picked_layers
 from xtremedistil.pretraining.validation import check_pretrain
 from xtremedistil.terms.match import Match
@@ -19,7 +19,7 @@ FROZEN = {"freeze_pos_embs": ("position_embeddings", "wpe"), "freeze_token_type_
 
 @dataclass(frozen=True)
 class MaskingPlan:
-    """Which tokens are masked: `corpus.masking.hiding_of` reads it."""
+    """Which tokens are masked: the arguments of `corpus.masking.masking_config`."""
 
     exponent: float
     whole_words: bool
@@ -34,9 +34,9 @@ class CorpusPlan:
 
     Fields:
         files: paths or patterns. folder: of the tokenised corpus, shared with other runs; None: in the model folder.
-        seq_len: longest row in tokens. packed: rows are cut from the stream, not lines.
+        seq_len: longest sequence in tokens. packed: sequences are cut from the stream of all lines, not from each line.
         vocabulary: None, the teacher's; "corpus", the tokens that the corpus uses `min_count` times; or a file.
-        masking: None where no token is masked. intact: no term predicts tokens.
+        masking: None where no token is masked. predicts: whether a term predicts tokens.
         on_all_tokens: soft labels at all tokens.
     """
 
@@ -47,7 +47,7 @@ class CorpusPlan:
     vocabulary: str | None
     min_count: int
     masking: MaskingPlan | None
-    intact: bool
+    predicts: bool
     on_all_tokens: bool
 
 
@@ -76,7 +76,7 @@ class HeadPlan:
 
     Fields:
         file: one that was trained before. steps, learning_rate: of training one.
-        given: flags of it that somebody gave, with their values.
+        given: arguments that ask for such a head, with the values that somebody gave.
     """
 
     file: str | None
@@ -90,7 +90,7 @@ class UpdatesPlan:
     """How the student is trained.
 
     Fields:
-        batch_size: rows per device. epochs: passes over the corpus; steps: in their place, unless 0.
+        batch_size: sequences per device. epochs: passes over the corpus; steps: in their place, unless 0.
         eval_steps: updates between scores; 0: a tenth of all. learning_rate: peak.
     """
 
@@ -137,7 +137,7 @@ class PretrainPlan:
     flags: dict
 
     def path(self, name: str) -> str:
-        """Of a file in the model folder."""
+        """Path of a file in the model folder."""
         return os.path.join(self.model_dir, name)
 
     def period(self, steps: int) -> int:
@@ -192,7 +192,7 @@ def _head(config: PretrainConfig) -> HeadPlan:
 
 def corpus_plan(config: PretrainConfig) -> CorpusPlan:
     """What is read of the corpus, and what is masked in it."""
-    intact = not masks_tokens(config)
+    predicts = predicts_any(config)
     masking = MaskingPlan(
         exponent=config.mlm_smoothing,
         whole_words=config.whole_word_mask,
@@ -207,8 +207,8 @@ def corpus_plan(config: PretrainConfig) -> CorpusPlan:
         packed=config.packed,
         vocabulary=config.student_vocab,
         min_count=config.student_vocab_min_count,
-        masking=masking if config.objective == "mlm" and not intact else None,
-        intact=intact,
+        masking=masking if config.objective == "mlm" and predicts else None,
+        predicts=predicts,
         on_all_tokens=config.soft_labels_on_all_tokens,
     )
 

@@ -1,6 +1,6 @@
 """A whole pre-training run: corpus, teacher, its head, the student's fit, the Hugging Face folder.
 
-Killed and started again with the same command, it goes on from where it was last saved: (1) a finished run prints its
+Killed and started again with the same command, it continues from where it was last saved: (1) a finished run prints its
 report; (2) the corpus, part by part; (3) the teacher's head; (4) in the middle of a fit, its newest snapshot.
 """
 
@@ -34,7 +34,7 @@ from xtremedistil.pretraining.head_record import (
 )
 from xtremedistil.pretraining.language_objective import language_objective
 from xtremedistil.pretraining.language_score import LanguageScore
-from xtremedistil.pretraining.live_teacher import taught_model
+from xtremedistil.pretraining.live_teacher import student_with_teacher
 from xtremedistil.pretraining.models import initial_student, open_teacher
 from xtremedistil.pretraining.plan import PretrainPlan, StudentPlan, make_pretrain_plan
 from xtremedistil.pretraining.recipes import needs_teacher, predicts_tokens
@@ -54,7 +54,7 @@ from xtremedistil.training.workers import Workers, folder_lock, told_of_lost_wor
 CHECKPOINT = "checkpoint"  # the student's folder
 CORPUS = "corpus"
 NOT_SETTINGS = ("model_dir", "corpus_dir", "save_steps", "save_minutes", "overwrite", "verbose")
-HEAD_PLACE, STUDENT_PLACE, FIT_PLACE = 1, 2, 3  # in the run, for seeds
+HEAD_PLACE, STUDENT_PLACE, FIT_PLACE = 1, 2, 3  # for seeds
 
 
 def pretrain(config: PretrainConfig) -> PretrainReport:
@@ -139,7 +139,7 @@ class Run:
         return report
 
     def teacher(self) -> tuple[LanguageModel, bool]:
-        """The teacher, with a head where words are asked for, and whether that is its own."""
+        """The teacher, with a head where tokens are predicted, and whether that is its own."""
         seed_everything(stage_seed(self.plan.seed, HEAD_PLACE))
         with self.strategy.scope():
             predicts = predicts_tokens(self.plan.terms)
@@ -158,39 +158,39 @@ class Run:
         if self.workers.broadcast_from_chief(os.path.isfile(own)):
             load_weights(own, head_parts(teacher))
             return  # the snapshots that are there now are the student's
-        keeper = self._keeper("teacher's head")
+        snapshots = self._snapshots("teacher's head")
         if given:
             if read_head_record(given) not in (None, record):
                 raise InputError(f"`teacher_head` {given} was trained on other tokens of the teacher. Train one anew.")
             load_weights(given, head_parts(teacher))
         else:
-            self._train_head(teacher, keeper)
+            self._train_head(teacher, snapshots)
 
         def save() -> None:
             write_head_record(own, record)
             save_weights(own, head_parts(teacher))
             if not given:
-                keeper.clear()
+                snapshots.clear()
 
         self.workers.on_chief(save)
 
-    def _train_head(self, teacher: LanguageModel, keeper: SnapshotManager) -> None:
+    def _train_head(self, teacher: LanguageModel, snapshots: SnapshotManager) -> None:
         steps = self.plan.head.steps
         self.progress.log(
-            f"{self.plan.teacher} comes without its head for words: one is trained on it, {steps:,} updates."
+            f"{self.plan.teacher} comes without a language-modelling head: one is trained on it, {steps:,} updates."
         )
         self.progress.begin("the teacher's head", later=[])
         settings = self.training_settings(steps, self.plan.head.learning_rate, stage_seed(self.plan.seed, HEAD_PLACE))
-        batches = self.corpus.word_batches(self.plan.period(steps), settings.seed)
-        train_head(teacher, batches, settings, self.strategy, self.progress.step, keeper)
+        batches = self.corpus.labelled_batches(self.plan.period(steps), settings.seed)
+        train_head(teacher, batches, settings, self.strategy, self.progress.step, snapshots)
 
     def _fit(self, student: LanguageModel, teacher: LanguageModel) -> tuple[History, dict]:
-        """Trains the student; the history, and what it comes to on held-out rows."""
+        """Trains the student; the history, and its scores on held-out sequences."""
         terms = self.plan.terms
-        wanted = {"predicts": predicts_tokens(terms), "taught": terms.uses_logits}
+        logits = {"student_logits": predicts_tokens(terms), "teacher_logits": terms.uses_logits}
         with self.strategy.scope():
-            asked = teacher if needs_teacher(terms) else None
-            model, projections = taught_model(student, asked, terms.matches, **wanted)
+            used = teacher if needs_teacher(terms) else None
+            model, projections = student_with_teacher(student, used, terms.matches, **logits)
         objective = language_objective(terms)
         seed = stage_seed(self.plan.seed, FIT_PLACE)
         settings = self.training_settings(self._steps, self.plan.updates.learning_rate, seed)
@@ -199,18 +199,18 @@ class Run:
         batches = self.corpus.batches(self.plan.period(self._steps), settings.seed)
         score = LanguageScore(model, objective, self.corpus.held_out_batches())
         self.progress.begin("the student", later=[])
-        history = fit(trainer, batches, self._evaluate(score), self.progress.step, self._keeper("student"))
+        history = fit(trainer, batches, self._evaluate(score), self.progress.step, self._snapshots("student"))
         return history, score()
 
     def _trained(self, student: LanguageModel, projections: Sequence) -> tuple[list, list[float]]:
-        """The variables that change, and what multiplies the learning rate of each."""
+        """The variables that are trained, and the factor of each one's learning rate."""
         own = trained_variables(student, self.plan.student)
         rates = projection_rates(self.plan.terms.matches, self.plan.updates.learning_rate)
         projected = [(variable, rates.get(layer.name, 1.0)) for layer in projections for variable in layer.weights]
         return own + [variable for variable, _ in projected], [1.0] * len(own) + [rate for _, rate in projected]
 
     def _evaluate(self, score: LanguageScore):
-        """Higher is better: minus the loss. Which words come first changes by leaps, on rows that are few."""
+        """Higher is better: minus the loss. Accuracy changes by leaps, on so few sequences."""
         return lambda: self.workers.broadcast_from_chief(-score()["loss"])
 
     @property
@@ -224,29 +224,29 @@ class Run:
         rate = LearningRate(peak, periods, periods, updates.warmup_ratio, updates.lr_schedule, steps)
         return TrainingSettings(rate, periods, updates.max_grad_norm, seed, updates.weight_decay, updates.jit_compile)
 
-    def _keeper(self, what: str) -> SnapshotManager:
-        """Of the snapshots of a fit; of other devices or text, they are not read."""
+    def _snapshots(self, what: str) -> SnapshotManager:
+        """Snapshots of a fit; those of other devices or text are not read."""
         key = f"{what}, {self.strategy.num_replicas_in_sync} devices, {self.corpus.key}"
         return SnapshotManager.of(self.plan.model_dir, self.plan.updates, key, self.workers, self.progress.log)
 
     def _report(self, student: LanguageModel, teacher: LanguageModel, scores: dict, history: History) -> PretrainReport:
-        taught = None
+        accuracy = None
         if teacher.head is not None:
             model = teacher.feature_model([], logits=True)
-            taught = LanguageScore(model, language_objective(LABELS_ALONE), self.corpus.held_out_batches())()[
+            accuracy = LanguageScore(model, language_objective(LABELS_ALONE), self.corpus.held_out_batches())()[
                 "accuracy"
             ]
-        pieces = self._steps * self.corpus.pieces / self.corpus.steps_per_pass
+        tokens = self._steps * self.corpus.tokens / self.corpus.steps_per_pass
         return PretrainReport(
-            teacher_accuracy=taught,
+            teacher_accuracy=accuracy,
             student_accuracy=scores["accuracy"] if student.head else None,
             loss=scores["loss"],
             parameters={"teacher": parameters(teacher), "student": parameters(student)},
             rows=len(self.corpus.train),
-            pieces=self.corpus.pieces,
+            pieces=self.corpus.tokens,
             steps=self._steps,
             seconds=history.seconds,
-            pieces_per_second=pieces / history.seconds,
+            pieces_per_second=tokens / history.seconds,
             history=history.epochs,
         )
 
@@ -267,9 +267,10 @@ class Run:
 
 
 def parameters(model: LanguageModel) -> int:
+    """How many numbers its weights have."""
     return sum(int(np.prod(variable.shape)) for variable in model.weights)
 
 
 def trained_variables(student: LanguageModel, plan: StudentPlan) -> list[tf.Variable]:
-    """All of the student's but the embeddings that are to stay as they are."""
+    """All of the student's but the embeddings that stay as they are."""
     return [variable for variable in student.weights if not any(f"/{part}/" in variable.name for part in plan.frozen)]

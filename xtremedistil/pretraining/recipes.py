@@ -1,9 +1,9 @@
-"""What a pre-training run minimises, as data: terms on words and pairs of inner tensors.
+"""Flags of a pre-training run as terms: weights of soft labels, masked tokens and matches.
 
-- distilbert: soft labels, masked words, cosine of the last states (Sanh et al., 2019).
+- distilbert: soft labels, masked tokens, cosine of the last hidden states (Sanh et al., 2019).
 - minilm: attention maps and relations of values, last layer with last layer (Wang et al., 2020).
 - minilmv2: relations of queries, keys and values, any number of relation heads (Wang et al., 2021).
-- words: masked words alone, without a teacher's word on them.
+- words: masked tokens alone, without a teacher.
 """
 
 from xtremedistil.errors import InputError
@@ -17,7 +17,7 @@ from xtremedistil.terms.terms import Terms
 
 DISTILBERT, MINILM, MINILM_V2, WORDS = "distilbert", "minilm", "minilmv2", "words"
 
-# As in DistilBERT's README: soft labels 5, masked words 2, cosine 1.
+# As in DistilBERT's README: soft labels 5, masked tokens 2, cosine 1.
 WEIGHTS = {
     DISTILBERT: {"soft_label": 5.0, "mlm": 2.0, "logits_mse": 0.0, "cosine": 1.0, "relation": 0.0},
     MINILM: {"soft_label": 0.0, "mlm": 0.0, "logits_mse": 0.0, "cosine": 0.0, "relation": 1.0},
@@ -26,7 +26,7 @@ WEIGHTS = {
 }
 
 RELATIONS = ("queries", "keys", "values")
-BY_ROW = {"mean_over": "rows"}  # the papers' 1 / |x| for each row
+BY_ROW = {"mean_over": "rows"}  # the papers' 1 / |x| for each sequence
 
 
 def configured_weights(config: PretrainConfig) -> dict[str, float]:
@@ -37,15 +37,15 @@ def configured_weights(config: PretrainConfig) -> dict[str, float]:
     }
 
 
-def asks_teacher(config: PretrainConfig) -> bool:
+def uses_teacher_logits(config: PretrainConfig) -> bool:
     """Whether a term reads the teacher's logits, so that the teacher needs a head."""
     weights = configured_weights(config)
     return bool(weights["soft_label"] or weights["logits_mse"])
 
 
-def masks_tokens(config: PretrainConfig) -> bool:
-    """Whether a term reads the student's logits: tokens are masked only then."""
-    return asks_teacher(config) or bool(configured_weights(config)["mlm"])
+def predicts_any(config: PretrainConfig) -> bool:
+    """Whether a term reads the student's logits: tokens are masked, or the next ones predicted, only then."""
+    return uses_teacher_logits(config) or bool(configured_weights(config)["mlm"])
 
 
 def predicts_tokens(terms: Terms) -> bool:
@@ -54,6 +54,7 @@ def predicts_tokens(terms: Terms) -> bool:
 
 
 def needs_teacher(terms: Terms) -> bool:
+    """Whether a term reads anything of the teacher."""
     return terms.uses_logits or bool(terms.matches)
 
 
@@ -84,7 +85,7 @@ def configured_terms(config: PretrainConfig, teacher: EncoderShape, student: Enc
             "recipe's off: `cosine_weight` 0, `relation_weight` 0."
         )
     checked_layers(matches, teacher.num_hidden_layers, student.num_hidden_layers)
-    if not (matches or masks_tokens(config)):
+    if not (matches or predicts_any(config)):
         raise InputError("All weights are 0: there is nothing to learn. Give one of them, such as `mlm_weight` 1")
     distance = SoftLabels("logits_mse", weight=weights["logits_mse"], options={"sum_over_labels": True})
     return Terms(
@@ -96,9 +97,9 @@ def configured_terms(config: PretrainConfig, teacher: EncoderShape, student: Enc
 
 
 def _relations(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape, weight: float) -> list[Match]:
-    taught_by = config.relation_teacher_layer
+    layer = config.relation_teacher_layer
     layers = {
-        "teacher": teacher.num_hidden_layers - 1 if taught_by is None else taught_by,
+        "teacher": teacher.num_hidden_layers - 1 if layer is None else layer,
         "student": student.num_hidden_layers - 1,
     }
     if config.recipe == MINILM:

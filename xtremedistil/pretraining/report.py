@@ -10,16 +10,16 @@ REPORT = "pretrain.json"
 
 @dataclass(frozen=True)
 class PretrainReport:
-    """Scores on held-out rows of the corpus.
+    """Scores on held-out sequences of the corpus. The names of its fields are keys of `pretrain.json`.
 
     Fields:
-        teacher_accuracy, student_accuracy: share of hidden words that are found, 0 to 1; None where a model is not
-            asked about words.
-        loss: of the student, the weighted sum of all terms.
+        teacher_accuracy, student_accuracy: fraction of masked (or next) tokens that a model predicts rightly; None
+            where it predicts none.
+        loss: the student's, the weighted sum of all terms.
         parameters: of each model with its head, by "teacher" and "student".
-        rows, tokens: of the corpus that are trained on. steps: updates.
-        seconds: of training, without what went before. pieces_per_second: that the student has read in that time.
-        history: of the fit, an entry for each score.
+        rows, pieces: sequences and tokens of the corpus that the student is trained on. steps: updates.
+        seconds: of training the student alone. pieces_per_second: tokens that it has read in that time.
+        history: an entry for each score during training.
     """
 
     teacher_accuracy: float | None
@@ -35,7 +35,7 @@ class PretrainReport:
 
     def table(self) -> str:
         """For a person."""
-        lines = [["", "parameters", "words found"]]
+        lines = [["", "parameters", "accuracy on tokens"]]
         for name, accuracy in (("teacher", self.teacher_accuracy), ("student", self.student_accuracy)):
             shown = "-" if accuracy is None else f"{100 * accuracy:.1f}"
             lines.append([name, f"{self.parameters[name]:,}", shown])

@@ -1,4 +1,4 @@
-"""What a pre-training run reads: the corpus as rows, in the student's vocabulary, some of them held out."""
+"""What a pre-training run reads: the corpus as sequences of the student's tokens, some of them held out."""
 
 import dataclasses
 import os
@@ -13,9 +13,14 @@ from xtremedistil.data.padding import Arrays
 from xtremedistil.pretraining.config import ALL_OF_THE_CORPUS
 from xtremedistil.pretraining.corpus.batches import CorpusBatches
 from xtremedistil.pretraining.corpus.files import corpus_paths
-from xtremedistil.pretraining.corpus.masking import Hiding, hiding_of
+from xtremedistil.pretraining.corpus.masking import MaskingConfig, masking_config
 from xtremedistil.pretraining.corpus.reader import CorpusReader
-from xtremedistil.pretraining.corpus.rows import CorpusRows, line_rows, packed_rows, require_rows
+from xtremedistil.pretraining.corpus.sequences import (
+    CorpusSequences,
+    line_sequences,
+    packed_sequences,
+    require_sequences,
+)
 from xtremedistil.pretraining.corpus.store_writer import store_key
 from xtremedistil.pretraining.corpus.token_store import TokenStore, open_token_store, write_token_store
 from xtremedistil.pretraining.plan import CorpusPlan, PretrainPlan
@@ -26,35 +31,35 @@ from xtremedistil.training.workers import Workers
 
 HELD_OUT_SEED = 0
 KEY_CHARACTERS = 16  # of a store, in the name of its folder
-TRIMMED = "-trimmed"  # behind the name of the folder of a corpus that the student's tokenizer cut
+TRIMMED = "-trimmed"  # after the name of the folder of a corpus that the student's tokenizer cut
 
 
 @dataclass(frozen=True)
 class PretrainCorpus:
-    """The rows of a run.
+    """The sequences of a run.
 
     Fields:
         tokenizer: the student's. kept: the teacher's tokens that it has, int64 [K]; None: all.
-        train, held_out: rows. hiding: how tokens are hidden; None: the next token is asked for, or none.
-        key: says of which text and tokenizer they are.
-        batch_size: rows of a batch, over all devices. per_step: batches of an update.
-        everywhere: whether predictions are asked for at all positions. intact: whether at none, and nothing is hidden.
+        train, held_out: sequences. masking: how tokens are masked; None: the next token is predicted, or none.
+        key: sha256 of text and tokenizer.
+        batch_size: of all devices together. per_step: batches of an update.
+        on_all_tokens, predicts: as in `CorpusBatches`.
     """
 
     tokenizer: Tokenizer
     kept: np.ndarray | None
     train: CorpusReader
     held_out: CorpusReader
-    hiding: Hiding | None
+    masking: MaskingConfig | None
     key: str
     batch_size: int
     per_step: int
-    everywhere: bool
-    intact: bool
+    on_all_tokens: bool
+    predicts: bool
 
     @property
-    def pieces(self) -> int:
-        """Positions of all rows that are learnt from."""
+    def tokens(self) -> int:
+        """Positions of all sequences that are trained on."""
         return int(self.train.lengths.sum())
 
     @property
@@ -62,25 +67,25 @@ class PretrainCorpus:
         return self.batches(1, 0).steps_per_pass
 
     def batches(self, steps: int, seed: int) -> CorpusBatches:
-        """To learn from; `steps` between two scores."""
+        """Batches to train on; `steps` between two scores."""
         return CorpusBatches(
-            self.train, self.batch_size, steps, seed, self.hiding, self.per_step, self.everywhere, self.intact
+            self.train, self.batch_size, steps, seed, self.masking, self.per_step, self.on_all_tokens, self.predicts
         )
 
-    def word_batches(self, steps: int, seed: int) -> CorpusBatches:
-        """The same, where predictions are asked for at hidden tokens alone."""
-        return dataclasses.replace(self.batches(steps, seed), everywhere=False)
+    def labelled_batches(self, steps: int, seed: int) -> CorpusBatches:
+        """The same, with logits of labelled tokens alone."""
+        return dataclasses.replace(self.batches(steps, seed), on_all_tokens=False)
 
     def held_out_batches(self) -> list[Arrays]:
-        """Always the same tokens are hidden in them."""
+        """The same tokens are masked in each call."""
         batches = CorpusBatches(
-            self.held_out, self.batch_size, 1, HELD_OUT_SEED, self.hiding, 1, self.everywhere, self.intact
+            self.held_out, self.batch_size, 1, HELD_OUT_SEED, self.masking, 1, self.on_all_tokens, self.predicts
         )
         return batches.evaluation_batches()
 
 
 def open_corpus(plan: PretrainPlan, folder: str, workers: Workers, replicas: int, progress: Progress) -> PretrainCorpus:
-    """Tokenises the corpus into `folder`, as far as that was not done before, and makes rows of it.
+    """Tokenises the corpus into `folder`, as far as that was not done before, and makes sequences of it.
 
     Args:
         folder: one below `plan.corpus.folder` takes its place, if there is one.
@@ -89,34 +94,34 @@ def open_corpus(plan: PretrainPlan, folder: str, workers: Workers, replicas: int
         InputError: a file cannot be used, or there is less text than a batch takes.
     """
     tokenizer, kept, cut_by, store = _tokenised(plan, partial(_store, plan.corpus, folder, workers, progress))
-    pieces = None if cut_by is tokenizer else piece_map(kept, cut_by.size, tokenizer.pad_id)  # no others occur
-    train, apart = _rows(plan.corpus, cut_by, store).split(plan.seed)
+    token_map = None if cut_by is tokenizer else piece_map(kept, cut_by.size, tokenizer.pad_id)  # no others occur
+    train, held_out = _sequences(plan.corpus, cut_by, store).split(plan.seed)
     batch_size, per_step = plan.updates.batch_size * replicas, plan.updates.gradient_accumulation_steps
-    require_rows(train, batch_size * per_step)
-    around = tuple(tokenizer.start_ids), tuple(tokenizer.end_ids), tokenizer.pad_id, pieces
-    counts = store.counts if pieces is None else store.counts[kept]
+    require_sequences(train, batch_size * per_step)
+    around = tuple(tokenizer.start_ids), tuple(tokenizer.end_ids), tokenizer.pad_id, token_map
+    counts = store.counts if token_map is None else store.counts[kept]
     masking = plan.corpus.masking
     return PretrainCorpus(
         tokenizer,
         kept,
         CorpusReader(store, train, *around),
-        CorpusReader(store, apart, *around),
-        hiding_of(tokenizer, counts, **dataclasses.asdict(masking)) if masking else None,
+        CorpusReader(store, held_out, *around),
+        masking_config(tokenizer, counts, **dataclasses.asdict(masking)) if masking else None,
         store.key,
         batch_size,
         per_step,
         plan.corpus.on_all_tokens,
-        plan.corpus.intact,
+        plan.corpus.predicts,
     )
 
 
 def _store(
     corpus: CorpusPlan, folder: str, workers: Workers, progress: Progress, tokenizer: Tokenizer, name: str = ""
 ) -> TokenStore:
-    """The corpus as tokens, made as far as it is not there; runs that share `corpus_dir` may be of other texts.
+    """The corpus as tokens, made as far as it is not there; runs that share a folder may read other texts.
 
     Args:
-        name: behind that of the folder.
+        name: added to that of the folder.
     """
     paths, folder = corpus_paths(corpus.files), folder + name
     if corpus.folder:
@@ -148,6 +153,6 @@ def _tokenised(
     return tokenizer, kept, tokenizer, store_of(tokenizer, TRIMMED)
 
 
-def _rows(corpus: CorpusPlan, tokenizer: Tokenizer, store: TokenStore) -> CorpusRows:
+def _sequences(corpus: CorpusPlan, tokenizer: Tokenizer, store: TokenStore) -> CorpusSequences:
     room = tokenizer.room(corpus.seq_len)
-    return packed_rows(store, room) if corpus.packed else line_rows(store, room, unk_id=tokenizer.unk_id)
+    return packed_sequences(store, room) if corpus.packed else line_sequences(store, room, unk_id=tokenizer.unk_id)

@@ -1,4 +1,4 @@
-"""A head trained on a frozen encoder: for teachers that come without theirs, and to see what encoders know of words."""
+"""A language-modelling head trained on a frozen encoder: for teachers that come without theirs."""
 
 import tensorflow as tf
 import tf_keras
@@ -27,38 +27,38 @@ from xtremedistil.training.trainer import Trainer, TrainingSettings
 
 
 def head_parts(model: LanguageModel) -> dict:
-    """For the weight file."""
+    """Variables of the head by layer, as the weight file has them."""
     return {"language_head": list(model.head.weights)}
 
 
 def check_head(plan: PretrainPlan) -> None:
-    """Raises InputError where the checkpoint's own head cannot be read, or flags are given of another one."""
+    """Raises InputError where the checkpoint's own head cannot be read, or the plan asks for another one."""
     if not predicts_tokens(plan.terms):
         return
     name = plan.teacher
     own = head_state(name, find_family(AUTO, read_config(name)["model_type"]))
     if plan.head.given and own is not None:
-        flags = ", ".join(f"`{flag}` {value}" for flag, value in plan.head.given.items())
-        raise InputError(f"{flags}: {name} has a head of its own, which is taken. Leave that away.")
+        given = ", ".join(f"`{argument}` {value}" for argument, value in plan.head.given.items())
+        raise InputError(f"{given}: {name} has a head of its own, which is taken. Leave that away.")
 
 
 def head_model(model: LanguageModel) -> tf_keras.Model:
     """The head over the encoder as a constant: inputs in, {"logits"} out."""
     inputs, top = language_inputs(), top_state(model.encoder)
     states = AsConstant(model.feature_model([top], logits=False), name="frozen_encoder")(inputs)[top]
-    return tf_keras.Model(inputs, {"logits": model.head(AtPositions(name="asked")(states, inputs[PREDICTED]))})
+    return tf_keras.Model(inputs, {"logits": model.head(AtPositions(name="at_predicted")(states, inputs[PREDICTED]))})
 
 
 def train_head(
     model: LanguageModel,
     batches: CorpusBatches,
-    recipe: TrainingSettings,
+    settings: TrainingSettings,
     strategy: tf.distribute.Strategy,
     report=lambda state: None,
-    keeper: SnapshotManager | None = None,
+    snapshots: SnapshotManager | None = None,
 ) -> History:
-    """Trains the head on the words that are hidden in the corpus; the encoder, its word table too, stays as it is."""
+    """Trains the head to predict the corpus's tokens; the encoder, its word embeddings too, stays as it is."""
     with strategy.scope():
-        whole = head_model(model)
-    trainer = Trainer(whole, model.head.weights, language_objective(LABELS_ALONE), strategy, recipe)
-    return fit(trainer, batches, None, report, keeper)
+        with_head = head_model(model)
+    trainer = Trainer(with_head, model.head.weights, language_objective(LABELS_ALONE), strategy, settings)
+    return fit(trainer, batches, None, report, snapshots)

@@ -16,9 +16,15 @@ from xtremedistil.models.vocabulary_trimming import trimmed_config
 from xtremedistil.pretraining.config import ALL_OF_THE_CORPUS, OF_HEAD_TRAINING, OF_THE_HEAD, PretrainConfig
 from xtremedistil.pretraining.corpus.files import check_beginnings, corpus_paths
 from xtremedistil.pretraining.corpus.masking import continues_word
-from xtremedistil.pretraining.corpus.rows import SHORTEST
+from xtremedistil.pretraining.corpus.sequences import SHORTEST
 from xtremedistil.pretraining.head_record import read_head_record
-from xtremedistil.pretraining.recipes import MINILM, asks_teacher, configured_terms, configured_weights, masks_tokens
+from xtremedistil.pretraining.recipes import (
+    MINILM,
+    configured_terms,
+    configured_weights,
+    predicts_any,
+    uses_teacher_logits,
+)
 from xtremedistil.pretraining.student_shape import student_shape
 from xtremedistil.storage.model_folder import fingerprint_checkpoint
 from xtremedistil.terms.match_widths import divides
@@ -28,10 +34,10 @@ from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.tokenization.vocabulary import tokens_from_file
 
 CAUSAL = ("gpt2",)
-MOST_SMOOTHING = 5  # beyond, common tokens would never be asked for
-WITHOUT_TYPES = ("distilbert", "gpt2")  # families whose only embeddings are those of words and positions
-OF_HIDDEN_WORDS = ("mlm_probability", "mlm_smoothing", "mlm_hide", "mlm_random", "whole_word_mask")
-OF_ITS_OWN = "num_hidden_layers hidden_size num_attention_heads intermediate_size init_layers".split()
+MOST_SMOOTHING = 5  # above, common tokens would never be masked
+WITHOUT_TYPES = ("distilbert", "gpt2")  # families without token type embeddings
+OF_MASKING = ("mlm_probability", "mlm_smoothing", "mlm_hide", "mlm_random", "whole_word_mask")
+OF_THE_SHAPE = "num_hidden_layers hidden_size num_attention_heads intermediate_size init_layers".split()
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Checked:
 
 
 def check_pretrain(config: PretrainConfig) -> Checked:
-    """Raises one InputError with all problems of a pre-training run's settings."""
+    """Checks a pre-training run's settings. Raises one InputError with all problems."""
     problems, student, terms = Problems(), None, None
     problems.add(number_problems(config))
     problems.add(device_problems(config))
@@ -59,8 +65,8 @@ def check_pretrain(config: PretrainConfig) -> Checked:
         tokenizer = problems.attempt(Tokenizer.load, config.pt_teacher_checkpoint)
         if tokenizer:
             problems.add(_tokenizer_problems(config, tokenizer, problems))
-            problems.add(_table_problems(config, tokenizer.size, teacher, student))
-        if config.teacher_head and os.path.isfile(config.teacher_head) and asks_teacher(config):
+            problems.add(_embedding_problems(config, tokenizer.size, teacher, student))
+        if config.teacher_head and os.path.isfile(config.teacher_head) and uses_teacher_logits(config):
             problems.attempt(_check_head_file, config, teacher)
         if student:
             lines, terms = _student_problems(config, family, teacher, student)
@@ -75,7 +81,7 @@ def _share_problems(config: PretrainConfig) -> list[str]:
         if not 0 <= getattr(config, name) <= 1:
             problems.append(f"`{name}` {getattr(config, name)}: must be from 0 to 1")
     if config.mlm_probability == 0:
-        problems.append("`mlm_probability` 0: nothing would be asked for; 0.15 is usual")
+        problems.append("`mlm_probability` 0: no token would be predicted; 0.15 is usual")
     if config.mlm_smoothing > MOST_SMOOTHING:
         problems.append(f"`mlm_smoothing` {config.mlm_smoothing}: must be at most {MOST_SMOOTHING}; 0.7 is usual")
     if config.mlm_hide + config.mlm_random > 1:
@@ -98,7 +104,7 @@ def _share_problems(config: PretrainConfig) -> list[str]:
 
 def _flag_problems(config: PretrainConfig) -> list[str]:
     problems = []
-    given = [f"`{name}`" for name in OF_ITS_OWN if getattr(config, name) is not None]
+    given = [f"`{name}`" for name in OF_THE_SHAPE if getattr(config, name) is not None]
     if config.pt_student_checkpoint and given:
         problems.append(f"`pt_student_checkpoint` says what the student is; leave {', '.join(given)} away")
     if config.teacher_head and not os.path.isfile(config.teacher_head):
@@ -111,11 +117,11 @@ def _flag_problems(config: PretrainConfig) -> list[str]:
 
 def _idle_problems(config: PretrainConfig) -> list[str]:
     """Flags that nothing would read; `check_head` knows of others."""
-    weights, teaches = configured_weights(config), asks_teacher(config)
+    weights, teaches = configured_weights(config), uses_teacher_logits(config)
     relations = weights["relation"]
     idle = [
-        (config.objective == "clm", (*OF_HIDDEN_WORDS, "soft_labels_on_all_tokens"), "`objective` clm hides no words"),
-        (not masks_tokens(config), OF_HIDDEN_WORDS, "no weight asks for words, so that none are hidden"),
+        (config.objective == "clm", (*OF_MASKING, "soft_labels_on_all_tokens"), "`objective` clm masks no tokens"),
+        (not predicts_any(config), OF_MASKING, "no weight asks for tokens, so that none are masked"),
         (not teaches, (*OF_THE_HEAD, "soft_labels_on_all_tokens"), "no weight asks for the teacher's logits"),
         (teaches and config.teacher_head, OF_HEAD_TRAINING, "the head of `teacher_head` is trained already"),
         (not weights["soft_label"], ("temperature",), "no weight asks for soft labels"),
@@ -139,36 +145,36 @@ def _idle_problems(config: PretrainConfig) -> list[str]:
 def _family_problems(config: PretrainConfig, name: str, family: Family) -> list[str]:
     kind = family.model_type
     if config.objective == "clm" and kind not in CAUSAL:
-        return [f"`objective` clm: {name} is a {kind}, which sees the words to come; give `objective` mlm"]
+        return [f"`objective` clm: {name} is a {kind}, which attends to later tokens; give `objective` mlm"]
     if config.objective == "mlm" and not family.can_be_student:
         hint = "give `objective` clm" if kind in CAUSAL else "take a BERT-like model, or GPT-2"
-        return [f"`objective` mlm: {name} is a {kind}, which predicts no masked words; {hint}"]
+        return [f"`objective` mlm: {name} is a {kind}, which predicts no masked tokens; {hint}"]
     return []
 
 
 def _tokenizer_problems(config: PretrainConfig, tokenizer: Tokenizer, problems: Problems) -> list[str]:
     lines = []
-    problems.attempt(_check_pieces, config, tokenizer)
+    problems.attempt(_check_vocabulary, config, tokenizer)
     room, needed = tokenizer.room(config.seq_len), 1 if config.packed else SHORTEST
     if room < needed:
         lines.append(
-            f"`seq_len` {config.seq_len}: beside its special tokens a row has room for {room}; at least {needed} are "
-            "needed"
+            f"`seq_len` {config.seq_len}: beside its special tokens a sequence has room for {room}; at least "
+            f"{needed} are needed"
         )
-    if config.objective == "mlm" and tokenizer.mask_id is None and masks_tokens(config):
-        lines.append(f"The tokenizer of {config.pt_teacher_checkpoint} has no mask token, so no word can be hidden")
+    if config.objective == "mlm" and tokenizer.mask_id is None and predicts_any(config):
+        lines.append(f"The tokenizer of {config.pt_teacher_checkpoint} has no mask token, so no token can be masked")
     if config.pt_student_checkpoint:
         students = problems.attempt(Tokenizer.load, config.pt_student_checkpoint)
         if students and students.fingerprint() != tokenizer.fingerprint():
             lines.append(
                 f"`pt_student_checkpoint` {config.pt_student_checkpoint} has {students.size} tokens, or other ones "
-                f"than the teacher's {tokenizer.size}: what the teacher says of tokens would be of no use to it. Take "
-                "a student with the teacher's vocabulary"
+                f"than the teacher's {tokenizer.size}, so that the teacher's logits cannot be compared. Take a student "
+                "with the teacher's vocabulary"
             )
     return lines
 
 
-def _check_pieces(config: PretrainConfig, tokenizer: Tokenizer) -> None:
+def _check_vocabulary(config: PretrainConfig, tokenizer: Tokenizer) -> None:
     """Raises InputError where the tokens do not allow what the flags ask of them."""
     if config.student_vocab == ALL_OF_THE_CORPUS:
         read_definition(tokenizer)
@@ -200,24 +206,24 @@ def _check_head_file(config: PretrainConfig, teacher: EncoderShape) -> None:
         )
 
 
-def _table_problems(
-    config: PretrainConfig, pieces: int, teacher: EncoderShape, student: EncoderShape | None
+def _embedding_problems(
+    config: PretrainConfig, tokens: int, teacher: EncoderShape, student: EncoderShape | None
 ) -> list[str]:
-    """Of the rows of word tables: some may stand for no token, but each token has one."""
-    rows = {config.pt_teacher_checkpoint: teacher.vocab_size}
+    """Problems of the word embeddings: each token needs one; some may stand for no token."""
+    sizes = {config.pt_teacher_checkpoint: teacher.vocab_size}
     if config.pt_student_checkpoint and student:
-        rows[config.pt_student_checkpoint] = student.vocab_size
+        sizes[config.pt_student_checkpoint] = student.vocab_size
     lines = [
-        f"{name}: its config.json says vocab_size {count}, but there are {pieces} tokens in the tokenizer. The two "
+        f"{name}: its config.json says vocab_size {count}, but there are {tokens} tokens in the tokenizer. The two "
         "belong to different models"
-        for name, count in rows.items()
-        if count < pieces
+        for name, count in sizes.items()
+        if count < tokens
     ]
-    if lines or len(set(rows.values())) == 1 or config.student_vocab or not asks_teacher(config):
+    if lines or len(set(sizes.values())) == 1 or config.student_vocab or not uses_teacher_logits(config):
         return lines
     return [
         f"`pt_student_checkpoint` {config.pt_student_checkpoint} has vocab_size {student.vocab_size}, the teacher "
-        f"{teacher.vocab_size}, so that the teacher's word on tokens cannot be compared. Give `student_vocab` corpus "
+        f"{teacher.vocab_size}, so that the teacher's logits cannot be compared. Give `student_vocab` corpus "
         "(both then have the corpus's tokens), or `soft_label_weight` 0"
     ]
 
@@ -225,7 +231,7 @@ def _table_problems(
 def _open_student(
     config: PretrainConfig, family: Family, teacher: EncoderShape, problems: Problems
 ) -> EncoderShape | None:
-    """`family`: of the teacher, and of a student that is no checkpoint."""
+    """The student's sizes; `family`: the teacher's, and that of a student that is no checkpoint."""
     name = config.pt_student_checkpoint
     if name is None:
         shape = problems.attempt(student_shape, config, teacher)
@@ -256,7 +262,7 @@ def _student_problems(
 
 
 def _relation_problems(config: PretrainConfig, teacher: EncoderShape, student: EncoderShape) -> list[str]:
-    """Of the flags that say what MiniLM's terms compare."""
+    """Problems of the flags that say what MiniLM's terms compare."""
     if not configured_weights(config)["relation"]:
         return []
     lines, layer, layers = [], config.relation_teacher_layer, teacher.num_hidden_layers
@@ -294,7 +300,7 @@ def _term_problems(
     lines = [line for match in terms.matches for line in pair_problems(config, match, widths)]
     if family.model_type in CAUSAL and any(match.feature == ATTENTION_SCORES for match in terms.matches):
         lines.append(
-            f"`recipe` minilm, attention_scores: before the softmax, a {family.model_type} has scores of the words to "
-            "come, too, which it does not attend to; give `recipe` minilmv2, or match attentions"
+            f"`recipe` minilm, attention_scores: before the softmax, a {family.model_type} has scores of later "
+            "tokens, too, which it does not attend to; give `recipe` minilmv2, or match attentions"
         )
     return lines, terms

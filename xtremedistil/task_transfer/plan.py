@@ -19,9 +19,9 @@ class TaskTransferPlan:
 
     Fields:
         source: the distillation on the source task.
-        target_task: folder of the target task. target_labels: rows of its train.tsv that are used; 0: all.
+        target_task: folder of the target task. target_labels: examples of its train.tsv that are used; 0: all.
         reused: fine-tuning of the source student's encoder on the target task; the distillation makes its checkpoint.
-        baseline: fine-tuning of an encoder that the source task has taught nothing; None: not wanted.
+        baseline: fine-tuning of an encoder that was not trained on the source task; None: not wanted.
         seed: of everything random. flags: the settled flags, to know the run again.
     """
 
@@ -41,7 +41,7 @@ class TaskTransferPlan:
         return self.source.student.checkpoint
 
     def path(self, *names: str) -> str:
-        """Of a file or folder in the model folder."""
+        """Path of a file or folder in the model folder."""
         return os.path.join(self.model_dir, *names)
 
 

@@ -1,4 +1,4 @@
-"""The two checkpoints that a task transfer compares: what the source task taught, and nothing."""
+"""The two checkpoints that a task transfer compares: the source student's encoder, and one without that training."""
 
 import os
 
@@ -13,7 +13,7 @@ from xtremedistil.task_transfer.steps import CHECKPOINT, UNTRAINED
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.strategy import seed_everything, stage_seed
 
-SEED_PLACE = 98  # in the plan of the distillation: behind every stage
+SEED_PLACE = 98  # after every stage of the distillation
 
 CARD = """\
 ---
@@ -32,13 +32,13 @@ Rows of up to {seq_len} tokens were seen in training. There is no pooler: PyTorc
 
 
 def write_source_encoder(plan: TaskTransferPlan) -> None:
-    """The encoder of the source task's student."""
+    """Writes the encoder of the source task's student."""
     student = restore_student(plan.source.model_dir)
     _write(plan, CHECKPOINT, student.encoder, student.family, "The encoder of a student that was distilled on `{}`.")
 
 
 def write_untrained_encoder(plan: TaskTransferPlan) -> None:
-    """What it began with, before the source task: its checkpoint, or random weights by the seed."""
+    """Writes what that student started from: its checkpoint, or random weights by the seed."""
     sizes = model_folder.read_config(plan.source.model_dir)["student_config"]
     family = student_family(sizes["model_type"])
     if source := plan.student_checkpoint:

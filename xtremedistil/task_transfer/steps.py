@@ -6,14 +6,14 @@ from xtremedistil.distillation.planning.config import LABELS_RATE_SHARE, SCRATCH
 from xtremedistil.finetuning.config import BaselineConfig
 from xtremedistil.task_transfer.config import TransferConfig
 
-TEACHER = "teacher"  # tuned on the source task
+TEACHER = "teacher"  # fine-tuned on the source task
 SOURCE = "source"  # the student that was distilled on it
 CHECKPOINT = "checkpoint"  # that student's encoder
 FEW_LABELS = "target-task"  # the target task with a sample of its labels
-TARGET = "target"  # the encoder, tuned on the target task
-UNTRAINED = "untrained"  # an encoder of the same sizes that the source task has taught nothing
-BASELINE = "baseline"  # the same, tuned on the target task
-TARGET_LEARNING_RATE = LABELS_RATE_SHARE * SCRATCH_LEARNING_RATE  # as of the stages that the student learnt labels in
+TARGET = "target"  # the encoder, fine-tuned on the target task
+UNTRAINED = "untrained"  # an encoder of the same sizes that was not trained on the source task
+BASELINE = "baseline"  # the same, fine-tuned on the target task
+TARGET_LEARNING_RATE = LABELS_RATE_SHARE * SCRATCH_LEARNING_RATE  # as in the stages on the source task's labels
 
 
 def source_config(config: TransferConfig) -> DistilConfig:
@@ -54,7 +54,7 @@ def source_config(config: TransferConfig) -> DistilConfig:
 
 
 def target_config(config: TransferConfig, *, checkpoint: str, model_dir: str) -> BaselineConfig:
-    """The tuning of a checkpoint on the target task; both are names below `config.model_dir`."""
+    """The fine-tuning of a checkpoint on the target task; both are names below `config.model_dir`."""
     rate = config.target_learning_rate
     return BaselineConfig(
         task=os.path.join(config.model_dir, FEW_LABELS) if config.target_labels else config.target_task,

@@ -1,8 +1,8 @@
-"""Task transfer: a teacher is tuned on a source task and distilled on its text, and what the student has learnt of
-language is reused on a target task that has few labels.
+"""Task transfer: a teacher is fine-tuned on a source task and distilled on its text, and the student's encoder is
+reused on a target task that has few labels.
 
 Mukherjee, Hassan Awadallah and Gao, 2021. Each step writes a folder of its own below `model_dir`
-(`steps.py`), so that the same command goes on where it was stopped and repeats no step that is done.
+(`steps.py`), so that the same command continues where it was stopped and repeats no step that is done.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ from xtremedistil.storage import files as files_module
 from xtremedistil.storage import model_folder, run_folder
 from xtremedistil.storage.folders import locked
 from xtremedistil.task_transfer.config import TransferConfig
+from xtremedistil.task_transfer.fine_tuned_student import write_fine_tuned_student
 from xtremedistil.task_transfer.plan import TaskTransferPlan, make_task_transfer_plan
 from xtremedistil.task_transfer.source_encoder import write_source_encoder, write_untrained_encoder
 from xtremedistil.task_transfer.steps import BASELINE, CHECKPOINT, FEW_LABELS, SOURCE, TARGET, UNTRAINED
-from xtremedistil.task_transfer.tuned_student import write_tuned_student
 from xtremedistil.tasks import open_task
 from xtremedistil.tasks.label_sampling import few_rows, write_few_labels
 from xtremedistil.tasks.labelled_sets import task_fingerprint
@@ -127,11 +127,11 @@ def _run_steps(plan: TaskTransferPlan, rows: list[int]) -> Report:
         write_few_labels(plan.path(FEW_LABELS), plan.target_task, rows)
     if not os.path.isdir(plan.path(CHECKPOINT)):
         write_source_encoder(plan)
-    _add(report, _tuned(plan.reused, plan.target_task), {STUDENT_ROW: REUSED_ROW})
+    _add(report, _fine_tuned(plan.reused, plan.target_task), {STUDENT_ROW: REUSED_ROW})
     if plan.baseline:
         if not os.path.isdir(plan.path(UNTRAINED)):
             write_untrained_encoder(plan)
-        _add(report, _tuned(plan.baseline, plan.target_task), {STUDENT_ROW: _baseline_row(plan)})
+        _add(report, _fine_tuned(plan.baseline, plan.target_task), {STUDENT_ROW: _baseline_row(plan)})
     return report
 
 
@@ -140,14 +140,14 @@ def _baseline_row(plan: TaskTransferPlan) -> str:
 
 
 def _add(report: Report, step: Report, names: dict[str, str]) -> None:
-    """Takes over the rows of a step under other names."""
+    """Adds the rows of a step's report under other names."""
     report.rows += [dataclasses.replace(row, name=names[row.name]) for row in step.rows]
     report.metrics |= {names[name]: metrics for name, metrics in step.metrics.items()}
     report.stages += step.stages
     report.best_stage = report.best_stage or step.best_stage
 
 
-def _tuned(plan: FineTuningPlan, target_task: str) -> Report:
+def _fine_tuned(plan: FineTuningPlan, target_task: str) -> Report:
     """The report of a student on the target task, which is fine-tuned if it is not there yet."""
     path, fitted = plan.path(model_folder.REPORT), plan.path(model_folder.METRICS)
     if not os.path.isfile(plan.path(model_folder.CONFIG)):
@@ -157,5 +157,5 @@ def _tuned(plan: FineTuningPlan, target_task: str) -> Report:
         (row,), (metrics,) = report.rows, report.metrics.values()
         report = Report([dataclasses.replace(row, name=STUDENT_ROW)], {STUDENT_ROW: metrics}, report.stages)
         files_module.write_json(path, report.to_dict())
-        write_tuned_student(plan, target_task)
+        write_fine_tuned_student(plan, target_task)
     return read_report(path)

@@ -77,11 +77,11 @@ class RunContext:
             train=corpus.train.features,
             pad_id=self.pad_id,
             batch_size=batch_size,
-            recipe=recipe,
+            settings=recipe,
             strategy=self.strategy,
             workers=self.workers,
             progress=self.progress,
-            keeper=keeper,
+            snapshots=keeper,
             batches_per_step=self.plan.training.gradient_accumulation_steps,
             class_weights=corpus.class_weights,
         )

@@ -1,1 +1,1 @@
-"""The corpus: files, token store, rows, masking, batches."""
+"""The corpus: files, token store, sequences, masking, batches."""

@@ -1,8 +1,8 @@
-"""Batches of a corpus, read by `fit` as `TrainingBatches` are: an endless order, tokens hidden anew each time.
+"""Batches of a corpus, read by `fit` as `TrainingBatches` are: an endless order, tokens masked anew each time.
 
-A corpus is gone through as often as there are steps for; what `fit` takes for an epoch is a number of steps between two
-evaluations. The order of a pass is a function of (seed, pass), what is hidden one of (seed, number of the batch): it is
-drawn for the global batch, before that is cut into shares, so that it does not depend on the number of devices.
+Training passes over a corpus as often as there are steps for; an epoch of `fit` is a number of steps between two
+evaluations. The order of a pass is a function of (seed, pass); which tokens are masked is one of (seed, number of the
+batch), drawn for the global batch before that is cut into shares, so that it does not depend on the number of devices.
 """
 
 import math
@@ -13,17 +13,17 @@ import numpy as np
 
 from xtremedistil.data.features import NOT_SCORED
 from xtremedistil.data.padding import Arrays, length_order
-from xtremedistil.pretraining.corpus.masking import Hiding, hide, next_tokens
+from xtremedistil.pretraining.corpus.masking import MaskingConfig, mask_tokens, next_tokens
 from xtremedistil.pretraining.corpus.reader import CorpusReader
 from xtremedistil.training.batching import epoch_order
 
-TRAINING, EVALUATION = 1, 2  # behind seed and number, so that no two things are drawn alike
-SPARE_SHARE = 8  # an eighth more for predictions, where shapes are fixed and a share got more than its part
+TRAINING, EVALUATION = 1, 2  # after seed and number, so that no two things are drawn alike
+SPARE_SHARE = 8  # an eighth more predicted tokens, where shapes are fixed and a share got more than its part
 
 
 @dataclass(frozen=True)
 class CorpusBatch:
-    """Rows of a global batch, and its number in the whole fit, from 0."""
+    """Numbers of the sequences of a global batch, and its own number in the whole fit, from 0."""
 
     rows: np.ndarray
     number: int
@@ -31,37 +31,37 @@ class CorpusBatch:
 
 @dataclass(frozen=True)
 class CorpusBatches:
-    """What pre-training draws its batches from.
+    """The batches of a corpus.
 
-    A batch, or the share of one, has B rows, S positions and M predictions:
+    A batch, or the share of one, has B rows, S positions and M predicted tokens:
         input_ids, attention_mask, token_type_ids: int32 [B, S].
         row_mask: float32 [B]; 0: filled up.
-        predicted: int32 [M], row * S + position of each prediction. predicted_mask: float32 [M]; 0: filled up.
-        labels: int32 [M], the token that stands there; -100: not scored.
+        predicted: int32 [M], row * S + position of each predicted token. predicted_mask: float32 [M]; 0: filled up.
+        labels: int32 [M], the token of the text; -100: not scored.
 
     Fields:
-        reader: the rows. batch_size: rows of a global batch (all replicas together).
-        steps: of what `fit` takes for an epoch. per_step: batches of a step; that with the last rows may have fewer.
-        seed: fixes order and hidden tokens.
-        hiding: how tokens are hidden; None: a causal model predicts the next token at every position that has one.
-        everywhere: predictions are asked for at all positions that are not padding, with labels only where tokens are
-            hidden: a teacher may be asked there, too.
-        intact: nothing is hidden nor asked for: the rows are for what goes on inside models.
+        reader: the sequences. batch_size: sequences of a global batch (all replicas together).
+        steps: of an epoch of `fit`. per_step: batches of a step; the step with the last sequences may have
+            fewer.
+        seed: fixes order and masked tokens.
+        masking: how tokens are masked; None: a causal model predicts the next token at every position that has one.
+        on_all_tokens: both models give logits for all tokens that are not padding; only masked ones have labels.
+        predicts: False: no token is masked or predicted; losses are between hidden states and attention maps.
     """
 
     reader: CorpusReader
     batch_size: int
     steps: int
     seed: int
-    hiding: Hiding | None
+    masking: MaskingConfig | None
     per_step: int = 1
-    everywhere: bool = False
-    intact: bool = False
+    on_all_tokens: bool = False
+    predicts: bool = True
     _orders: dict[int, list[np.ndarray]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def steps_per_pass(self) -> int:
-        """Steps in which every row is seen once."""
+        """Steps in which every sequence is seen once."""
         return -(-len(self.reader) // (self.batch_size * self.per_step))
 
     def groups(self, epoch: int) -> list[list[CorpusBatch]]:
@@ -75,7 +75,7 @@ class CorpusBatches:
 
         Args:
             mine: the replicas whose shares are read.
-            full: fill up rows and predictions, and let widths be multiples of 8, so that few shapes occur.
+            full: fill up rows and predicted tokens, and let widths be multiples of 8, so that few shapes occur.
         """
         for step in range(first_step, self.steps):
             for batch in self._group(epoch * self.steps + step):
@@ -91,7 +91,7 @@ class CorpusBatches:
         return self.arrays_without_targets(CorpusBatch(np.zeros(1, np.int64), 0))
 
     def evaluation_batches(self, *, full: bool = False) -> list[Arrays]:
-        """All rows once, the longest first; the same tokens are hidden whenever this is asked."""
+        """All sequences once, the longest first; each call masks the same tokens."""
         order = length_order(self.reader.lengths, self.batch_size)
         return [self._whole(CorpusBatch(rows, number), EVALUATION, full) for number, rows in enumerate(order)]
 
@@ -103,7 +103,7 @@ class CorpusBatches:
         return [CorpusBatch(cut, step * self.per_step + part) for part, cut in enumerate(cuts)]
 
     def _order(self, number: int) -> list[np.ndarray]:
-        """Rows of each step of a pass; the last one asked for is kept, as it takes seconds for millions of rows."""
+        """Sequences of each step of a pass; the latest pass is kept: the order of millions takes seconds."""
         found = self._orders.get(number)
         if found is None:
             found = epoch_order(self.reader.lengths, self.batch_size * self.per_step, self.seed, number)
@@ -116,62 +116,63 @@ class CorpusBatches:
         return share
 
     def _shares(self, batch: CorpusBatch, purpose: int, size: int, replicas: int, full: bool) -> list[Arrays]:
-        """A batch in shares of `size` rows; the last are filled up with rows that every mask leaves out."""
+        """A batch in shares of `size` rows; those missing at the end are padding that every mask leaves out."""
         generator = np.random.default_rng([self.seed, batch.number, purpose])
-        ids, inside = self.reader.read(batch.rows, full=full)
-        shown, labels, asked = self._lesson(ids, inside, generator)
+        ids, attention_mask = self.reader.read(batch.rows, full=full)
+        corrupted, labels, predicted = self._masked(ids, attention_mask, generator)
         rows = size * replicas
-        shown, inside = _fill(shown, rows, self.reader.pad_id), _fill(inside, rows, False)
-        labels, asked = _fill(labels, rows, NOT_SCORED), _fill(asked, rows, False)
+        corrupted, attention_mask = _fill(corrupted, rows, self.reader.pad_id), _fill(attention_mask, rows, False)
+        labels, predicted = _fill(labels, rows, NOT_SCORED), _fill(predicted, rows, False)
         row_mask = (np.arange(rows) < len(batch.rows)).astype(np.float32)
         cuts = [slice(first, first + size) for first in range(0, rows, size)]
-        room = self._room(max(int(asked[cut].sum()) for cut in cuts), size * ids.shape[1], full)
+        room = self._room(max(int(predicted[cut].sum()) for cut in cuts), size * ids.shape[1], full)
         return [
-            _inputs(shown[cut], inside[cut], row_mask[cut]) | _predictions(asked[cut], labels[cut], room)
+            _inputs(corrupted[cut], attention_mask[cut], row_mask[cut])
+            | _predictions(predicted[cut], labels[cut], room)
             for cut in cuts
         ]
 
-    def _lesson(self, ids: np.ndarray, inside: np.ndarray, generator: np.random.Generator):
-        """What is shown, the labels, and where predictions are asked for: each [B, S]."""
-        if self.intact:
+    def _masked(self, ids: np.ndarray, attention_mask: np.ndarray, generator: np.random.Generator):
+        """The corrupted input, the labels, and which tokens are predicted: each [B, S]."""
+        if not self.predicts:
             return ids, np.full(ids.shape, NOT_SCORED, np.int32), np.zeros(ids.shape, bool)
-        if self.hiding is None:
-            labels = next_tokens(ids, inside)
+        if self.masking is None:
+            labels = next_tokens(ids, attention_mask)
             return ids, labels, labels != NOT_SCORED
-        shown, labels = hide(ids, inside, generator, self.hiding)
-        return shown, labels, inside if self.everywhere else labels != NOT_SCORED
+        corrupted, labels = mask_tokens(ids, attention_mask, generator, self.masking)
+        return corrupted, labels, attention_mask if self.on_all_tokens else labels != NOT_SCORED
 
-    def _room(self, asked: int, positions: int, full: bool) -> int:
-        """Predictions of each share: as many as the largest has; at least one, and of few sizes if `full`."""
-        if not full or self.intact:
-            return max(asked, 1)
-        if self.hiding is None or self.everywhere:
+    def _room(self, predicted: int, positions: int, full: bool) -> int:
+        """Predicted tokens of each share: as many as the largest has; at least one, and of few sizes if `full`."""
+        if not full or not self.predicts:
+            return max(predicted, 1)
+        if self.masking is None or self.on_all_tokens:
             return positions
-        usual = math.ceil(self.hiding.share * positions)
+        usual = math.ceil(self.masking.share * positions)
         spare = -(-usual // SPARE_SHARE)
-        return usual + -(-max(asked - usual, 0) // spare) * spare
+        return usual + -(-max(predicted - usual, 0) // spare) * spare
 
 
 def _fill(array: np.ndarray, rows: int, filler) -> np.ndarray:
     return np.pad(array, ((0, rows - len(array)), (0, 0)), constant_values=filler)
 
 
-def _inputs(shown: np.ndarray, inside: np.ndarray, row_mask: np.ndarray) -> Arrays:
-    zeros = np.zeros(shown.shape, np.int32)
+def _inputs(corrupted: np.ndarray, attention_mask: np.ndarray, row_mask: np.ndarray) -> Arrays:
+    zeros = np.zeros(corrupted.shape, np.int32)
     return {
-        "input_ids": shown.astype(np.int32),
-        "attention_mask": inside.astype(np.int32),
+        "input_ids": corrupted.astype(np.int32),
+        "attention_mask": attention_mask.astype(np.int32),
         "token_type_ids": zeros,
         "row_mask": row_mask,
     }
 
 
-def _predictions(asked: np.ndarray, labels: np.ndarray, room: int) -> Arrays:
-    """Where predictions are asked for and what is right there, filled up to `room`."""
-    places = np.flatnonzero(asked)
-    missing = room - len(places)
+def _predictions(predicted: np.ndarray, labels: np.ndarray, room: int) -> Arrays:
+    """Positions and labels of predicted tokens, filled up to `room`."""
+    positions = np.flatnonzero(predicted)
+    missing = room - len(positions)
     return {
-        "predicted": np.pad(places, (0, missing)).astype(np.int32),
-        "predicted_mask": np.pad(np.ones(len(places), np.float32), (0, missing)),
-        "labels": np.pad(labels.reshape(-1)[places], (0, missing), constant_values=NOT_SCORED).astype(np.int32),
+        "predicted": np.pad(positions, (0, missing)).astype(np.int32),
+        "predicted_mask": np.pad(np.ones(len(positions), np.float32), (0, missing)),
+        "labels": np.pad(labels.reshape(-1)[positions], (0, missing), constant_values=NOT_SCORED).astype(np.int32),
     }

@@ -1,6 +1,6 @@
 """The files of a corpus, line by line: one sentence or document a line, plain text or gzip.
 
-Reading can go on behind any line, so that work on a long corpus need not begin again where it was stopped.
+Reading can continue after any line, so that work on a long corpus need not begin again when it was stopped.
 """
 
 import codecs
@@ -19,7 +19,7 @@ BEGINNING = 20  # lines
 
 
 class Place(NamedTuple):
-    """How far a corpus has been read: behind line `line` of file number `file`, `offset` bytes of its text."""
+    """How far a corpus has been read: after line `line` of file number `file`, `offset` bytes of its text."""
 
     file: int = 0
     line: int = 0
@@ -72,7 +72,7 @@ def check_lines(paths: Sequence[str]) -> None:
     """
     for path in paths:
         if not _is_sound(path):
-            for _ in read_lines_after(path, longest=LONGEST_LINE):  # says what it is, and where
+            for _ in read_lines_after(path, longest=LONGEST_LINE):  # raises with the line and what is wrong with it
                 pass
 
 
@@ -108,7 +108,7 @@ def read_corpus(paths: Sequence[str]) -> Iterator[tuple[str, int, str]]:
 
 
 def read_corpus_after(paths: Sequence[str], place: Place | None = None) -> Iterator[tuple[Place, str]]:
-    """The lines of `read_corpus` from a place on, each with the place behind it."""
+    """The lines of `read_corpus` from a place on, each with the place after it."""
     start, empty = place or Place(), place is None
     for number in range(start.file, len(paths)):
         line, offset = (start.line, start.offset) if number == start.file else (0, 0)

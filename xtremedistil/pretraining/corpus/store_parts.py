@@ -1,7 +1,7 @@
 """The two files of a token store, written part by part.
 
-A part is a stretch of the corpus; its tokens and lines stand at fixed places in the files, with a checksum for both. So
-a run that was killed goes on behind the last part that was recorded, and a damaged part is made again where it stands.
+A part is a stretch of the corpus; its tokens and lines have fixed places in the files, with a checksum for both. So a
+run that was killed continues after the last part that was recorded, and a damaged part is made again in its place.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ BYTES_AT_A_TIME = 1 << 20
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of a corpus in the files.
+    """A stretch of a corpus in the files. The names of its fields are keys of store.json, where tokens are pieces.
 
     Fields:
         start, end: places of the corpus.
-        first_piece, first_line: how many tokens and lines stand before this part's. tokens, lines: how many it has.
+        first_piece, first_line: how many tokens and lines stand before this part's. pieces, lines: how many it has.
         sha256: over its tokens and its lines, as they stand in the files.
     """
 
@@ -58,7 +58,7 @@ class PartFiles:
     def __init__(self, folder: str, kind: np.dtype):
         self._kind = np.dtype(kind)
         with contextlib.ExitStack() as opened:
-            self._pieces, self._lines = (
+            self._tokens, self._lines = (
                 opened.enter_context(open(_made(os.path.join(folder, name)), "r+b")) for name in (PIECES, LINES)
             )
             self._opened = opened.pop_all()
@@ -69,13 +69,13 @@ class PartFiles:
     def __exit__(self, *error) -> None:
         self._opened.close()
 
-    def write(self, start: Place, end: Place, before: Part | None, pieces: np.ndarray, lengths: np.ndarray) -> Part:
-        """Writes a part behind another one; it is on disk when this returns."""
+    def write(self, start: Place, end: Place, before: Part | None, tokens: np.ndarray, lengths: np.ndarray) -> Part:
+        """Writes a part after another one; it is on disk when this returns."""
         first_piece, first_line = (before.last_piece, before.last_line) if before else (0, 0)
         stops = first_piece + np.cumsum(lengths, dtype=np.int64)
-        written = pieces.astype(self._kind).tobytes(), stops.tobytes()
-        part = Part(start, end, first_piece, first_line, len(pieces), len(lengths), _sha256(written))
-        for file, (place, _), content in zip((self._pieces, self._lines), self._slices(part), written, strict=True):
+        written = tokens.astype(self._kind).tobytes(), stops.tobytes()
+        part = Part(start, end, first_piece, first_line, len(tokens), len(lengths), _sha256(written))
+        for file, (place, _), content in zip((self._tokens, self._lines), self._slices(part), written, strict=True):
             file.seek(place)
             file.write(content)
             file.flush()
@@ -86,16 +86,16 @@ class PartFiles:
         """Whether what stands in the files is what was written."""
         return part.sha256 == _sha256(
             block
-            for file, (place, size) in zip((self._pieces, self._lines), self._slices(part), strict=True)
+            for file, (place, size) in zip((self._tokens, self._lines), self._slices(part), strict=True)
             for block in _blocks(file, place, size)
         )
 
     def cut_behind(self, last: Part | None) -> None:
-        """Takes away what stands behind a part: of one that was not finished."""
+        """Truncates both files after a part: an unfinished one may follow."""
         self._lines.seek(0)
         self._lines.write(np.zeros(1, np.int64).tobytes())
         self._lines.flush()
-        self._pieces.truncate(last.last_piece * self._kind.itemsize if last else 0)
+        self._tokens.truncate(last.last_piece * self._kind.itemsize if last else 0)
         self._lines.truncate(8 * (1 + (last.last_line if last else 0)))
 
     def _slices(self, part: Part) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
-"""The making of a token store: parts of a corpus, tokenised and recorded one after the other.
+"""Writes a token store: parts of a corpus, tokenised and recorded one after the other.
 
-`store.json` is written anew behind each part. A run finds there what was finished, looks whether it is whole, makes
-what is not again, and goes on behind it. In memory at a time: a part of the text (32 million characters), its tokens.
+`store.json` is written anew after each part. A run finds there what was finished, looks whether it is whole, makes
+again what is not, and goes on after it. In memory at a time: a part of the text (32 million characters), its tokens.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ MANIFEST, COUNTS = "store.json", "counts.npy"
 FORMAT = 1
 PART_CHARACTERS = 32_000_000  # what a killed run may have to do again
 BLOCK_CHARACTERS = 1_000_000  # of one call of the tokenizer: 116 MB if they are Chinese
-PIECES_AT_A_TIME = 4_000_000
+TOKENS_AT_A_TIME = 4_000_000
 GZIP_RATIO = 3  # about; only the progress line goes by it
 Progress = Callable[[int, int], None]
 
@@ -92,8 +92,8 @@ class StoreWriter:
             files.cut_behind(parts[-1])
             for before, part in pairwise([None, *parts]):
                 if not files.is_whole(part):
-                    pieces, lengths = self._tokenised(list(self._texts_of(part)))
-                    if files.write(part.start, part.end, before, pieces, lengths) != part:
+                    tokens, lengths = self._tokenised(list(self._texts_of(part)))
+                    if files.write(part.start, part.end, before, tokens, lengths) != part:
                         return False
         return True
 
@@ -109,37 +109,37 @@ class StoreWriter:
         with PartFiles(self._folder, self._kind) as files:
             files.cut_behind(parts[-1] if parts else None)
             for end, texts in _stretches(read_corpus_after(self._paths, place)):
-                pieces, lengths = self._tokenised(texts)
+                tokens, lengths = self._tokenised(texts)
                 before = parts[-1] if parts else None
-                parts.append(files.write(place or Place(), end, before, pieces, lengths))
+                parts.append(files.write(place or Place(), end, before, tokens, lengths))
                 self._record(parts)
                 self._progress(self._bytes_before(end), sum(self._sizes))
                 place = end
 
     def _bytes_before(self, place: Place) -> int:
-        inside = place.offset // (GZIP_RATIO if self._paths[place.file].endswith(".gz") else 1)
-        return sum(self._sizes[: place.file]) + min(inside, self._sizes[place.file])
+        read = place.offset // (GZIP_RATIO if self._paths[place.file].endswith(".gz") else 1)
+        return sum(self._sizes[: place.file]) + min(read, self._sizes[place.file])
 
     def _tokenised(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Pieces of all texts, each closed, and how many each has; texts without any are left out."""
+        """Tokens of all texts, each closed, and how many each has; texts without any are left out."""
         blocks = [_closed(self._tokenizer, block, self._kind) for block in _blocks(texts)]
-        return np.concatenate([pieces for pieces, _ in blocks]), np.concatenate([lengths for _, lengths in blocks])
+        return np.concatenate([tokens for tokens, _ in blocks]), np.concatenate([lengths for _, lengths in blocks])
 
     def _is_whole(self, counts: str) -> bool:
         path = os.path.join(self._folder, COUNTS)
         return os.path.isfile(path) and fingerprint(path) == counts
 
     def _finish(self, parts: Sequence[Part]) -> None:
-        """Counts the tokens, and vouches for all."""
+        """Counts the tokens, and records that all parts are there."""
         path, lines = os.path.join(self._folder, COUNTS), parts[-1].last_line
-        pieces = np.memmap(os.path.join(self._folder, PIECES), self._kind, "r")
-        write_array(path, _counts(pieces, self._tokenizer.size, self._tokenizer.end_ids, lines))
+        tokens = np.memmap(os.path.join(self._folder, PIECES), self._kind, "r")
+        write_array(path, _counts(tokens, self._tokenizer.size, self._tokenizer.end_ids, lines))
         self._record(parts, fingerprint(path))
         self._progress(sum(self._sizes), sum(self._sizes))
 
 
 def _stretches(lines: Iterator[tuple[Place, str]]) -> Iterator[tuple[Place, list[str]]]:
-    """Texts of one part after the other, and the place behind them."""
+    """Texts of one part after the other, and the place after them."""
     texts, characters = [], 0
     for place, text in lines:
         texts.append(text)
@@ -171,18 +171,18 @@ def _closed(tokenizer: Tokenizer, texts: Sequence[str], kind: np.dtype) -> tuple
     counts = counts[counts > 0]
     lengths = counts + len(tokenizer.end_ids)
     stops = np.cumsum(lengths, dtype=np.int64)
-    pieces = np.empty(int(lengths.sum()), kind)
-    pieces[slice_index(stops - lengths, counts)] = ids
-    for place, piece in enumerate(tokenizer.end_ids):
-        pieces[stops - len(tokenizer.end_ids) + place] = piece
-    return pieces, lengths
+    tokens = np.empty(int(lengths.sum()), kind)
+    tokens[slice_index(stops - lengths, counts)] = ids
+    for place, end_id in enumerate(tokenizer.end_ids):
+        tokens[stops - len(tokenizer.end_ids) + place] = end_id
+    return tokens, lengths
 
 
-def _counts(pieces: np.ndarray, size: int, end_ids: Sequence[int], lines: int) -> np.ndarray:
+def _counts(tokens: np.ndarray, size: int, end_ids: Sequence[int], lines: int) -> np.ndarray:
     counts = np.zeros(size, np.int64)
-    for start in range(0, len(pieces), PIECES_AT_A_TIME):
-        counts += np.bincount(pieces[start : start + PIECES_AT_A_TIME], minlength=size)
-        release_pages(pieces)
-    for piece in end_ids:
-        counts[piece] -= lines
+    for start in range(0, len(tokens), TOKENS_AT_A_TIME):
+        counts += np.bincount(tokens[start : start + TOKENS_AT_A_TIME], minlength=size)
+        release_pages(tokens)
+    for end_id in end_ids:
+        counts[end_id] -= lines
     return counts

@@ -1,8 +1,8 @@
 """A corpus as tokens on disk: tokenised once, however often it is read, and mapped into memory as one array.
 
 A folder holds `pieces.bin`, `lines.bin`, `counts.npy` and `store.json`, which says of which tokenizer and corpus they
-are and vouches for each part. Files of a corpus are told by name, size and time of change: to find that nothing has
-changed should not cost a reading of all of it.
+are and has a checksum of each part. Files of a corpus count as unchanged by name, size and time of change: reading all
+of them to find that out would take too long.
 """
 
 import os
@@ -28,10 +28,10 @@ class TokenStore:
         lines: int64 [L + 1], memory-mapped; line n is `lines[n]:lines[n + 1]`. Lines without any token are left out.
         counts: int64 [V]; how often each token occurs, those that close a line not counted.
         end_ids: what closes a line.
-        key: says of which tokenizer and corpus they are.
+        key: sha256 of the tokenizer and the corpus.
     """
 
-    pieces: np.ndarray
+    tokens: np.ndarray
     lines: np.ndarray
     counts: np.ndarray
     end_ids: tuple[int, ...]
@@ -59,7 +59,7 @@ def write_token_store(
         except OSError as error:
             raise InputError(
                 f"The tokens of the corpus cannot be written to {folder} ({error.strerror or error}).\n"
-                "Free some space and give the same command again: it goes on behind the last finished part."
+                "Free some space and give the same command again: it continues after the last finished part."
             ) from error
     return open_token_store(folder)
 

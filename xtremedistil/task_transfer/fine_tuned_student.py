@@ -1,4 +1,4 @@
-"""A model that was tuned on labels, as the folder of a student: predicted with and exported like all others."""
+"""A fine-tuned model as the folder of a student, for prediction and export like all others."""
 
 from xtremedistil.finetuning.plan import FineTuningPlan
 from xtremedistil.models.architectures.families import AUTO, find_family
@@ -10,29 +10,29 @@ from xtremedistil.models.teacher import HEAD_NAME
 from xtremedistil.storage import files, model_folder
 from xtremedistil.tasks import Task, open_task
 
-TUNED_ENCODER = "tf_model"  # its layer in model-ft.h5
+FINE_TUNED_ENCODER = "tf_model"  # its layer in model-ft.h5
 
 
-def write_tuned_student(plan: FineTuningPlan, task_folder: str) -> None:
+def write_fine_tuned_student(plan: FineTuningPlan, task_folder: str) -> None:
     """Writes a student beside the `model-ft.h5` of a finished fine-tuning; its configuration comes last.
 
     Args:
         task_folder: where prediction finds the task's test file.
     """
     task = open_task(plan.task, plan.kind)
-    student = _tuned(plan, task)
+    student = _student_of(plan, task)
     save_weights(plan.path(model_folder.STUDENT_WEIGHTS), student.parts)
     saved = new_settings(student, task, folder=task_folder, seq_len=plan.seq_len, seed=plan.options.seed)
     files.write_json(plan.path(model_folder.CONFIG), saved)
 
 
-def _tuned(plan: FineTuningPlan, task: Task) -> Student:
-    """A student without projection: its head reads what the tuned model's did."""
+def _student_of(plan: FineTuningPlan, task: Task) -> Student:
+    """A student without projection: its head reads the encoder's last hidden state, as the fine-tuned model's does."""
     family = find_family(AUTO, read_config(plan.checkpoint)["model_type"])
     encoder = load_encoder(plan.checkpoint, family, name=ENCODER_NAME)
     width = encoder.config.hidden_size
     head = {"by_position": task.by_position, "problem_type": task.problem_type, "num_labels": len(task.all_labels)}
     student = build_student(encoder, family, **head, teacher_hidden_size=width)
-    tuned = {TUNED_ENCODER: student.blocks["student"], HEAD_NAME: student.blocks["head"]}
-    load_weights(plan.path(model_folder.TEACHER_WEIGHTS), tuned)
+    parts = {FINE_TUNED_ENCODER: student.blocks["student"], HEAD_NAME: student.blocks["head"]}
+    load_weights(plan.path(model_folder.TEACHER_WEIGHTS), parts)
     return student
