@@ -219,7 +219,7 @@ def test_teacher_without_states_refuses_flags_about_them(assert_refused_early, o
 
 def test_gold_labels_beside_a_file_of_logits_are_refused(assert_refused_early, outside):
     changes = {"teacher_logits": outside["teacher_logits"], "recipe": "joint", "hard_label_weight": 0.5}
-    assert_refused_early(changes, "has no logits of the labelled rows", "take a teacher that runs here", "(1 problem)")
+    assert_refused_early(changes, "has no logits for the labelled examples", "use a checkpoint", "(1 problem)")
 
 
 def test_teacher_without_states_has_no_stage_and_no_pairs_on_them(assert_refused_early, outside):
@@ -295,7 +295,7 @@ def test_augmentation_of_unknown_name_is_refused(hollow, run_command, tmp_path):
 
 def test_augmented_lines_have_no_logits_in_a_file(assert_refused_early, outside):
     changes = {"augment": "masking", "teacher_logits": outside["teacher_logits"]}
-    assert_refused_early(changes, "--augment: --teacher_logits", "own lines and none of those", "(1 problem)")
+    assert_refused_early(changes, "--augment: --teacher_logits", "not for augmented ones", "(1 problem)")
 
 
 def test_augmentation_is_not_the_originals(assert_refused_early):

@@ -351,7 +351,7 @@ def test_map_that_names_the_embeddings_has_a_pair_of_them():
             {"match": "feature=hidden_states,teacher=4,student=1", "layer_map": "uniform", "hidden_weight": 2},
             "--match replaces the pairs of --layer_map and --hidden_weight",
         ),
-        ({"match": "feature=hidden_states,teacher=4,student=1,teacher_number=1"}, "a run has one teacher"),
+        ({"match": "feature=hidden_states,teacher=4,student=1,teacher_number=1"}, "this command has one teacher"),
         (
             {
                 "student_kind": "bilstm",

@@ -95,7 +95,7 @@ def test_plan_of_a_recipe_is_a_list_of_stages_like_ones_own(recipe):
             {"unfrozen": ("encoder/layer_._0/output", "encoder/layer_._0")},
             "where encoder/layer_._0/output is in another",
         ),
-        ({"objective": "representation", "unfrozen": ("dense",)}, "states are the encoder's. Add student"),
+        ({"objective": "representation", "unfrozen": ("dense",)}, "only the encoder gives hidden states. Add student"),
         ({"epochs": 0}, "epochs and batch_size are at least 1"),
         ({"batch_size": 0}, "epochs and batch_size are at least 1"),
         ({"learning_rate": 0.0}, "learning_rate is a number above 0"),

@@ -74,7 +74,10 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
             {"recipe": "minilm", "num_attention_heads": 4},
             ("1 problem", "2 heads, the student 4", "--num_attention_heads 2"),
         ),
-        ({"match": (f"{STATES},teacher_number=1",)}, ("--match teacher1_hidden_states", "a run has one teacher")),
+        (
+            {"match": (f"{STATES},teacher_number=1",)},
+            ("--match teacher1_hidden_states", "this command has one teacher"),
+        ),
         (
             {"match": (f"{STATES},projection=none",), "hidden_size": 8},
             ("--match hidden_states_hidden_mse_1_1: without a projection", "are 16 and 8"),

@@ -1,1 +1,1 @@
-"""Flags, their checks, and what they come to."""
+"""Reads and checks the flags of a distillation and makes a plan of them."""

@@ -1,8 +1,6 @@
-"""The flags of a distillation, in one dataclass as those of every command: they are the keys of
-`xtremedistil-config.json`, too.
+"""The flags of a distillation, in one dataclass; its fields are also the keys of `xtremedistil-config.json`.
 
-The names and defaults of the original release are kept. A flag that says `auto` or has no value is settled by
-`resolve`, so that the rest of the code never asks where a number came from.
+The names and defaults of the original release are kept. `resolve` replaces `auto` and missing values by numbers.
 """
 
 import dataclasses
@@ -33,13 +31,13 @@ from xtremedistil.tasks.kind_settings import COMMA
 from xtremedistil.terms.terms import BY_PROBLEM
 
 SCRATCH_LEARNING_RATE = 1e-3
-LABELS_RATE_SHARE = 0.3  # of a network without pre-training, on labels
+LABELS_RATE_SHARE = 0.3  # learning rate on labels / on logits, for a student without pre-training
 LEGACY_INTERMEDIATE_SIZE = 3072
 ORIGINAL, JOINT, BEST = "original", "joint", "best"
 RECIPES = (ORIGINAL, JOINT, BEST)
 LAST_WITH_LAST = "last"  # the original's layer map
 
-# Flags that say what is matched between inner tensors.
+# Flags that choose which hidden states and attention maps are matched.
 PAIRS = ("match", "layer_map", "distil_attention", "distil_multi_hidden_states", "distil_relations", "hidden_weight")
 AUGMENTATIONS = ("masking", "deleting", "n_gram_sampling", "short_disorder", "long_disorder", MASKED_LM)
 
@@ -150,7 +148,7 @@ class DistilConfig(TrainingFlags):
     )
     teacher_logits: str | None = flag(
         None,
-        "file of teacher logits computed elsewhere, one row per line of the transfer file: .npz or .parquet; "
+        "file of logits of an external teacher, one row per line of the transfer file: .npz or .parquet; "
         "--pt_teacher_checkpoint then gives the tokenizer",
         group=TEACHER,
         aliases=("teacher_targets",),
@@ -315,17 +313,17 @@ class DistilConfig(TrainingFlags):
 
     @property
     def logits_only(self) -> bool:
-        """Whether the teacher comes from elsewhere and has no states to match."""
+        """Whether the teacher is external: it gives logits and no hidden states."""
         return bool(self.teacher_logits or self.teacher_onnx)
 
 
 def expand_recipe(config: DistilConfig, given: Iterable[str] | None = None) -> DistilConfig:
-    """The flags that `--recipe best` stands for in its place; those that somebody gave stay.
+    """Replaces `--recipe best` by the flags that it stands for; flags that the user gave keep their values.
 
-    Pairs that are asked for take the place of relations, and what teacher or student cannot give is left out.
+    Relations are not matched if the user chose other pairs, nor what teacher or student does not have.
 
     Args:
-        given: names of the flags that somebody gave; by default those with other values than their defaults.
+        given: names of the flags that the user gave; by default those whose values differ from the defaults.
     """
     if config.recipe != BEST or config.legacy:
         return config
@@ -343,14 +341,13 @@ def expand_recipe(config: DistilConfig, given: Iterable[str] | None = None) -> D
 
 
 def with_kind(config: DistilConfig) -> DistilConfig:
-    """The same with what the kind of task decides: its flags in their shortest form, and the loss between logits where
-    none was given."""
+    """Fills in what the kind of task decides: its flags in their shortest form, and the default soft-label loss."""
     kind = kind_of(KindSettings.of(config))
     return dataclasses.replace(config, **kind.flags, soft_label_loss=config.soft_label_loss or kind.soft_label_loss)
 
 
 def resolve(config: DistilConfig) -> DistilConfig:
-    """Settles implied flags and `auto` values; the result says everything that the run will use."""
+    """Sets implied flags and replaces `auto` values; the result holds every value that the run uses."""
     config = with_kind(expand_recipe(config))
     changes = {
         "seed": resolve_seed(config.seed),
@@ -363,12 +360,12 @@ def resolve(config: DistilConfig) -> DistilConfig:
     }
     if config.student_kind == "bilstm":
         changes["lstm_units"] = config.lstm_units or config.hidden_size
-    settled = dataclasses.replace(config, **changes)
-    return _legacy(settled, config) if config.legacy else _learning_rates(settled)
+    resolved = dataclasses.replace(config, **changes)
+    return _legacy(resolved, config) if config.legacy else _learning_rates(resolved)
 
 
 def _learning_rates(config: DistilConfig) -> DistilConfig:
-    """A network without pre-training needs far higher rates than the 3e-5 of the original (docs/results.md)."""
+    """A student without pre-training needs far higher learning rates than the original's 3e-5 (docs/results.md)."""
     pretrained = config.pt_student_checkpoint is not None
     known = LEGACY_LEARNING_RATE if pretrained else SCRATCH_LEARNING_RATE
     student = _given(config.learning_rate, known)

@@ -1,4 +1,4 @@
-"""Which layer of the teacher meets which of the student."""
+"""The matches and the soft-label loss that a run's flags choose."""
 
 from xtremedistil.distillation.planning.config import DistilConfig
 from xtremedistil.terms.layer_map import (
@@ -15,10 +15,10 @@ from xtremedistil.terms.soft_labels import SoftLabels, parse_temperature_schedul
 
 
 def configured_matches(config: DistilConfig, teacher_layers: int, student_layers: int) -> list[Match]:
-    """The pairs that a run's flags ask for.
+    """Returns the matches that a run's flags choose.
 
     Raises:
-        ValueError: a match cannot be read, or names a layer that a model has not.
+        ValueError: a match cannot be read, or names a layer that a model does not have.
     """
     if config.match:
         return checked_layers(read_matches(config.match), teacher_layers, student_layers)
@@ -38,24 +38,24 @@ def _pairs_of_layers(config: DistilConfig, teacher_layers: int, student_layers: 
             embedding_weight=config.embedding_weight,
         )
     layers = layer_map(config.layer_map, teacher_layers=teacher_layers, student_layers=student_layers)
-    of_embeddings = config.embedding_weight
-    if ":" in config.layer_map and not of_embeddings:  # named there, so wanted
-        of_embeddings = config.hidden_weight
+    embedding_weight = config.embedding_weight
+    if ":" in config.layer_map and not embedding_weight:  # the layer map may name the embeddings, layer 0
+        embedding_weight = config.hidden_weight
     return mapped_matches(
         layers,
         multi_hidden_states=config.distil_multi_hidden_states,
         attention=config.distil_attention,
         hidden_weight=config.hidden_weight,
-        embedding_weight=of_embeddings,
+        embedding_weight=embedding_weight,
         attention_weight=config.attention_weight,
     )
 
 
 def configured_soft_labels(config: DistilConfig) -> SoftLabels:
-    """As a run's flags say.
+    """Returns the soft-label loss that a run's flags choose.
 
     Raises:
-        ValueError: the schedule of temperatures cannot be read, or something does not go with the loss.
+        ValueError: the temperature schedule cannot be read, or the loss does not take one of the options.
     """
     return SoftLabels(
         loss=config.soft_label_loss,

@@ -1,4 +1,4 @@
-"""What a plan's files hold, in numbers."""
+"""Counts and sizes of the files that a plan reads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Measures:
-    """Read off the files of a run.
+    """Counts and sizes of a run's data.
 
     Fields:
-        labels: of the task. outputs: of the classifier; more than labels where there are pseudo-labels.
-        by_position: whether there are logits for each position. label_loss: the loss of gold labels.
+        labels: the task's labels. outputs: size of the classifier's output; more than labels with pseudo-labels.
+        by_position: whether there are logits for each token. label_loss: name of the loss on gold labels.
         tokens: size of the tokenizer's vocabulary.
-        train_rows, transfer_rows, held_out_rows: rows. mean_length: of transfer rows, in tokens.
-        augmented: what augmentation added; None without it.
-        rows_bytes: of the encoded transfer set on disk. outputs_bytes: of all teacher outputs, and those that are
-            needed at a time. frozen_bytes: of the student's hidden states for stages that leave its encoder alone.
-        class_weights: factor of each label; None: all weigh the same.
-        external_teacher: what a person should know of it; None where the teacher runs here.
-        path_widths: width of the teacher's and the student's tensor, by name of each match by path.
+        train_rows, transfer_rows, held_out_rows: numbers of examples. mean_length: tokens per transfer example.
+        augmented: summary of the augmented lines; None without augmentation.
+        rows_bytes: encoded transfer set on disk. outputs_bytes, outputs_bytes_at_a_time: all teacher outputs, and the
+            most that is on disk at a time. frozen_bytes: the student's hidden states for stages with a frozen encoder.
+        class_weights: factor of each label in the loss; None: all weigh the same.
+        external_teacher: description of an external teacher; None where the teacher runs here.
+        path_widths: widths of the teacher's and the student's tensor, by name of each match by path.
     """
 
     labels: tuple[str, ...]

@@ -1,7 +1,5 @@
-"""What a distillation will do, as plain data. `planner.make_plan` makes it of flags; below it nobody reads flags.
-
-Everything is settled here: files, shapes of both models, terms, stages with their batch sizes and learning rates, and
-every choice that a command's flags stand for together.
+"""What a distillation will do, as plain data: files, shapes of both models, terms, and stages with their batch sizes
+and learning rates. `planner.make_plan` makes it from the flags; no code below it reads flags.
 """
 
 import dataclasses
@@ -27,9 +25,9 @@ class TaskPlan:
     """The labelled files.
 
     Fields:
-        folder: holds train.tsv, dev.tsv, test.tsv. kind: what it holds.
-        seq_len: longest row in tokens. class_weight: how gold labels are weighted, as `parse_class_weight` reads it.
-        original_rows: rows are cut, padded and labelled as in the original release.
+        folder: holds train.tsv, dev.tsv, test.tsv. kind: the kind of task and its settings.
+        seq_len: maximum sequence length in tokens. class_weight: weights of gold labels, for `parse_class_weight`.
+        original_rows: sequences are truncated, padded and labelled as in the original release.
     """
 
     folder: str
@@ -44,9 +42,9 @@ class TransferPlan:
     """The unlabelled text.
 
     Fields:
-        file: one example a line. chunk_size: rows whose teacher outputs are held at a time.
-        augment: names of the augmenters. augment_copies: lines made of each line. augment_seed: of their draws.
-        augment_checkpoint: masked language model that predicts other words.
+        file: one example per line. chunk_size: examples whose teacher outputs are on disk at a time.
+        augment: names of the augmenters. augment_copies: copies of each line. augment_seed: seed of the augmenters.
+        augment_checkpoint: masked language model that predicts replacement words.
     """
 
     file: str
@@ -62,11 +60,11 @@ class TeacherPlan:
     """The teacher.
 
     Fields:
-        checkpoint: folder or hub name; of an external teacher, the source of the student's tokenizer.
-        class_name: its class, or "auto". folder: where the fine-tuned teacher is, or goes.
-        logits_file, onnx_file: an external teacher, which gives logits alone.
+        checkpoint: folder or hub name; with an external teacher, it only gives the student's tokenizer.
+        class_name: its class, or "auto". folder: holds the fine-tuned teacher, or will.
+        logits_file, onnx_file: an external teacher, which gives only logits.
         shape: None for an external teacher.
-        epochs: at most, of its fine-tuning. learning_rate: peak. batch_size: rows per step and device.
+        epochs: most epochs of its fine-tuning. learning_rate: peak. batch_size: rows per step and device.
         precision: policy of its fine-tuning and outputs; None: float32.
     """
 
@@ -91,9 +89,9 @@ class EmbeddingPlan:
     """Word embeddings that a student takes from its teacher, reduced to its width.
 
     Fields:
-        method: "pca" or "svd". frozen: they stay as they are. factorized: trained as one matrix that all words share.
-        spread: standard deviation that they are scaled to; None: as they come out.
-        seed: of the factorisation.
+        method: "pca" or "svd". frozen: not trained. factorized: trained through one matrix that all tokens share.
+        spread: standard deviation that they are scaled to; None: not scaled.
+        seed: seed of the reduction.
     """
 
     method: str
@@ -108,10 +106,10 @@ class StudentPlan:
     """The student.
 
     Fields:
-        shape: its sizes; vocab_size is that of the tokenizer, which is 0 here, unless its checkpoint keeps its own.
+        shape: its sizes; vocab_size is 0 until the tokenizer is known, unless the checkpoint keeps its own vocabulary.
         checkpoint: pre-trained weights to start from; None: random ones.
-        dropout, attention_dropout: None: as its configuration says.
-        embeddings: None: its own word embeddings.
+        dropout, attention_dropout: rates; None: those of its configuration.
+        embeddings: None: the student keeps its own word embeddings.
         precision: policy of its training; None: float32.
     """
 
@@ -132,8 +130,8 @@ class OutputsPlan:
     """Outputs of the teacher, and of the student's frozen encoder, on disk.
 
     Fields:
-        policy: "auto", "cache" or "live". folder: where they go. precision: of hidden states and attention maps.
-        frozen_features: whether stages that leave the encoder alone run it once over their rows.
+        policy: "auto", "cache" or "live". folder: of cached teacher outputs. precision: type of cached hidden states
+            and attention maps. frozen_features: whether stages with a frozen encoder run it once and cache its output.
     """
 
     policy: str
@@ -147,18 +145,19 @@ class DistillationPlan:
     """One run.
 
     Fields:
-        model_dir: folder of the student and of all checkpoints. overwrite: whether it may take another run's place.
-        terms: what is learnt; `stage_terms` gives a stage's share. counted: positions at which terms count.
-        glorot_projections: new projections start as Keras starts dense layers, not with BERT's spread.
-        blocks: names of what stages may unfreeze of the student.
+        model_dir: folder of the student and of all checkpoints. overwrite: whether the run may replace another there.
+        terms: losses of all stages together; `stage_terms` gives those of one stage. counted: positions that each
+            loss averages over.
+        glorot_projections: initialize new projections as Keras does (Glorot uniform), not as BERT does.
+        blocks: names of the student's parts that stages may unfreeze.
         stages: in order. own_stages: whether a caller gave them.
-        baseline: the same student on labels alone, if wanted.
-        select_on: "dev" or "test", the set that chooses between stages.
-        score_by_token: the original release's score, over tokens.
+        baseline: stage that trains the same student on labels only; None: no baseline.
+        select_on: "dev" or "test", the set whose score selects the best stage.
+        score_by_token: score tokens, not words, as the original release does.
         strategy, tpu: devices.
-        notices: lines that a person should read before the run.
-        flags: the settled flags, for `xtremedistil-config.json` and to know the run again.
-        measures: what the files hold, as `xtremedistil.plan` finds it.
+        notices: lines that are printed before the run.
+        flags: the resolved flags, saved in `xtremedistil-config.json` and compared when a run is resumed.
+        measures: counts and sizes of the data, which `xtremedistil.plan` measures.
     """
 
     model_dir: str
@@ -185,26 +184,26 @@ class DistillationPlan:
     measures: Measures | None = None
 
     def __str__(self) -> str:
-        """Stages, terms and sizes; sizes need `measures`."""
+        """The plan as text; without `measures`, its fields."""
         return plan_text(self, self.measures) if self.measures else repr(self)
 
     def student_shape(self, tokens: int) -> EncoderShape | BilstmShape:
-        """Sizes of the student with a tokenizer of so many tokens."""
+        """Returns the student's sizes; `tokens` is the size of the tokenizer's vocabulary."""
         shape = self.student.shape
         own_vocabulary = self.student.checkpoint and not self.student.embeddings
         return shape if own_vocabulary else dataclasses.replace(shape, vocab_size=tokens)
 
     def path(self, name: str) -> str:
-        """Of a file in the model folder."""
+        """Returns the path of a file in the model folder."""
         return os.path.join(self.model_dir, name)
 
     @property
     def objectives(self) -> set[str]:
-        """Of all stages."""
+        """The objectives of all stages."""
         return {stage.objective for stage in self.stages}
 
     def stage_terms(self, objective: str) -> Terms:
-        """The terms that a stage of that objective trains on."""
+        """Returns the losses that a stage with this objective trains on."""
         terms = self.terms
         if objective == REPRESENTATION:
             return dataclasses.replace(terms, soft_labels=NO_SOFT_LABELS, hard_label_weight=0.0)

@@ -1,4 +1,4 @@
-"""A plan as a person reads it: `dry_run`, and `print(plan)`."""
+"""Formats a plan as text, for `dry_run` and `print(plan)`."""
 
 from collections.abc import Mapping
 
@@ -13,12 +13,12 @@ from xtremedistil.terms.soft_labels import SoftLabels, written_temperatures
 
 STAGE_HEADER = ["stage", "objective", "trained", "epochs", "rate", "batch", "steps"]
 TERM_HEADER = ["stage", "term", "teacher", "student", "loss", "weight", "projection"]
-BATCH = "B, S"  # rows and positions
-COUNTED = {ALL: ", padding too", FIRST: ", first position"}  # where losses count, if not at all real positions
+BATCH = "B, S"  # rows of a batch and positions
+COUNTED = {ALL: ", padding too", FIRST: ", first position"}  # where losses count, if not at all tokens
 
 
 def plan_text(plan, measures) -> str:
-    """Stages, terms, and what they take.
+    """Describes stages, losses, models and sizes on disk.
 
     Args:
         plan: a `DistillationPlan`. measures: its `Measures`.
@@ -55,7 +55,7 @@ def _stage_lines(plan, measures) -> list[list[str]]:
 
 
 def most_steps(stage: Stage, measures, batches_per_step: int) -> int:
-    """Updates of a stage on one device, at most."""
+    """Returns the maximum number of steps of a stage on one device."""
     rows = measures.transfer_rows if stage.on_transfer_set else measures.train_rows
     return stage.epochs * -(-rows // (stage.batch_size * batches_per_step))
 
@@ -74,7 +74,7 @@ def _outputs(measures) -> str:
 
 
 def _label_weights(measures) -> list[str]:
-    """A line, unless all weigh the same."""
+    """One line with the class weights; none if all weigh the same."""
     if measures.class_weights is None:
         return []
     pairs = zip(measures.labels, measures.class_weights, strict=True)
@@ -90,7 +90,7 @@ def megabytes(size: int) -> str:
 
 
 def term_lines(plan, measures) -> list[list[str]]:
-    """A line for each term of each kind of stage, below a header."""
+    """Returns a header and one line for each loss of each objective."""
     logits = f"[{BATCH}, {measures.outputs}]" if measures.by_position else f"[B, {measures.outputs}]"
     student, lines = plan.student_shape(measures.tokens), []
     for objective in dict.fromkeys(stage.objective for stage in plan.stages):

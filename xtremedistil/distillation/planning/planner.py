@@ -1,4 +1,4 @@
-"""Flags become a plan, here and nowhere else."""
+"""Makes the plan of a run from its flags."""
 
 import dataclasses
 import os
@@ -33,17 +33,17 @@ from xtremedistil.terms.counted import ALL, FIRST, REAL, WORDS, Counted
 from xtremedistil.terms.terms import Terms
 from xtremedistil.training.fit_options import FitOptions
 
-EMBEDDING_SPREAD = 0.025  # standard deviation of reduced word embeddings; that of new position embeddings is 0.02
+EMBEDDING_SPREAD = 0.025  # standard deviation of reduced word embeddings; new position embeddings have 0.02
 
 
 def make_plan(config: DistilConfig, stages: Sequence[Stage] | None = None) -> DistillationPlan:
-    """The plan of a run; reads configurations of checkpoints, no data.
+    """Makes the plan of a run; reads the configurations of checkpoints, but no data.
 
     Args:
-        stages: what runs in place of the stages of `config.recipe`.
+        stages: replace the stages of `config.recipe`.
 
     Raises:
-        InputError: all problems of the settings together; or of the stages.
+        InputError: lists all problems of the settings; or a problem of the stages.
     """
     return plan_of(check_distil(config), stages)
 
@@ -81,7 +81,7 @@ def plan_of(checked: Checked, stages: Sequence[Stage] | None = None) -> Distilla
 
 
 def student_blocks(checked: Checked) -> list[str]:
-    """Names of what the student's stages unfreeze together: the projection is there where widths differ."""
+    """Names the student's blocks that stages unfreeze; there is a projection if teacher and student differ in width."""
     projected = checked.teacher is not None and checked.student.hidden_size != checked.teacher.hidden_size
     return [ENCODER, HEAD, *([PROJECTION] if projected else [])]
 
@@ -137,14 +137,15 @@ def _student(checked: Checked) -> StudentPlan:
         shape=checked.student,
         checkpoint=None if config.student_kind == "bilstm" else config.pt_student_checkpoint,
         dropout=config.dropout,
-        attention_dropout=0.0 if reads_maps and not config.legacy else None,  # maps are returned after dropout
+        # The student returns its attention maps after dropout.
+        attention_dropout=0.0 if reads_maps and not config.legacy else None,
         embeddings=embeddings if config.compress_word_embedding else None,
         precision=config.opt_policy,
     )
 
 
 def _matches(checked: Checked) -> tuple:
-    """As `legacy` compares attention maps: by the plain mean."""
+    """The checked matches; with `legacy`, attention maps are compared by the plain mean."""
     if not checked.config.legacy:
         return checked.matches
     return tuple(
@@ -154,14 +155,14 @@ def _matches(checked: Checked) -> tuple:
 
 
 def _counted(config: DistilConfig) -> Counted:
-    """The original's losses count padding too; of texts, the hidden state of the first position alone."""
+    """With `legacy`, losses count padding too, and for classification only the hidden state of the first position."""
     if config.legacy:
         return Counted(ALL if config.do_NER else FIRST, ALL, ALL)
     return Counted(logits=WORDS if config.logits_only else REAL)
 
 
 def _baseline(config: DistilConfig, blocks: Sequence[str]) -> Stage:
-    """All blocks at once, and no fewer epochs than any stage may have."""
+    """A stage on labels that trains all blocks at once, for as many epochs as the longest stage may have."""
     epochs = max(config.ft_epochs, config.distil_epochs)
     return Stage(0, LABELS, tuple(blocks), epochs, config.learning_rate, config.student_ft_batch_size)
 

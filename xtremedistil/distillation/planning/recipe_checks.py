@@ -1,4 +1,4 @@
-"""Contradictions between the flags that say what a student learns."""
+"""Finds contradictions between the flags that choose losses and matches."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,7 +17,7 @@ from xtremedistil.terms.match import PATH, Match
 from xtremedistil.terms.match_widths import width_problem
 from xtremedistil.terms.soft_labels import OF_PROBABILITIES, SoftLabels
 
-# What the original has not.
+# Flags that the original release does not have.
 NEWER = (
     "recipe",
     "distil_relations",
@@ -31,7 +31,7 @@ NEWER = (
 
 WEIGHTS = ("hidden_weight", "embedding_weight", "attention_weight")
 
-# What says which pairs there are, and what they weigh.
+# Flags that choose matches and their weights.
 OF_PAIRS = (
     "distil_attention",
     "distil_multi_hidden_states",
@@ -43,51 +43,53 @@ OF_PAIRS = (
 
 
 def recipe_problems(config: DistilConfig) -> tuple[list[str], SoftLabels | None]:
-    """Problems of the flags alone; and the soft labels that they ask for, if these can be."""
+    """Returns the problems of the flags alone, and the soft-label loss; None if its flags have problems."""
     problems, soft_labels = _soft_label_problems(with_kind(config))
     if config.legacy and (given := [f"`{name}`" for name in given_flags(config, NEWER)]):
-        problems.append(f"`legacy` learns as the original did; leave {', '.join(given)} away, or `legacy`")
+        problems.append(f"`legacy` trains as the original did; leave {', '.join(given)} away, or `legacy`")
     if config.hard_label_weight < 0:
         problems.append(f"`hard_label_weight` {config.hard_label_weight}: must not be negative")
     if config.hard_label_weight > 0 and config.recipe != JOINT:
-        problems.append("`hard_label_weight` is of the joint stage: give `recipe` joint, or leave it away")
+        problems.append("`hard_label_weight` is for the joint stage: give `recipe` joint, or leave it away")
     if config.probability_shift and not config.hard_label_weight:
         problems.append("`probability_shift` needs gold labels: give `recipe` joint and a `hard_label_weight` too")
     return problems + _match_problems(config), soft_labels
 
 
 def _soft_label_problems(config: DistilConfig) -> tuple[list[str], SoftLabels | None]:
-    """Of the term between logits, and the term."""
+    """Problems of the soft-label loss, and the loss."""
     if config.soft_label_weight < 0:
         return [f"`soft_label_weight` {config.soft_label_weight}: must not be negative"], None
     kind = LOSS_KINDS.get(config.soft_label_loss)
     if kind and not config.t_squared and "t_squared" not in kind.options:
         hint = "leave it away, or give `soft_label_loss` soft_label_kl"
-        return [f"`no_t_squared`: {config.soft_label_loss} is without a choice there; {hint}"], None
+        return [f"`no_t_squared`: {config.soft_label_loss} does not take it; {hint}"], None
     problems, soft_labels = _excluding_problems(config), None
     try:
         soft_labels = configured_soft_labels(config)
     except ValueError as error:
         problems.append(f"`soft_label_loss`, `temperature`, `temperature_schedule`: {error}")
     if config.soft_label_weight != 1 and config.recipe != JOINT:
-        problems.append("`soft_label_weight` is of the joint stage: give `recipe` joint, or leave it away")
+        problems.append("`soft_label_weight` is for the joint stage: give `recipe` joint, or leave it away")
     elif not config.soft_label_weight and not config.hard_label_weight:
         problems.append("`soft_label_weight` 0: nothing trains the classifier then; give a `hard_label_weight` too")
     return problems, soft_labels
 
 
 def _excluding_problems(config: DistilConfig) -> list[str]:
-    """Of terms between labels that exclude each other, where those of the task do not."""
+    """Losses over labels that exclude each other, in a task where several labels may hold."""
     if kind_of(KindSettings.of(config)).problem_type != SEVERAL_LABELS:
         return []
     problems = []
     if config.soft_label_loss in OF_PROBABILITIES:
         problems.append(
-            f"`soft_label_loss` {config.soft_label_loss} is of labels that exclude each other, and several may hold at "
-            "once here; give soft_label_bce or logits_mse"
+            f"`soft_label_loss` {config.soft_label_loss} is for labels that exclude each other, but an example of "
+            "this task may have several; give soft_label_bce or logits_mse"
         )
     if config.probability_shift:
-        problems.append("`probability_shift` puts one first choice right, and several labels may hold; leave it away")
+        problems.append(
+            "`probability_shift` corrects one predicted label, but an example may have several; leave it away"
+        )
     return problems
 
 
@@ -97,39 +99,42 @@ def _match_problems(config: DistilConfig) -> list[str]:
     if config.match and replaced:
         problems.append(f"`match` replaces the pairs of {' and '.join(replaced)}: leave one of them away")
     if config.layer_map in TRANSPORTS and config.distil_attention:
-        problems.append(f"`layer_map` {config.layer_map} moves hidden states; `distil_attention` needs a map of layers")
+        problems.append(
+            f"`layer_map` {config.layer_map} matches hidden states only; `distil_attention` needs another layer map"
+        )
     if config.logits_only:
         given = ["`match`"] if config.match else []
         given += [f"`{name}`" for name in given_flags(config, ("layer_map", *WEIGHTS))]
-        problems += [f"{name}: a teacher that gives logits alone has nothing for it; leave it away" for name in given]
+        problems += [f"{name}: an external teacher gives only logits; leave it away" for name in given]
     if config.teacher_logits and config.hard_label_weight:
         problems.append(
-            f"`hard_label_weight`: `teacher_logits` {config.teacher_logits} has no logits of the labelled rows; "
-            "leave it away, or take a teacher that runs here"
+            f"`hard_label_weight`: `teacher_logits` {config.teacher_logits} has no logits for the labelled examples; "
+            "leave it away, or use a checkpoint or `teacher_onnx` as the teacher"
         )
     return problems + _idle_problems(config)
 
 
 def _idle_problems(config: DistilConfig) -> list[str]:
-    """Flags of the representation stage, and weights of pairs, that nothing would read."""
+    """Flags of the representation stage, and weights of matches, that the run would not use."""
     problems = []
-    stage = "`recipe` joint" if config.recipe == JOINT else "a teacher that gives logits alone"
+    stage = "`recipe` joint" if config.recipe == JOINT else "an external teacher"
     if config.representation_learning_rate != "auto" and (config.recipe == JOINT or config.logits_only):
         problems.append(
             f"`representation_learning_rate`: there is no representation stage with {stage}; give `learning_rate`"
         )
-    if config.match or config.logits_only or config.legacy:  # refused elsewhere
+    if config.match or config.logits_only or config.legacy:  # other checks report these
         return problems
     given = given_flags(config, OF_PAIRS)
     if "relation_heads" in given and not config.distil_relations:
-        problems.append("`relation_heads` cuts what `distil_relations` matches: give that too, or leave it away")
+        problems.append("`relation_heads` is for `distil_relations`: give that too, or leave it away")
     maps = config.distil_attention
     states = maps or config.distil_multi_hidden_states or "layer_map" in given
     if "attention_weight" in given and not maps:
-        problems.append("`attention_weight` weighs attention maps: give `distil_attention` too, or leave it away")
+        problems.append("`attention_weight` is for attention maps: give `distil_attention` too, or leave it away")
     if "embedding_weight" in given and not states:
         problems.append(
-            "`embedding_weight` is of the states of all layers: give `distil_multi_hidden_states` too, or leave it away"
+            "`embedding_weight` is for the hidden states of all layers: give `distil_multi_hidden_states` too, or "
+            "leave it away"
         )
     return problems
 
@@ -140,7 +145,7 @@ def layer_problems(
     student: EncoderShape | BilstmShape,
     families: tuple[Family, Family],
 ) -> tuple[list[str], list[Match]]:
-    """Problems of layers, and of the widths that relations are cut into; and the matches that the flags ask for.
+    """Returns the problems of matched layers and their widths, and the matches that the flags choose.
 
     Args:
         families: of teacher and student.
@@ -167,8 +172,8 @@ def layer_problems(
 
 
 def _projection_problems(config: DistilConfig, matches: Sequence[Match], families: tuple[Family, Family]) -> list[str]:
-    """Of queries, keys, values and scores, which not every family has."""
-    problems, relations = [], "`distil_relations` (of `recipe` best too; `distil_attention` takes their place)"
+    """Matches of queries, keys, values or attention scores that a family does not have."""
+    problems, relations = [], "`distil_relations` (also part of `recipe` best; `distil_attention` replaces it)"
     for side, family in zip(("teacher", "student"), families, strict=True):
         names = [match.name for match in matches if match.feature in (*PROJECTIONS, ATTENTION_SCORES)]
         if names and family is not BILSTM:
@@ -178,31 +183,32 @@ def _projection_problems(config: DistilConfig, matches: Sequence[Match], familie
 
 
 def pair_problems(config, match: Match, widths: tuple[int, int] | None) -> list[str]:
-    """Of one match, what only the run and its models make wrong.
+    """Returns the problems of one match with the run's settings and the widths of its models.
 
     Args:
-        config: of a distillation, or of pre-training. widths: of the models' states; None: its tensors have others.
+        config: flags of a distillation or of pre-training.
+        widths: sizes of the hidden states of teacher and student; None: the match compares tensors of other widths.
     """
     problems = []
     if match.teacher_number:
-        problems.append(f"`match` {match.name}: a run has one teacher; leave teacher_number away")
+        problems.append(f"`match` {match.name}: this command has one teacher; leave teacher_number away")
     if match.needs_host:
         flags = {"`jit_compile`": config.jit_compile, "`strategy` tpu": config.strategy == "tpu"}
-        problems += [f"{flag}: the flow of emd is found on the host; take sinkhorn" for flag, on in flags.items() if on]
-    as_wide = LOSS_KINDS[match.loss].compares == STATES and match.feature != PATH  # as states: not inside a layer
+        problems += [f"{flag}: emd is computed on the host; take sinkhorn" for flag, on in flags.items() if on]
+    as_wide = LOSS_KINDS[match.loss].compares == STATES and match.feature != PATH  # as wide as hidden states
     if widths and as_wide and (problem := width_problem(match, *widths)):
         problems.append(f"`match` {problem}")
     return problems
 
 
 def _is_below(config: DistilConfig, match: Match) -> bool:
-    """Whether it is of what goes into a BiLSTM, which has a width of its own."""
+    """Whether the match is of a BiLSTM's embeddings, whose width is not that of its hidden states."""
     layers = match.student if isinstance(match.student, tuple) else (match.student,)
     return config.student_kind == "bilstm" and 0 in layers
 
 
 def _joins_embeddings(config: DistilConfig, match: Match, width: int) -> bool:
-    """Whether a loss of two layers would put a BiLSTM's embeddings beside states of another width."""
+    """Whether a match of two layers joins a BiLSTM's embeddings with hidden states of another width."""
     below = config.student_kind == "bilstm" and isinstance(match.student, tuple) and 0 in match.student
     return below and match.is_pair and set(match.student) != {0} and config.hidden_size != width
 

@@ -1,9 +1,9 @@
-"""The schedule as data: representation, then logits, then labels, the last two with gradual unfreezing.
+"""The training stages as data: on representations, then logits, then labels, the last two with gradual unfreezing.
 
-With n shared blocks (the encoder, and the projection where the student is narrower than the teacher) there are
-2n + 3 stages (Mukherjee & Awadallah, 2020, section 4; numbering and file names of the original release). A teacher that
-gives logits alone leaves out the first of them. The recipe "joint" has one stage in place of all on the transfer set:
-the whole student learns from states and logits together. A list of stages of one's own may take the place of either.
+With n shared blocks (the encoder, and the projection if the student is narrower than the teacher) there are 2n + 3
+stages (Mukherjee & Awadallah, 2020, section 4; numbering and file names of the original release). An external teacher
+has no representation stage. The recipe "joint" replaces all stages on the transfer set by one, in which the whole
+student learns from hidden states and logits together. A caller may give its own stages instead.
 """
 
 import math
@@ -20,14 +20,14 @@ OBJECTIVES = (REPRESENTATION, LOGITS, JOINT, LABELS)
 
 @dataclass(frozen=True)
 class Stage:
-    """One fit of the plan.
+    """One training stage.
 
     Fields:
         number: from 1, as in the file names.
-        objective: "representation", "logits", "joint" (both and, by choice, labels) or "labels".
-        unfrozen: blocks that are trained: of "student", "dense" and "head"; or paths of sub-layers of the student's
-            encoder, such as "encoder/layer_._0".
-        epochs: most epochs (of each chunk, on the transfer set).
+        objective: "representation", "logits", "joint" (both, and labels if these have a weight) or "labels".
+        unfrozen: blocks that are trained ("student", "dense", "head"), or paths of sub-layers of the student's encoder,
+            such as "encoder/layer_._0".
+        epochs: maximum (for each chunk, on the transfer set).
         learning_rate: peak.
         batch_size: rows per batch and device.
     """
@@ -41,12 +41,12 @@ class Stage:
 
     @property
     def trains_encoder(self) -> bool:
-        """Or some of its layers."""
+        """Whether it trains the encoder or some of its layers."""
         return any(name not in (HEAD, PROJECTION) for name in self.unfrozen)
 
     @property
     def trains_states_in_part(self) -> bool:
-        """Whether it learns from states and leaves some of what gives them as it is, as only stages of one's own do."""
+        """Whether it matches hidden states while part of the encoder is frozen; only a caller's own stages do this."""
         return self.objective in (REPRESENTATION, JOINT) and ENCODER not in self.unfrozen
 
     @property
@@ -55,15 +55,15 @@ class Stage:
 
 
 def unfreeze_order(config: DistilConfig, blocks: Sequence[str]) -> list[str]:
-    """The shared blocks that exist, in the order in which they are unfrozen."""
+    """Returns the shared blocks that exist, in the order in which they are unfrozen."""
     return [name for name in config.unfreeze_order.split(",") if name in blocks and name != HEAD]
 
 
 def plan_stages(config: DistilConfig, blocks: Sequence[str]) -> list[Stage]:
-    """All stages of a run.
+    """Returns all stages of a run.
 
     Args:
-        config: settled by `config.resolve`.
+        config: returned by `config.resolve`.
         blocks: names of the student's blocks: "student", "head", and "dense" if it has a projection.
     """
     shared = unfreeze_order(config, blocks)
@@ -90,13 +90,13 @@ def _stage(config: DistilConfig, number: int, objective: str, unfrozen: tuple[st
 
 
 def check_stages(stages: Sequence[Stage], *, logits_only: bool) -> None:
-    """Looks through a list of stages that takes the place of the plan; what their names stand for is not known here.
+    """Checks stages that a caller gave; paths of sub-layers are checked when the student is built.
 
     Args:
-        logits_only: whether the teacher has no states.
+        logits_only: whether the teacher gives no hidden states.
 
     Raises:
-        InputError: a stage cannot be, or nothing could be chosen by its score.
+        InputError: a stage has a problem, or no stage trains the head, so that no score could select one.
     """
     if [stage.number for stage in stages] != list(range(1, len(stages) + 1)):
         numbers = ", ".join(str(stage.number) for stage in stages)
@@ -112,20 +112,20 @@ def _stage_problem(stage: Stage, logits_only: bool) -> str | None:
     if stage.objective not in OBJECTIVES:
         return f'the objective is "{stage.objective}"; there are: {", ".join(OBJECTIVES)}.'
     if logits_only and stage.objective == REPRESENTATION:
-        return "a teacher that gives logits alone has no states; take another objective."
+        return "an external teacher gives only logits, no hidden states; take another objective."
     if not stage.unfrozen or isinstance(stage.unfrozen, str):
         return f"unfrozen is {stage.unfrozen!r}; list one or several blocks, or paths of sub-layers."
     if twice := _named_twice(stage.unfrozen):
-        return f"unfrozen is {stage.unfrozen!r}, where {twice} is in another of these too. Leave it away."
+        return f"unfrozen is {stage.unfrozen!r}; another entry already covers {twice}. Leave it away."
     if stage.objective == REPRESENTATION and not stage.trains_encoder:
-        return f"unfrozen is {stage.unfrozen!r}; states are the encoder's. Add {ENCODER}."
+        return f"unfrozen is {stage.unfrozen!r}; only the encoder gives hidden states. Add {ENCODER}."
     if stage.epochs < 1 or stage.batch_size < 1 or not 0 < stage.learning_rate < math.inf:
         return "epochs and batch_size are at least 1, learning_rate is a number above 0."
     return None
 
 
 def _named_twice(names: Sequence[str]) -> str | None:
-    """One that another stands for too."""
+    """Returns a name that another one covers too; None if there is none."""
     paths = [name for name in names if name not in (HEAD, PROJECTION, ENCODER)]
     if ENCODER in names and paths:
         return paths[0]
@@ -134,5 +134,5 @@ def _named_twice(names: Sequence[str]) -> str | None:
 
 
 def checkpoint_name(stage: Stage, chunk_start: int | None) -> str:
-    """File name of the original: `model-stage-2-indx-0.h5` on the transfer set, `model-stage-6.h5` on the labels."""
+    """File name as in the original: `model-stage-2-indx-0.h5` on the transfer set, `model-stage-6.h5` on labels."""
     return f"model-stage-{stage.number}" + (f"-indx-{chunk_start}.h5" if stage.on_transfer_set else ".h5")

@@ -1,4 +1,4 @@
-"""Contradictions between flags, files and checkpoints, found before any model is loaded and reported together."""
+"""Finds contradictions between flags, files and checkpoints before any model is loaded, and reports all at once."""
 
 import difflib
 import os
@@ -17,16 +17,17 @@ from xtremedistil.tasks.class_weights import NONE, parse_class_weight
 from xtremedistil.terms.match import Match
 from xtremedistil.terms.soft_labels import SoftLabels
 
-POSITIONS_FROM_SCRATCH = 512  # of a student without a checkpoint, as BERT has
+POSITIONS_FROM_SCRATCH = 512  # position embeddings of a student from scratch, as in BERT
 MATCHED = ("distil_attention", "distil_multi_hidden_states", "distil_relations")
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What the checks of a distillation have read on their way; a plan is made of it.
+    """Settings of a distillation that passed all checks; a plan is made from them.
 
     Fields:
-        config: settled. teacher: None if it gives logits alone. student: vocab_size is that of its checkpoint, else 0.
+        config: returned by `config.resolve`. teacher: its sizes; None for an external teacher.
+        student: its sizes; vocab_size is that of its checkpoint, or 0 from scratch.
     """
 
     config: DistilConfig
@@ -46,7 +47,7 @@ def check_distil(config: DistilConfig) -> Checked:
 
 
 def add_distil_problems(problems: Problems, config: DistilConfig) -> Checked | None:
-    """All but those of the task's folder and the transfer file; None if a checkpoint cannot be read."""
+    """Adds all problems but those of task folder and transfer file; returns None if a checkpoint cannot be read."""
     config = expand_recipe(config)
     problems.add(number_problems(config))
     problems.add(device_problems(config))
@@ -56,7 +57,7 @@ def add_distil_problems(problems: Problems, config: DistilConfig) -> Checked | N
     problems.add(lines)
     problems.add(_augment_problems(config))
     problems.add(_masked_lm_problems(config, problems))
-    problems.add(_outside_problems(config))
+    problems.add(_external_teacher_problems(config))
     config, family, teacher = resolve(config), None, None
     if not config.logits_only or config.compress_word_embedding:
         checkpoint = "`pt_teacher_checkpoint`", config.pt_teacher_checkpoint, config.pt_teacher
@@ -86,7 +87,7 @@ def _flag_problems(config: DistilConfig) -> list[str]:
 
 
 def _kind_problems(config: DistilConfig) -> list[str]:
-    """Flags that the kind of the student has no use for."""
+    """Flags that do not apply to the student's architecture."""
     if config.student_kind == "transformer":
         return [] if config.lstm_units is None else [f"`lstm_units` {config.lstm_units} needs `student_kind` bilstm"]
     reasons = {
@@ -129,11 +130,11 @@ def _augment_problems(config: DistilConfig) -> list[str]:
     if config.augment_copies > 1 and not config.augment:
         problems.append(f"`augment_copies` {config.augment_copies} needs `augment`: {', '.join(AUGMENTATIONS)}")
     if config.augment_checkpoint and MASKED_LM not in config.augment:
-        problems.append(f"`augment_checkpoint` {config.augment_checkpoint} is for `augment` {MASKED_LM} alone")
+        problems.append(f"`augment_checkpoint` {config.augment_checkpoint} is only for `augment` {MASKED_LM}")
     if config.augment and config.teacher_logits:
         problems.append(
-            f"`augment`: `teacher_logits` {config.teacher_logits} has logits of the transfer file's own lines and "
-            "none of those that are made of them. Leave `augment` away, or take a teacher that runs here"
+            f"`augment`: `teacher_logits` {config.teacher_logits} has logits for the lines of the transfer file, not "
+            "for augmented ones. Leave `augment` away, or use a checkpoint or `teacher_onnx` as the teacher"
         )
     return problems
 
@@ -148,15 +149,15 @@ def _masked_lm_problems(config: DistilConfig, problems: Problems) -> list[str]:
     if MASKED_LM not in config.augment:
         return []
     if not config.augment_checkpoint:
-        return [f"`augment` {MASKED_LM} needs `augment_checkpoint`, a masked-language model with its pre-training head"]
+        return [f"`augment` {MASKED_LM} needs `augment_checkpoint`, a masked language model with its pre-training head"]
     family, _ = open_checkpoint(problems, "`augment_checkpoint`", config.augment_checkpoint, AUTO)
     if family is None or family.can_be_student:  # bidirectional
         return []
-    return [f"`augment_checkpoint` {config.augment_checkpoint}: a {family.model_type} predicts no masked words"]
+    return [f"`augment_checkpoint` {config.augment_checkpoint}: a {family.model_type} does not predict masked tokens"]
 
 
-def _outside_problems(config: DistilConfig) -> list[str]:
-    """Of a teacher from elsewhere."""
+def _external_teacher_problems(config: DistilConfig) -> list[str]:
+    """Problems of an external teacher."""
     given = {name: getattr(config, name) for name in ("teacher_logits", "teacher_onnx") if getattr(config, name)}
     problems = [f"`{name}` {path}: there is no such file" for name, path in given.items() if not os.path.isfile(path)]
     if len(given) > 1:
@@ -164,29 +165,31 @@ def _outside_problems(config: DistilConfig) -> list[str]:
     flag = next(iter(given), None)
     states = [f"`{name}`" for name in MATCHED if getattr(config, name)]
     if flag and states:
-        problems.append(f"`{flag}`: such a teacher gives logits and no states; leave {', '.join(states)} away")
+        problems.append(
+            f"`{flag}`: an external teacher gives only logits, no hidden states; leave {', '.join(states)} away"
+        )
     if flag and config.legacy:
         problems.append(f"`legacy`: the original's teacher is a TensorFlow model; leave `{flag}` away, or `legacy`")
     if config.teacher_logits:
-        problems += _targets_problems(config.teacher_logits, config.teacher_outputs)
+        problems += _logits_file_problems(config.teacher_logits, config.teacher_outputs)
     if config.teacher_onnx:
         problems += missing_packages(("onnx", "onnxruntime"), f"`teacher_onnx` {config.teacher_onnx}")
     return problems
 
 
-def _targets_problems(path: str, policy: str) -> list[str]:
+def _logits_file_problems(path: str, policy: str) -> list[str]:
     problems = []
     if not path.endswith((".npz", ".parquet")):
         problems.append(f"`teacher_logits` {path}: a file whose name ends in .npz or .parquet is expected")
     if path.endswith(".parquet"):
         problems += missing_packages(("pyarrow",), f"`teacher_logits` {path}")
     if policy == "live":
-        problems.append("`teacher_outputs` live: logits in a file are not computed; leave the flag away")
+        problems.append("`teacher_outputs` live: logits are read from a file, not computed; leave the flag away")
     return problems
 
 
 def open_student(config: DistilConfig, problems: Problems) -> tuple[Family | None, EncoderShape | BilstmShape | None]:
-    """Family and sizes of the student; the vocabulary of one from scratch has no size yet."""
+    """Returns family and sizes of the student; from scratch, its vocab_size is 0."""
     if config.student_kind == "bilstm":
         return BILSTM, BilstmShape(config.num_hidden_layers, 0, config.hidden_size, config.lstm_units)
     if config.pt_student_checkpoint:
@@ -209,7 +212,7 @@ def _model_problems(
     teacher: EncoderShape | None,
     student: EncoderShape | BilstmShape,
 ) -> tuple[list[str], list[Match]]:
-    """Problems between the two models, and the matches of their tensors.
+    """Returns the problems between teacher and student, and their matches.
 
     Args:
         families: of teacher and student.
@@ -230,7 +233,7 @@ def _model_problems(
 def _size_problems(
     config: DistilConfig, teacher: EncoderShape | None, student: EncoderShape | BilstmShape, name: str | None
 ) -> list[str]:
-    """`name`: of the flag that says both sizes, if there is one."""
+    """`name`: the flag that decides both sizes, if one does."""
     lines: list[str] = []
     if config.logits_only:
         return lines
@@ -273,12 +276,12 @@ def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[st
         same = students.fingerprint() == teachers.fingerprint()
         if tokens_among(students, teachers) is not None and student.vocab_size == students.size:
             return []
-    except InputError:  # a checkpoint without tokenizer files: its size is all that can be compared
+    except InputError:  # a checkpoint without tokenizer files: only its vocabulary's size can be compared
         same = student.vocab_size == teachers.size
     if same and student.vocab_size >= teachers.size:
         return []
     return [
-        f"`pt_student_checkpoint` {config.pt_student_checkpoint} has {student.vocab_size} words, the teacher's "
-        f"tokenizer {teachers.size}, or other ones.\nGive `compress_word_embedding` (the student starts from the "
+        f"`pt_student_checkpoint` {config.pt_student_checkpoint} has {student.vocab_size} tokens, the teacher's "
+        f"tokenizer {teachers.size}, or other tokens.\nGive `compress_word_embedding` (the student starts from the "
         "teacher's word embeddings), a student checkpoint with the teacher's vocabulary or some of it, or no checkpoint"
     ]
