@@ -295,7 +295,7 @@ def test_distil_from_a_graph_scores_it_and_learns_from_it(kind, request, eagerly
     graph = write_graph("teacher.onnx", answers(material, labels), tagging, output="scores")
     outcome = run_command("distil", *material.flags(tmp_path / "m", teacher_onnx=graph))
     assert outcome.code == 0, outcome.err
-    assert f"does not name its labels: their order is taken to be the task's, {', '.join(labels)}" in outcome.err
+    assert f"does not name its labels: they are assumed to be in the task's order, {', '.join(labels)}" in outcome.err
     report = json.loads((tmp_path / "m/report.json").read_text())
     teacher, student = report["rows"]
     assert (teacher["name"], student["name"]) == ("teacher", "student")

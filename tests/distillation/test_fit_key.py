@@ -80,5 +80,5 @@ class Growing:
     ],
 )
 def test_function_without_a_name_of_its_own_is_refused(schedule):
-    with pytest.raises(ValueError, match="write it as a function of its own with def"):
+    with pytest.raises(ValueError, match="write a function at the top of a module"):
         of_schedule(schedule)

@@ -198,12 +198,12 @@ def test_value_that_is_not_finite_is_refused_with_its_row(assert_refused, form, 
 
 def test_other_transfer_file_is_refused(assert_refused, form):
     arrays = by_example() | {"transfer_sha256": np.array("0" * 64)}
-    assert_refused(arrays, "made of another transfer file", "0" * 64, form=form)
+    assert_refused(arrays, "made from another transfer file", "0" * 64, form=form)
 
 
 def test_other_labels_are_refused(assert_refused, form):
     arrays = by_example() | {"labels": np.array(["LABEL_0", "town"])}
-    assert_refused(arrays, "missing: animal", "not among the task's: LABEL_0", "rename the columns", form=form)
+    assert_refused(arrays, "missing: animal", "not among the task's: LABEL_0", "exactly one column", form=form)
 
 
 def test_label_columns_lists_every_fault():

@@ -57,7 +57,7 @@ def test_adaptor_says_which_logits_count():
     with pytest.raises(ValueError, match="hangs on the model's weights"):
         AdaptedModel(model, lambda i, o: explain(i, o) | {"logits_mask": o[0][..., 0]})
     even = AdaptedModel(model, lambda i, o: explain(i, o) | {"logits_mask": 0 * i["input_ids"]})
-    with pytest.raises(ValueError, match="leaves no position"):
+    with pytest.raises(ValueError, match="leaves no token"):
         Distiller(teacher, even).fit(data, **ONE_STEP)
 
 

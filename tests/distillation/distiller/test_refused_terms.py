@@ -147,7 +147,7 @@ def test_name_of_no_variable(untrained):
         untrained.fit(rows(8), trained=["encodr"], **FIT)
     with pytest.raises(ValueError, match="no variables in bert/encoder/layer_"):
         untrained.fit(rows(8), trained=["bert/encoder/layer_"], **FIT)
-    with pytest.raises(ValueError, match=r"list one or several beginnings of names: \['classifier'\]"):
+    with pytest.raises(ValueError, match=r"list of one or several prefixes of names: \['classifier'\]"):
         untrained.fit(rows(8), trained="classifier", **FIT)
 
 

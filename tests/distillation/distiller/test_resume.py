@@ -71,7 +71,7 @@ def test_snapshots_of_another_batch_size_or_nameless_schedules_are_not_read_and_
     teacher, student = pair()
     settings = FIT | {"folder": str(tmp_path), "save_minutes": 1e-9}
     nameless = Terms(hard_label_weight=1.0, hard_label_weight_schedule=lambda progress: progress)
-    with pytest.raises(ValueError, match="has no name to be known by"):
+    with pytest.raises(ValueError, match="has no name for that"):
         Distiller(teacher, student, nameless).fit(rows(24), **settings)
     distiller = Distiller(teacher, student)
     monkeypatch.setattr(SnapshotManager, "clear", lambda keeper: None)

@@ -49,7 +49,7 @@ def test_rows_that_do_not_fit(data, message):
         (lambda dataset: dataset, "Add .batch"),
         (
             lambda dataset: dataset.batch(2).map(lambda row: (row, row["input_ids"], row["input_ids"])),
-            "has weights behind",
+            "has weights after",
         ),
         (lambda dataset: dataset.batch(2).map(lambda row: row["input_ids"]), "holds a ndarray; a mapping"),
     ],
@@ -61,7 +61,7 @@ def test_datasets_that_give_no_batches_are_refused(change, message):
 
 @pytest.mark.parametrize("labels", [[2.5, 1.0], [[0, 1], [1, 1]]])
 def test_labels_that_are_no_classes_are_refused(labels):
-    with pytest.raises(ValueError, match="one whole number each"):
+    with pytest.raises(ValueError, match="Each row needs one whole number"):
         features_of({"input_ids": [[1, 2], [3]], "labels": labels}, by_position=False)
 
 
@@ -70,7 +70,7 @@ def test_labels_that_are_no_classes_are_refused(labels):
     [
         (False, [-1, 0], "Row 0 has the label -1"),
         (True, [[0, 0], [-1]], "Row 1 has the label -1"),
-        (True, [[0, 0.7], [1]], "Gold labels of positions are whole numbers"),
+        (True, [[0, 0.7], [1]], "Each token needs a whole number"),
     ],
 )
 def test_labels_that_are_none_are_refused(by_position, labels, message):

@@ -1,1 +1,1 @@
-"""Rows that a run reads."""
+"""Reads and encodes the examples of a run."""

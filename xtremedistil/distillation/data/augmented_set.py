@@ -1,6 +1,6 @@
-"""`augment`: lines that are made of those of the transfer file, and follow them.
+"""`augment`: appends augmented copies of its lines to the transfer set.
 
-They are streamed: in memory at a time is a block of lines with their copies.
+Lines are streamed: one block of lines and its copies is in memory at a time.
 """
 
 import os
@@ -19,13 +19,13 @@ from xtremedistil.storage.model_folder import fingerprint_checkpoint
 from xtremedistil.tasks import Task
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
-LINES_AT_A_TIME = 100  # a masked-language model is asked for these together
+LINES_AT_A_TIME = 100  # a masked language model fills in these together
 SUMMARY = "augmented.json"
 
 
 @dataclass
 class Augmented:
-    """How many lines came of an augmentation, and how many were left out: empty, or nothing new."""
+    """Number of augmented lines, and of copies that were left out because they are empty or not new."""
 
     lines: int = 0
     left_out: int = 0
@@ -38,7 +38,7 @@ class Augmented:
 
 
 def open_augmented(folder: str) -> Augmented | None:
-    """What `save` wrote into a folder; None where nothing was augmented."""
+    """Reads what `save` wrote into a folder; None if nothing was augmented."""
     path = os.path.join(folder, SUMMARY)
     return Augmented(**read_json(path)) if os.path.isfile(path) else None
 
@@ -47,18 +47,18 @@ OpenModel = Callable[[str], Predict | None]
 
 
 def open_masked_lm(checkpoint: str) -> Predict:
-    """The model of `augment_checkpoint`; TensorFlow comes in here."""
+    """Loads the model of `augment_checkpoint`; only this imports TensorFlow."""
     from xtremedistil.augmentation.masked_lm import open_masked_lm
 
     return open_masked_lm(checkpoint)
 
 
 def no_model(checkpoint: str) -> None:
-    """Stands in for `open_masked_lm` where lines are only counted: hidden words stay, and their copies count as new."""
+    """Replaces `open_masked_lm` where lines are only counted: masked words stay masked; their copies count as new."""
 
 
 def augmentation_settings(transfer: TransferPlan) -> dict:
-    """What decides the augmented lines, beside the transfer file and the seed; empty where there are none."""
+    """Returns what determines the augmented lines besides transfer file and seed; empty without augmentation."""
     if not transfer.augment:
         return {}
     settings = {"augment": " ".join(transfer.augment), "augment_copies": transfer.augment_copies}
@@ -70,16 +70,16 @@ def augmentation_settings(transfer: TransferPlan) -> dict:
 def augmented_examples(
     transfer: TransferPlan, task: Task, tokenizer: Tokenizer, open_model: OpenModel, counts: Augmented
 ) -> Iterator:
-    """Examples made of those of the transfer file, in its order, `augment_copies` of each.
+    """Yields `augment_copies` augmented copies of each example of the transfer file, in its order.
 
-    Which they are depends on the seed, the number of the line (from 1, without the blank ones) and its words alone.
+    They depend only on the seed, the line's number (from 1, blank lines not counted) and its words.
 
     Args:
         open_model: called if `masked_lm` is among the augmenters.
-        counts: grows meanwhile.
+        counts: updated as examples are yielded.
 
     Raises:
-        InputError: the file, or a model that is needed, cannot be used.
+        InputError: the file, or the masked language model, cannot be used.
     """
     augmenters = [_augmenter(name, tokenizer) for name in transfer.augment]
     predict = open_model(transfer.augment_checkpoint) if MASKED_LM in transfer.augment else None
@@ -91,7 +91,7 @@ def augmented_examples(
 
 
 def _augmented_block(block: list, draw: Callable, predict: Predict | None, done: Callable[[int], None]) -> list[tuple]:
-    """(sides, copies) of each line of a block."""
+    """Returns (texts, copies) for each line of a block."""
     lines, copies = [sides for _, sides in block], [copies for _, copies in draw(block)]
     if predict:
         copies = _filled(lines, copies, predict)
@@ -114,9 +114,9 @@ def _numbered_sides(transfer: TransferPlan, task: Task) -> Iterator[tuple[int, l
 
 
 def _progress(transfer: TransferPlan, task: Task) -> Callable[[int], None]:
-    """Takes the number of lines that a model has been asked for: that may take hours."""
+    """Returns a function that reports how many lines are done: with a masked language model this may take hours."""
     total = sum(1 for _ in task.iter_unlabelled(transfer.file))
-    report = Progress().count("lines augmented by the masked-language model")
+    report = Progress().count("lines augmented by the masked language model")
     return lambda number: report(number, total)
 
 
@@ -127,7 +127,7 @@ def _blocks(lines: Iterable) -> Iterator[list]:
 
 
 def _filled(lines: list[list], copies: list[list], predict: Predict) -> list[list]:
-    """The copies of all lines, [copies][sides] of each, with words in place of those that are hidden."""
+    """Replaces masked words by predicted ones in the copies of all lines; [copies][texts] for each line."""
     texts = [
         (words, [copy[side] for copy in line])
         for sides, line in zip(lines, copies, strict=True)
@@ -138,7 +138,7 @@ def _filled(lines: list[list], copies: list[list], predict: Predict) -> list[lis
 
 
 def _new(sides: list[list[str]], copies: list, counts: Augmented) -> Iterator[list[list[str]]]:
-    """The copies of one line that are neither empty on a side, nor the line again, nor an earlier copy."""
+    """Yields a line's copies, but those with an emptied text and those that equal the line or an earlier copy."""
     seen = {_key(sides)}
     for copy in copies:
         emptied = any(_blank(words) and not _blank(before) for words, before in zip(copy, sides, strict=True))

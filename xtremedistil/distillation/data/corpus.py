@@ -1,4 +1,4 @@
-"""Everything that a run reads: the task's files and the transfer file, encoded once."""
+"""Reads the task's files and the transfer file, and encodes them once."""
 
 import dataclasses
 import hashlib
@@ -30,20 +30,20 @@ from xtremedistil.tasks.labelled_sets import read_labelled_sets, task_fingerprin
 from xtremedistil.tasks.token_classification import pseudo_labels_of
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
-KEY_LETTERS = 16  # of a fingerprint, in folder names
+KEY_LETTERS = 16  # digits of a fingerprint in folder names
 ROWS = "rows"
-DEALING_SEED = 42  # the same in all runs, so that one of another seed finds what the teacher has said
+DEALING_SEED = 42  # the same in all runs, so that runs with other seeds reuse cached teacher outputs
 OnChief = Callable[[Callable[[], None]], None]
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A task's sets and, for distillation, the transfer set.
+    """The labelled sets of a task, and the transfer set.
 
     Fields:
-        transfer: rows of the transfer set, on disk. store: the folder of these and of the teacher's outputs.
+        transfer: encoded transfer set, on disk. store: folder of the transfer set and of cached teacher outputs.
         class_weights: factor of each gold label in the loss, float32 [L]; None: all weigh the same.
-        augmented: what `augment` added to the transfer set; None without it.
+        augmented: summary of the augmented lines; None without augmentation.
     """
 
     task: Task
@@ -58,7 +58,7 @@ class Corpus:
 
 
 def at_once(work: Callable[[], None]) -> None:
-    """Stands in for `Workers.on_chief` where there is one process."""
+    """Replaces `Workers.on_chief` where there is one process."""
     work()
 
 
@@ -69,11 +69,11 @@ def read_corpus(
     on_chief: OnChief = at_once,
     open_model: OpenModel = open_masked_lm,
 ) -> Corpus:
-    """Reads and encodes all files of a distillation; a fault in any of them shows here, before any model is built.
+    """Reads and encodes all files of a distillation, so that faulty ones are found before any model is built.
 
     Args:
         store: folder for the transfer set (`store_of`).
-        on_chief: runs what only one of several processes may do, see `Workers`.
+        on_chief: runs a function in one of several processes, see `Workers`.
         open_model: opens the model of `augment` masked_lm.
     """
     task = open_planned_task(plan.task, tokenizer)
@@ -85,13 +85,13 @@ def read_corpus(
 
 
 def open_planned_task(task: TaskPlan, tokenizer: Tokenizer) -> Task:
-    """The task of a run, with the original's pseudo-labels where rows are the original's."""
+    """Opens the task of a run; `original_rows` of token classification add the original's pseudo-labels."""
     pseudo = pseudo_labels_of(tokenizer) if task.original_rows and task.kind.do_NER else ()
     return open_task(task.folder, dataclasses.replace(task.kind, pseudo_labels=pseudo))
 
 
 def _write_rows(plan: DistillationPlan, task: Task, tokenizer: Tokenizer, store: str, open_model: OpenModel) -> None:
-    """Puts the encoded transfer set into `store`, if it is not there yet; a faulty file leaves nothing behind."""
+    """Writes the encoded transfer set into `store`, if it is not there yet; nothing is left of a faulty file."""
     folder = os.path.join(store, ROWS)
     if os.path.isdir(folder):
         return
@@ -117,9 +117,9 @@ def _write_rows(plan: DistillationPlan, task: Task, tokenizer: Tokenizer, store:
 
 
 def store_of(plan: DistillationPlan, tokenizer: Tokenizer) -> str:
-    """The folder of a transfer set's rows and of the teachers' outputs for them, below `plan.outputs.folder`.
+    """Returns the folder, below `plan.outputs.folder`, of an encoded transfer set and its teacher outputs.
 
-    Its name is made of all that decides the rows, so that runs with other students, or other teachers, find them.
+    Its name is a hash of all that determines the encoded set, so that runs with other students or teachers share it.
     """
     task, transfer = plan.task, plan.transfer
     parts = [fingerprint(find_file(transfer.file)), tokenizer.fingerprint()]
@@ -130,6 +130,6 @@ def store_of(plan: DistillationPlan, tokenizer: Tokenizer) -> str:
 
 
 def data_fingerprint(plan: DistillationPlan) -> dict[str, str | int]:
-    """sha256 of each file that the run reads, by its role; and what is made of the transfer file."""
+    """Returns the sha256 of each file that the run reads, by its role, and the augmentation settings."""
     transfer = {"transfer": fingerprint(find_file(plan.transfer.file))}
     return task_fingerprint(plan.task.folder) | transfer | augmentation_settings(plan.transfer)

@@ -1,4 +1,4 @@
-"""Rows that a Hugging Face tokenizer has encoded, in whatever wrapping they come, as `Features`."""
+"""Converts sequences that a Hugging Face tokenizer encoded (dict, `datasets`, `tf.data`) to `Features`."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,27 +8,27 @@ import numpy as np
 from xtremedistil.data.features import NO_WORD, NOT_SCORED, Features
 from xtremedistil.tasks.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
 
-LIKE_LABELS = ("label", "label_ids")  # what data sets call them
+LIKE_LABELS = ("label", "label_ids")  # other names of the column "labels"
 SPAN_ENDS = ("start_positions", "end_positions")
 KNOWN = ("input_ids", "attention_mask", "token_type_ids", "labels", "word_ids", *SPAN_ENDS, *LIKE_LABELS)
-NEXT_TEXT = 1 << 20  # words of the second text of a pair are counted from here
-INFINITE, UNKNOWN = -1, -2  # cardinalities of a tf.data.Dataset that has no end, or does not know it
+NEXT_TEXT = 1 << 20  # number of the first word of a pair's second text
+INFINITE, UNKNOWN = -1, -2  # special cardinalities of a tf.data.Dataset
 
 
 def features_of(rows, *, by_position: bool, problem_type: str = CLASSES) -> Features:
-    """Rows as flat arrays; padding at their ends goes.
+    """Converts rows to flat arrays and drops padding at their ends.
 
     Args:
-        rows: what a tokenizer returns, or any mapping of "input_ids" and, by choice, "attention_mask",
-            "token_type_ids", "labels" and "word_ids" (None or -1: of no word) to lists or arrays [N, ...]; a
-            `datasets.Dataset`; a `tf.data.Dataset` of batches of such mappings, or of pairs (mapping, labels);
-            `Features`, which come back as they are.
-        by_position: whether logits and labels are of positions, not of rows. Positions labelled -100 are not scored.
+        rows: a tokenizer's result, or any mapping from "input_ids" and optionally "attention_mask", "token_type_ids",
+            "labels" and "word_ids" (None or -1: part of no word) to lists or arrays [N, ...]; a `datasets.Dataset`; a
+            `tf.data.Dataset` of batches of such mappings, or of pairs (mapping, labels); `Features`, returned as they
+            are.
+        by_position: whether each token has logits and a label, not each row. Tokens labelled -100 are not scored.
         problem_type: of the model. Labels of "multi_label_classification" are 0 or 1 [N, L], those of "regression"
-            numbers [N] or [N, L]; of "question_answering" they are "start_positions" and "end_positions" [N].
+            numbers [N] or [N, L]; "question_answering" has "start_positions" and "end_positions" [N].
 
     Raises:
-        ValueError: it is something else, or its columns do not fit together.
+        ValueError: rows are of another type, or their columns do not fit together.
     """
     return encoded_rows(rows, by_position=by_position, problem_type=problem_type)[0]
 
@@ -36,10 +36,10 @@ def features_of(rows, *, by_position: bool, problem_type: str = CLASSES) -> Feat
 def encoded_rows(
     rows, *, by_position: bool, problem_type: str = CLASSES, most: int | None = None
 ) -> tuple[Features, np.ndarray | None]:
-    """`features_of` the rows; and the word that each position is of, int32 [P], of none: -1. None: nothing says it.
+    """Returns `features_of` the rows, and the word of each token, int32 [P] (-1: no word); None without word_ids.
 
     Args:
-        most: rows to read of a `tf.data.Dataset` that never ends, or does not know where.
+        most: maximum number of rows to read of a `tf.data.Dataset` of infinite or unknown size.
     """
     if isinstance(rows, Features):
         return rows, rows.word_ids
@@ -74,13 +74,13 @@ def _require_names(columns: Mapping) -> None:
         raise ValueError(f"The rows have {', '.join(columns) or 'no columns'}; input_ids are missing.")
     if "labels" not in columns and (near := [name for name in LIKE_LABELS if name in columns]):
         raise ValueError(
-            f"The rows have a column {near[0]}; gold labels are read from labels. Rename it, or leave it out where the "
-            "student shall not see it."
+            f"The rows have a column {near[0]}; gold labels are read from labels. Rename the column, or drop it if the "
+            "student must not train on it."
         )
 
 
 def _labels_of_rows(columns: Mapping, problem_type: str) -> np.ndarray | None:
-    """One entry a row: int32 [N] of classes, [N, 2] of spans; float32 [N, L] of all else."""
+    """Returns labels of rows: int32 [N] for classes, [N, 2] for spans; float32 [N, L] for all else."""
     if problem_type == SPAN:
         return _span_ends(columns)
     labels = columns.get("labels")
@@ -91,12 +91,12 @@ def _labels_of_rows(columns: Mapping, problem_type: str) -> np.ndarray | None:
 
 
 def _classes(labels) -> np.ndarray:
-    """One whole number a row, [N] or [N, 1]."""
+    """Returns int32 [N]; `labels` are whole numbers [N] or [N, 1]."""
     array = np.asarray(labels)
     if array.size != len(array) or not _are_whole(array):
         raise ValueError(
-            f"Gold labels of rows are one whole number each; these are {array.dtype} {list(array.shape)}. Where they "
-            f'are scores, or several labels at once, say so in the student: config.problem_type = "{SCORES}" or '
+            f"Each row needs one whole number as its gold label; these are {array.dtype} {list(array.shape)}. If "
+            f'they are scores, or several labels per row, set the student\'s config.problem_type to "{SCORES}" or '
             f'"{SEVERAL_LABELS}".'
         )
     _require_classes(array.reshape(-1, 1))
@@ -104,9 +104,9 @@ def _classes(labels) -> np.ndarray:
 
 
 def _tags(rows: list | None) -> list | None:
-    """One whole number a position."""
+    """Checks that labels of tokens are whole numbers and returns them."""
     if rows is not None and not all(_are_whole(np.asarray(row)) for row in rows):
-        raise ValueError("Gold labels of positions are whole numbers, one each; some of these are not.")
+        raise ValueError("Each token needs a whole number as its gold label; some of these are not.")
     _require_classes(rows or [])
     return rows
 
@@ -116,17 +116,17 @@ def _are_whole(array: np.ndarray) -> bool:
 
 
 def _require_classes(rows: Sequence[np.ndarray]) -> None:
-    """Raises ValueError for labels that are neither counted from 0 nor say that there is none."""
+    """Raises ValueError for labels below 0 other than -100."""
     for number, row in enumerate(rows):
         if (wrong := row[(row < 0) & (row != NOT_SCORED)]).size:
             raise ValueError(
-                f"Row {number} has the label {wrong[0]}. Labels are counted from 0; where there is none, {NOT_SCORED} "
-                "stands. Files that have -1 in place of labels are read without: leave the column out."
+                f"Row {number} has the label {wrong[0]}. Labels count from 0; {NOT_SCORED} means that there is none. "
+                "If your data has -1 in place of all labels, drop the column."
             )
 
 
 def _numbers(labels, problem_type: str) -> np.ndarray:
-    """float32 [N, L] of [N] or [N, L]."""
+    """Returns float32 [N, L]; `labels` are [N] or [N, L]."""
     array = np.asarray(labels, np.float32)
     array = array.reshape(len(array), -1)
     if problem_type == SEVERAL_LABELS and not ((array >= 0) & (array <= 1)).all():
@@ -150,7 +150,7 @@ def _span_ends(columns: Mapping) -> np.ndarray | None:
 
 
 def _columns(rows, most: int | None) -> dict:
-    """Known columns by name, each a sequence with an entry a row."""
+    """Returns the known columns by name, each a sequence with one entry per row."""
     if hasattr(rows, "as_numpy_iterator"):
         return _of_batches(rows, most)
     if isinstance(rows, Mapping) or hasattr(rows, "keys"):  # a tokenizer's BatchEncoding is no Mapping
@@ -168,8 +168,8 @@ def _of_batches(dataset, most: int | None) -> dict:
     size = int(dataset.cardinality()) if hasattr(dataset, "cardinality") else UNKNOWN
     if size == INFINITE and most is None:
         raise ValueError(
-            "The tf.data.Dataset never ends; rows are read once, and fit repeats them. Leave repeat() out, or take(n) "
-            "of its batches. What Distiller.fit trains on by steps= alone need not end."
+            "The tf.data.Dataset never ends, but rows are read once; fit repeats them. Leave repeat() out, or take(n) "
+            "batches. Only training data of Distiller.fit with steps= may be infinite."
         )
     wanted = most if size < 0 else None
     columns: dict[str, list] = {}
@@ -178,7 +178,7 @@ def _of_batches(dataset, most: int | None) -> dict:
         _require_batch(inputs)
         if len(rest) > 1:
             raise ValueError(
-                "A batch of the tf.data.Dataset has weights behind its labels; no loss reads any. Drop them."
+                "A batch of the tf.data.Dataset has weights after its labels; no loss uses them. Drop them."
             )
         for name, values in (inputs | _gold(*rest)).items():
             if name in KNOWN:
@@ -189,7 +189,7 @@ def _of_batches(dataset, most: int | None) -> dict:
 
 
 def _gold(given=None) -> Mapping:
-    """Of the second half of a pair: labels, or several kinds of them by name."""
+    """Returns the labels of a pair (inputs, labels) by column name."""
     if given is None or isinstance(given, Mapping):
         return given or {}
     return {"labels": given}
@@ -205,14 +205,14 @@ def _require_batch(inputs) -> None:
 
 
 def _words_of_tokenizer(rows) -> dict:
-    """The word of each token, from a fast tokenizer's result."""
+    """Returns the column "word_ids" of a fast tokenizer's result."""
     if "word_ids" in rows.keys() or not getattr(rows, "is_fast", False):
         return {}
     return {"word_ids": [_counted_on(rows, number) for number in range(len(rows["input_ids"]))]}
 
 
 def _counted_on(rows, number: int) -> list[int | None]:
-    """The words of a row; those of both texts of a pair."""
+    """Returns the word of each token of a row; the second text's words count on from `NEXT_TEXT`."""
     pairs = zip(rows.word_ids(number), rows.sequence_ids(number), strict=True)
     return [None if word is None else word + NEXT_TEXT * text for word, text in pairs]
 
@@ -228,7 +228,7 @@ def _require_fit(name: str, values: Sequence, ids: Sequence, *, by_row: bool) ->
 
 
 def _words(columns: dict, ids: Sequence, lengths: Sequence[int]) -> list | None:
-    """The word of each position, as given."""
+    """Returns the given word_ids of each row, -1 for None."""
     if columns.get("word_ids") is None:
         return None
     _require_fit("word_ids", columns["word_ids"], ids, by_row=False)
@@ -237,7 +237,7 @@ def _words(columns: dict, ids: Sequence, lengths: Sequence[int]) -> list | None:
 
 
 def _places(columns: dict, lengths: Sequence[int]) -> list:
-    """Where no words are given: each position answers for itself, where it is scored."""
+    """Without word_ids, each scored token is a word of its own."""
     if columns.get("labels") is None:
         return [np.arange(length) for length in lengths]
     labels = [np.asarray(row)[:length] for row, length in zip(columns["labels"], lengths, strict=True)]

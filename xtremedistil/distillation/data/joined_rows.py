@@ -1,4 +1,4 @@
-"""The transfer set and the labelled rows as one, for stages that learn from the teacher and from labels at once."""
+"""Joins the transfer set and the labelled set, for stages that learn from the teacher and from labels together."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ FIELDS = ("input_ids", "token_type_ids", "attention_mask", "example_ids", "label
 
 @dataclass(frozen=True)
 class JoinedOutputs:
-    """Teacher's outputs of rows that come in several parts; called as `CachedOutputs` are.
+    """Teacher outputs of several parts of a set; called as `CachedOutputs` are.
 
     Fields:
-        features: the rows of all parts, one part after the other; those without labels are not scored.
-        parts: the outputs of each, which know their `features`.
+        features: rows of all parts, one part after the other; rows without labels are not scored.
+        parts: teacher outputs of each part, with their `features`.
     """
 
     features: Features
@@ -44,7 +44,7 @@ def _put(batch: Arrays, read: BatchReader, rows: np.ndarray, width: int, places:
 
 
 def joined_outputs(*parts) -> JoinedOutputs:
-    """Puts the rows of all parts one after the other."""
+    """Joins the rows of all parts, one part after the other."""
     known = next(part.features.labels for part in parts if part.features.labels is not None)
     each = [_labelled(part.features, known) for part in parts]
     arrays = {}
@@ -56,7 +56,7 @@ def joined_outputs(*parts) -> JoinedOutputs:
 
 
 def _labelled(features: Features, known: np.ndarray) -> Features:
-    """With labels that are not scored, of the shape and type of those that are known, where there are none."""
+    """Adds labels that are not scored to features without labels; they take shape and type of `known`."""
     if features.labels is not None:
         return features
     count = len(features) if features.word_ids is None else len(features.input_ids)

@@ -1,7 +1,7 @@
-"""The transfer set, encoded once and kept on disk in chunks of a seeded order, however many lines it has.
+"""Encodes the transfer set once and keeps it on disk, shuffled by a seed and cut into chunks.
 
-First the lines are encoded block by block into one store in their own order; then the rows are dealt out to their
-chunks, block by block again. In memory at a time: a block of lines, the order (8 bytes a row), and later one chunk.
+Lines are first encoded block by block, in their own order; then their rows are distributed to the chunks, again block
+by block. In memory at a time: a block of lines, the order (8 bytes per row), and later one chunk.
 """
 
 import os
@@ -23,19 +23,19 @@ ROWS_AT_A_TIME = 10_000
 HELD_OUT = "held-out"
 SUMMARY = "rows.json"
 
-# Per position and per row; what is constant over a transfer set costs little more than nothing on disk.
+# Fields with a value per token, and with a value per row.
 POSITIONAL = {"input_ids": np.int32, "token_type_ids": np.uint8, "attention_mask": np.uint8, "word_ids": np.int32}
 BY_ROW = {"lengths": np.int32, "example_ids": np.int32, "rank": np.int64}
 
 
 @dataclass(frozen=True)
 class TransferRows:
-    """The rows of a transfer set in a folder.
+    """An encoded transfer set in a folder.
 
     Fields:
-        rows, held_out_rows: how many are trained on, and how many decide when the representation stage ends.
-        chunk_size: rows of a chunk, but for the last.
-        positions, pairs: sums of the rows' lengths and of their squares, of each chunk and of "held-out".
+        rows, held_out_rows: numbers of rows to train on, and of rows whose loss ends the representation stage.
+        chunk_size: rows per chunk; the last may have fewer.
+        positions, pairs: sums of the rows' lengths and of their squares, for each chunk and for "held-out".
     """
 
     folder: str
@@ -63,7 +63,7 @@ def chunk_name(start: int) -> str:
 
 
 def open_transfer_rows(folder: str) -> TransferRows:
-    """The rows that `write_transfer_rows` wrote."""
+    """Opens what `write_transfer_rows` wrote."""
     return TransferRows(folder, **read_json(os.path.join(folder, SUMMARY)))
 
 
@@ -78,15 +78,14 @@ def write_transfer_rows(
     seed: int,
     original_rows: bool = False,
 ) -> TransferRows:
-    """Encodes `examples` and deals the rows out; a tenth, at most 1,000, are held out.
+    """Encodes `examples` and distributes them to chunks; a tenth, at most 1,000, is held out.
 
     Args:
         folder: an empty folder.
-        original_rows: those of the original release; texts are padded to the longest of all, so that all are encoded
-            at once.
+        original_rows: encode as the original release; it pads texts to the longest of all, so all are encoded at once.
 
     Raises:
-        InputError: of reading the examples, or `seq_len` leaves no room for text.
+        InputError: an example cannot be read, or `seq_len` leaves no room for text.
     """
     unordered = os.path.join(folder, "unordered")
     os.makedirs(unordered)
@@ -138,7 +137,7 @@ def _deal(unordered: str, folder: str, chunk_size: int, seed: int) -> dict:
 
 
 def _place(rank: np.ndarray, chunk_size: int, alone: bool) -> np.ndarray:
-    """Name of the store of each row; ranks below 0 are held out."""
+    """Returns the name of each row's chunk; rows of rank below 0 are held out."""
     starts = (rank // chunk_size) * chunk_size
     return np.array([HELD_OUT if start < 0 and not alone else chunk_name(start) for start in starts.tolist()])
 
@@ -159,7 +158,7 @@ def _field(folder: str, name: str) -> np.ndarray | None:
 
 
 def _row_blocks(folder: str, lengths: np.ndarray) -> Iterator[tuple[np.ndarray, Features]]:
-    """Row numbers and rows of an unordered store, block by block."""
+    """Yields row numbers and rows of the unordered set, block by block."""
     offsets = offsets_of(lengths)
     for start in range(0, len(lengths), ROWS_AT_A_TIME):
         stop = min(start + ROWS_AT_A_TIME, len(lengths))
@@ -181,7 +180,7 @@ def _features(fields: dict, offsets: np.ndarray, example_ids: np.ndarray) -> Fea
 
 
 def _load(folder: str, name: str) -> Features:
-    """A chunk in the seeded order."""
+    """Loads a chunk in the shuffled order."""
     place = os.path.join(folder, name)
     fields = {field: _field(place, field) for field in POSITIONAL}
     features = _features(fields, offsets_of(_field(place, "lengths")), _field(place, "example_ids"))

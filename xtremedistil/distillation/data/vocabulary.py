@@ -1,4 +1,4 @@
-"""The tokenizer of a run: the teacher's, or that of a student whose vocabulary is a part of the teacher's."""
+"""Chooses the tokenizer of a run: the teacher's, or that of a student with part of the teacher's vocabulary."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ from xtremedistil.tokenization.vocabulary import tokens_among
 
 
 def run_vocabulary(plan: DistillationPlan) -> tuple[Tokenizer, np.ndarray | None]:
-    """The tokenizer of a run, and the teacher's number of each of its tokens, int64 [K]; None: it is the teacher's.
+    """Returns the tokenizer of a run, and the teacher's id of each of its tokens, int64 [K]; None: all of them.
 
-    A student checkpoint whose vocabulary was trimmed (`xtremedistil pretrain --student_vocab`) brings its tokenizer,
-    and the teacher loses the other tokens.
+    If the student checkpoint has a trimmed vocabulary (`xtremedistil pretrain --student_vocab`), teacher and student
+    both use it.
 
     Raises:
         InputError: a tokenizer cannot be loaded.
@@ -22,7 +22,7 @@ def run_vocabulary(plan: DistillationPlan) -> tuple[Tokenizer, np.ndarray | None
         return teachers, None
     try:
         students = Tokenizer.load(source)
-    except InputError:  # a checkpoint without tokenizer files: it has the teacher's tokens, or is refused
+    except InputError:  # without tokenizer files the checkpoint has the teacher's tokens; other checks refuse it if not
         return teachers, None
     kept = tokens_among(students, teachers)
     return (teachers, None) if kept is None else (students, kept)

@@ -1,1 +1,1 @@
-"""`Distiller` and `fit_tasks`."""
+"""Distillation from Python: `Distiller` and `fit_tasks`."""

@@ -1,4 +1,4 @@
-"""Rows and what several teachers say of them, computed once and kept, as batches read them."""
+"""Rows and the outputs of several teachers for them, computed once, kept on disk and read in batches."""
 
 import dataclasses
 import hashlib
@@ -27,14 +27,14 @@ TARGETS = "teacher-targets"
 
 @dataclass(frozen=True)
 class TeacherOutputs:
-    """A teacher, and the outputs that are wanted of it."""
+    """A teacher, and the names of its outputs that are used."""
 
     teacher: TaskModel | AdaptedModel | Teacher
     names: Sequence[str]
 
 
 class DistillationDataset:
-    """Rows as batches read them, with the targets of the teachers at work."""
+    """Reads rows, and the outputs of the active teachers for them."""
 
     def __init__(
         self,
@@ -49,21 +49,21 @@ class DistillationDataset:
 
     @property
     def key(self) -> str:
-        """Of the teachers, of how exactly they are kept, and of all rows that were read or seen."""
+        """Names the teachers, the precision of their outputs, and all rows that were read or seen."""
         return "|".join([*self._keys.values(), self._how.precision, *self._seen])
 
     def see(self, features: Features) -> None:
-        """Takes rows into the key of which no teacher says anything."""
+        """Adds rows to the key for which no teacher outputs are computed."""
         self._seen.append(_rows_key(features, None))
 
     def read(
         self, name: str, rows, of_teachers: Mapping[int, object], most: int | None = None
     ) -> tuple[Features, list, list]:
-        """The student's rows; for each teacher that is asked for something, its outputs; and what says which positions
-        count: those with logits that count, those that have outputs of other tokens.
+        """Returns the student's rows, the outputs of each teacher that is used, and masks of the tokens that count
+        (those of `logits_mask`, and those aligned with another tokenizer's).
 
         Args:
-            most: as of `encoded_rows`.
+            most: see `encoded_rows`.
         """
         how = {"by_position": self._student.by_position, "problem_type": self._student.problem_type}
         features, words = encoded_rows(rows, **how, most=most)
@@ -79,7 +79,7 @@ class DistillationDataset:
                 self._seen.append(_rows_key(theirs, their_words))
                 require_same_rows(features, theirs)
                 check_rows(theirs, taught.teacher, f"teacher {number}")
-                readers, aligned = _of_other_pieces(features, self._of(number, name, theirs), words, their_words)
+                readers, aligned = _with_other_tokens(features, self._of(number, name, theirs), words, their_words)
                 targets, masks = targets + readers, masks + aligned
             elif taught.names:
                 check_rows(features, taught.teacher, f"teacher {number}")
@@ -87,16 +87,16 @@ class DistillationDataset:
         return features, targets, masks
 
     def _readers_alike(self, of_teachers: Mapping[int, object]) -> list:
-        """The teachers that read the student's rows.
+        """Returns the teachers that read the student's rows.
 
         Raises:
-            ValueError: one that has rows of its own says which of its positions count.
+            ValueError: a teacher with rows of its own has a logits_mask.
         """
         teachers = {number: taught.teacher for number, taught in self._teachers.items()}
         if masked := [number for number in of_teachers if number in teachers and teachers[number].mask_model]:
             raise ValueError(
-                f"Teacher {masked[0]} has a logits_mask, of positions that are not the student's. Give it in the "
-                "student's adaptor."
+                f"Teacher {masked[0]} has a logits_mask, but its tokens are not the student's. Return the mask from "
+                "the student's adaptor."
             )
         return [teacher for number, teacher in teachers.items() if number not in of_teachers]
 
@@ -109,11 +109,11 @@ class DistillationDataset:
         return dataclasses.replace(targets, prefix=target_prefix(number))
 
 
-def _of_other_pieces(
+def _with_other_tokens(
     features: Features, targets: CachedOutputs, words: np.ndarray | None, their_words: np.ndarray | None
 ) -> tuple[list, list]:
-    """A teacher's outputs for the student's rows, those of whole rows as they are, all else word by word; and what says
-    which positions have some."""
+    """Returns outputs of a teacher with another tokenizer, those per row as they are and those per token aligned by
+    words; and masks of the tokens that have outputs."""
     whole = [name for name in targets.arrays if targets.is_by_row(name)]
     others = [name for name in targets.arrays if name not in whole]
     aligned = [aligned_outputs(features, targets.select(others), words, their_words)] if others else []
@@ -121,7 +121,7 @@ def _of_other_pieces(
 
 
 def _rows_key(features: Features, words: np.ndarray | None) -> str:
-    """Of rows, their labels and their words."""
+    """Returns the sha256 of rows, their labels and their words."""
     digest = hashlib.sha256(features.fingerprint().encode())
     for array in (features.labels, features.word_ids if words is None else words):
         digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
@@ -129,7 +129,7 @@ def _rows_key(features: Features, words: np.ndarray | None) -> str:
 
 
 def _fingerprint(teacher: TaskModel | AdaptedModel | Teacher) -> str:
-    """Of a teacher's weights, and of what it says of a row: adaptors and configurations count too."""
+    """Returns the sha256 of a teacher's weights and of its outputs for one row, which depend on its adaptor too."""
     row = tf.constant([[1, 2, 3, 4]], tf.int32)
     inputs = {"input_ids": row, "attention_mask": tf.ones_like(row), "token_type_ids": tf.zeros_like(row)}
     model = teacher.feature_model(teacher.output_names) if isinstance(teacher, AdaptedModel) else teacher.model

@@ -1,7 +1,7 @@
-"""`Distiller`: distillation between models that are already there, from Python.
+"""`Distiller`: distils between models that were built in Python.
 
-It runs on the loop that the commands run on: targets are computed once and kept, batches are by length, devices,
-precision, accumulation and resuming are the same.
+It trains with the same loop as the commands: teacher outputs are computed once and kept, batches hold sequences of
+similar length, and devices, precision, gradient accumulation and resuming work alike.
 """
 
 import contextlib
@@ -65,22 +65,22 @@ class Distiller:
 
     Args:
         teacher: a Hugging Face TensorFlow model with a head, an `AdaptedModel` or a `Teacher`; or several in a list;
-            None: the student learns from gold labels alone, as a teacher is tuned.
-        student: one of the first two, or a `Student`, as `restore_student` gives it. Models return attention maps after
-            dropout: build one whose maps are matched with an attention dropout of 0.
-        terms: what is learnt.
-        strategy: where the student was built; by default the strategy of its variables.
+            None: the student learns from gold labels only, as in fine-tuning.
+        student: a Hugging Face model, an `AdaptedModel`, or a `Student` from `restore_student`. Models return attention
+            maps after dropout: to match them, build the student with an attention dropout of 0.
+        terms: the losses.
+        strategy: strategy that the student was built under; by default that of its variables.
 
     Fields:
-        model: the student alone, in inference mode: named inputs in, its logits by name out.
-        matching: the student in training: its logits and all tensors of the matches out.
+        model: the student in inference mode: takes named inputs, returns its logits by name.
+        matching: the student in training: returns its logits and all tensors of the matches.
 
     Raises:
-        ValueError: the models or the terms do not go together.
+        ValueError: models and terms do not fit together.
     """
 
     def __init__(self, teacher, student, terms: Terms | None = None, *, strategy: tf.distribute.Strategy | None = None):
-        with strategy.scope() if strategy else contextlib.nullcontext():  # variables may not be there yet
+        with strategy.scope() if strategy else contextlib.nullcontext():  # a model may create its variables here
             self.teachers = [_member(one) for one in _listed(teacher)]
             self.student = _member(student)
         self.terms = (terms or Terms()).for_problem(self.student.problem_type)
@@ -96,7 +96,7 @@ class Distiller:
         self.model = self.student.model
 
     def _teacher_shape(self) -> Callable[[Match], Sequence]:
-        """Of the tensor of the teacher that a match is of."""
+        """Returns a function that gives the static shape of a match's teacher tensor."""
         outputs = {}
         for number, teacher in enumerate(self.teachers):
             if names := self._names(number, logits=False):
@@ -104,7 +104,7 @@ class Distiller:
         return lambda match: outputs[match.teacher_number][match.teacher_names[-1]].shape
 
     def _names(self, number: int, *, logits: bool = True) -> list[str]:
-        """What one teacher is asked for."""
+        """Returns the names of one teacher's outputs that the terms use."""
         matched = {name for match in self.matches if match.teacher_number == number for name in match.teacher_names}
         wanted = self.teachers[number].logit_names if logits and self.terms.soft_labels.weight else ()
         return sorted({*matched, *wanted})
@@ -122,24 +122,24 @@ class Distiller:
         metric: Callable[[list, Features], float] | None = None,
         **changes,
     ) -> History:
-        """Trains the student; the weights of the best epoch on `dev` stay, of the last one without a dev set.
+        """Trains the student; keeps the weights of the best epoch on `dev`, or of the last one without a dev set.
 
-        Calling it again, with other `teachers` or `trained`, is another stage.
+        Call it again with other `teachers` or `trained` to train in several stages.
 
         Args:
-            train, dev: rows, as `encoded_inputs.features_of` takes them. Of a `tf.data.Dataset` that never ends, or
-                does not know where, the first rows are read, as many as the steps take.
-            settings: how the fit goes. changes: fields of `FitSettings` by name, in place of those of `settings`.
-            teachers: numbers of those that teach now; by default all.
-            trained: beginnings of the names of the variables that change, such as "bert/encoder/layer_._0"; by default
-                all of them, projections included.
-            teacher_train, teacher_dev: by number of a teacher, the same rows as its own tokenizer gives them, with
-                word_ids where logits or hidden states are by position.
-            metric: logits of each dev row without padding and the dev rows in, higher is better; by default the share
-                of right labels, without any label of classes minus the loss.
+            train, dev: rows, as `encoded_inputs.features_of` takes them. Of a `tf.data.Dataset` of infinite or unknown
+                size, only as many rows are read as the steps need.
+            settings: settings of the fit. changes: fields of `FitSettings` that replace those of `settings`.
+            teachers: numbers of the teachers to learn from; by default all.
+            trained: prefixes of the names of the variables to train, such as "bert/encoder/layer_._0"; by default all,
+                projections included.
+            teacher_train, teacher_dev: by number of a teacher with another tokenizer, the same rows encoded by it, with
+                word_ids if logits or hidden states are per token.
+            metric: takes logits of each dev row, without padding, and the dev rows; higher is better. By default the
+                accuracy, or minus the loss if there are no class labels.
 
         Raises:
-            ValueError: the rows or names do not fit, or a term would train nothing. InputError: training went astray.
+            ValueError: rows or names do not fit, or a loss would train nothing. InputError: training diverged.
         """
         settings = (settings or FitSettings()).changed(**changes)
         self.check_fit(jit_compile=settings.jit_compile, resumable=bool(settings.folder))
@@ -164,20 +164,20 @@ class Distiller:
         return history
 
     def check_fit(self, *, jit_compile: bool, resumable: bool) -> None:
-        """Raises ValueError where the terms do not go with how a fit shall go."""
+        """Raises ValueError if the terms do not work with these settings of a fit."""
         check_compiled(self.matches, {"jit_compile": jit_compile, "TPUStrategy": wants_static_shapes(self.strategy)})
         if resumable:
             fit_key(self.terms)
 
     def require_gradients(self, objective: Objective, batch: Arrays, variables: Sequence[tf.Variable]) -> None:
-        """Raises ValueError where a term would train nothing of the student; projections alone do not count, unless
-        nothing else changes."""
+        """Raises ValueError if a loss trains no variable of the student; projections only count if nothing else is
+        trained."""
         projected = {id(variable) for layer in self.projections for variable in layer.weights}
         own = [variable for variable in variables if id(variable) not in projected]
         require_gradients(self.matching, objective, batch, own or variables, self.strategy)
 
     def sync_word_embeddings(self) -> None:
-        """Puts what training has reached into the deployed model."""
+        """Writes trained word embeddings into the deployed model."""
         if isinstance(self.student, Student):
             self.student.sync_word_embeddings()
 
@@ -194,10 +194,11 @@ class Distiller:
         how: OutputWriterConfig,
         most: int | None = None,
     ) -> FitInputs:
-        """Asks the teachers, and puts together what a fit needs besides the student; arguments as of `fit`.
+        """Computes teacher outputs and collects what a fit needs besides the student; other arguments as for `fit`.
 
         Args:
-            place: folder for the teachers' outputs. most: rows of a dataset without an end.
+            place: folder for teacher outputs. how: how they are computed and kept. most: rows to read of an infinite
+                dataset.
         """
         active = range(len(self.teachers)) if teachers is None else teachers
         self._require_teachers(active, teacher_train or {}, teacher_dev or {})
@@ -219,7 +220,7 @@ class Distiller:
                 raise ValueError(f"{what} names {wrong}; there are {len(self.teachers)} teachers, counted from 0.")
 
     def _require_labels(self, features: Features, which: str) -> None:
-        """Raises ValueError where a term of gold labels has none, or some that the student has no logits for."""
+        """Raises ValueError if a loss needs gold labels that are missing or that the student does not have."""
         soft, problem = self.terms.soft_labels, self.student.problem_type
         wanting = {"hard_label_weight": self.terms.hard_label_weight, "probability_shift": soft.probability_shift}
         for name in [name for name, wanted in wanting.items() if wanted]:
@@ -229,9 +230,9 @@ class Distiller:
             check_labels(features, problem, logits_of(self.student, self.student.logit_names[0]))
 
     def trained(self, names: Sequence[str] | None, peak: float) -> tuple[list, list[float]]:
-        """The variables that change, and what multiplies the learning rate of each."""
+        """Returns the variables to train, and the factor of each one's learning rate."""
         if isinstance(names, str):
-            raise ValueError(f"trained is {names!r}; list one or several beginnings of names: [{names!r}].")
+            raise ValueError(f"trained is {names!r}; give a list of one or several prefixes of names: [{names!r}].")
         own = self.student.trainable_weights
         projected = [variable for layer in self.projections for variable in layer.weights]
         if names is not None:
@@ -247,7 +248,7 @@ class Distiller:
     def _evaluate(
         self, rows: DistillationDataset, dev, teacher_dev: Mapping, aligned: Set[int], objective: Objective, metric
     ):
-        """What says how good the weights are; None without a dev set."""
+        """Returns a function that scores the current weights; None without a dev set."""
         if dev is None:
             return None
         features = self._features(dev)
@@ -270,11 +271,11 @@ class Distiller:
 
     @functools.cached_property
     def _logits_of(self) -> PredictFunction:
-        """The student alone; traced once."""
+        """The student's predict function, traced once."""
         return make_predict_function(self.model)
 
     def predict(self, rows, batch_size: int = 64) -> list[np.ndarray]:
-        """The student's logits of each row without padding: float32 [S, L] or [L]; of spans [S, 2]."""
+        """Returns the student's logits of each row without padding: float32 [S, L] or [L]; for spans [S, 2]."""
         features = self._features(rows)
         check_rows(features, self.student, "the student")
         logits: list[np.ndarray] = [np.empty(0)] * len(features)
@@ -290,19 +291,19 @@ class Distiller:
         return features_of(rows, by_position=self.student.by_position, problem_type=self.student.problem_type)
 
     def save(self, folder: str, like: str | None = None) -> None:
-        """Writes the student, and beside it what only distillation needs: `projections.h5` and `terms.json`.
+        """Writes the student, and the files that only distillation needs: `projections.h5` and `terms.json`.
 
-        A Hugging Face model becomes a Hugging Face folder (`deploy` writes the other kind); a `Student` a model folder,
-        to predict with and to export.
+        A Hugging Face model is written as a Hugging Face folder (`deploy` writes a model folder), a `Student` as a
+        model folder to predict with and to export.
 
         Args:
-            like: the model folder that a `Student` came from; its labels and tokenizer go with it.
+            like: the model folder that a `Student` was restored from; its labels and tokenizer are copied.
 
         Raises:
-            ValueError: the student is a Keras model with an adaptor: save that model; or `like` is missing.
+            ValueError: the student is a Keras model with an adaptor, which has its own `save`; or `like` is missing.
         """
         if isinstance(self.student, AdaptedModel):
-            raise ValueError("This student is a Keras model of yours: save it with its own `save`.")
+            raise ValueError("This student is your own Keras model: save it with its own `save`.")
         os.makedirs(folder, exist_ok=True)
         if isinstance(self.student, TaskModel):
             self.student.pretrained.save_pretrained(folder)
@@ -327,12 +328,13 @@ class Distiller:
     ) -> None:
         """Writes a Hugging Face student as a model folder, for `load_predictor`, `xtremedistil predict` and `export`.
 
-        Arguments and what it raises: as of `export.deployed.write_model_folder`. A `Student` is deployed by `save`.
+        Takes the arguments and raises the errors of `export.huggingface.deployed.write_model_folder`. A `Student` is
+        deployed by `save`.
         """
         from xtremedistil.export.huggingface.deployed import write_model_folder
 
         if not isinstance(self.student, TaskModel):
-            raise ValueError("deploy is of Hugging Face students; save(folder, like=) writes a `Student`.")
+            raise ValueError("deploy is for Hugging Face students; use save(folder, like=) for a `Student`.")
         how = {"labels": labels, "seq_len": seq_len, "task": task}
         how |= {"do_pairwise": do_pairwise, "label_separator": label_separator}
         write_model_folder(self.student, folder, tokenizer, **how)
@@ -347,7 +349,7 @@ class Distiller:
             file.write(text)
 
     def load_projections(self, folder: str) -> None:
-        """Puts the projections that `save` wrote in place, to train on."""
+        """Loads the projections that `save` wrote, to continue training."""
         load_weights(os.path.join(folder, PROJECTIONS), self._projection_parts())
 
     def _projection_parts(self) -> dict:
@@ -365,15 +367,15 @@ def _member(model) -> TaskModel | AdaptedModel | Teacher | Student:
 
 
 def _is_below(variable: tf.Variable, names: Sequence[str]) -> bool:
-    """Whether a variable's name, with or without the model's before it, begins with the whole steps of one of `names`:
-    layer_._1 is not layer_._10."""
+    """Whether a variable's name, with or without the model's name in front, begins with one of `names`. Only whole
+    components match: layer_._1 is not layer_._10."""
     steps = variable.name.replace(":", "/") + "/"
     both = steps, steps.partition("/")[2]
     return any(path.startswith(name.rstrip("/") + "/") for name in names for path in both)
 
 
 def share_of_right_labels(logits: Sequence[np.ndarray], rows: Features) -> float:
-    """Of the rows, or of the positions, that have a label: 0 to 1."""
+    """Returns the accuracy over rows, or tokens, that have a label: 0 to 1."""
     found = np.concatenate([np.argmax(values, axis=-1).reshape(-1) for values in logits])
     scored = rows.labels != NOT_SCORED
     return float(np.mean(found[scored] == rows.labels[scored])) if scored.any() else 0.0

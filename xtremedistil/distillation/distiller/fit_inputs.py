@@ -1,4 +1,4 @@
-"""What a fit from Python needs besides the student, and where it keeps things."""
+"""What a fit from Python needs besides the student, and how it is resumed."""
 
 import contextlib
 import dataclasses
@@ -30,10 +30,10 @@ class FitInputs:
     """What a fit needs besides the student.
 
     Fields:
-        targets: what the teachers say of `features`. masks: of which positions, where not of all.
-        key: of teachers and rows, those of dev too, of the metric and of the sizes of the student.
+        targets: teacher outputs of `features`. masks: tokens that count, where not all do.
+        key: names teachers, rows (dev included), metric and the student's sizes.
         replicas: devices that share a batch.
-        evaluate: score of the student as it stands; None: the latest weights are the best.
+        evaluate: scores the student's current weights; None: the latest weights are kept.
     """
 
     features: Features
@@ -56,17 +56,17 @@ class FitInputs:
 
 
 def output_writer(settings: FitSettings, workers: Workers) -> OutputWriterConfig:
-    """How the teachers' outputs are computed and kept for a fit; each teacher pads with its own token."""
+    """Returns how teacher outputs of a fit are computed and kept; each teacher sets its own padding token."""
     precision, minutes = settings.targets_precision, settings.save_minutes
     return OutputWriterConfig(0, settings.batch_size, workers, precision=precision, every_minutes=minutes)
 
 
 @contextlib.contextmanager
 def kept(folder: str | None, workers: Workers) -> Iterator[str]:
-    """The folder, or one that goes afterwards.
+    """Yields the folder, or a temporary one.
 
     Raises:
-        ValueError: there is none, and several workers need one that all of them see.
+        ValueError: no folder is given, and several workers need one that all of them see.
     """
     if workers.count > 1 and not folder:
         raise ValueError(f"Give folder=, one that all {workers.count} workers see.")
@@ -76,7 +76,7 @@ def kept(folder: str | None, workers: Workers) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class ResumableFit:
-    """A fit whose snapshots are below `folder` while it goes on; without a folder there are none.
+    """Runs a fit with snapshots below `folder`, which are removed at its end; without a folder there are none.
 
     Fields:
         minutes: between snapshots. shown: whether steps are reported.
@@ -88,10 +88,10 @@ class ResumableFit:
     shown: bool
 
     def __call__(self, trainer, batches, score: Callable[[], float] | None, key: tuple, steps_of=None) -> History:
-        """Trains; arguments as of `training.loop.fit`.
+        """Trains; other arguments as for `training.loop.fit`.
 
         Args:
-            key: parts of what makes the fit the same one.
+            key: values that identify the fit; snapshots of another key are not used.
         """
         progress = Progress()
         keeper = self._keeper(fit_key(*key), progress) if self.folder else None
@@ -109,10 +109,10 @@ class ResumableFit:
 
 
 def fit_key(*parts) -> str:
-    """sha256 of what makes a fit the same one.
+    """Returns the sha256 of values that identify a fit.
 
     Raises:
-        ValueError: a function has no name by which the next process finds it.
+        ValueError: a function among them has no name that identifies it in another process.
     """
     return hashlib.sha256("|".join(map(_text, parts)).encode()).hexdigest()
 
@@ -127,7 +127,7 @@ def _text(value) -> str:
         return "[" + ", ".join(map(_text, value)) + "]"
     if isinstance(value, (set, frozenset)):
         return "{" + ", ".join(sorted(map(_text, value))) + "}"
-    if isinstance(value, np.ndarray):  # whose repr leaves out digits, and the middle of long ones
+    if isinstance(value, np.ndarray):  # its repr leaves out digits, and the middle of long arrays
         return f"{value.dtype}{_text(value.tolist())}"
     if isinstance(value, functools.partial):
         return f"partial{_text([value.func, value.args, value.keywords])}"
@@ -135,19 +135,19 @@ def _text(value) -> str:
 
 
 def _name(function: Callable | object) -> str:
-    """Where a function stands: its address in memory, and an object's, is another in each process."""
+    """Returns module and name of a function; addresses in memory differ between processes."""
     name = getattr(function, "__qualname__", "<")
     if "<" in name or inspect.ismethod(function):
         raise ValueError(
-            f"With folder= a fit can go on in another process, which has to know {function!r} again. A lambda, a "
-            "function in a function, or an object has no name to be known by: write it as a function of its own with "
-            "def, as a functools.partial of one, or as a dataclass with __call__; or leave folder= away."
+            f"With folder= a fit can continue in another process, which must recognize {function!r}. A lambda, a "
+            "nested function or an object has no name for that: write a function at the top of a module, a "
+            "functools.partial of one, or a dataclass with __call__; or leave folder= away."
         )
     return f"{function.__module__}.{name}"
 
 
 def known_as(function: Callable | None) -> str:
-    """Name of a function that need not have one of its own: two lambdas of one place are alike here."""
+    """Returns module and name of any function; two lambdas of one function have the same name here."""
     if function is None:
         return ""
     return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"

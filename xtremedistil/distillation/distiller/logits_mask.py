@@ -1,4 +1,4 @@
-"""The positions whose logits count, where adaptors say so."""
+"""Masks of the tokens whose logits count, as adaptors return them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ MASK_BATCH = 64
 
 @dataclass(frozen=True)
 class LogitsMask:
-    """As batches read it, under the name "logits_mask".
+    """Gives batches the array "logits_mask".
 
     Fields:
-        kept: int32 [P], 1 where the logits of a position count.
+        kept: int32 [P], 1 where the logits of a token count.
     """
 
     features: Features
@@ -31,10 +31,10 @@ class LogitsMask:
 
 
 def logits_masks(members: Sequence, features: Features) -> list[LogitsMask]:
-    """What all models that read these rows say together; empty where none has a mask.
+    """Returns the product of the masks of all models that read these rows; empty if none has a mask.
 
     Raises:
-        ValueError: it leaves no position.
+        ValueError: no token is left.
     """
     masked = [member for member in members if member.mask_model is not None]
     if not masked:
@@ -43,7 +43,7 @@ def logits_masks(members: Sequence, features: Features) -> list[LogitsMask]:
     for member in masked:
         kept *= _kept(member, features)
     if not kept.any():
-        raise ValueError(f"{LOGITS_MASK} leaves no position of any row: soft labels would teach nothing.")
+        raise ValueError(f"{LOGITS_MASK} leaves no token of any row, so soft labels would train nothing.")
     return [LogitsMask(features, kept)]
 
 

@@ -1,4 +1,4 @@
-"""Several tasks, each with its teachers and a head of its own, and one encoder for all."""
+"""Trains one encoder on several tasks, each with its own teachers and head."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -22,11 +22,11 @@ from xtremedistil.training.workers import Workers
 
 
 def share_encoder(first, *others) -> None:
-    """Puts the encoder of one Hugging Face model into others of the same kind; their heads and poolers stay their own.
+    """Makes Hugging Face models share the encoder of the first; each keeps its own head and pooler.
 
     Raises:
-        ValueError: the models are of different families, or their configurations say something else of the encoder:
-            saved, they would be built otherwise.
+        ValueError: the models are of different families, or their encoders are configured differently, so that they
+            could not be loaded once saved.
     """
     for other in others:
         if differing := _differing(first.config, other.config):
@@ -41,8 +41,8 @@ def share_encoder(first, *others) -> None:
 
 
 def _differing(first: PretrainedConfig, second: PretrainedConfig) -> list[str]:
-    """Fields of two configurations that say other things of their encoders: what all configurations have is of heads,
-    labels and files."""
+    """Returns the fields in which two encoders' configurations differ; fields that every configuration has describe
+    heads, labels and files."""
     one, two = first.to_dict(), second.to_dict()
     names = (one.keys() | two.keys()) - PretrainedConfig().to_dict().keys() - {"initializer_range"} | {"model_type"}
     return sorted(name for name in names if "drop" not in name and one.get(name) != two.get(name))
@@ -65,17 +65,17 @@ def fit_tasks(
     metric: Mapping[str, Callable[[list, Features], float]] | None = None,
     **changes,
 ) -> History:
-    """Trains the students of several distillers, whose encoder is one (see `share_encoder`), together.
+    """Trains the students of several distillers together; they share one encoder (see `share_encoder`).
 
     Args:
-        distillers, train, dev: by task. The mean of the tasks' scores on `dev` decides.
-        settings, changes: as of `Distiller.fit`. Epochs have as many steps as all tasks have batches;
-            `steps_per_epoch` gives them another number.
-        tau: a step is of a task with a chance in proportion to its rows ** tau.
-        teachers, trained, metric: by task, as of `Distiller.fit`; by default of each that is left out.
+        distillers, train, dev: by task. The mean of the tasks' scores on `dev` selects the best epoch.
+        settings, changes: as for `Distiller.fit`. An epoch has as many steps as all tasks together have batches;
+            `steps_per_epoch` sets another number.
+        tau: each step trains one task, drawn with probability proportional to its number of rows ** tau.
+        teachers, trained, metric: by task, as for `Distiller.fit`; tasks left out use the defaults.
 
     Raises:
-        ValueError: the tasks of the arguments differ, or their strategies; or a term would train nothing.
+        ValueError: the arguments name different tasks, or strategies differ, or a loss would train nothing.
     """
     settings = (settings or FitSettings()).changed(**changes)
     teachers, trained, metric = teachers or {}, trained or {}, metric or {}
@@ -90,7 +90,7 @@ def fit_tasks(
     with kept(settings.folder, workers) as root:
         inputs_by_task = {}
         for name, one in distillers.items():
-            place = os.path.join(root, name)  # of its own: tasks may have the same teacher
+            place = os.path.join(root, name)  # tasks may have the same teacher
             own = {"teachers": teachers.get(name), "metric": metric.get(name), "place": place}
             inputs_by_task[name] = one.fit_inputs(
                 train[name], dev and dev[name], how=output_writer(settings, workers), **own
@@ -101,7 +101,7 @@ def fit_tasks(
             )
             for number, (name, fit_inputs) in enumerate(inputs_by_task.items())
         }
-        _require_reach(distillers, inputs_by_task, tasks, variables)
+        _require_gradients(distillers, inputs_by_task, tasks, variables)
         recipe, (_, steps_per_epoch) = settings.training, settings.epochs_and_steps
         trainers = TaskTrainers(_trainers(distillers, inputs_by_task, variables, recipe, strategy))
         batches = TaskBatches(tasks, tau, settings.seed, steps_per_epoch)
@@ -121,10 +121,10 @@ def fit_tasks(
     return history
 
 
-Trained = Mapping[str, tuple[list, list[float]]]  # by task, variables and what multiplies the rate of each
+Trained = Mapping[str, tuple[list, list[float]]]  # by task: variables, and the factor of each one's learning rate
 
 
-def _require_reach(
+def _require_gradients(
     distillers: Mapping[str, Distiller],
     inputs_by_task: Mapping[str, FitInputs],
     tasks: Mapping[str, TrainingBatches],
@@ -144,7 +144,7 @@ def _trainers(
     recipe: TrainingSettings,
     strategy,
 ) -> dict[str, Trainer]:
-    """One a task, all with the same optimizer and the same seed of dropout."""
+    """Returns a trainer for each task; all share one optimizer and one dropout seed."""
     variables = union(own for own, _ in trained.values())
     factors = {
         id(variable): factor for own, given in trained.values() for variable, factor in zip(own, given, strict=True)
@@ -164,7 +164,7 @@ def _trainers(
 def _require_tasks(distillers: Mapping, given: Mapping[str, Mapping]) -> None:
     for what, by_task in given.items():
         if not isinstance(by_task, Mapping):
-            raise ValueError(f"{what} is {by_task!r}; here it is given by task: {{{next(iter(distillers))!r}: ...}}.")
+            raise ValueError(f"{what} is {by_task!r}; give a mapping by task: {{{next(iter(distillers))!r}: ...}}.")
         for name in by_task:
             require_known(f"task of {what}", name, distillers)
 

@@ -1,4 +1,4 @@
-"""Whether a model can read rows, before it is asked."""
+"""Checks that a model can read rows before it is run on them."""
 
 import numpy as np
 
@@ -11,27 +11,27 @@ from xtremedistil.models.teacher import Teacher
 
 
 def check_rows(features: Features, model: TaskModel | AdaptedModel | Teacher | Student, whose: str) -> None:
-    """Raises ValueError for no rows, empty ones, longer ones than the model has positions for, and tokens that it has
-    not.
+    """Raises ValueError if there are no rows, or a row is empty, longer than the model's positions, or has unknown
+    token ids.
 
     Args:
-        whose: "the student" or "teacher 0". Of models with an adaptor neither positions nor tokens are known.
+        whose: "the student" or "teacher 0". Positions and vocabulary of models with an adaptor are not known.
     """
     if not len(features):
         raise ValueError("There are no rows.")
     if not features.lengths.all():
         raise ValueError(f"Row {int(np.argmin(features.lengths))} is empty. Leave it out.")
-    positions, pieces = _limits(model)
+    positions, vocabulary = _limits(model)
     longest, largest = int(features.lengths.max()), int(features.input_ids.max())
     if positions and longest > positions:
         raise ValueError(
             f"Row {int(np.argmax(features.lengths))} is {longest} tokens long; {whose} has positions for {positions}. "
             "Cut the texts short: tokenizer(texts, truncation=True)."
         )
-    if pieces and largest >= pieces:
+    if vocabulary and largest >= vocabulary:
         raise ValueError(
-            f"The rows have a token {largest}; {whose} has {pieces}, counted from 0. Rows are of one tokenizer; a "
-            "teacher with another one gets its own by teacher_train="
+            f"The rows have the token id {largest}; {whose} has {vocabulary} tokens, counted from 0. Encode rows with "
+            "the student's tokenizer; give a teacher with another tokenizer its own rows as teacher_train="
         )
 
 

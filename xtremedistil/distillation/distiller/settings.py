@@ -1,4 +1,4 @@
-"""How a fit from Python goes: one dataclass for `Distiller.fit` and `fit_tasks`."""
+"""Settings of a fit from Python, for `Distiller.fit` and `fit_tasks`."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -14,25 +14,25 @@ class FitSettings:
     """Settings of a fit; `Distiller.fit` and `fit_tasks` also take each of them as a keyword.
 
     Fields:
-        epochs: passes over the rows. steps: updates in all, in place of `epochs`.
-        steps_per_epoch: updates between two scores on the dev set; by default one pass over the rows, or, with
-            `steps`, all of them.
-        batch_size: rows per batch and device. Losses between the rows of a batch, such as "spkd", see those of one
-            device and one part of a step.
-        learning_rate: peak. warmup_ratio: share of the updates over which it first rises. lr_schedule: "linear",
-            "cosine" or "constant".
+        epochs: passes over the rows. steps: total number of steps, in place of `epochs`.
+        steps_per_epoch: steps between two scores on the dev set; by default one pass over the rows, or, with `steps`,
+            all of them.
+        batch_size: rows per batch and device. Batch-similarity losses, such as "spkd", compare rows within one batch
+            of one device.
+        learning_rate: peak. warmup_ratio: share of the steps in which it rises. lr_schedule: "linear", "cosine" or
+            "constant".
         patience: epochs without a better score before the fit ends; by default it never ends early.
-        weight_decay: share of each weight, times the rate, that a step takes off. max_grad_norm: 0 switches clipping
-            off. gradient_accumulation_steps: batches that make one update. jit_compile: compile steps with XLA.
+        weight_decay: decoupled: each step subtracts it times learning rate times weight. max_grad_norm: 0 switches
+            clipping off. gradient_accumulation_steps: batches per step. jit_compile: compile steps with XLA.
         seed: of everything random.
-        folder: where teacher outputs and snapshots are kept, so that the same call goes on after an interruption;
-            snapshots go when it is done. By default nothing stays. With it, schedules of your own are functions with a
-            name. save_minutes: between snapshots.
-        targets_precision: of hidden states and attention maps on disk, "float16" or "float32".
+        folder: keeps teacher outputs, and snapshots until the fit is done, so that the same call resumes after an
+            interruption; by default nothing is kept. With a folder, your own schedules must be named functions.
+            save_minutes: between snapshots.
+        targets_precision: type of hidden states and attention maps on disk, "float16" or "float32".
         verbose: report steps.
 
     Raises:
-        ValueError: a number is out of range, or a name is not known.
+        ValueError: a number is out of range, or a name is unknown.
     """
 
     epochs: int = 3
@@ -60,7 +60,7 @@ class FitSettings:
         _ = self.training  # which checks the rest
 
     def changed(self, **changes) -> "FitSettings":
-        """The same with other values.
+        """Returns the settings with other values.
 
         Raises:
             ValueError: there is no such setting.
@@ -72,18 +72,18 @@ class FitSettings:
 
     @property
     def epochs_and_steps(self) -> tuple[int, int | None]:
-        """How many epochs there are, and how many updates each has; None: a pass over the rows."""
+        """Number of epochs, and of steps per epoch; None: a pass over the rows."""
         return planned_epochs(self.epochs, self.steps, self.steps_per_epoch)
 
     @property
     def training(self) -> TrainingSettings:
-        """What the trainer takes of these."""
+        """The settings of the trainer."""
         epochs, _ = self.epochs_and_steps
         rate = LearningRate(self.learning_rate, epochs, epochs, self.warmup_ratio, self.lr_schedule)
         patience, clip = self.patience or epochs, self.max_grad_norm
         return TrainingSettings(rate, patience, clip, self.seed, self.weight_decay, self.jit_compile)
 
     def most_rows(self, replicas: int) -> int | None:
-        """Rows that the updates read at most; None where epochs are passes over the rows."""
+        """Returns the maximum number of rows that the steps read; None if epochs are passes over the rows."""
         epochs, steps = self.epochs_and_steps
         return steps and epochs * steps * self.batch_size * replicas * self.gradient_accumulation_steps

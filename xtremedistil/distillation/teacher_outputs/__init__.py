@@ -1,1 +1,1 @@
-"""What teachers say of rows, on disk or computed when asked."""
+"""Teacher outputs: cached on disk, computed live, or read from a file."""

@@ -1,9 +1,9 @@
-"""Teacher outputs over encoded rows: computed once, kept on disk without padding, read by row.
+"""Teacher outputs of encoded rows: computed once, kept on disk without padding, read by row.
 
-A folder holds one `.npy` for each output, float16 (by choice float32) but for logits (float32), memory-mapped:
-`logits` [N, L] or [P, L]; maps (`attentions_i`, `attention_scores_i`) [sum over rows of S * S, A]; all else [P, H]
-(N rows, P positions of all rows, S positions of a row, A heads). `targets.json` says of what they are, with a checksum
-for each. Padding is not kept: it comes back as 0, also in scores, where a mask has to tell.
+A folder holds one memory-mapped `.npy` per output, float16 (or float32; logits always): `logits` [N, L] or [P, L];
+attention maps (`attentions_i`, `attention_scores_i`) [sum over rows of S * S, A]; all else [P, H] (N rows, P tokens of
+all rows, S tokens of a row, A heads). `targets.json` names teacher and rows, with a checksum of each output. Padding is
+not kept and is read as 0, in attention scores too: losses need the attention mask.
 """
 
 import contextlib
@@ -33,17 +33,17 @@ from xtremedistil.storage.files import fingerprint, read_json, release_pages, wr
 from xtremedistil.storage.folders import locked
 
 MANIFEST = "targets.json"
-ONE_A_ROW = ("logits", "state")  # of texts; hidden states have one for each position
+ONE_A_ROW = ("logits", "state")  # for classification; hidden states have one entry per token
 
 
 @dataclass(frozen=True)
 class CachedOutputs:
-    """Teacher outputs of `features`, one memory-mapped array a name.
+    """Teacher outputs of `features`, one memory-mapped array per name.
 
-    Called with rows and width, gives the arrays of a batch, padded with zeros, under the names `<prefix><output>`.
+    Called with rows and width, it returns the arrays of a batch, padded with zeros, named `<prefix><output>`.
 
     Fields:
-        by_row: logits have one row for each of `features`, not for each position.
+        by_row: logits have one entry per row of `features`, not per token.
     """
 
     features: Features
@@ -62,8 +62,8 @@ class CachedOutputs:
         return replace(self, arrays={name: self.arrays[name] for name in names})
 
     def is_by_row(self, name: str) -> bool:
-        """Whether that output has one entry for each row, as logits of texts and a pooler's vectors have."""
-        fewer = len(self.arrays[name]) < len(self.features.input_ids)  # than there are positions
+        """Whether an output has one entry per row, as logits of classification and pooled outputs have."""
+        fewer = len(self.arrays[name]) < len(self.features.input_ids)  # than there are tokens
         return fewer or (self.by_row and name in ONE_A_ROW)
 
     def _read(self, name: str, rows: np.ndarray, width: int) -> np.ndarray:
@@ -85,7 +85,7 @@ class CachedOutputs:
 
 
 class LiveOutputs:
-    """Teacher outputs of `features`, computed when a batch asks for them: no disk, but the teacher runs every epoch.
+    """Computes teacher outputs of `features` batch by batch: no disk space, but the teacher runs in every epoch.
 
     Called as `CachedOutputs` are.
     """
@@ -108,16 +108,16 @@ def cached_outputs(
     key: str,
     how: OutputWriterConfig,
 ) -> CachedOutputs:
-    """Runs the teacher over `features` once; what a finished folder of the same `key` holds is read instead.
+    """Runs the teacher over `features` once; outputs that the folder already has for this `key` are only read.
 
-    Other runs that want the same folder wait meanwhile.
+    Other runs that use the same folder wait.
 
     Args:
-        model_of: a teacher's feature model for some of "logits" and what `encoder_features` knows.
+        model_of: returns the teacher's feature model for names of outputs: "logits" and those of `encoder_features`.
         key: fingerprint of the teacher's weights and of the rows.
 
     Raises:
-        InputError: the disk is full; what is done so far stays, and the same call goes on from there.
+        InputError: the disk is full; finished batches stay, and the same call continues after them.
     """
     workers = how.workers
     with locked(folder, wait=True) if workers.chief else contextlib.nullcontext():
@@ -125,18 +125,18 @@ def cached_outputs(
         missing = [name for name in names if not workers.broadcast_from_chief(name in saved)]
         if missing:
             shares = workers.shares(len(features))
-            rows, whose = features.take(shares[workers.index]), f"{key}, {workers.index} of {workers.count} workers"
-            write_part(model_of(missing), rows, missing, folder, whose, how)
+            rows, owner = features.take(shares[workers.index]), f"{key}, {workers.index} of {workers.count} workers"
+            write_part(model_of(missing), rows, missing, folder, owner, how)
             workers.wait()
             parts = [number for number, share in enumerate(shares) if len(share)]
             workers.on_chief(lambda: _finish(folder, missing, parts, key, how.precision, saved))
         arrays = {name: np.load(output_path(folder, name), mmap_mode="r") for name in names}
-        workers.wait()  # another run may remove files when this one lets go of the folder
+        workers.wait()  # another run may remove files once this one unlocks the folder
     return CachedOutputs(features, arrays, pair_offsets_of(features), by_row=features.word_ids is None)
 
 
 def _finish(folder: str, names, parts: Sequence[int], key: str, precision: str, saved: dict[str, str]) -> None:
-    """Puts the workers' parts together, and vouches for them."""
+    """Joins the workers' parts and records their checksums."""
     for name in names:
         join_parts(folder, name, parts)
     saved = saved | {name: fingerprint(output_path(folder, name)) for name in names}
@@ -155,15 +155,15 @@ def keep_only(folder: str, names: Sequence[str]) -> None:
         write_json(manifest, saved | {"sha256": kept})
         whole = {os.path.basename(output_path(folder, name)) for name in kept}
         for file in os.listdir(folder):
-            if (".npy" in file or is_mark(file)) and file not in whole:  # parts of a run that was killed, too
+            if (".npy" in file or is_mark(file)) and file not in whole:  # also parts of a killed run
                 os.remove(os.path.join(folder, file))
 
 
 def _checked_manifest(folder: str, key: str, precision: str, names: Sequence[str]) -> dict[str, str]:
-    """Names and checksums of the outputs that are there; of another teacher or other rows: none.
+    """Returns names and checksums of the saved outputs; empty if they are of another teacher or other rows.
 
     Args:
-        names: those that have to be whole; the others are not looked at.
+        names: outputs whose checksums are verified; others are returned unverified.
     """
     try:
         with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:

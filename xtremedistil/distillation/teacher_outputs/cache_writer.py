@@ -1,7 +1,7 @@
-"""A model's outputs on their way to disk: a worker's part, batch by batch, and the parts as one.
+"""Writes a model's outputs to disk: each worker its part, batch by batch; then the parts are joined.
 
-A part that is interrupted is gone on with: a mark beside its arrays says how many batches of it are whole. It is set
-every few minutes, and when the process is asked to end.
+An interrupted part is continued: a file beside its arrays records how many batches are finished. It is written every
+few minutes, and when the process is asked to end.
 """
 
 import contextlib
@@ -24,11 +24,11 @@ from xtremedistil.storage.files import read_sealed, release_pages, reserved_arra
 from xtremedistil.storage.folders import make_folder
 from xtremedistil.training.workers import Workers
 
-MARK = "part-done-"  # and the number of the worker
+MARK = "part-done-"  # followed by the worker's number
 
 
 def pair_offsets_of(features: Features) -> np.ndarray:
-    """int64 [N + 1]: where each row's S x S attention maps begin."""
+    """Returns int64 [N + 1]: where each row's S x S attention maps begin."""
     return np.concatenate([[0], np.cumsum(features.lengths.astype(np.int64) ** 2)])
 
 
@@ -37,12 +37,12 @@ class OutputWriterConfig:
     """How a model's outputs are computed and kept.
 
     Fields:
-        batch_size: rows at a time, if they are long; more where they are short.
+        batch_size: rows per batch if they are long; batches of short rows have more.
         workers: each runs the model over its share of the rows.
         progress: called with (rows done, rows in all).
-        precision: of states and maps on disk, "float16" or "float32".
-        exact: outputs that are float32 in any case.
-        every_minutes: how often the part that is done is marked; 0: only when the process is asked to end.
+        precision: type of hidden states and attention maps on disk, "float16" or "float32".
+        exact: outputs that are always float32.
+        every_minutes: time between two records of finished batches; 0: only when the process is asked to end.
     """
 
     pad_id: int
@@ -55,12 +55,12 @@ class OutputWriterConfig:
 
 
 def output_path(folder: str, name: str) -> str:
-    """Where an output of all rows stands."""
+    """Returns the path of an output of all rows."""
     return os.path.join(folder, array_file(name))
 
 
 def _part_path(folder: str, name: str, number: int) -> str:
-    """Where a worker writes its share."""
+    """Returns the path of a worker's part of an output."""
     return f"{output_path(folder, name)}.part-{number}"
 
 
@@ -69,17 +69,17 @@ def is_mark(file: str) -> bool:
 
 
 def forget_marks(folder: str) -> None:
-    """Of parts that have been joined."""
+    """Removes the records of parts that have been joined."""
     for file in filter(is_mark, os.listdir(folder)):
         os.remove(os.path.join(folder, file))
 
 
 @dataclass
 class Part:
-    """A worker's arrays, and how far they are.
+    """A worker's arrays, and how far they are written.
 
     Fields:
-        key: of all that decides their bytes. done, rows: batches that are whole, and the rows in them.
+        key: names all that determines their bytes. done, rows: numbers of finished batches, and of their rows.
     """
 
     folder: str
@@ -93,12 +93,12 @@ class Part:
     def __post_init__(self):
         saved = read_sealed(self._mark)
         if saved and saved["key"] == self.key:
-            with contextlib.suppress(OSError, ValueError):  # the arrays may have gone
+            with contextlib.suppress(OSError, ValueError):  # the arrays may be missing
                 self.arrays = {name: np.load(self._path(name), mmap_mode="r+") for name in self.names}
                 self.done, self.rows = saved["done"], saved["rows"]
         if not self.done:
             self.arrays = {}
-            with contextlib.suppress(FileNotFoundError):  # it would vouch for the new arrays
+            with contextlib.suppress(FileNotFoundError):  # the old record must not count for new arrays
                 os.remove(self._mark)
 
     @property
@@ -109,12 +109,12 @@ class Part:
         return _part_path(self.folder, name, self.number)
 
     def reserve(self, name: str, kind: np.dtype | str, shape: tuple[int, ...]) -> None:
-        """Makes the array of an output, if it is not there."""
+        """Creates the array of an output, if it does not exist."""
         if name not in self.arrays:
             self.arrays[name] = reserved_array(self._path(name), kind, shape)
 
     def save(self) -> None:
-        """Raises InputError if there is no space left for the mark."""
+        """Records the finished batches; raises InputError if the disk is full."""
         for array in self.arrays.values():
             array.flush()
         if self.done:
@@ -122,15 +122,15 @@ class Part:
 
 
 def write_part(
-    model: tf.keras.Model, features: Features, names: Sequence[str], folder: str, whose: str, how: OutputWriterConfig
+    model: tf.keras.Model, features: Features, names: Sequence[str], folder: str, owner: str, how: OutputWriterConfig
 ) -> None:
-    """A worker's part of the outputs.
+    """Writes a worker's part of the outputs.
 
     Args:
-        features: its rows. whose: which rows, model and worker these are.
+        features: its rows. owner: names rows, model and worker.
     """
     make_folder(folder)
-    key = f"{whose}, {', '.join(names)}, {how.precision}, {how.batch_size} rows at a time"
+    key = f"{owner}, {', '.join(names)}, {how.precision}, {how.batch_size} rows at a time"
     part = Part(folder, names, how.workers.index, key)
     try:
         _go_on(part, model, features, how)
@@ -158,22 +158,22 @@ def _go_on(part: Part, model: tf.keras.Model, features: Features, how: OutputWri
 
 
 def _refuse_overflow(name: str, values: np.ndarray, kind: np.dtype) -> None:
-    """Raises InputError for what would be kept as NaN or infinity."""
+    """Raises InputError for values that would be stored as NaN or infinity."""
     largest = np.abs(values).max()
     if not largest <= np.finfo(kind).max:  # NaN too
         raise InputError(
             f"The model's {name} reach {largest:g}, which {kind} cannot hold.\n"
             "Give `teacher_outputs_precision` float32; if it is nan, leave `teacher_opt_policy` away, or "
-            "mend the teacher."
+            "repair the teacher."
         )
 
 
 def _kind_and_shape(name: str, values: np.ndarray, features: Features, pair_count: int, how: OutputWriterConfig):
-    """Of an output on disk, from a batch of it."""
+    """Returns type and shape of an output on disk, given a batch of it."""
     if is_map(name):
         return how.precision, (pair_count, values.shape[1])
     if values.ndim > 3:
-        raise ValueError(f"{name} is {list(values.shape)}: only {', '.join(MAPS)} are kept as maps.")
+        raise ValueError(f"{name} is {list(values.shape)}: only {', '.join(MAPS)} are kept as attention maps.")
     rows = len(features) if values.ndim == 2 else len(features.input_ids)
     return "float32" if name in how.exact else how.precision, (rows, values.shape[-1])
 
@@ -192,7 +192,7 @@ def _store(file: np.memmap, name: str, values: np.ndarray, features: Features, r
 
 
 def join_parts(folder: str, name: str, numbers: Sequence[int]) -> None:
-    """An output out of the workers' parts of it; another run may still be reading what stood in its place.
+    """Joins the workers' parts of an output; another run may still be reading an older file at its path.
 
     Raises:
         InputError: the disk is full.
@@ -208,5 +208,5 @@ def join_parts(folder: str, name: str, numbers: Sequence[int]) -> None:
         os.replace(f"{path}.whole" if len(parts) > 1 else parts[0], path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}. Its parts are intact.") from error
-    for part in parts[1:] and parts:  # one alone has become the whole
+    for part in parts[1:] and parts:  # a single part was renamed
         os.remove(part)

@@ -1,4 +1,4 @@
-"""What the outputs of teacher and student take on disk, before any is computed."""
+"""Estimates how much disk the outputs of teacher and student need, before any is computed."""
 
 import glob
 import os
@@ -21,11 +21,11 @@ from xtremedistil.storage.folders import nearest_existing, same_disk, size_of
 from xtremedistil.storage.model_folder import FROZEN_FEATURES
 from xtremedistil.terms.layer_map import teacher_names
 
-LABELLED_ROWS = "train"  # the part of the store that is of no transfer row
+LABELLED_ROWS = "train"  # name of the labelled set in the store
 LOGIT_BYTES = 4
 PRECISIONS = ("float16", "float32")
 WIDTHS = dict(zip(PRECISIONS, (2, 4), strict=True))
-SHARE_OF_DISK = 0.25  # of the free space, that states may take for good where nobody has decided
+SHARE_OF_DISK = 0.25  # of the free space, that hidden states may take permanently with `teacher_outputs` auto
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class OutputSize:
     """Bytes of a teacher's outputs over a transfer set.
 
     Fields:
-        logits: of all rows. states: hidden states and attention maps, of each chunk, of the held-out rows and, where a
-            stage reads them too, of the labelled ones.
-        besides: what the student's states are still to take of the same disk.
+        logits: of all rows. states: of hidden states and attention maps, for each chunk, the held-out rows and, if a
+            stage reads them, the labelled rows.
+        besides: bytes that the student's hidden states will take on the same disk.
     """
 
     logits: int
@@ -48,7 +48,7 @@ class OutputSize:
 
     @property
     def at_a_time(self) -> int:
-        """The most, if a chunk's states go when it is done."""
+        """Most bytes at a time, if hidden states of a chunk are removed after it."""
         stay = {name: size for name, size in self.states.items() if name in (HELD_OUT, LABELLED_ROWS)}
         return self.logits + sum(stay.values()) + max(size for name, size in self.states.items() if name not in stay)
 
@@ -65,15 +65,15 @@ def output_size(
     labelled: Features | None = None,
     held_out: bool = True,
 ) -> OutputSize:
-    """Bytes of the outputs `names` (what `encoder_features` knows; logits always).
+    """Estimates the bytes of the outputs `names` (names of `encoder_features`; logits always).
 
-    What a sub-layer gives counts as wide as the hidden states, which most are. Only the model itself knows: the inner
-    layer of a feed-forward part is usually four times as wide.
+    Outputs of sub-layers are taken to be as wide as the hidden states. Most are; the inner layer of a feed-forward
+    block is usually four times as wide.
 
     Args:
-        labels: outputs of the teacher's classifier; tagging: at each position.
-        hidden_size, heads: of the teacher. precision: of states, "float16" or "float32".
-        labelled: labelled rows that a stage reads too. held_out: whether one reads the rows that are held out.
+        labels: outputs of the teacher's classifier; tagging: whether each token has them.
+        hidden_size, heads: of the teacher. precision: of hidden states, "float16" or "float32".
+        labelled: labelled rows, if a stage reads them. held_out: whether a stage reads the held-out rows.
     """
     lengths = np.zeros(0, np.int64) if labelled is None else labelled.lengths.astype(np.int64)
     positions = rows.positions | {LABELLED_ROWS: int(lengths.sum())}
@@ -89,7 +89,7 @@ def output_size(
 
 
 def frozen_size(corpus: Corpus, hidden_size: int, precision: str) -> int:
-    """Bytes of the student's states that are on disk at a time: of dev, and of the train set or a chunk.
+    """Bytes of the student's hidden states on disk at a time: of dev, and of the train set or a chunk.
 
     Args:
         hidden_size: of the student.
@@ -100,13 +100,13 @@ def frozen_size(corpus: Corpus, hidden_size: int, precision: str) -> int:
 
 
 def has_room_for_states(corpus: Corpus, hidden_size: int, precision: str, folder: str) -> bool:
-    """Whether the student's states of all chunks may stay in `folder` until the next stage: a quarter of its room."""
+    """Whether the student's hidden states of all chunks take less than a quarter of the free space of `folder`."""
     free = shutil.disk_usage(nearest_existing(folder)).free
     return WIDTHS[precision] * hidden_size * sum(_states_by_chunk(corpus)) < SHARE_OF_DISK * free
 
 
 def _states_by_chunk(corpus: Corpus) -> list[int]:
-    """How many the student has in each: of positions, or one a row."""
+    """Number of the student's hidden states in each chunk: one per token, or one per row."""
     rows = corpus.transfer
     if _is_tagging(corpus):
         return [rows.positions[chunk_name(start)] for start in rows.starts]
@@ -118,7 +118,7 @@ def _is_tagging(corpus: Corpus) -> bool:
 
 
 def run_outputs(plan: DistillationPlan, corpus: Corpus, labels: int) -> tuple[list[str], OutputSize]:
-    """Names of the hidden states and maps that the stages of a run ask its teacher for, and what all outputs take.
+    """Returns names of the hidden states and attention maps that a run's stages need, and the size of all outputs.
 
     Args:
         labels: outputs of the teacher's classifier.
@@ -147,15 +147,15 @@ def _besides(plan: DistillationPlan, corpus: Corpus) -> int:
 
 
 def array_file(name: str) -> str:
-    """The file of an output in the store; "/" in a path is %2F there."""
+    """Returns the file name of an output in the store; "/" becomes %2F."""
     return f"{quote(name, safe='')}.npy"
 
 
 def resolve_policy(targets: str, size: OutputSize, folder: str, names: Sequence[str] = ()) -> str:
-    """What a policy means for this run: "cache" (all is kept), "chunks" (states go chunk by chunk) or "live".
+    """Decides how outputs are kept: "cache" (all), "chunks" (hidden states of one chunk at a time) or "live" (none).
 
     Args:
-        folder: of what the teacher says. names: the outputs that this run needs; what is there of them takes no room.
+        folder: of this teacher's outputs. names: outputs that the run needs; those already there take no new space.
 
     Raises:
         InputError: `teacher_outputs` cache needs more than the disk has.
@@ -173,7 +173,7 @@ def resolve_policy(targets: str, size: OutputSize, folder: str, names: Sequence[
 
 
 def _no_room(size: OutputSize, free: int, folder: str) -> str:
-    besides = f", the student's states {megabytes(size.besides)}" if size.besides else ""
+    besides = f", the student's hidden states {megabytes(size.besides)}" if size.besides else ""
     return (
         f"`teacher_outputs` cache: the teacher's outputs take {megabytes(size.everything)}{besides}, and {folder} has "
         f"{megabytes(free)} left.\nFree some space, name another disk with `teacher_outputs_dir`, or give "

@@ -1,6 +1,6 @@
-"""A file of logits, checked against the transfer file and put on disk in its order.
+"""Checks a file of logits against the transfer file and rewrites it in the transfer file's order.
 
-It is written once, block by block; in memory at a time: a block, and a few numbers for each example.
+This happens once, block by block; in memory at a time: a block, and a few numbers per example.
 """
 
 import hashlib
@@ -35,8 +35,8 @@ class ExternalLogits:
     """Logits of every example of a transfer file, memory-mapped.
 
     Fields:
-        path: of the file that they came in.
-        values: float32 [V, L]: one vector for each example, tagging: for each word of each example; L as in the task.
+        path: of the file of logits.
+        values: float32 [V, L]: one vector per example, for tagging one per word; labels in the task's order.
         starts: int64 [N + 1]; the vectors of example n are `starts[n]:starts[n + 1]`.
     """
 
@@ -48,12 +48,12 @@ class ExternalLogits:
 def open_external_logits(
     path: str, task: Task, transfer_file: str, store: str, on_chief: OnChief = at_once
 ) -> ExternalLogits:
-    """Reads a file of logits, or what a run before has made of it.
+    """Reads a file of logits, or what an earlier run has made of it.
 
-    An example is a line of the transfer file that is not blank, counted from 0.
+    Examples are the lines of the transfer file that are not blank, counted from 0.
 
     Args:
-        store: folder of the transfer set. on_chief: runs what only one of several processes may do.
+        store: folder of the transfer set. on_chief: runs a function in one of several processes.
 
     Raises:
         InputError: the file is damaged, or does not fit the transfer file or the task.

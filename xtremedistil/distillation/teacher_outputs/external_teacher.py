@@ -1,4 +1,4 @@
-"""A teacher from elsewhere, which gives logits alone: a file of them, or an ONNX graph."""
+"""Opens an external teacher, which gives only logits: a file of logits, or an ONNX graph."""
 
 from xtremedistil.distillation.data.corpus import Corpus, OnChief, at_once
 from xtremedistil.distillation.planning.plan import DistillationPlan, TeacherPlan
@@ -8,10 +8,10 @@ from xtremedistil.storage.files import fingerprint
 
 
 def external_graph(teacher: TeacherPlan) -> Graph | None:
-    """The file that `teacher_onnx` names; None without it.
+    """Reads the ONNX file that `teacher_onnx` names; None without it.
 
     Raises:
-        InputError: it cannot be used.
+        InputError: the file cannot be used.
     """
     return read_graph(teacher.onnx_file) if teacher.onnx_file else None
 
@@ -19,13 +19,13 @@ def external_graph(teacher: TeacherPlan) -> Graph | None:
 def open_external_teacher(
     plan: DistillationPlan, corpus: Corpus, graph: Graph | None, on_chief: OnChief = at_once
 ) -> ExternalLogits | OnnxTeacher | None:
-    """What `teacher_logits` or `teacher_onnx` names; None without them.
+    """Opens the external teacher that `teacher_logits` or `teacher_onnx` names; None without them.
 
     Args:
-        graph: of `external_graph`. on_chief: runs what only one of several processes may do, see `Workers`.
+        graph: returned by `external_graph`. on_chief: runs a function in one of several processes, see `Workers`.
 
     Raises:
-        InputError: it cannot be used, or does not fit the task or the transfer file.
+        InputError: its file cannot be used, or does not fit the task or the transfer file.
     """
     if path := plan.teacher.logits_file:
         return open_external_logits(path, corpus.task, plan.transfer.file, corpus.store, on_chief)
@@ -35,7 +35,7 @@ def open_external_teacher(
 
 
 def external_fingerprints(teacher: TeacherPlan, graph: Graph | None) -> dict[str, str]:
-    """sha256 of what such a teacher is made of, by the flag that names it."""
+    """Returns the sha256 of an external teacher's files, by the flag that names it."""
     prints = {}
     if teacher.logits_file:
         prints["teacher_logits"] = fingerprint(teacher.logits_file)
@@ -45,10 +45,10 @@ def external_fingerprints(teacher: TeacherPlan, graph: Graph | None) -> dict[str
 
 
 def describe(teacher: ExternalLogits | OnnxTeacher, labels: list[str]) -> str:
-    """What a person should know of it; `labels`: of the task."""
+    """Describes an external teacher in a line; `labels`: the task's."""
     if isinstance(teacher, ExternalLogits):
         return f"logits of {len(teacher.starts) - 1:,} examples in {teacher.path}"
     if teacher.names_labels:
         return f"{teacher.path}, whose labels are the task's"
     order = ", ".join(labels)
-    return f"{teacher.path}, which does not name its labels: their order is taken to be the task's, {order}"
+    return f"{teacher.path}, which does not name its labels: they are assumed to be in the task's order, {order}"

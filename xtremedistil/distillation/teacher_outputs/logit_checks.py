@@ -1,4 +1,4 @@
-"""Whether a file of logits fits the transfer file; each fault is an InputError that names both."""
+"""Checks that a file of logits fits the transfer file; each problem is an InputError that names both files."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ MOST_LISTED = 5
 
 
 def check_source(file: LogitFile, transfer_file: str) -> None:
-    """Refuses a file that says it was made of another transfer file."""
+    """Refuses a file of logits that was made from another transfer file, if it records which."""
     if file.transfer_sha256 is None:
         return
     found = _sha256(transfer_file)
     if file.transfer_sha256.lower() != found:
         raise InputError(
-            f"{file.path} was made of another transfer file: its transfer_sha256 is {file.transfer_sha256},\n"
-            f"that of {transfer_file} {found}.\nName the file that it was made of, or make it again."
+            f"{file.path} was made from another transfer file: its transfer_sha256 is {file.transfer_sha256},\n"
+            f"that of {transfer_file} {found}.\nGive the transfer file that it was made from, or make it again."
         )
 
 
@@ -75,7 +75,7 @@ def check_words(file: LogitFile, examples: np.ndarray, block: Block, counts: np.
 
 
 def _words_of(transfer_file: str, example: int) -> tuple[int, str]:
-    """Number of the line that an example stands in, and its first column."""
+    """Returns an example's line number and first column."""
     lines = ((number, line) for number, line in read_lines(transfer_file) if line.strip())
     number, line = next(islice(lines, example, None))
     return number, line.partition("\t")[0]
@@ -89,18 +89,18 @@ def check_finite(file: LogitFile, examples: np.ndarray, block: Block) -> None:
         values = ", ".join(f"{value:g}" for value in block.logits[wrong[0]])
         raise InputError(
             f"{file.path}: a vector of row id {example} is not finite: {shorten(values)}.\n"
-            "Make it again with finite numbers; what is above 65,504 needs float32, not float16."
+            "Make it again with finite numbers; values above 65,504 need float32, not float16."
         )
 
 
 def label_columns(found: Sequence[str], labels: Sequence[str], where: str) -> np.ndarray:
-    """The column of each label of the task, int64 [L], matched by name.
+    """Returns the column of each of the task's labels, int64 [L], matched by name.
 
     Args:
-        found: names of the columns. where: whose they are, for the message.
+        found: names of the columns. where: the file, for the message.
 
     Raises:
-        InputError: these are not the task's labels, each of them once.
+        InputError: the names are not the task's labels, each once.
     """
     repeated = [label for label in dict.fromkeys(found) if list(found).count(label) > 1]
     faults = {
@@ -112,6 +112,6 @@ def label_columns(found: Sequence[str], labels: Sequence[str], where: str) -> np
     if lines:
         raise InputError(
             f"{where} has columns for other labels than the task ({', '.join(labels)}):\n" + "\n".join(lines) + "\n"
-            "Order does not matter, names do: rename the columns as the task calls its labels, and leave out no other."
+            "Give exactly one column for each of the task's labels, under its name; their order does not matter."
         )
     return np.array([list(found).index(label) for label in labels], np.int64)

@@ -1,7 +1,7 @@
-"""A file of logits that a teacher gave elsewhere, whatever its form.
+"""A file of an external teacher's logits, in any format.
 
-The unit is the example, so that the teacher may have any tokenizer. N rows, one for each example of the transfer file;
-W words of all rows, one after the other; L labels.
+Logits are per example, or per word, so that the teacher may have any tokenizer. N rows, one per example of the transfer
+file; W words of all rows, one after the other; L labels.
 
     .npz                                           .parquet
     row_ids          integers [N]                  column row_id: an integer
@@ -22,11 +22,11 @@ LABELS, SHA256 = "labels", "transfer_sha256"
 
 @dataclass(frozen=True)
 class Block:
-    """Rows that follow each other in a file.
+    """Consecutive rows of a file.
 
     Fields:
-        start: number of the first of them in the file.
-        counts: int64 [rows], vectors of each row: as many as it has words; 1 for classification.
+        start: number of the first row in the file.
+        counts: int64 [rows], vectors per row: its number of words; 1 for classification.
         logits: float32 [sum of counts, L].
     """
 
@@ -37,12 +37,12 @@ class Block:
 
 @dataclass(frozen=True)
 class LogitFile:
-    """What a file says.
+    """An open file of logits.
 
     Fields:
-        labels: of the columns. transfer_sha256: of the transfer file that it was made of, or None.
+        labels: label of each column. transfer_sha256: of the transfer file that it was made from, or None.
         row_ids: int64 [N], the example of each row.
-        blocks: gives the rows in order, reading as it goes; raises InputError where the file is damaged.
+        blocks: reads and yields the rows in order; raises InputError if the file is damaged.
     """
 
     path: str
@@ -53,5 +53,5 @@ class LogitFile:
 
 
 def described(kind, shape: tuple[int, ...]) -> str:
-    """An array in a message: `int64 [3, 2]`."""
+    """Formats type and shape of an array for a message: `int64 [3, 2]`."""
     return f"{kind} {list(shape)}"

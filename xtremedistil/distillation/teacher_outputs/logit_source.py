@@ -1,4 +1,4 @@
-"""A file of logits as what the stages learn from."""
+"""Gives the logits of a file to the stages, batch by batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from xtremedistil.storage.files import release_pages
 
 @dataclass(frozen=True)
 class LogitFileOutputs:
-    """Logits of the examples that `features` are of; called as `CachedOutputs` are.
+    """Logits of the examples of `features`; called as `CachedOutputs` are.
 
-    For tagging they stand at the positions that answer for a word, with zeros elsewhere.
+    For tagging, the scored token of each word gets the word's logits; other tokens get zeros.
     """
 
     features: Features
@@ -42,14 +42,14 @@ class LogitFileOutputs:
 
 @dataclass(frozen=True)
 class LogitFileSource:
-    """Takes the place of a `OutputSource` in stages on logits, and in a joint one without states."""
+    """Replaces an `OutputSource` in stages on logits, and in a joint stage without hidden states."""
 
     transfer: TransferRows
     logits: ExternalLogits
 
     def chunk(self, start: int, names: Sequence[str]) -> LogitFileOutputs:
-        """Of the chunk that begins with row `start`; the only name is "logits"."""
+        """Returns logits of the chunk that begins with row `start`; the only name is "logits"."""
         return LogitFileOutputs(self.transfer.chunk(start), self.logits)
 
     def finish_chunk(self, start: int) -> None:
-        """The file stays as it is: nothing on disk is of one chunk alone."""
+        """Does nothing: the file holds all chunks."""

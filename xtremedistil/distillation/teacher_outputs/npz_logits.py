@@ -1,4 +1,4 @@
-"""A file of logits as `.npz`; its arrays are described in `logit_file`. Nothing is unpickled."""
+"""Reads a file of logits in `.npz` format, see `logit_files`, without unpickling anything."""
 
 import contextlib
 import functools
@@ -26,18 +26,22 @@ def open_npz(path: str, tagging: bool) -> LogitFile:
     """Reads everything but the logits.
 
     Raises:
-        InputError: the file is damaged, of another kind, or an array is missing or of another shape.
+        InputError: the file is damaged or not an .npz file, or an array is missing or has a wrong shape.
     """
     names = _names(path)
     needed = ["row_ids", "logits", LABELS] + ["word_counts"] * tagging
     if missing := [name for name in needed if name not in names]:
         raise InputError(f"{path} lacks {', '.join(missing)}; its arrays are {', '.join(names) or 'none'}.")
     if "word_counts" in names and not tagging:
-        raise InputError(f"{path} has word_counts: it is for tagging. Give `do_NER`, or make a file of whole texts.")
+        raise InputError(
+            f"{path} has word_counts, which are for tagging. Give `do_NER`, or make a file of logits per text."
+        )
     row_ids = _integers(path, "row_ids")
     counts = _integers(path, "word_counts") if tagging else np.ones(len(row_ids), np.int64)
     if len(counts) != len(row_ids) or (counts < 1).any():
-        raise InputError(f"{path}: word_counts should hold a number from 1 on for each of the {len(row_ids)} row_ids.")
+        raise InputError(
+            f"{path}: word_counts must hold a number of at least 1 for each of the {len(row_ids)} row_ids."
+        )
     labels = _texts(path, LABELS)
     sha256 = _texts(path, SHA256)[0] if SHA256 in names else None
     return LogitFile(path, labels, sha256, row_ids, functools.partial(_blocks, path, counts, len(labels)))
@@ -77,14 +81,14 @@ def _blocks(path: str, counts: np.ndarray, labels: int) -> Iterator[Block]:
 
 
 def _reader(path: str, member, expected: tuple[int, int]) -> Callable[[int, int], np.ndarray]:
-    """What gives slices of the array in an open file, float32, if it is asked for one after the other."""
+    """Returns a function that reads slices of the array, float32; they must be read one after the other."""
     shape, by_column, kind = HEADERS[np.lib.format.read_magic(member)](member)
     if shape != expected or kind.kind != "f":
         raise InputError(
             f"{path}: logits is {described(kind, shape)}; floats {list(expected)} are expected: a row for each of the "
             "row_ids (tagging: for each of their words), a column for each of the labels."
         )
-    if by_column:  # no row stands together in the file
+    if by_column:  # stored column by column, so rows cannot be read alone
         whole = np.frombuffer(member.read(), kind).reshape(shape[::-1]).T
         return lambda start, stop: whole[start:stop].astype(np.float32)
 
@@ -97,7 +101,7 @@ def _reader(path: str, member, expected: tuple[int, int]) -> Callable[[int, int]
 
 @contextlib.contextmanager
 def _readable(path: str, name: str) -> Iterator[None]:
-    """Within, what zipfile and NumPy say of a damaged file becomes an InputError."""
+    """Turns the errors of zipfile and NumPy for damaged files into an InputError."""
     try:
         yield
     except InputError:

@@ -1,4 +1,4 @@
-"""An ONNX graph as a teacher: logits alone, through ONNX Runtime."""
+"""Runs an ONNX graph as a teacher, which gives only logits, through ONNX Runtime."""
 
 import hashlib
 import json
@@ -20,17 +20,17 @@ from xtremedistil.tasks import Task
 
 @dataclass(frozen=True)
 class Weight:
-    """A constant of a graph: its shape."""
+    """Shape of a constant of a graph."""
 
     shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Graph:
-    """What the file of a graph holds.
+    """An ONNX file.
 
     Fields:
-        fingerprint: sha256 of the file and of those beside it that its weights may be in.
+        fingerprint: sha256 of the file and of its external weight files.
     """
 
     path: str
@@ -40,13 +40,13 @@ class Graph:
 
 @dataclass(frozen=True)
 class OnnxTeacher:
-    """A graph that answers as a `Teacher` does, but has no states.
+    """An ONNX graph with the interface of a `Teacher`, but without hidden states.
 
     Fields:
-        model: `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in; {"logits": float32 [B, S, L] for
-            tagging, [B, L] for classification} out, L in the task's order.
+        model: takes `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S]; returns {"logits": float32
+            [B, S, L] for tagging, [B, L] for classification}, labels in the task's order.
         parts: its weights. key: fingerprint of its files and of the order of its outputs.
-        names_labels: whether the file says which output is which label; if not, they are taken to be in the task's
+        names_labels: whether the file names the labels of its outputs; if not, they are assumed to be in the task's
             order.
     """
 
@@ -57,18 +57,18 @@ class OnnxTeacher:
     names_labels: bool
 
     def feature_model(self, names: Sequence[str]) -> PredictFunction:
-        """What gives the outputs `names`, of which there is "logits" alone."""
+        """Returns the function that computes the outputs `names`; the only one is "logits"."""
         return self.model
 
 
 def open_onnx_teacher(graph: Graph, task: Task, sample: Features, pad_id: int) -> OnnxTeacher:
-    """Loads a graph and tries it.
+    """Loads a graph and runs it on two rows.
 
     Args:
-        sample: some encoded rows of the task.
+        sample: encoded rows of the task.
 
     Raises:
-        InputError: the graph cannot be loaded, takes or gives something else, or has other labels than the task.
+        InputError: the graph cannot be loaded, has other inputs or outputs, or other labels than the task.
     """
     path = graph.path
     session = open_session(path, path, available_cores())
@@ -87,13 +87,13 @@ def open_onnx_teacher(graph: Graph, task: Task, sample: Features, pad_id: int) -
 
 
 def _logits_function(path: str, session) -> Callable[[Arrays], np.ndarray]:
-    """Named int32 [B, S] inputs in; what the graph calls logits, or its first output, float32, out."""
+    """Returns a function from named int32 [B, S] inputs to the output "logits", or else the first, float32."""
     types = {entry.name: entry.type for entry in session.get_inputs()}
     if "input_ids" not in types or not types.keys() <= set(INPUT_NAMES) or not set(types.values()) <= set(ID_TYPES):
         found = ", ".join(f"{name} {kind}" for name, kind in types.items())
         raise InputError(
-            f"{path} takes {found}. A teacher takes input_ids, attention_mask and, if it wants them, token_type_ids,\n"
-            "int32 or int64 [rows, tokens]. Export it with these inputs."
+            f"{path} takes {found}. A teacher takes input_ids, attention_mask and optionally token_type_ids,\n"
+            "int32 or int64 [rows, tokens]. Export the graph with these inputs."
         )
     outputs = [entry.name for entry in session.get_outputs()]
     output = "logits" if "logits" in outputs else outputs[0]
@@ -103,11 +103,11 @@ def _logits_function(path: str, session) -> Callable[[Arrays], np.ndarray]:
         try:
             return session.run([output], feed)[0].astype(np.float32, copy=False)
         except Exception as error:  # onnxruntime's own errors share no base but this
-            rows, pieces = batch["input_ids"].shape
+            rows, tokens = batch["input_ids"].shape
             raise InputError(
-                f"{path} cannot compute {rows} rows of {pieces} tokens ({first_line(error)}).\n"
-                "It needs open axes for rows and tokens, the vocabulary of `pt_teacher_checkpoint`, and positions for "
-                "`seq_len` tokens."
+                f"{path} cannot compute {rows} rows of {tokens} tokens ({first_line(error)}).\n"
+                "It needs dynamic axes for rows and tokens, the vocabulary of `pt_teacher_checkpoint`, and positions "
+                "for `seq_len` tokens."
             ) from error
 
     return run
@@ -117,7 +117,7 @@ def _check_logits(path: str, logits: np.ndarray, batch: tuple[int, int], task: T
     axes = batch if task.by_position else batch[:1]
     expected = (*axes, len(task.labels))
     if logits.shape != expected:
-        names = ("rows", "pieces")[: len(axes)]
+        names = ("rows", "tokens")[: len(axes)]
         raise InputError(
             f"{path} gives logits {list(logits.shape)} for {batch[0]} rows of {batch[1]} tokens; {list(expected)} is "
             f"expected ({', '.join(names)}, labels).\nThe task's labels are {', '.join(task.labels)}. Name a graph "
@@ -126,7 +126,7 @@ def _check_logits(path: str, logits: np.ndarray, batch: tuple[int, int], task: T
 
 
 def _label_names(session) -> list[str] | None:
-    """The labels of the outputs as our exports note them; None in a graph without such a note."""
+    """Returns the labels that our exports store in a graph's metadata; None if there are none."""
     try:
         names = json.loads(session.get_modelmeta().custom_metadata_map["labels"])
     except (KeyError, ValueError):
@@ -135,21 +135,21 @@ def _label_names(session) -> list[str] | None:
 
 
 def read_graph(path: str) -> Graph:
-    """Reads what does not take ONNX Runtime.
+    """Reads an ONNX file without ONNX Runtime.
 
     Raises:
-        InputError: it is no ONNX file, or a file that its weights are in is missing.
+        InputError: it is not an ONNX file, or an external weight file is missing.
     """
     tensors = _tensors(path)
     beside = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
     paths = [os.path.join(os.path.dirname(path), name) for name in sorted(beside)]
     if missing := [name for name in paths if not os.path.isfile(name)]:
-        raise InputError(f"{path} has weights in {', '.join(missing)}, which is not there. Copy it there too.")
+        raise InputError(f"{path} has weights in {', '.join(missing)}, which is missing. Copy it beside the graph.")
     return Graph(path, fingerprint(path, *paths), _weights(tensors))
 
 
 def _weights(tensors: list) -> list[Weight]:
-    """Constants that are no integers of 32 or 64 bits: those are shapes and indices."""
+    """Returns all constants but integers of 32 or 64 bits, which are shapes and indices."""
     from onnx import TensorProto
 
     counts = (TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING)

@@ -1,4 +1,4 @@
-"""A file of logits as Parquet; its columns and metadata are described in `logit_file`."""
+"""Reads a file of logits in Parquet format; `logit_files` describes its columns and metadata."""
 
 import functools
 import json
@@ -16,7 +16,7 @@ def open_parquet(path: str, tagging: bool) -> LogitFile:
     """Reads everything but the logits.
 
     Raises:
-        InputError: the file is damaged, or a column or the labels are missing or of another type.
+        InputError: the file is damaged, or a column or the labels are missing or of a wrong type.
     """
     import pyarrow
     from pyarrow import parquet
@@ -89,7 +89,7 @@ def _blocks(path: str, labels: int, tagging: bool) -> Iterator[Block]:
 
 
 def _lengths(path: str, start: int, column) -> np.ndarray:
-    """int64, of the lists of a column."""
+    """Returns the length of each list of a column, int64."""
     from pyarrow import compute
 
     lengths = compute.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -99,13 +99,13 @@ def _lengths(path: str, start: int, column) -> np.ndarray:
 
 
 def _matrix(path: str, start: int, vectors, counts: np.ndarray, labels: int) -> np.ndarray:
-    """float32 [vectors, L]; `counts`: how many of them belong to each row."""
+    """Returns float32 [vectors, L]; `counts`: number of vectors of each row."""
     from pyarrow import compute
 
     lengths = compute.list_value_length(vectors).fill_null(0).to_numpy(zero_copy_only=False)
     if (wrong := np.flatnonzero(lengths != labels)).size:
         row = start + int(np.searchsorted(np.cumsum(counts), wrong[0], side="right")) + 1
         raise InputError(
-            f"{path}, row {row}: {lengths[wrong[0]]} logits where there are {labels} labels; each needs its own."
+            f"{path}, row {row}: {lengths[wrong[0]]} logits, but there are {labels} labels; each needs one."
         )
     return vectors.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, labels)
