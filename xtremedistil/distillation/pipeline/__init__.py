@@ -1,1 +1,1 @@
-"""One run from flags to a model folder."""
+"""Runs a distillation from its plan to a model folder."""

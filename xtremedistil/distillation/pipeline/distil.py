@@ -1,11 +1,10 @@
-"""A whole distillation: teacher, stages, selection on dev, artefacts, report.
+"""Runs a whole distillation: teacher, stages, selection on dev, files of the student, report.
 
-An external teacher (`external_teacher`) gives logits alone; then there is no stage on hidden states.
+An external teacher (`external_teacher`) gives only logits; then there is no stage on hidden states.
 
-Killed and started again with the same command, it goes on from where it was last saved and ends with the same bytes.
-Order of resuming: (1) a finished run prints its report; (2) the teacher's `model-ft.h5`; (3) the checkpoint of each
-stage (or chunk of a stage), which counts when both its weights and its history are there; (4) in the middle of a fit,
-be it the teacher's, the baseline's or a stage's, its newest snapshot.
+A killed run that is started again with the same command continues from its last save and writes the same bytes. It
+resumes from (1) the report, if the run is finished; (2) the teacher's `model-ft.h5`; (3) the checkpoint of each stage
+(or chunk of a stage) that has both weights and history; (4) the newest snapshot of an interrupted fit.
 """
 
 import contextlib
@@ -70,7 +69,7 @@ PATHS = (
     "teacher_logits",
     "teacher_onnx",
 )
-BASELINE_PLACE = 99  # in the plan, for seeds: behind every stage
+BASELINE_PLACE = 99  # stage number of the baseline for seeds, above that of every stage
 TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # rows of the report
 
 
@@ -78,18 +77,18 @@ def distil(config: DistilConfig, stages: Sequence[Stage] | None = None) -> Repor
     """Distils as `config` says; writes the student into `config.model_dir`.
 
     Args:
-        stages: what runs in place of the stages of `config.recipe`, in this order; numbered from 1, as the files of
-            their checkpoints are. `plan_stages` gives those of a recipe, to begin with. All else is as `config` says;
-            the weight of gold labels in a joint stage, for one, goes with the recipe "joint".
+        stages: replace the stages of `config.recipe` and run in this order, numbered from 1 as in the names of their
+            checkpoints. `plan_stages` returns those of a recipe, to start from. All other settings come from `config`;
+            for example, a joint stage uses `hard_label_weight` only with the recipe "joint".
 
     Raises:
-        InputError: something in the settings, stages or files cannot be used; nothing half-written stays behind.
+        InputError: settings, stages or files cannot be used; nothing half-written stays behind.
     """
     return run_plan(make_plan(config, stages))
 
 
 def run_plan(plan: DistillationPlan) -> Report:
-    """Carries out a plan. Raises as `distil`."""
+    """Runs a plan. Raises as `distil`."""
     require_paths(plan)
     strategy = make_strategy(plan.strategy, plan.tpu)
     workers = Workers(strategy)
@@ -109,7 +108,7 @@ def run_plan(plan: DistillationPlan) -> Report:
 
 
 def run_settings(plan: DistillationPlan, graph: Graph | None) -> dict:
-    """What decides the result: flags, stages that were given, bytes of data and checkpoints in place of their paths."""
+    """Returns what determines the result: flags, given stages, and fingerprints of data and checkpoints."""
     settings = {name: value for name, value in plan.flags.items() if name not in (*NOT_SETTINGS, *PATHS)}
     settings["pt_teacher_checkpoint"] = model_folder.fingerprint_checkpoint(plan.teacher.checkpoint)
     if plan.student.checkpoint:
@@ -121,11 +120,11 @@ def run_settings(plan: DistillationPlan, graph: Graph | None) -> dict:
 
 
 def _finished_report(plan: DistillationPlan, workers: Workers) -> Report | None:
-    """The report of a run that has ended before, unless a baseline is wanted that it has not.
+    """Returns the report of a finished run; None if there is none, or if it lacks the baseline that the plan wants.
 
-    The chief's answer holds for all; a worker that does not see the report yet has an empty one.
+    The chief decides for all workers; a worker that does not see the report yet returns an empty one.
     """
-    report = _report_there(plan.model_dir)
+    report = _saved_report(plan.model_dir)
     if report and plan.baseline and not any(row.name == BASELINE for row in report.rows):
         report = None
     if not workers.broadcast_from_chief(report is not None):
@@ -134,7 +133,7 @@ def _finished_report(plan: DistillationPlan, workers: Workers) -> Report | None:
     return report or Report()
 
 
-def _report_there(folder: str) -> Report | None:
+def _saved_report(folder: str) -> Report | None:
     there = [os.path.isfile(os.path.join(folder, name)) for name in (model_folder.CONFIG, model_folder.REPORT)]
     return read_report(os.path.join(folder, model_folder.REPORT)) if all(there) else None
 
@@ -149,7 +148,7 @@ def _run(run: RunContext, external: ExternalLogits | OnnxTeacher | None) -> Repo
     if plan.baseline:
         _baseline(run, plan.baseline, encoder, report)
     student = initial_student(run, encoder)
-    for stage in plan.stages:  # before the first of them runs: the last may have nothing to train
+    for stage in plan.stages:  # checked before the first stage runs: a later one may have nothing to train
         student.unfrozen(stage.unfrozen)
     report.best_stage, dev = _run_stages(run, teacher, student, report)
     _add_row(run, report, STUDENT, student.student.predict_function, student.student.parts, dev)
@@ -161,18 +160,19 @@ def _teacher(run: RunContext, report: Report) -> FinetunedTeacher:
     folder, own = run.plan.teacher.folder, run.plan.model_dir
     same = os.path.realpath(folder) == os.path.realpath(own)
     with contextlib.nullcontext() if same else folder_lock(run.workers, folder):
-        tuned = load_or_finetune_teacher(run)
-    run.workers.on_chief(lambda: run_folder.bind_teacher(own, tuned.key))
-    dev = _add_row(run, report, TEACHER, tuned.teacher.predict_function, tuned.teacher.parts, tuned.dev)
-    if tuned.epochs:
-        _note(run, report, Stage(0, LABELS, (TEACHER,), 0, 0.0, 0), dev, tuned.epochs, tuned.seconds)
-    return tuned
+        finetuned = load_or_finetune_teacher(run)
+    run.workers.on_chief(lambda: run_folder.bind_teacher(own, finetuned.key))
+    model = finetuned.teacher
+    dev = _add_row(run, report, TEACHER, model.predict_function, model.parts, finetuned.dev)
+    if finetuned.epochs:
+        _note(run, report, Stage(0, LABELS, (TEACHER,), 0, 0.0, 0), dev, finetuned.epochs, finetuned.seconds)
+    return finetuned
 
 
 def _external_teacher(
     run: RunContext, external: ExternalLogits | OnnxTeacher, report: Report
 ) -> FinetunedTeacher | ExternalLogits:
-    """A graph is scored as any teacher; logits of the transfer file cannot be."""
+    """Scores an ONNX graph as any teacher; a file of logits for the transfer file cannot be scored."""
     run.progress.log(f"teacher: {describe(external, run.corpus.task.labels)}")
     if isinstance(external, OnnxTeacher):
         _add_row(run, report, TEACHER, external.model, external.parts)
@@ -181,10 +181,10 @@ def _external_teacher(
 
 
 def _baseline(run: RunContext, stage: Stage, teacher_encoder, report: Report) -> None:
-    """The same student on the labels alone."""
+    """Trains the same student on labels only, and scores it."""
     initial = initial_student(run, teacher_encoder)
     recipe = run.recipe(stage.learning_rate, stage.epochs, BASELINE_PLACE)
-    run.progress.begin("student on the labels alone", later=[])
+    run.progress.begin("student on labels only", later=[])
     keeper = run.keeper("baseline")
     label_fit = run.label_fit(recipe, stage.batch_size, keeper)
     record = run_once(
@@ -202,7 +202,7 @@ def _baseline(run: RunContext, stage: Stage, teacher_encoder, report: Report) ->
 def _run_stages(
     run: RunContext, teacher: FinetunedTeacher | ExternalLogits, student: InitialStudent, report: Report
 ) -> tuple[int, float | None]:
-    """Runs the stages; returns the number of the best one, whose weights are in place, and its score, if of dev."""
+    """Runs the stages and restores the weights of the best; returns its number, and its dev score (None: other set)."""
     source, workers, stages = source_of(run, teacher), run.workers, run.plan.stages
     weights = [variable for variables in student.saved_parts.values() for variable in variables]
     best_score, best_stage, best = -np.inf, 0, []
@@ -213,7 +213,7 @@ def _run_stages(
         scored = stage.objective != REPRESENTATION
         dev = workers.broadcast_from_chief(student.score(run.scorer, run.stage_selection)) if scored else None
         _note(run, report, stage, dev, record["epochs"], record["seconds"], record["score"])
-        # The latest of equals wins, as in the original.
+        # The latest of equal stages wins, as in the original.
         if dev is not None and dev >= best_score:
             best_score, best_stage = dev, stage.number
             best = [variable.numpy() for variable in weights]
@@ -265,7 +265,7 @@ def _most_steps(run: RunContext, stage: Stage) -> int:
 def _note(
     run: RunContext, report: Report, stage: Stage, dev: float | None, epochs: int, seconds: float, score: float = 0.0
 ) -> None:
-    """A line for the person, an entry for the report."""
+    """Logs a stage and adds it to the report."""
     chosen_on = "TEST" if run.plan.select_on != DEV and stage.number else DEV
     outcome = f"{chosen_on} {100 * dev:.1f}" if dev is not None else f"held-out loss {-score:.4g}"
     name = f"stage {stage.number}" if stage.number else "before"
@@ -278,7 +278,7 @@ def _note(
 def _add_row(
     run: RunContext, report: Report, name: str, predict: PredictFunction, parts: dict, dev: float | None = None
 ) -> float:
-    """Scores a model once on test and, where that is not known yet, on dev; returns the dev score."""
+    """Scores a model on test and, if `dev` is None, on dev; adds a row to the report and returns the dev score."""
     corpus = run.corpus
     row, metrics = scored_row(name, predict, parts, run.scorer, corpus.dev if dev is None else dev, corpus.test)
     report.rows.append(row)
@@ -287,7 +287,7 @@ def _add_row(
 
 
 def _save(run: RunContext, student: InitialStudent, report: Report) -> None:
-    """The finished folder. Its configuration comes last: with it, the run counts as finished."""
+    """Writes the student's files; the configuration comes last, because it marks the run as finished."""
     plan = run.plan
     shutil.rmtree(run.path(model_folder.FROZEN_FEATURES), ignore_errors=True)
     run.corpus.tokenizer.save(plan.model_dir)
@@ -299,7 +299,7 @@ def _save(run: RunContext, student: InitialStudent, report: Report) -> None:
 
 
 def saved_config(run: RunContext, initial: InitialStudent) -> dict:
-    """`xtremedistil-config.json`: the original's keys, and what makes the folder stand alone."""
+    """Returns the content of `xtremedistil-config.json`: the original's keys, and all that loading the folder needs."""
     task, student = run.corpus.task, initial.student
     return run.plan.flags | {
         **task.saved_keys,

@@ -1,4 +1,4 @@
-"""`xtremedistil.plan`: a plan with the numbers of its files; without TensorFlow, unless a match names sub-layers."""
+"""`xtremedistil.plan`: a plan with counts and sizes of its files; uses TensorFlow only if a match names sub-layers."""
 
 import dataclasses
 import os
@@ -26,10 +26,10 @@ from xtremedistil.terms.match import PATH
 
 
 def plan(config: DistilConfig, stages: list[Stage] | None = None) -> DistillationPlan:
-    """What `distil` with the same arguments will do; `print` it. Reads all files, writes none.
+    """Returns what `distil` with the same arguments will do; `print` it. Reads all files, writes none.
 
     Raises:
-        InputError: something in the settings, stages or files cannot be used.
+        InputError: settings, stages or files cannot be used.
     """
     made = make_plan(config, stages)
     return dataclasses.replace(made, measures=measure(made))

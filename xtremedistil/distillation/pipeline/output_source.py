@@ -1,4 +1,4 @@
-"""Where the stages get the teacher's outputs from: a file; disk, computed when first asked for; the teacher itself."""
+"""Gives the stages teacher outputs: from a file of logits, from the disk cache, or from the running teacher."""
 
 import functools
 import os
@@ -27,7 +27,7 @@ POLICIES = {
 
 
 def teacher_folder(run: RunContext, teacher: FinetunedTeacher) -> str:
-    """Where the store keeps what this teacher says."""
+    """Returns the folder of this teacher's outputs in the store."""
     parts = [teacher.key[:KEY_LETTERS], run.plan.outputs.precision, run.plan.teacher.precision]
     return os.path.join(run.corpus.store, "-".join(part for part in parts if part))
 
@@ -37,7 +37,7 @@ class OutputSource:
     """Teacher outputs of parts of the transfer set.
 
     Fields:
-        folder: of what this teacher says. policy: "cache", "chunks" or "live"; see `output_size.settle_targets`.
+        folder: of this teacher's outputs. policy: "cache", "chunks" or "live"; see `disk_size.resolve_policy`.
     """
 
     run: RunContext
@@ -46,32 +46,32 @@ class OutputSource:
     policy: str
 
     def chunk(self, start: int, names: Sequence[str]) -> CachedOutputs | LiveOutputs:
-        """Of the chunk that begins with row `start`."""
+        """Returns outputs of the chunk that begins with row `start`."""
         return self._of(self.run.corpus.transfer.chunk(start), chunk_name(start), names)
 
     def held_out(self, names: Sequence[str]) -> CachedOutputs | LiveOutputs:
         return self._of(self.run.corpus.transfer.held_out, HELD_OUT, names)
 
     def labelled(self, names: Sequence[str]) -> CachedOutputs | LiveOutputs:
-        """Of the labelled rows."""
+        """Returns outputs of the labelled rows."""
         return self._of(self.run.corpus.train.features, LABELLED_ROWS, names)
 
     def finish_chunk(self, start: int) -> None:
-        """Frees the disk of a chunk's states and maps, if they are not to stay; logits are read by later stages too."""
+        """With the policy "chunks", removes a chunk's outputs but its logits, which later stages read."""
         if self.policy == "chunks":
             folder = os.path.join(self.folder, chunk_name(start))
             self.run.workers.on_chief(lambda: keep_only(folder, ["logits"]))
 
     @functools.cached_property
     def _outputs_of(self) -> Callable[[tuple[str, ...]], PredictFunction]:
-        """The teacher by what it shall give; traced once for all chunks."""
+        """Returns the teacher's predict function for names of outputs, traced once for all chunks."""
         return functools.cache(lambda names: make_predict_function(self.teacher.teacher.feature_model(names)))
 
     def _of(self, rows: Features, name: str, names: Sequence[str]) -> CachedOutputs | LiveOutputs:
         run = self.run
         if self.policy == "live":
             return LiveOutputs(self._outputs_of(tuple(names)), rows, names, run.pad_id)
-        # Logits always: the logit stages follow, and the teacher has run anyway.
+        # Logits are always kept: later stages need them, and the teacher runs anyway.
         wanted = sorted({"logits", *names})
         targets = cached_outputs(
             lambda missing: self._outputs_of(tuple(missing)),
@@ -88,7 +88,7 @@ Source = OutputSource | LogitFileSource
 
 
 def source_of(run: RunContext, teacher: FinetunedTeacher | ExternalLogits) -> Source:
-    """What the stages read; of a teacher that is asked, says what its outputs will take, and decides how they are kept.
+    """Opens the source of teacher outputs; for a teacher that runs here, decides and logs how its outputs are kept.
 
     Raises:
         InputError: `teacher_outputs` cache needs more than the disk has.
@@ -99,15 +99,15 @@ def source_of(run: RunContext, teacher: FinetunedTeacher | ExternalLogits) -> So
     labels = len(corpus.task.labels) if plan.teacher.is_external else teacher.teacher.head.units
     names, size = run_outputs(plan, corpus, labels)
     folder = teacher_folder(run, teacher)
-    policy = _settled_policy(run, resolve_policy(plan.outputs.policy, size, folder, ["logits", *names]))
+    policy = _fixed_policy(run, resolve_policy(plan.outputs.policy, size, folder, ["logits", *names]))
     sizes = {"all": megabytes(size.everything), "most": megabytes(size.at_a_time)}
-    besides = f"; the student's states: {megabytes(size.besides)} at a time" if size.besides else ""
+    besides = f"; the student's hidden states: {megabytes(size.besides)} at a time" if size.besides else ""
     run.progress.log(POLICIES[policy].format(**sizes) + besides)
     return OutputSource(run, teacher, folder, policy)
 
 
-def _settled_policy(run: RunContext, policy: str) -> str:
-    """What the chief finds, but disk stays disk and live stays live when a run goes on: they round differently."""
+def _fixed_policy(run: RunContext, policy: str) -> str:
+    """The chief's policy for all workers; a resumed run keeps to disk or to live, since these round differently."""
     policies, workers = list(POLICIES), run.workers
     policy = policies[int(workers.broadcast_from_chief(policies.index(policy)))]
     live = policy == "live"

@@ -1,4 +1,4 @@
-"""Paths of sub-layers in matches and stages, looked up before any model is loaded or tuned."""
+"""Looks up the sub-layers that matches and stages name, before any model is loaded or fine-tuned."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,14 +13,14 @@ from xtremedistil.models.features.extraction import encoder_features
 from xtremedistil.models.features.sub_layers import find_sub_layer
 from xtremedistil.terms.match import PATH, Match
 
-FEW_WORDS = 64  # of an encoder whose words do not matter
+FEW_WORDS = 64  # vocabulary size of an encoder that is only looked at
 
 
 def require_paths(plan: DistillationPlan) -> None:
-    """Looks for the sub-layers that matches and own stages name, in encoders without weights.
+    """Looks for the sub-layers that matches and a caller's stages name, in encoders without weights.
 
     Raises:
-        InputError: teacher or student has no such sub-layer; the message has the nearest paths.
+        InputError: teacher or student has no such sub-layer; the message names similar paths.
     """
     if matches := _by_path(plan.terms.matches):
         for side, (encoder, _) in _encoders(plan).items():
@@ -34,7 +34,7 @@ def require_paths(plan: DistillationPlan) -> None:
 
 
 def _require_unfrozen(plan: DistillationPlan) -> None:
-    """Looks for what stages train: blocks that the student has, and sub-layers of its encoder."""
+    """Checks that stages train blocks of the student or sub-layers of its encoder."""
     encoder, _ = _student(plan)
     paths = [(stage.number, name) for stage in plan.stages for name in stage.unfrozen if name not in plan.blocks]
     for number, path in paths:
@@ -46,9 +46,9 @@ def _require_unfrozen(plan: DistillationPlan) -> None:
 
 
 def path_widths(plan: DistillationPlan) -> dict[str, tuple[int, int]]:
-    """How wide the teacher's and the student's tensor of each match by path are, by the match's name.
+    """Returns the widths of the teacher's and the student's tensor of each match by path, by the match's name.
 
-    The encoders run once, with random weights and few words: only a layer itself knows what it gives.
+    The encoders run once, with random weights and a small vocabulary: only running a layer tells its output's width.
 
     Raises:
         InputError: as `require_paths`.
@@ -78,7 +78,7 @@ def _paths(matches: Sequence[Match], side: str) -> list[str]:
 
 
 def _encoders(plan: DistillationPlan) -> dict[str, tuple]:
-    """Encoder and family of both sides."""
+    """Returns encoder and family of teacher and student."""
     saved = read_config(plan.teacher.checkpoint)
     return {
         "teacher": _encoder(saved, find_family(plan.teacher.class_name, saved["model_type"])),
@@ -91,7 +91,7 @@ def _encoder(saved: dict, family: Family) -> tuple:
 
 
 def _student(plan: DistillationPlan) -> tuple:
-    """An encoder of the sizes that the run's student will have."""
+    """Returns an encoder of the student's sizes, and its family."""
     student, shape = plan.student, plan.student.shape
     if student.is_bilstm:
         names = ("num_hidden_layers", "lstm_units", "embedding_size")

@@ -1,4 +1,4 @@
-"""What the steps of one distillation share: settings, data, devices, and where things are written."""
+"""Plan, data, devices and paths that all steps of a distillation share."""
 
 from dataclasses import dataclass
 
@@ -21,10 +21,10 @@ from xtremedistil.training.workers import Workers
 
 @dataclass(frozen=True)
 class RunContext:
-    """A distillation's surroundings; nothing in it changes during the run.
+    """What all steps of a distillation share; it does not change during the run.
 
     Fields:
-        kept: the tokens that the teacher has in this run, as `run_vocabulary` gives them.
+        kept: ids of the tokens that the teacher keeps, from `run_vocabulary`; None: all.
     """
 
     plan: DistillationPlan
@@ -41,7 +41,7 @@ class RunContext:
 
     @property
     def stage_selection(self) -> LabelledSet:
-        """The set that decides between stages: dev; the original took the test file."""
+        """The set that selects the best stage: dev; with `legacy`, test, as in the original."""
         return self.corpus.test if self.plan.select_on == TEST else self.corpus.dev
 
     def path(self, name: str) -> str:
@@ -51,17 +51,17 @@ class RunContext:
         return per_replica * self.strategy.num_replicas_in_sync
 
     def recipe(self, peak: float, epochs: int, *place: int) -> TrainingSettings:
-        """How a fit goes; `place` (stage, chunk) gives it a seed of its own."""
+        """Returns the training settings of a fit; `place` (stage, chunk) determines its seed."""
         training = self.plan.training
         return TrainingSettings.of(training, peak, epochs, stage_seed(training.seed, *place))
 
     def keeper(self, fit: str) -> SnapshotManager:
-        """Of the snapshots of a fit; `fit` is its place in the run."""
-        key = f"{fit}, {self.strategy.num_replicas_in_sync} devices"  # with others, steps are of other rows
+        """Returns the manager of a fit's snapshots; `fit` names it."""
+        key = f"{fit}, {self.strategy.num_replicas_in_sync} devices"  # with other devices, steps have other rows
         return SnapshotManager.of(self.plan.model_dir, self.plan.training, key, self.workers, self.progress.log)
 
     def output_writer(self, title: str) -> OutputWriterConfig:
-        """How outputs of the teacher, or of the student's encoder, are computed; `title` is said to a person."""
+        """Returns how outputs of teacher or student are computed and kept; progress is reported under `title`."""
         return OutputWriterConfig(
             self.pad_id,
             self.plan.teacher.batch_size,
@@ -88,7 +88,7 @@ class RunContext:
 
 
 def open_run(plan: DistillationPlan, strategy: tf.distribute.Strategy, workers: Workers) -> RunContext:
-    """Reads and encodes all files.
+    """Reads and encodes all files of a run.
 
     Raises:
         InputError: a file cannot be used.

@@ -1,4 +1,4 @@
-"""The student that a run starts from: a checkpoint or random weights, with the teacher's word embeddings reduced."""
+"""Builds a run's student from a checkpoint or random weights, with the teacher's reduced word embeddings if wanted."""
 
 from collections.abc import Sequence
 
@@ -27,18 +27,18 @@ from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.strategy import seed_everything, stage_seed
 
-STAGE = 1  # the student is born with stage 1, for seeds
+STAGE = 1  # the student is initialized with the seed of stage 1
 
 
 class InitialStudent:
-    """A student on its way through the stages.
+    """A student during the stages.
 
     Fields:
-        student: the graph.
-        trainable_blocks: variables by block; of the word embeddings the table, the matrix that makes it, or (frozen)
-            nothing.
-        saved_parts: variables by layer of `xtremedistil.h5`; frozen word embeddings stand in `word_embedding.npy`.
-        checkpoint_parts: the same for stages, with the matrix.
+        student: the model.
+        trainable_blocks: variables by block; for word embeddings, these are the embeddings themselves, the matrix that
+            maps the teacher's embeddings to them, or (frozen) none.
+        saved_parts: variables by layer of `xtremedistil.h5`; frozen word embeddings are in `word_embedding.npy`.
+        checkpoint_parts: variables by layer of the stages' checkpoints, which also hold the matrix.
     """
 
     def __init__(self, student: Student, first_table: np.ndarray | None, *, frozen: bool):
@@ -53,12 +53,12 @@ class InitialStudent:
             self.checkpoint_parts[word_map.name] = [word_map.kernel]
 
     def unfrozen(self, names: Sequence[str]) -> dict[str, list[tf.Variable]]:
-        """What a stage trains, by its names: blocks, or sub-layers of the encoder.
+        """Returns the variables that a stage trains, by block or sub-layer of the encoder.
 
-        The matrix that makes compressed word embeddings goes with the whole encoder alone.
+        The matrix of reduced word embeddings is trained only together with the whole encoder.
 
         Raises:
-            InputError: nothing in a sub-layer is trained.
+            InputError: a sub-layer has no trainable variables.
         """
         found = {name: self.trainable_blocks.get(name) or self._inside(name) for name in names}
         if nothing := [name for name, variables in found.items() if not variables]:
@@ -66,16 +66,16 @@ class InitialStudent:
         return found
 
     def _inside(self, path: str) -> list[tf.Variable]:
-        there = {id(variable) for variable in find_sub_layer(self.student.encoder, path).weights}
-        return [variable for variable in self.trainable_blocks[ENCODER] if id(variable) in there]
+        inside = {id(variable) for variable in find_sub_layer(self.student.encoder, path).weights}
+        return [variable for variable in self.trainable_blocks[ENCODER] if id(variable) in inside]
 
     def score(self, scorer: Scorer, labelled: LabelledSet) -> float:
-        """The task's metric, 0 to 1, of the weights as they stand."""
+        """Returns the task's metric, 0 to 1, with the current weights."""
         self.student.sync_word_embeddings()
         return scorer.primary(self.student.predict_function, labelled)
 
     def word_embedding_to_save(self) -> np.ndarray:
-        """float32 [V, H]: the teacher's embeddings as they were reduced; without reduction, the student's own."""
+        """Returns float32 [V, H]: the teacher's reduced word embeddings before training, or else the student's."""
         return word_embedding_variable(self.student.encoder).numpy() if self._first_table is None else self._first_table
 
 
@@ -87,8 +87,8 @@ def initial_student(run: RunContext, teacher) -> InitialStudent:
     """Builds the student of a run; the same plan gives the same weights.
 
     Args:
-        teacher: the teacher's encoder; None where it gives logits alone: there is no width to project to then, and
-            word embeddings come from the checkpoint that gave the tokenizer.
+        teacher: the teacher's encoder; None for an external teacher: then there is no projection, and word embeddings
+            come from the checkpoint of the tokenizer.
     """
     plan, task = run.plan.student, run.corpus.task
     seed_everything(stage_seed(run.plan.training.seed, STAGE))
@@ -111,7 +111,7 @@ def initial_student(run: RunContext, teacher) -> InitialStudent:
 
 
 def _reduced_embeddings(run: RunContext, plan: EmbeddingPlan, encoder, teacher) -> MappedEmbedding:
-    """The teacher's word embeddings and the matrix that reduces them to the student's width."""
+    """Returns the teacher's word embeddings and the matrix that reduces them to the student's width."""
     rows, width = word_embedding_variable(encoder).shape
     table = word_embedding_variable(teacher or _tokenizers_encoder(run.plan.teacher)).numpy()[:rows]
     full, kernel = factorize(table, width, plan.method, plan.seed)
@@ -125,7 +125,7 @@ def _tokenizers_encoder(teacher: TeacherPlan):
 
 
 def _encoder(run: RunContext) -> tuple:
-    """The student's encoder, and its family."""
+    """Returns the student's encoder and its family."""
     plan, tokenizer = run.plan.student, run.corpus.tokenizer
     if plan.is_bilstm:
         return _bilstm(plan, tokenizer), BILSTM

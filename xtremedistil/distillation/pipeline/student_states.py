@@ -1,4 +1,4 @@
-"""What the student's encoder makes of rows, computed once for stages that leave it alone."""
+"""Caches the hidden states of the student's encoder for stages in which it is frozen."""
 
 import dataclasses
 import functools
@@ -25,10 +25,10 @@ KEY_DIGITS = 12  # 48 bits
 
 
 class FrozenFeatures:
-    """States of an encoder as it stands, on disk below the model folder; those of its earlier weights go.
+    """Hidden states of the frozen encoder, on disk below the model folder; those of earlier weights are removed.
 
     Fields:
-        model: the layers above, for training: {"state"} in, {"logits"} out.
+        model: the layers above the encoder, for training: takes {"state"}, returns {"logits"}.
     """
 
     def __init__(self, run: RunContext, student: Student):
@@ -45,14 +45,14 @@ class FrozenFeatures:
         run.workers.on_chief(self._forget_others)
 
     def of(self, rows: Features, name: str) -> CachedOutputs:
-        """The states of some rows, as batches read them."""
+        """Returns the hidden states of `rows`, computed once and kept on disk under `name`."""
         states = cached_outputs(
             lambda names: self._states_of,
             rows,
             [STATE],
             self._folder(name),
             key=f"encoder {self._key}, rows {rows.fingerprint()}",
-            how=self._run.output_writer(f"student's states ({name})"),
+            how=self._run.output_writer(f"student's hidden states ({name})"),
         )
         return dataclasses.replace(states, prefix="")
 
@@ -61,13 +61,13 @@ class FrozenFeatures:
         return make_predict_function(self._student.state_model())
 
     def score(self, dev: LabelledSet) -> float:
-        """The task's metric, 0 to 1, of projection and head as they stand, on the dev set."""
+        """Returns the task's metric on the dev set, 0 to 1, with the current projection and head."""
         self._dev = self._dev or self.of(dev.features, "dev")
         metrics = self._run.scorer.metrics_of(self._logits(self._dev), dev)
         return metrics[metrics["primary"]]
 
     def _logits(self, states: CachedOutputs) -> list[np.ndarray]:
-        """By row, without padding; the layers above the encoder take all rows, or all positions, alike."""
+        """Returns logits by row, without padding; the layers above the encoder treat each row, or token, alone."""
         array, extra = states.arrays[STATE], () if states.by_row else (None,)
         blocks = np.array_split(array, -(-len(array) // POSITIONS_AT_A_TIME))
         logits = [self._apply(tf.constant(block.astype(np.float32)[(*extra,)])).numpy() for block in blocks]
@@ -76,7 +76,7 @@ class FrozenFeatures:
         return np.split(np.concatenate(logits, axis=1)[0], states.features.offsets[1:-1])
 
     def forget(self, name: str) -> None:
-        """Frees the disk of some rows' states."""
+        """Removes the hidden states kept under `name`."""
         self._run.workers.on_chief(lambda: shutil.rmtree(self._folder(name), ignore_errors=True))
 
     def _folder(self, name: str) -> str:
@@ -89,19 +89,19 @@ class FrozenFeatures:
 
 
 def frozen_features(run: RunContext, initial: InitialStudent, stage: Stage) -> FrozenFeatures | None:
-    """Of a stage that leaves the encoder alone; None where the encoder runs in every step."""
+    """Returns cached hidden states for a stage with a frozen encoder; None if the encoder runs in every step."""
     if stage.trains_encoder or not run.plan.outputs.frozen_features:
         return None
     return FrozenFeatures(run, initial.student)
 
 
 def _agreed(workers: Workers, fingerprint: str) -> str:
-    """The chief's, cut to what a number can carry: weights may be rounded otherwise elsewhere."""
+    """The chief's fingerprint for all workers, shortened to fit a number: other workers may round weights otherwise."""
     return f"{int(workers.broadcast_from_chief(int(fingerprint[:KEY_DIGITS], 16))):0{KEY_DIGITS}x}"
 
 
 def _fingerprint(student: Student) -> str:
-    """sha256 over the encoder's weights."""
+    """Returns the sha256 of the encoder's weights."""
     digest = hashlib.sha256()
     for variable in student.encoder.weights:
         digest.update(np.ascontiguousarray(variable.numpy()).tobytes())

@@ -1,4 +1,4 @@
-"""The teacher of a run: fine-tuned on the labels, or read from `model-ft.h5` if that was done before."""
+"""Fine-tunes a run's teacher on labels, or reads it from `model-ft.h5` if that was done before."""
 
 import hashlib
 import os
@@ -25,16 +25,16 @@ from xtremedistil.storage.model_folder import TEACHER_RECORD, TEACHER_WEIGHTS, f
 from xtremedistil.training.strategy import seed_everything, stage_seed
 
 IN_WORDS = {"pieces": "vocabulary"}  # keys of the record that do not speak for themselves
-STAGE = 0  # the teacher's place in the plan, for seeds
+STAGE = 0  # stage number of the teacher, for seeds
 
 
 @dataclass(frozen=True)
 class FinetunedTeacher:
-    """Knows the task.
+    """A fine-tuned teacher.
 
     Fields:
-        key: fingerprint of its weights. seconds, epochs: what its tuning took, 0 if it was read.
-        dev: its score on dev, where its tuning has found that.
+        key: fingerprint of its weights. seconds, epochs: duration of its fine-tuning, 0 if it was read from a file.
+        dev: its dev score, if it was just fine-tuned.
     """
 
     teacher: Teacher | OnnxTeacher
@@ -45,11 +45,11 @@ class FinetunedTeacher:
 
 
 def load_or_finetune_teacher(run: RunContext) -> FinetunedTeacher:
-    """Reads the fine-tuned teacher of `teacher_model_dir`, or tunes and saves it.
+    """Reads the fine-tuned teacher of `teacher_model_dir`, or fine-tunes and saves it.
 
     Raises:
-        InputError: the file there belongs to other data, labels or another checkpoint; or the teacher has to be tuned,
-            and there is no room for what it will say.
+        InputError: the file there belongs to other data, labels or another checkpoint; or the teacher must be
+            fine-tuned, and the disk has no room for its outputs.
     """
     plan, corpus, progress = run.plan.teacher, run.corpus, run.progress
     path = os.path.join(plan.folder, TEACHER_WEIGHTS)
@@ -89,14 +89,14 @@ def load_or_finetune_teacher(run: RunContext) -> FinetunedTeacher:
 
 
 def _refuse_early(run: RunContext) -> None:
-    """Raises InputError if what a teacher that is still to be tuned will say has no room; not after hours of tuning."""
+    """Raises InputError if the teacher's outputs will not fit on disk, before hours of fine-tuning."""
     _, size = run_outputs(run.plan, run.corpus, len(run.corpus.task.all_labels))
     resolve_policy(run.plan.outputs.policy, size, run.corpus.store)
 
 
 def _record(plan: DistillationPlan, corpus: Corpus, kept: np.ndarray | None) -> dict:
-    """What a fine-tuned teacher depends on and must agree in to be used again; `kept`: its tokens, None: all."""
-    task_kind = corpus.task.flags["task_kind"]  # of one label for each row: none, as in files of earlier releases
+    """Returns what must be equal for a fine-tuned teacher to be used again; `kept`: ids of its tokens, None: all."""
+    task_kind = corpus.task.flags["task_kind"]  # None where earlier releases had no such key
     return {
         "pieces": None if kept is None else hashlib.sha256(kept.tobytes()).hexdigest(),
         "labels": list(corpus.task.all_labels),
@@ -107,23 +107,23 @@ def _record(plan: DistillationPlan, corpus: Corpus, kept: np.ndarray | None) -> 
 
 
 def _checked_labels(path: str, record_path: str, record: dict, corpus: Corpus, progress: Progress) -> int:
-    """Number of labels of the teacher in `path`: with or without the original's pseudo-labels."""
+    """Returns the number of labels of the teacher in `path`, with or without the original's pseudo-labels."""
     if os.path.isfile(record_path):
         saved = read_json(record_path)
         keys = {**record, **saved}
         differing = [IN_WORDS.get(name, name) for name in keys if saved.get(name) != record.get(name)]
         if differing:
             raise InputError(
-                f"{path} was tuned with other settings: {', '.join(differing)} differ.\n"
-                "Give another `teacher_model_dir`, or delete that file to tune the teacher again."
+                f"{path} was fine-tuned with other settings: {', '.join(differing)} differ.\n"
+                "Give another `teacher_model_dir`, or delete that file to fine-tune the teacher again."
             )
     else:
-        progress.log(f"teacher: {path} has no record of its task; its number of labels is all that can be checked")
+        progress.log(f"teacher: {path} has no record of its task; only its number of labels can be checked")
     width = _head_width(path)
     if width not in corpus.task.head_widths or width < len(corpus.task.all_labels):
         raise InputError(
-            f"{path} was tuned for {width} labels; this task has {len(corpus.task.all_labels)}.\n"
-            "Give another `teacher_model_dir` to tune a teacher for this task."
+            f"{path} was fine-tuned for {width} labels; this task has {len(corpus.task.all_labels)}.\n"
+            "Give another `teacher_model_dir` to fine-tune a teacher for this task."
         )
     return width
 

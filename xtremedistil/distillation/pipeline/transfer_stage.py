@@ -1,4 +1,4 @@
-"""Stages on the transfer set: chunk by chunk, towards the teacher's hidden states or logits."""
+"""Runs the stages on the transfer set, chunk by chunk, on the teacher's hidden states or logits."""
 
 import functools
 from collections.abc import Callable
@@ -36,7 +36,7 @@ class TransferFit:
     """One stage: a model, an objective and an optimizer over all chunks.
 
     Fields:
-        parts: variables of the stage's checkpoints by layer, with those of its own projections.
+        parts: variables of the stage's checkpoints by layer, including those of its projections.
         variables: those that it trains.
     """
 
@@ -67,26 +67,26 @@ class TransferFit:
         self._held_out: HeldOutLoss | None = None
 
     def _build(self) -> tuple:
-        """The model that is trained, and the variables that only this stage has, by layer."""
+        """Returns the model that is trained, and the variables that only this stage has, by layer."""
         student, matches = self._student.student, self._terms.matches
         if self._stage.objective == LOGITS:
             return self._frozen.model if self._frozen else student.training_model, {}
         spread = None if self._run.plan.glorot_projections else PROJECTION_SPREAD
         with self._run.strategy.scope():
             model, projections = student.matching_model(matches, self._teacher_width(), spread)
-        self._say_heads()
+        self._log_heads()
         return model, {layer.name: list(layer.variables) for layer in projections}
 
     def _teacher_width(self) -> Callable[[Match], int] | None:
-        """Of the teacher's tensor of a match: what is inside a layer may be wider than its hidden state."""
+        """Returns a function that gives the width of a match's teacher tensor; sub-layers may be wider than layers."""
         names = teacher_names(self._terms.matches)
         if not names:
             return None
         outputs = self._source.teacher.teacher.feature_model(names).output
         return lambda match: outputs[match.teacher_names[-1]].shape[-1]
 
-    def _say_heads(self) -> None:
-        """Tells a person where attention maps of unequal numbers of heads are matched."""
+    def _log_heads(self) -> None:
+        """Logs that averages over heads are matched if teacher and student have different numbers of heads."""
         if not any(match.feature.startswith("attention") for match in self._terms.matches):
             return
         teacher, student = self._source.teacher.teacher.encoder.config, self._student.student.encoder.config
@@ -97,7 +97,7 @@ class TransferFit:
             )
 
     def run(self) -> dict:
-        """Chunk after chunk, until the score has not risen for `patience` of them; the best one's weights stay.
+        """Trains on each chunk in turn until `patience` chunks bring no better score; keeps the best weights.
 
         Returns:
             "score" of these weights; "epochs" and "seconds" of all chunks together.
@@ -123,7 +123,7 @@ class TransferFit:
         return {"score": best, "epochs": epochs, "seconds": seconds}
 
     def _fit_chunk(self, start: int, keeper: SnapshotManager) -> History:
-        """Trains on one chunk; the optimizer's state goes on from chunk to chunk (and so is in their checkpoints)."""
+        """Trains on one chunk; the optimizer keeps its state across chunks, so their checkpoints hold it."""
         run, stage = self._run, self._stage
         targets = self._source.chunk(start, self._names)
         seed = stage_seed(run.plan.training.seed, stage.number, start)
@@ -138,13 +138,13 @@ class TransferFit:
         read = [targets, self._frozen.of(targets.features, chunk_name(start))] if self._frozen else [targets]
         batches = TrainingBatches(features, rows, run.pad_id, seed, read, per_step, masks)
         if stage.trains_states_in_part:
-            self._require_reach(batches)
+            self._require_gradients(batches)
         history = fit(self._trainer, batches, self._score, run.progress.step, keeper)
         self._student.student.sync_word_embeddings()
         return history
 
-    def _require_reach(self, batches: TrainingBatches) -> None:
-        """Raises InputError where a term would train nothing of the student; projections of matches do not count."""
+    def _require_gradients(self, batches: TrainingBatches) -> None:
+        """Raises InputError if a loss trains no variable of the student; projections of matches do not count."""
         blocks = self._student.unfrozen(self._stage.unfrozen)
         own = [variable for block in blocks.values() for variable in block]
         try:
@@ -153,7 +153,7 @@ class TransferFit:
             raise InputError(f"stages: stage {self._stage.number}: {error}") from error
 
     def _finish_chunk(self, start: int) -> None:
-        """Frees the disk of what no later fit will read."""
+        """Removes cached outputs of a chunk that no later fit reads."""
         if self._stage.objective != LOGITS:
             self._source.finish_chunk(start)
         if self._frozen and not self._states_stay:
@@ -161,19 +161,19 @@ class TransferFit:
 
     @functools.cached_property
     def _states_stay(self) -> bool:
-        """Whether the next stage on the layers above finds what the encoder makes of all chunks."""
+        """Whether the student's hidden states of all chunks stay on disk for the next stage with a frozen encoder."""
         run, width = self._run, self._student.student.encoder.config.hidden_size
         room = has_room_for_states(run.corpus, width, run.plan.outputs.precision, run.plan.model_dir)
         return bool(run.workers.broadcast_from_chief(len(run.corpus.transfer.starts) == 1 or room))
 
     @property
     def _by_word(self) -> bool:
-        """Whether the teacher has logits at the first token of each word alone."""
+        """Whether the teacher has logits only for the first token of each word."""
         return self._run.plan.counted.logits == WORDS and self._student.student.by_position
 
     @functools.cached_property
     def _labelled(self) -> CachedOutputs | LiveOutputs:
-        """What the teacher says of the labelled rows: the same in all chunks."""
+        """Teacher outputs of the labelled rows, the same for all chunks."""
         return self._source.labelled(self._names)
 
     @property
@@ -181,7 +181,7 @@ class TransferFit:
         return self._stage.objective == JOINT and self._terms.hard_label_weight > 0
 
     def _score(self) -> float:
-        """What the first worker finds: the dev metric; for states, which nobody reads, minus the held-out loss."""
+        """The chief's score for all workers: the dev metric, or minus the held-out loss in the representation stage."""
         return self._run.workers.broadcast_from_chief(self._own_score())
 
     def _own_score(self) -> float:
