@@ -211,7 +211,7 @@ def test_teacher_without_states_refuses_flags_about_them(assert_refused_early, o
     rates = {"learning_rate": None, "teacher_learning_rate": None}
     assert_refused_early(
         {name: outside[name], **flags, **rates},
-        f"--{name}: such a teacher gives logits and no states; leave --distil_attention, --distil_multi_hidden_states",
+        f"--{name}: an external teacher gives only logits, no hidden states; leave --distil_attention, --distil_multi_hidden_states",
         f"--legacy: the original's teacher is a TensorFlow model; leave --{name} away, or --legacy",
         "(2 problems)",
     )
@@ -224,7 +224,7 @@ def test_gold_labels_beside_a_file_of_logits_are_refused(assert_refused_early, o
 
 def test_teacher_without_states_has_no_stage_and_no_pairs_on_them(assert_refused_early, outside):
     changes = {"teacher_onnx": outside["teacher_onnx"], "representation_learning_rate": 0.1, "hidden_weight": 2}
-    assert_refused_early(changes, "--hidden_weight: a teacher that gives logits alone", "give --learning_rate")
+    assert_refused_early(changes, "--hidden_weight: an external teacher", "give --learning_rate")
 
 
 def test_file_and_graph_exclude_each_other(assert_refused_early, outside):
@@ -279,7 +279,7 @@ def test_augmentation_needs_what_belongs_to_it(assert_refused_early, tmp_path):
     assert_refused_early({"augment": "masking", "augment_copies": 0}, "--augment_copies 0: must be at least 1")
     assert_refused_early({"augment": "masked_lm"}, "--augment masked_lm needs --augment_checkpoint", "(1 problem)")
     changes = {"augment": "deleting", "augment_checkpoint": tmp_path}
-    assert_refused_early(changes, f"--augment_checkpoint {tmp_path} is for --augment masked_lm alone", "(1 problem)")
+    assert_refused_early(changes, f"--augment_checkpoint {tmp_path} is only for --augment masked_lm", "(1 problem)")
 
 
 def test_augmentation_of_unknown_name_is_refused(hollow, run_command, tmp_path):
@@ -311,7 +311,7 @@ def test_folder_that_is_no_masked_language_model_is_refused(assert_refused_early
     assert_refused_early({**masked, "augment_checkpoint": empty}, f"{empty} holds no config.json")
     left_to_right.mkdir()
     (left_to_right / "config.json").write_text(json.dumps(tiny_config("TFGPT2Model")))
-    assert_refused_early({**masked, "augment_checkpoint": left_to_right}, "a gpt2 predicts no masked words")
+    assert_refused_early({**masked, "augment_checkpoint": left_to_right}, "a gpt2 does not predict masked tokens")
 
 
 def test_encoder_without_a_head_predicts_no_words(tagging, run_command, tmp_path):
@@ -496,7 +496,7 @@ def test_student_of_as_many_but_other_words_is_refused(assert_refused_early, wor
     path = Path(student) / "vocab.txt"
     words = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join([*words[:-2], words[-1], words[-2]]) + "\n", encoding="utf-8")
-    assert_refused_early({"pt_student_checkpoint": student}, "or other ones", "Give --compress_word_embedding")
+    assert_refused_early({"pt_student_checkpoint": student}, "or other tokens", "Give --compress_word_embedding")
 
 
 def test_student_of_another_vocabulary_is_accepted_with_the_teachers_embeddings(
@@ -737,7 +737,7 @@ def test_teacher_tuned_on_other_rows_is_refused(distilled, tagging, run_command,
     write_rows(task / "train.tsv", [("john ran", "B-PER O"), ("in london", "O B-LOC")])
     flags = tagging.flags(tmp_path / "m", task=task, teacher_model_dir=distilled / "teacher")
     outcome = run_command("distil", *flags)
-    assert_refused(outcome, "model-ft.h5 was tuned with other settings: train", "--teacher_model_dir")
+    assert_refused(outcome, "model-ft.h5 was fine-tuned with other settings: train", "--teacher_model_dir")
 
 
 # No space

@@ -231,7 +231,7 @@ def test_npz_with_an_array_of_another_kind_is_refused(assert_refused, changes, w
 
 def test_npz_of_whole_texts_is_no_file_for_tagging(assert_refused):
     assert_refused(by_example(), "lacks word_counts; its arrays are row_ids, logits, labels", task=TAG_TASK)
-    assert_refused(by_word() | {"word_counts": np.array([3, 3])}, "a number from 1 on for each of the 3 row_ids")
+    assert_refused(by_word() | {"word_counts": np.array([3, 3])}, "a number of at least 1 for each of the 3 row_ids")
 
 
 def test_npz_that_lacks_arrays_is_refused(assert_refused):
@@ -271,12 +271,12 @@ def test_npz_whose_logits_end_early_is_refused(transfer, tmp_path):
         (
             {"row_id": [0, 1, 2], "logits": [[0.0, 0.0], [0.0], None]},
             {"labels": '["animal", "town"]'},
-            "row 2: 1 logits where there are 2 labels",
+            "row 2: 1 logits, but there are 2 labels",
         ),
         (
             {"row_id": [0, 1, 2], "logits": [[0.0, 0.0], None, [0.0, 0.0]]},
             {"labels": '["animal", "town"]'},
-            "row 2: 0 logits where there are 2 labels",
+            "row 2: 0 logits, but there are 2 labels",
         ),
         (
             {"row_id": [0, 1, 2], "logits": [[0.0, 0.0], [None, 0.0], [0.0, 0.0]]},
@@ -299,7 +299,7 @@ def test_parquet_of_another_layout_is_refused(transfer, tmp_path, columns, notes
     "rows, words",
     [
         ([[[0.0] * 3] * 3, [], [[0.0] * 3] * 2], "row 2: logits is empty or null"),
-        ([[[0.0] * 3] * 3, [[0.0] * 3, [0.0], [0.0] * 3], [[0.0] * 3] * 2], "row 2: 1 logits where there are 3"),
+        ([[[0.0] * 3] * 3, [[0.0] * 3, [0.0], [0.0] * 3], [[0.0] * 3] * 2], "row 2: 1 logits, but there are 3"),
     ],
 )
 def test_parquet_for_tagging_with_a_bad_row_is_refused(transfer, tmp_path, rows, words):

@@ -89,11 +89,11 @@ def test_plan_of_a_recipe_is_a_list_of_stages_like_ones_own(recipe):
         ({"objective": "logit"}, 'stage 1: the objective is "logit"; there are: representation, logits, joint, labels'),
         ({"unfrozen": "head"}, "unfrozen is 'head'; list one or several blocks"),
         ({"unfrozen": ()}, "list one or several blocks"),
-        ({"unfrozen": ("head", "head")}, "where head is in another of these too"),
-        ({"unfrozen": ("head", "student", "encoder/layer_._0")}, "where encoder/layer_._0 is in another"),
+        ({"unfrozen": ("head", "head")}, "another entry already covers head"),
+        ({"unfrozen": ("head", "student", "encoder/layer_._0")}, "another entry already covers encoder/layer_._0"),
         (
             {"unfrozen": ("encoder/layer_._0/output", "encoder/layer_._0")},
-            "where encoder/layer_._0/output is in another",
+            "another entry already covers encoder/layer_._0/output",
         ),
         ({"objective": "representation", "unfrozen": ("dense",)}, "only the encoder gives hidden states. Add student"),
         ({"epochs": 0}, "epochs and batch_size are at least 1"),
@@ -115,7 +115,7 @@ def test_stages_of_states_go_neither_alone_nor_with_a_teacher_that_has_none():
     states = Stage(1, "representation", ("student",), epochs=1, learning_rate=0.1, batch_size=8)
     with pytest.raises(InputError, match="none trains the head"):
         check_stages([states], logits_only=False)
-    with pytest.raises(InputError, match="stage 1: a teacher that gives logits alone has no states"):
+    with pytest.raises(InputError, match="stage 1: an external teacher gives only logits"):
         check_stages([states, LAST], logits_only=True)
     with pytest.raises(InputError, match="none trains the head"):
         check_stages([], logits_only=False)

@@ -163,7 +163,9 @@ def test_inner_tensors_are_kept_like_states_and_maps(teacher, tmp_path):
 def test_maps_under_a_path_are_refused(teacher, tmp_path):
     name = "encoder/layer_._1/attention/self/dropout"
     model = teacher(by_position=True).feature_model([name])
-    with pytest.raises(ValueError, match=r"self/dropout is \[.*only attentions, attention_scores are kept as maps"):
+    with pytest.raises(
+        ValueError, match=r"self/dropout is \[.*only attentions, attention_scores are kept as attention maps"
+    ):
         targets_of(model, toy_features(9), tmp_path, names=[name])
 
 

@@ -159,7 +159,7 @@ def test_students_states_of_all_chunks_stay_where_they_take_a_quarter_of_the_roo
 def test_students_states_on_the_same_disk_take_room(monkeypatch, tmp_path):
     monkeypatch.setattr(disk_size.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 2_000_000}))
     size = OutputSize(10**6, {"chunk-0": 10**6, "held-out": 0}, besides=10**6)
-    with pytest.raises(InputError, match=r"take 2.0 MB, the student's states 1.0 MB, and .* has 2.0 MB left"):
+    with pytest.raises(InputError, match=r"take 2.0 MB, the student's hidden states 1.0 MB, and .* has 2.0 MB left"):
         resolve_policy("cache", size, str(tmp_path))
     assert resolve_policy("auto", size, str(tmp_path)) == "live"
     assert resolve_policy("auto", replace(size, besides=0), str(tmp_path)) == "chunks"

@@ -96,7 +96,7 @@ def test_compat_clamps_negative_scores_where_there_is_no_mask():
 
 @pytest.mark.parametrize("loss", [attention_ce, attention_ce_mean])
 def test_compat_of_probabilities_is_refused(loss):
-    with pytest.raises(ValueError, match="compat is of scores"):
+    with pytest.raises(ValueError, match="compat is for scores"):
         loss(teacher=scores(1, 1, 2, 2), student=scores(1, 1, 2, 2), from_logits=False, compat=True)
 
 

@@ -415,4 +415,4 @@ def test_trimmed_student_is_distilled_from_a_teacher_that_loses_the_same_tokens(
     lines.write_text("john ran in rome\n")
     assert run_command("predict", "--model_dir", folder, "--do_predict", "--pred_file", lines).code == 0
     whole = run_command("distil", *tagging.flags(tmp_path / "whole", teacher_model_dir=folder))
-    assert_refused(whole, "was tuned with other settings: vocabulary differ")
+    assert_refused(whole, "was fine-tuned with other settings: vocabulary differ")

@@ -146,8 +146,8 @@ def test_option_that_a_loss_has_not():
         ("hidden_states", "nst", {"normalize_by": "width"}, "hidden or length"),
         ("hidden_states", "layer_transport", {"solver": "emd"}, "exact or sinkhorn"),
         ("attention_scores", "attention_ce", {"compat": "yes"}, "give true or false"),
-        ("attentions", "attention_ce", {"compat": True}, "compat is of scores"),
-        ("attention_scores", "attention_squared_distance", {}, "attention_squared_distance is of probabilities"),
+        ("attentions", "attention_ce", {"compat": True}, "compat is for attention scores"),
+        ("attention_scores", "attention_squared_distance", {}, "attention_squared_distance compares probabilities"),
     ],
 )
 def test_option_of_a_value_that_a_loss_does_not_take(feature, loss, options, message):
@@ -207,7 +207,7 @@ def test_same_match_twice_is_refused():
 def test_file_with_more_than_matches_is_refused(tmp_path):
     path = tmp_path / "matches.json"
     path.write_text('{"matches": [], "temperature": 8, "hard_label_weight": 1}')
-    with pytest.raises(InputError, match="temperature, hard_label_weight stands beside matches"):
+    with pytest.raises(InputError, match="temperature, hard_label_weight cannot be set in a file of matches"):
         read_matches([str(path)])
 
 
@@ -235,7 +235,9 @@ def test_top_attention_of_textbrewers_own_matches_is_refused_with_what_to_do(tmp
     entry = {"layer_T": 6, "layer_S": 1, "feature": "attention", "loss": "attention_mse", "weight": 1}
     path = tmp_path / "matches.json"
     path.write_text(json.dumps([entry]))
-    with pytest.raises(InputError, match="no attention_scores 6; .* 0 to 5. Those .* count from 1, behind a dummy"):
+    with pytest.raises(
+        InputError, match="no attention_scores 6; .* 0 to 5. TextBrewer's examples count them from 1, after a dummy"
+    ):
         configured_matches(config(match=(str(path),)), 6, 2)
 
 

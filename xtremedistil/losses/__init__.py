@@ -1,11 +1,11 @@
 """Distillation losses: pure functions of teacher and student tensors, masked, in float32.
 
-Axes: B batch, S positions, H hidden, A attention heads, L labels. Masks are 0/1; what they leave out enters neither
-the sum nor the count, whatever stands there. A loss over nothing is 0. Where a loss is a mean over positions, weights
-are masks of other numbers: sum(weight * loss) / sum(weight). No gradient flows into the teacher.
+Axes: B batch, S positions (tokens), H hidden size, A attention heads, L labels. Masks are 0/1; masked values enter
+neither the sum nor the count, even if they are infinite. The mean over no values is 0. In losses that average over
+positions, a mask may hold weights: sum(weight * loss) / sum(weight). No gradient flows into the teacher.
 
-`LOSSES[name](teacher=..., student=..., mask=None, ...)` is a scalar. All are loaded when one is first asked for:
-`specs.py`, which says what each loss compares, needs no TensorFlow.
+`LOSSES[name](teacher=..., student=..., mask=None, ...)` is a scalar. Losses are imported lazily, so that `specs.py`,
+which describes each loss, can be used without TensorFlow.
 """
 
 import importlib

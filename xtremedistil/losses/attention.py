@@ -1,38 +1,38 @@
 """Losses between attention maps: probabilities, or the scores before the softmax.
 
-Maps are [B, A, S, S] (batch, heads, queries, keys), or [B, S, S] for one head. Where teacher and student differ in
-heads, both are averaged over them first, scores as well as probabilities.
+Attention maps are [B, A, S, S] (batch, heads, queries, keys), or [B, S, S] for one head. If teacher and student have
+different numbers of heads, both are averaged over heads first, scores as well as probabilities.
 """
 
 import tensorflow as tf
 
 from xtremedistil.losses.masking import EXCLUDED, masked_mean, masked_mean_of, pair_mask, real_pairs, require_one_shape
 
-SMALLEST = 1e-12  # of a student's probability in a logarithm
-MASKED_SCORE = -1e-3  # at or below it, TextBrewer takes a score for a masked one
+SMALLEST = 1e-12  # lower bound of probabilities in a logarithm
+MASKED_SCORE = -1e-3  # TextBrewer takes scores at or below it to be masked
 
 
 def attention_mse(*, teacher, student, mask=None, from_logits: bool = True, compat: bool = False) -> tf.Tensor:
-    """Mean squared error between attention maps; where the head counts differ, between their averages over heads.
+    """Mean squared error between attention maps; if the numbers of heads differ, between their averages over heads.
 
-    Of scores it is TinyBERT's (Jiao et al., 2020, equation 7), of probabilities XtremeDistilTransformers'.
+    On scores it is TinyBERT's loss (Jiao et al., 2020, equation 7), on probabilities XtremeDistilTransformers'.
 
     Args:
         teacher: [B, A, S, S] or [B, S, S]. student: the same, any number of heads.
         mask: optional [B, S]; a pair (query, key) counts where both are 1.
-        from_logits: whether the maps are scores. Matters to `compat` alone.
-        compat: as TextBrewer, scores of -1e-3 and less are 0 where there is no mask.
+        from_logits: whether the attention maps are scores; only used by `compat`.
+        compat: without a mask, set scores of -1e-3 and less to 0, as TextBrewer does.
 
     Returns:
-        float32 scalar, mean over heads, unmasked queries and unmasked keys: about 1e-6 for probabilities of long rows,
-        whose entries are small.
+        float32 scalar, mean over heads, unmasked queries and unmasked keys; about 1e-6 for probabilities of long
+        sequences, because these are small.
     """
     teacher, student = _maps(teacher, student)
     return _mean_over_pairs(teacher, student, mask, clamped=compat and from_logits)
 
 
 def attention_mse_sum(*, teacher, student, mask=None, from_logits: bool = True, compat: bool = False) -> tf.Tensor:
-    """`attention_mse` between sums over heads; where the head counts differ, between averages.
+    """`attention_mse` between sums over heads; if the numbers of heads differ, between averages.
 
     Args: as `attention_mse`.
 
@@ -47,7 +47,7 @@ def attention_mse_sum(*, teacher, student, mask=None, from_logits: bool = True, 
 def attention_squared_distance(*, teacher, student, mask=None) -> tf.Tensor:
     """Squared distance between the distributions of each query: `attention_mse` with a sum over keys, not a mean.
 
-    Its size does not fall with the length of the row, from 0 (equal) to 2.
+    It ranges from 0 (equal) to 2 and does not shrink with the length of the sequence.
 
     Args:
         teacher: [B, A, S, S] or [B, S, S] probabilities. student: the same, any number of heads.
@@ -62,21 +62,21 @@ def attention_squared_distance(*, teacher, student, mask=None) -> tf.Tensor:
 
 
 def attention_ce(*, teacher, student, mask=None, from_logits: bool = True, compat: bool = False) -> tf.Tensor:
-    """Cross-entropy of the student's attention under the teacher's, in nats; least is the teacher's entropy.
+    """Cross-entropy of the student's attention under the teacher's, in nats; its minimum is the teacher's entropy.
 
     Args:
         teacher: [B, A, S, S] or [B, S, S]. student: the same, any number of heads.
         mask: optional [B, S]. Masked queries do not count; masked keys are left out of the softmax.
-        from_logits: whether the maps are scores. Probabilities are taken as they are; what they give to masked keys is
-            left out. Hugging Face's `attentions` are probabilities.
-        compat: as TextBrewer: masked keys stay in the softmax, and only their terms are left out; without a mask the
-            terms of keys are left out whose teacher score is -1e-3 or less. Scores only.
+        from_logits: whether the attention maps are scores. Probabilities are not normalized again; those of masked keys
+            are left out. Hugging Face's `attentions` are probabilities.
+        compat: as in TextBrewer, masked keys stay in the softmax, and only their terms are left out; without a mask,
+            terms of keys whose teacher score is -1e-3 or less are left out. Scores only.
 
     Returns:
         float32 scalar, mean over heads and unmasked queries.
 
     Raises:
-        ValueError: `compat` of probabilities.
+        ValueError: `compat` with probabilities.
 
     Example: equal teacher scores [0, 0] and student probabilities [1/4, 3/4] give -(ln 1/4 + ln 3/4) / 2 = 0.837.
     """
@@ -96,13 +96,13 @@ def attention_ce_mean(*, teacher, student, mask=None, from_logits: bool = True, 
 
 
 def attention_kl(*, teacher, student, mask=None, from_logits: bool = True, mean_over: str = "positions") -> tf.Tensor:
-    """KL(teacher || student) between what queries attend to (MiniLM: Wang et al., 2020, section 3.1).
+    """KL(teacher || student) between attention distributions (MiniLM: Wang et al., 2020, section 3.1).
 
-    `attention_ce` without the teacher's entropy: 0 where both attend alike.
+    `attention_ce` minus the teacher's entropy: 0 if both are equal.
 
     Args:
         teacher, student, mask, from_logits: as `attention_ce`.
-        mean_over: "positions", or "rows": the paper's 1 / |x|, where short rows weigh as much as long ones.
+        mean_over: "positions", or "rows": the paper's 1 / |x|, where short sequences weigh as much as long ones.
 
     Returns:
         float32 scalar in nats, mean over heads and unmasked queries.
@@ -125,7 +125,7 @@ def _log(probabilities) -> tf.Tensor:
 
 
 def _maps(teacher, student) -> tuple[tf.Tensor, tf.Tensor]:
-    """float32 [B, A, S, S] each, of as many heads; no gradient flows into the teacher."""
+    """Returns both as float32 [B, A, S, S] with equal numbers of heads; no gradient flows into the teacher."""
     teacher, student = tf.stop_gradient(_with_heads(teacher)), _with_heads(student)
     if None not in (teacher.shape[1], student.shape[1]) and teacher.shape[1] != student.shape[1]:
         teacher, student = tf.reduce_mean(teacher, 1, keepdims=True), tf.reduce_mean(student, 1, keepdims=True)
@@ -149,7 +149,7 @@ def _mean_over_pairs(teacher, student, mask, clamped: bool) -> tf.Tensor:
 
 def _cross_entropy(teacher, student, mask, from_logits: bool, compat: bool) -> tf.Tensor:
     if compat and not from_logits:
-        raise ValueError("compat is of scores (from_logits=True): TextBrewer has no cross-entropy of probabilities.")
+        raise ValueError("compat is for scores (from_logits=True): TextBrewer has no cross-entropy of probabilities.")
     if compat:
         nats = _nats_over_all_keys(teacher, student, mask)
     elif from_logits:
@@ -172,5 +172,5 @@ def _nats_over_all_keys(teacher, student, mask) -> tf.Tensor:
 
 
 def _nats(probabilities, log_probabilities) -> tf.Tensor:
-    """[B, A, S]. What has no probability costs nothing, also where the student's logarithm is infinite."""
+    """Returns the cross-entropy [B, A, S]; terms of probability 0 are 0 even if the student's logarithm is infinite."""
     return -tf.reduce_sum(tf.math.multiply_no_nan(log_probabilities, probabilities), axis=-1)

@@ -1,7 +1,7 @@
-"""Losses between similarity matrices of the rows of a batch.
+"""Batch-similarity losses: they compare how similar the rows of a batch are to each other (SPKD, PKT, CCKD, RKD).
 
-Teacher and student may have any widths: [B, H], or [B, S, H] of which each row is the mean over its real positions. The
-larger the batch (of one replica), the more there is to compare.
+Teacher and student may have any widths: [B, H], or [B, S, H], which are averaged over unmasked tokens. A larger batch
+(per device) gives more pairs to compare.
 """
 
 import math
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from xtremedistil.losses.masking import masked_mean, pair_mask, real, root, unit
 
-PKT_FLOOR = 1e-7  # added to both probabilities in the logarithm, as the authors do
+PKT_FLOOR = 1e-7  # added to both probabilities in the logarithm, as in the authors' code
 
 
 def spkd(*, teacher, student, mask=None, row_norm: str = "l2") -> tf.Tensor:
@@ -19,13 +19,13 @@ def spkd(*, teacher, student, mask=None, row_norm: str = "l2") -> tf.Tensor:
     Args:
         teacher, student: [B, H] or [B, S, H].
         mask: optional [B] or [B, S].
-        row_norm: what the rows of X X^T are divided by: "l2" (the paper) or "l1" (torchdistill).
+        row_norm: norm by which the rows of X X^T are divided, "l2" (the paper) or "l1" (torchdistill).
 
     Returns:
         float32 scalar, mean over pairs of rows.
 
     Raises:
-        ValueError: another `row_norm`.
+        ValueError: `row_norm` is unknown.
     """
     if row_norm not in ("l2", "l1"):
         raise ValueError(f'row_norm is "{row_norm}"; it is "l2" or "l1".')
@@ -42,7 +42,7 @@ def _normalised_gram(rows: tf.Tensor, row_norm: str) -> tf.Tensor:
 
 
 def pkt(*, teacher, student, mask=None) -> tf.Tensor:
-    """KL between distributions of a row over its neighbours, by cosine (Passalis and Tefas, 2018, section 3).
+    """KL between each row's distributions over the other rows, by cosine (Passalis and Tefas, 2018, section 3).
 
     Args:
         teacher, student: [B, H] or [B, S, H].
@@ -58,7 +58,7 @@ def pkt(*, teacher, student, mask=None) -> tf.Tensor:
 
 
 def _neighbours(rows: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
-    """[B, B], each row a distribution over the rows that count."""
+    """Returns [B, B], each row a distribution over the rows that count."""
     rows = unit(rows)
     shifted = tf.maximum(tf.matmul(rows, rows, transpose_b=True) + 1.0, 0.0)  # opposite rows may round below -1
     similarities = pairs * shifted / 2.0
@@ -83,14 +83,14 @@ def cckd(
         kernel: "bilinear", x . y, or "gaussian", as its Taylor series e^(-2 gamma) * sum (2 gamma)^p / p! * (x . y)^p.
         gamma: of the Gaussian kernel, exp(-gamma * |x - y|^2).
         degree: last power of the series.
-        unit_rows: whether rows are brought to length 1 first. The series is the Gaussian kernel of such rows only, and
-            of long ones it is large.
+        unit_rows: whether rows are scaled to length 1 first. The series equals the Gaussian kernel only for such rows,
+            and is large for long ones.
 
     Returns:
         float32 scalar, Frobenius norm of the difference, divided by the square of the number of rows.
 
     Raises:
-        ValueError: another `kernel`.
+        ValueError: `kernel` is unknown.
     """
     if kernel not in ("gaussian", "bilinear"):
         raise ValueError(f'kernel is "{kernel}"; it is "gaussian" or "bilinear".')
@@ -116,16 +116,16 @@ def _taylor_gaussian(gram: tf.Tensor, gamma: float, degree: int) -> tf.Tensor:
 def rkd(*, teacher, student, mask=None, distance_weight: float = 1.0, angle_weight: float = 2.0) -> tf.Tensor:
     """Distances between rows, relative to their mean, and angles at each row (Park et al., 2019, section 3.2).
 
-    Each difference goes through the smooth absolute value (Huber's with 1), as in the paper. Equal rows are left out of
-    the mean distance, as in the authors' code. Memory grows with B ** 3, and with B ** 2 * H.
+    Differences are compared by the Huber loss with threshold 1, as in the paper. Equal rows do not enter the mean
+    distance, as in the authors' code. Memory grows with B ** 3, and with B ** 2 * H.
 
     Args:
-        teacher, student: [B, H], any widths, or [B, S, H] of which each row is the mean over its real positions.
+        teacher, student: [B, H], any widths, or [B, S, H], which are averaged over unmasked tokens.
         mask: optional [B] or [B, S].
         distance_weight, angle_weight: factors of the two terms; the defaults are the paper's.
 
     Returns:
-        float32 scalar: the mean over pairs of rows and the mean over triples, each of a row with itself too, weighted.
+        float32 scalar: weighted sum of a mean over pairs of rows and one over triples; both include equal indices.
     """
     teacher, student, counted = both_pooled(teacher, student, mask)
     pairs = row_pairs(counted)
@@ -137,19 +137,19 @@ def rkd(*, teacher, student, mask=None, distance_weight: float = 1.0, angle_weig
 
 
 def _differences(rows: tf.Tensor) -> tf.Tensor:
-    """[B, B, H], at [i, j] the way from row i to row j."""
+    """Returns [B, B, H]; at [i, j] row j minus row i."""
     return rows[None] - rows[:, None]
 
 
 def _relative_distances(differences: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
-    """[B, B], distances divided by the mean of those that are not 0."""
+    """Returns [B, B], distances divided by the mean of those that are not 0."""
     distances = root(tf.reduce_sum(tf.square(differences), axis=-1))
     apart = pairs * tf.cast(distances > 0, tf.float32)
     return tf.math.divide_no_nan(distances, masked_mean(distances, apart))
 
 
 def _cosines(differences: tf.Tensor) -> tf.Tensor:
-    """[B, B, B], at [i, j, k] the cosine of the angle at row i between rows j and k; 0 where two of them meet."""
+    """Returns [B, B, B]; at [i, j, k] the cosine of the angle at row i between rows j and k, 0 if two are equal."""
     directions = unit(differences)
     return tf.matmul(directions, directions, transpose_b=True)
 
@@ -160,11 +160,11 @@ def _smooth_l1(differences: tf.Tensor) -> tf.Tensor:
 
 
 def pooled(features, mask=None) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rows and whether they count.
+    """Returns the mean vector of each row, and whether it counts.
 
     Args:
-        features: [B, H], or [B, S, H] of which each row is the mean over its real positions.
-        mask: optional [B] or [B, S]; a row counts if any position does.
+        features: [B, H], or [B, S, H], which are averaged over unmasked tokens.
+        mask: optional [B] or [B, S]; a row counts if any of its tokens does.
 
     Returns:
         float32 [B, H], 0 for rows that do not count; float32 [B] of 0 and 1.
@@ -178,12 +178,12 @@ def pooled(features, mask=None) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def both_pooled(teacher, student, mask=None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Rows of the teacher, into which no gradient flows, and of the student, any widths; whether they count."""
+    """Returns the teacher's and the student's `pooled` rows, and which count; no gradient flows into the teacher."""
     teacher, counted = pooled(teacher, mask)
     student, _ = pooled(student, mask)
     return tf.stop_gradient(teacher), student, counted
 
 
 def row_pairs(counted: tf.Tensor) -> tf.Tensor:
-    """[B] -> [B, B], 1 where both rows count."""
+    """Turns [B] into [B, B], 1 where both rows count."""
     return pair_mask(counted[None])[0]

@@ -29,8 +29,8 @@ def hidden_cosine(*, teacher, student, mask=None) -> tf.Tensor:
         mask: optional [B, S] or [B].
 
     Returns:
-        float32 scalar, mean over unmasked positions, from 0 (same direction) to 2. A zero vector has cosine 0 with
-        everything, and no gradient.
+        float32 scalar, mean over unmasked positions, from 0 (same direction) to 2. Zero vectors have cosine 0 with any
+        vector, and no gradient.
 
     Example: teacher [1, 0], student [3, 3] gives 1 - 0.707 = 0.293.
     """
@@ -39,14 +39,14 @@ def hidden_cosine(*, teacher, student, mask=None) -> tf.Tensor:
 
 
 def pkd(*, teacher, student, mask=None) -> tf.Tensor:
-    """Squared distance of the normalised states at the first position (Sun et al., 2019, section 3.2).
+    """Squared distance of normalized hidden states at the first position (Sun et al., 2019, section 3.2).
 
     Args:
         teacher, student: [B, S, H], of which position 0 is read, or [B, H].
         mask: optional [B, S] or [B]; rows whose first position is masked do not count.
 
     Returns:
-        float32 scalar, mean over rows, from 0 to 4. A zero vector stays zero, and has no gradient.
+        float32 scalar, mean over rows, from 0 to 4. Zero vectors stay zero, and have no gradient.
 
     Example: teacher [1, 0], student [0, 2] gives 1 + 1 = 2.
     """

@@ -1,4 +1,4 @@
-"""Losses of gold labels: of one class, of several labels at once, of scores, of where a span starts and ends."""
+"""Losses on gold labels: one class, several labels at once, scores, and start and end of a span."""
 
 import tensorflow as tf
 
@@ -6,7 +6,7 @@ from xtremedistil.losses.masking import EXCLUDED, masked_mean, real
 
 
 def label_weights(labels, class_weights=None) -> tf.Tensor:
-    """Weight of each position in `label_cross_entropy`: that of its label, 0 where it is -100.
+    """Returns the weight of each position in `label_cross_entropy`: that of its label, or 0 for -100.
 
     Args:
         labels: int [B] or [B, S]. class_weights: float32 [L]; by default 1 for each label.
@@ -40,7 +40,7 @@ def label_cross_entropy(*, labels, logits, class_weights=None) -> tf.Tensor:
 
 
 def label_bce(*, labels, logits, mask=None) -> tf.Tensor:
-    """Binary cross-entropy of each label by itself, in nats: several may hold.
+    """Binary cross-entropy of each label alone, in nats, for tasks where several labels may hold.
 
     Args:
         labels: float [B, L], 0 to 1. logits: [B, L]. mask: optional [B].
@@ -69,21 +69,21 @@ def label_mse(*, labels, logits, mask=None) -> tf.Tensor:
 
 
 def span_weights(ends, mask) -> tf.Tensor:
-    """Weight of each row in `span_cross_entropy`: 1 where both ends are positions of it, float32 [B].
+    """Returns the weight of each row in `span_cross_entropy`, float32 [B]: 1 if both ends are unmasked positions.
 
     Args:
         ends: int [B, 2]. mask: [B, S].
     """
-    places = tf.one_hot(ends, tf.shape(mask)[1], dtype=tf.float32)  # of no position where an end is none
+    places = tf.one_hot(ends, tf.shape(mask)[1], dtype=tf.float32)  # all 0 for ends outside the row
     return tf.reduce_prod(tf.reduce_sum(places * tf.cast(mask, tf.float32)[:, None], axis=-1), axis=-1)
 
 
 def span_cross_entropy(*, ends, start, end, mask) -> tf.Tensor:
-    """Cross-entropy of where a span starts and where it ends, over the positions of its row, in nats.
+    """Cross-entropy of a span's start and end over the positions of its row, in nats.
 
     Args:
-        ends: int [B, 2], start and end. Rows are left out where one of them is no position, such as -100.
-        start, end: logits [B, S, 1]. mask: [B, S], 1 at the positions that take part.
+        ends: int [B, 2], start and end. Rows in which one of them is no position, such as -100, are left out.
+        start, end: logits [B, S, 1]. mask: [B, S], 1 at the positions that may be an end.
 
     Returns:
         float32 scalar, mean over rows and both ends.

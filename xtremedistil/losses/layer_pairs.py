@@ -1,4 +1,4 @@
-"""Losses between what two layers of a model say together. The two may be one and the same."""
+"""Losses that compare how two layers of a model relate; both may be the same layer."""
 
 import tensorflow as tf
 
@@ -8,11 +8,11 @@ from xtremedistil.losses.masking import masked_mean, pair_mask, real, require_on
 def fsp(*, teacher, student, mask=None) -> tf.Tensor:
     """Mean squared error between Gram matrices over positions, X1^T X2 / length (after Yim et al., 2017, section 3.2).
 
-    Of one layer twice it is a Gram loss: which features fire together, whatever the position.
+    With the same layer twice it is a Gram loss: it compares which features are active together, at any position.
 
     Args:
         teacher, student: two layers each, ([B, S, H1], [B, S, H2]); the same widths on both sides.
-        mask: optional [B, S]. Lengths are of real positions; rows without any do not count.
+        mask: optional [B, S]. Lengths count unmasked positions; rows without any do not count.
 
     Returns:
         float32 scalar, mean over rows and over H1 x H2.
@@ -24,7 +24,7 @@ def fsp(*, teacher, student, mask=None) -> tf.Tensor:
 
 
 def _flow(layers, mask) -> tf.Tensor:
-    """[B, H1, H2]."""
+    """Returns the Gram matrix of two layers, [B, H1, H2]."""
     first, second = _two_layers(layers, mask)
     length = tf.cast(tf.shape(first)[1], tf.float32)
     if mask is not None:
@@ -35,19 +35,19 @@ def _flow(layers, mask) -> tf.Tensor:
 def nst(*, teacher, student, mask=None, normalize_by: str = "hidden") -> tf.Tensor:
     """Mean squared error between similarities of positions, X1 X2^T / H (after Huang and Wang, 2017, section 4.2).
 
-    It is the distance of distributions (MMD) with a linear kernel. Teacher and student may have other widths.
+    It is the maximum mean discrepancy (MMD) with a linear kernel. Teacher and student may differ in width.
 
     Args:
         teacher, student: two layers each, ([B, S, H], [B, S, H]).
         mask: optional [B, S]; a pair of positions counts where both are 1.
-        normalize_by: "hidden" divides by each side's width; "length" by S with its padding, as TextBrewer 0.2.1 did
-            under a mask.
+        normalize_by: "hidden" divides by each model's width; "length" by S with padding, as TextBrewer 0.2.1 did with a
+            mask.
 
     Returns:
         float32 scalar, mean over pairs of unmasked positions.
 
     Raises:
-        ValueError: another `normalize_by`.
+        ValueError: `normalize_by` is unknown.
     """
     if normalize_by not in ("hidden", "length"):
         raise ValueError(f'normalize_by is "{normalize_by}"; it is "hidden" or "length".')
@@ -57,7 +57,7 @@ def nst(*, teacher, student, mask=None, normalize_by: str = "hidden") -> tf.Tens
 
 
 def _position_similarities(layers, mask, normalize_by: str) -> tf.Tensor:
-    """[B, S, S]."""
+    """Returns similarities of positions, [B, S, S]."""
     first, second = _two_layers(layers, mask)
     size = tf.shape(second)[2 if normalize_by == "hidden" else 1]
     return tf.math.divide_no_nan(tf.matmul(first, second, transpose_b=True), tf.cast(size, tf.float32))
@@ -65,6 +65,8 @@ def _position_similarities(layers, mask, normalize_by: str) -> tf.Tensor:
 
 def _two_layers(layers, mask) -> tuple[tf.Tensor, tf.Tensor]:
     if not isinstance(layers, (list, tuple)) or len(layers) != 2:
-        raise ValueError("This loss compares pairs of layers: teacher and student are each a tuple of two [B, S, H].")
+        raise ValueError(
+            "This loss compares pairs of layers: give teacher and student each as a tuple of two [B, S, H]."
+        )
     first, second = layers
     return real(first, mask), real(second, mask)

@@ -1,8 +1,8 @@
-"""Losses between logits: of soft labels, and of the logits themselves.
+"""Losses between logits, as soft labels or directly.
 
-`temperature` divides both logits: a number, or a tensor with a value for each row [B] or position [B, S]. `t_squared`
-multiplies the loss by its square: gradients of soft labels shrink by that factor, and without it another temperature
-would also be another mix of loss terms (Hinton et al., 2015, section 2).
+`temperature` divides both logits: a number, or a tensor with a value for each row [B] or position [B, S]. Gradients of
+soft labels shrink by its square; `t_squared` multiplies the loss by it, so that the temperature does not change how
+loss terms are weighted (Hinton et al., 2015, section 2).
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ def soft_label_ce(*, teacher, student, mask=None, temperature=1.0, t_squared: bo
         t_squared: whether the loss is multiplied by temperature ** 2.
 
     Returns:
-        float32 scalar in nats, mean over unmasked positions. Least is the teacher's entropy (times temperature ** 2).
+        float32 scalar in nats, mean over unmasked positions; at least the teacher's entropy (times temperature ** 2).
 
     Raises:
         ValueError: `temperature` is not positive, or the shapes differ.
@@ -35,9 +35,9 @@ def soft_label_ce(*, teacher, student, mask=None, temperature=1.0, t_squared: bo
 
 
 def soft_label_kl(*, teacher, student, mask=None, temperature=1.0, t_squared: bool = True) -> tf.Tensor:
-    """KL(teacher || student) between label distributions: `soft_label_ce` less the teacher's entropy.
+    """KL(teacher || student) between label distributions: `soft_label_ce` minus the teacher's entropy.
 
-    Its gradient is that of `soft_label_ce`, its least value 0.
+    It has the gradient of `soft_label_ce` and the minimum 0.
 
     Args, raises: as `soft_label_ce`.
 
@@ -54,12 +54,12 @@ def soft_label_kl(*, teacher, student, mask=None, temperature=1.0, t_squared: bo
 
 
 def soft_label_bce(*, teacher, student, mask=None, temperature=1.0, t_squared: bool = True) -> tf.Tensor:
-    """Binary cross-entropy of each label by itself, through sigmoids: for tasks where several labels may hold.
+    """Binary cross-entropy of each label alone, through sigmoids, for tasks where several labels may hold.
 
     Args, raises: as `soft_label_ce`.
 
     Returns:
-        float32 scalar in nats, mean over unmasked positions and over L. Least is the teacher's entropy.
+        float32 scalar in nats, mean over unmasked positions and over L; at least the teacher's entropy.
 
     Example: teacher [0], student [ln 3], temperature 1 gives -(ln 3/4 + ln 1/4) / 2 = 0.837.
     """
@@ -92,10 +92,10 @@ def logits_mse(*, teacher, student, mask=None, temperature=1.0, sum_over_labels:
 
 
 def logit_standardized_kl(*, teacher, student, mask=None, temperature=1.0, t_squared: bool = True) -> tf.Tensor:
-    """`soft_label_kl` between logits of mean 0 and deviation 1 (Sun et al., 2024, algorithm 1).
+    """`soft_label_kl` between logits scaled to mean 0 and standard deviation 1 (Sun et al., 2024, algorithm 1).
 
-    The student need not meet the range of the teacher's logits, only their relations. The deviation is the one with
-    L - 1; 1e-7 is added to it.
+    The student need not match the range of the teacher's logits, only their relations. The standard deviation divides
+    by L - 1; 1e-7 is added to it.
 
     Args, returns, raises: as `soft_label_kl`.
     """
@@ -110,7 +110,7 @@ def logit_standardized_kl(*, teacher, student, mask=None, temperature=1.0, t_squ
 
 
 def _standardized(logits: tf.Tensor) -> tf.Tensor:
-    """What a softmax leaves out stays left out, and has no part in mean and deviation."""
+    """Standardizes logits; those that a softmax excludes stay excluded and do not enter mean and deviation."""
     counted = competing(logits)
     count = tf.reduce_sum(counted, axis=-1, keepdims=True)
     logits = tf.where(counted > 0, logits, 0.0)
@@ -122,10 +122,10 @@ def _standardized(logits: tf.Tensor) -> tf.Tensor:
 
 
 def _scale(temperature, mask) -> tf.Tensor:
-    """The temperature as float32, 1 where a mask of the same axes is 0.
+    """Returns the temperature as float32, 1 where a mask of the same axes is 0.
 
     Raises:
-        ValueError: it is a number (or an array) that is not positive. Tensors are not looked into.
+        ValueError: the temperature is a number or array that is not positive; tensors are not checked.
     """
     if not tf.is_tensor(temperature) and not np.all(np.asarray(temperature) > 0):
         raise ValueError(f"temperature is {temperature}; it must be greater than 0.")
@@ -142,7 +142,7 @@ def _softened(teacher, student, mask, scale: tf.Tensor) -> tuple[tf.Tensor, tf.T
 
 
 def _mean(values: tf.Tensor, mask, scale: tf.Tensor, t_squared: bool) -> tf.Tensor:
-    """Mean over positions, of a loss [B] or [B, S]."""
+    """Averages a loss [B] or [B, S] over unmasked positions."""
     if not t_squared:
         return masked_mean(values, mask)
     if scale.shape.rank == 0:
@@ -151,7 +151,7 @@ def _mean(values: tf.Tensor, mask, scale: tf.Tensor, t_squared: bool) -> tf.Tens
 
 
 def _with_axes(scale: tf.Tensor, rank: int) -> tf.Tensor:
-    """A temperature with axes of 1 behind its own; a number stays one."""
+    """Appends axes of size 1 to a temperature, up to `rank`; a number stays a number."""
     while 0 < scale.shape.rank < rank:
         scale = scale[..., None]
     return scale
@@ -162,15 +162,15 @@ def dist(
 ) -> tf.Tensor:
     """1 - Pearson's correlation between softmax outputs, over classes and over rows (Huang et al., 2022, section 3).
 
-    A teacher much stronger than the student is followed in what it prefers, not in how sure it is.
+    The student learns the teacher's preferences, not its confidence, which helps if the teacher is much stronger.
 
     Args:
-        teacher, student: logits [B, L] or [B, S, L], whose positions are rows like any others.
+        teacher, student: logits [B, L] or [B, S, L]; each position is treated as a row.
         mask: optional [B] or [B, S].
         temperature: divides both logits; the loss is multiplied by its square.
         inter_weight: factor of the correlation over the classes of each row.
-        intra_weight: factor of the correlation over the rows of each class. What does not vary, such as a single row,
-            has correlation 0.
+        intra_weight: factor of the correlation over the rows of each class. Constant values, such as a single row, have
+            correlation 0.
 
     Returns:
         float32 scalar, temperature ** 2 * (inter_weight * (1 - r) + intra_weight * (1 - r)); 0 if all are masked.
@@ -189,18 +189,18 @@ def dist(
 
 
 def _probabilities(logits: tf.Tensor, temperature) -> tf.Tensor:
-    """[rows, L]."""
+    """Returns softmax outputs, [rows, L]."""
     rows = tf.reshape(logits, [-1, tf.shape(logits)[-1]])
     return tf.nn.softmax(rows / tf.cast(temperature, tf.float32))
 
 
 def _correlation(teacher, student, counted, axis: int) -> tf.Tensor:
-    """Pearson's, along `axis` of [rows, L], of what `counted` (as it is, or [rows, 1]) does not leave out."""
+    """Returns Pearson's correlation along `axis` of [rows, L], over entries where `counted` (or [rows, 1]) is 1."""
     return tf.reduce_sum(_deviations(teacher, counted, axis) * _deviations(student, counted, axis), axis=axis)
 
 
 def _deviations(values, counted, axis: int) -> tf.Tensor:
-    """Differences from the mean, of length 1 together; 0 where they are but rounding."""
+    """Returns differences from the mean, scaled to length 1; 0 if they are only rounding errors."""
     counted = tf.broadcast_to(tf.cast(counted > 0, tf.float32), tf.shape(values))
     values = values * counted
     mean = tf.math.divide_no_nan(

@@ -1,19 +1,19 @@
-"""Teachers that err, put right: what they gave to a wrong first choice goes to the gold label."""
+"""Corrects wrong predictions of the teacher: swaps the logits of its prediction and of the gold label."""
 
 import tensorflow as tf
 
 
 def probability_shift(teacher_logits, labels) -> tf.Tensor:
-    """The teacher's logits, those of its first choice and of the gold label exchanged.
+    """Returns the teacher's logits with those of its prediction and of the gold label swapped.
 
-    A way of knowledge adjustment (Wen et al., 2019, arXiv 1911.07471).
+    This is knowledge adjustment (Wen et al., 2019, arXiv 1911.07471).
 
     Args:
-        teacher_logits: [B, L] or [B, S, L]; left as they are.
+        teacher_logits: [B, L] or [B, S, L].
         labels: int [B] or [B, S]. Positions labelled below 0 keep their logits.
 
     Returns:
-        the shape and type of `teacher_logits`.
+        logits of the shape and type of `teacher_logits`.
 
     Example: logits [3, 1, 2] with label 1 give [1, 3, 2].
     """

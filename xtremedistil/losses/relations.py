@@ -1,4 +1,4 @@
-"""MiniLM: how the queries, keys or values of a layer relate to one another."""
+"""MiniLM relations: how the queries, keys or values of a layer relate to each other."""
 
 import tensorflow as tf
 
@@ -9,16 +9,16 @@ def relation_kl(*, teacher, student, mask=None, relation_heads: int, mean_over: 
     """KL(teacher || student) between relations softmax(X X^T / sqrt(d)) of positions (MiniLMv2: Wang et al., 2021,
     section 3.1).
 
-    X are the queries, keys or values of one layer, all attention heads one after another, cut anew into
-    `relation_heads` heads of width d: teacher and student may differ in width and in attention heads. Of values, with
-    as many relation heads as attention heads, it is MiniLM's value relation (Wang et al., 2020, section 3.2). MiniLMv2
-    takes 48 relation heads for teachers that are 768 wide, 64 for those of 1024.
+    X are the queries, keys or values of one layer: its attention heads are concatenated and split again into
+    `relation_heads` heads of width d, so teacher and student may differ in width and in attention heads. On values,
+    with as many relation heads as attention heads, it is MiniLM's value relation (Wang et al., 2020, section 3.2).
+    MiniLMv2 takes 48 relation heads for teachers of width 768 and 64 for width 1024.
 
     Args:
         teacher, student: [B, S, H], any widths.
-        mask: optional [B, S]. Masked queries do not count, masked keys are left out of the softmax.
-        relation_heads: divides both widths.
-        mean_over: "positions", or "rows": the papers' 1 / |x|, where short rows weigh as much as long ones.
+        mask: optional [B, S]. Masked queries do not count; masked keys are left out of the softmax.
+        relation_heads: must divide both widths.
+        mean_over: "positions", or "rows": the papers' 1 / |x|, where short sequences weigh as much as long ones.
 
     Returns:
         float32 scalar in nats, mean over relation heads and unmasked queries.
@@ -43,7 +43,7 @@ def _require_division(name: str, width: int, relation_heads: int) -> None:
 
 
 def _log_relations(vectors, mask, relation_heads: int) -> tf.Tensor:
-    """[B, A, S, S], logarithms of distributions over keys."""
+    """Returns log-probabilities over keys, [B, A, S, S]."""
     vectors = real(vectors, mask)
     width = vectors.shape[-1] // relation_heads
     batch, length = tf.unstack(tf.shape(vectors)[:2])

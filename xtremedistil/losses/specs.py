@@ -1,4 +1,4 @@
-"""What may be said to a named loss besides its tensors, checked where it is said."""
+"""Describes each loss by name: which tensors it compares and which options it takes; checks options."""
 
 import dataclasses
 import math
@@ -12,11 +12,11 @@ NUMBER, WHOLE, YES_OR_NO = "number", "whole number", "true or false"
 
 @dataclass(frozen=True)
 class Option:
-    """A further argument of a loss.
+    """An option of a loss.
 
     Fields:
-        kind: NUMBER, WHOLE or YES_OR_NO; for one of several words, "choice". least: of a number. above: it must be
-            greater than that. choices: the words. required: whether the loss has no value of its own for it.
+        kind: NUMBER, WHOLE or YES_OR_NO; "choice" for one of several words. least: smallest number allowed. above:
+            numbers must be greater. choices: the words. required: whether the option has no default.
     """
 
     kind: str
@@ -52,14 +52,14 @@ def one_of(*choices: str) -> Option:
 
 
 def require_options(loss: str, given: Mapping, known: Mapping[str, Option]) -> None:
-    """Raises ValueError where an option of a loss is not known, missing, or of a value that it does not take."""
+    """Raises ValueError if an option of a loss is unknown or missing, or has a value that it does not take."""
     for name, value in given.items():
         require_known(f"option of {loss}", name, known)
         if not known[name].takes(value):
             raise ValueError(f"{name} of {loss} is {value!r}; give {known[name]}.")
     if missing := [name for name, option in known.items() if option.required and name not in given]:
         wanted = " and ".join(f"{name} ({known[name]})" for name in missing)
-        raise ValueError(f"{loss} needs {wanted}; it has no value of its own for that.")
+        raise ValueError(f"{loss} needs {wanted}; there is no default.")
 
 
 STATES, MAPS, LOGITS = "states", "maps", "logits"
@@ -72,14 +72,14 @@ class LossKind:
     """One name of `losses.LOSSES`.
 
     Fields:
-        compares: states [B, S, H], maps [B, A, S, S] or logits.
-        mean_over: what it is a mean over: rows, positions of rows, or pairs of positions of one row. Where a step is
-            spread over devices, their values are weighted by how many of these each has. Losses between the rows of a
-            batch see those of one device. An option `mean_over` of a match takes its place.
-        equal_widths: whether it wants the student projected to the teacher's width.
-        layers: of each model that it takes at once; MANY: any number.
-        takes_rows: whether states may also be one vector a row, [B, H]; it is a mean over rows then.
-        options: its further arguments, by name.
+        compares: hidden states [B, S, H], attention maps [B, A, S, S] or logits.
+        mean_over: what the loss averages over: rows, positions, or pairs of positions of one row. On several devices,
+            each one's value is weighted by its number of these. Batch-similarity losses compare rows of one device. A
+            match's option `mean_over` overrides it.
+        equal_widths: whether the student must be projected to the teacher's width.
+        layers: number of layers of each model that it takes at once; MANY: any number.
+        takes_rows: whether it also takes one vector per row, [B, H]; it then averages over rows.
+        options: its options by name.
     """
 
     compares: str
@@ -91,7 +91,7 @@ class LossKind:
 
 
 TEMPERED = {"temperature": POSITIVE, "t_squared": FLAG}
-FORM = {"from_logits": FLAG, "compat": FLAG}  # of attention maps
+FORM = {"from_logits": FLAG, "compat": FLAG}  # options of losses between attention maps
 MEAN_OVER = {"mean_over": one_of(POSITIONS, ROWS)}
 HEADS = {"relation_heads": dataclasses.replace(COUNT, required=True)} | MEAN_OVER
 KERNEL = {"kernel": one_of("gaussian", "bilinear"), "gamma": POSITIVE, "degree": COUNT, "unit_rows": FLAG}
@@ -127,5 +127,5 @@ LOSS_KINDS = {
 
 
 def losses_of(compares: str) -> list[str]:
-    """Names of the losses of such tensors."""
+    """Returns the names of the losses that compare such tensors."""
     return [name for name, kind in LOSS_KINDS.items() if kind.compares == compares]

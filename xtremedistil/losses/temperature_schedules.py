@@ -1,8 +1,8 @@
-"""How the temperature of soft labels varies.
+"""Temperatures of soft labels that differ by row or token.
 
-Temperatures vary with what the two models say of a position: lower, for sharper labels, where the student is far off
-(dynamic temperature distillation, Wen et al., 2019, arXiv 1911.07471). They vary around a mean over the rows, or their
-positions, of one batch of one device: on several devices, or with batches of a step apart, each has its own mean.
+The temperature is lower, so that labels are sharper, where the student is far from the teacher (dynamic temperature
+distillation, Wen et al., 2019, arXiv 1911.07471). Temperatures vary around the mean of one batch on one device; each
+device, and each accumulated batch, has its own mean.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,13 @@ import tensorflow as tf
 from xtremedistil.losses.masking import competing, masked_mean, real
 
 NORM_FLOOR = 1e-4  # added to the norms of flsw
-CONFIDENCE_FLOOR = 1e-3  # added to the confidences of cwsm
+CONFIDENCE_FLOOR = 1e-3  # added to the probabilities of cwsm
 MIN_TEMPERATURE = 1e-2
 
 
 @dataclass(frozen=True)
 class ConstantTemperature:
-    """The same everywhere."""
+    """The same temperature for all."""
 
     def __call__(self, *, teacher, student, temperature, mask=None) -> tf.Tensor:
         """Args: as `Flsw`. Returns: `temperature` in float32."""
@@ -33,8 +33,8 @@ class Flsw:
     temperature + beta * (mean(w) - w) with w = (1 - cosine) ** gamma.
 
     Fields:
-        beta: how much. gamma: how much more so for large differences.
-        min_temperature: what results is not below it. The formula alone goes below 0 where beta is large.
+        beta: size of the variation. gamma: exponent; larger values stress large differences.
+        min_temperature: lower bound; with a large beta, the formula alone would fall below 0.
     """
 
     beta: float
@@ -45,15 +45,15 @@ class Flsw:
         _require_positive(self.min_temperature)
 
     def __call__(self, *, teacher, student, temperature, mask=None) -> tf.Tensor:
-        """The temperature of each position, for the losses of soft labels; no gradient flows through it.
+        """Returns the temperature of each row or token; no gradient flows through it.
 
         Args:
             teacher, student: logits [B, L] or [B, S, L].
-            temperature: the base, a number.
+            temperature: the mean temperature, a number.
             mask: optional [B] or [B, S]. Masked positions do not enter the mean.
 
         Returns:
-            float32 [B] or [B, S]; of no meaning where the mask is 0, but finite and positive.
+            float32 [B] or [B, S]; arbitrary, but finite and positive, where the mask is 0.
         """
         cosine = tf.reduce_sum(_shortened(real(teacher, mask)) * _shortened(real(student, mask)), axis=-1)
         weights = tf.maximum(1.0 - cosine, 0.0) ** self.gamma
@@ -76,7 +76,7 @@ class Cwsm:
         _require_positive(self.min_temperature)
 
     def __call__(self, *, teacher, student, temperature, mask=None) -> tf.Tensor:
-        """Args, returns: as `Flsw`. What the teacher says does not matter."""
+        """Args, returns: as `Flsw`. The teacher's logits are not used."""
         confidence = tf.reduce_max(tf.nn.softmax(real(student, mask)), axis=-1)
         return _around(temperature, 1.0 / (confidence + CONFIDENCE_FLOOR), mask, self.beta, self.min_temperature)
 

@@ -1,4 +1,4 @@
-"""All layers of one model against all layers of another, each as far as it fits (BERT-EMD: Li et al., 2020)."""
+"""Matches all layers of one model with all layers of another by optimal transport (BERT-EMD: Li et al., 2020)."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,27 +6,27 @@ import tensorflow as tf
 from xtremedistil.losses.hidden_states import hidden_mse
 
 EXACT, SINKHORN = "exact", "sinkhorn"
-SHARPNESS = 0.05  # of Sinkhorn's flow: its entropy's weight, in mean costs
+SHARPNESS = 0.05  # weight of the entropy in Sinkhorn's flow, relative to the mean cost
 ITERATIONS = 100
 
 
 def layer_transport(*, teacher, student, mask=None, solver: str = EXACT) -> tf.Tensor:
-    """Earth mover's distance between layers, all of one side weighing alike (Li et al., 2020, section 3.2).
+    """Earth mover's distance between layers of equal weights (Li et al., 2020, section 3.2).
 
     The cost of a pair of layers is their `hidden_mse`. No gradient flows through the flow itself.
 
     Args:
-        teacher, student: layers [B, S, H], of any numbers, of one width.
+        teacher, student: any number of layers [B, S, H], all of one width.
         mask: optional [B, S].
-        solver: "exact", a linear programme on the host at every step; "sinkhorn", nearly the same flow in the graph,
-            also for XLA and TPUs (Cuturi, 2013).
+        solver: "exact", a linear program on the host in every step; "sinkhorn", nearly the same flow computed on the
+            device, also with XLA and on TPUs (Cuturi, 2013).
 
     Returns:
-        float32 scalar: sum over pairs of flow x cost. The flow out of each layer of the student is 1 / their number,
-        into each of the teacher likewise; with equal numbers and the exact solver it is the best pairing.
+        float32 scalar: sum over pairs of flow x cost. The flow of each student layer is 1 / their number, and likewise
+        for the teacher; with equal numbers and the exact solver, this is the best one-to-one pairing.
 
     Raises:
-        ValueError: another solver.
+        ValueError: the solver is unknown.
     """
     if solver not in (EXACT, SINKHORN):
         raise ValueError(f'solver is "{solver}"; it is "{EXACT}" or "{SINKHORN}".')
@@ -36,7 +36,7 @@ def layer_transport(*, teacher, student, mask=None, solver: str = EXACT) -> tf.T
 
 
 def exact_flow(costs: tf.Tensor) -> tf.Tensor:
-    """The cheapest flow between layers, float32 [students, teachers]."""
+    """Returns the cheapest flow, float32 [student layers, teacher layers]."""
     flow = tf.numpy_function(_cheapest, [tf.stop_gradient(costs)], tf.float32)
     return tf.ensure_shape(flow, costs.shape)
 
@@ -46,7 +46,7 @@ def _cheapest(costs: np.ndarray) -> np.ndarray:
 
     rows, columns = costs.shape
     if not np.isfinite(costs).all():
-        return np.full(costs.shape, 1.0 / costs.size, np.float32)  # the loss is not finite whatever the flow
+        return np.full(costs.shape, 1.0 / costs.size, np.float32)  # no flow makes the loss finite
     out_of, into = np.kron(np.eye(rows), np.ones(columns)), np.kron(np.ones(rows), np.eye(columns))
     masses = np.concatenate([np.full(rows, 1.0 / rows), np.full(columns, 1.0 / columns)])
     found = linprog(costs.reshape(-1).astype(np.float64), A_eq=np.concatenate([out_of, into]), b_eq=masses)
@@ -54,7 +54,7 @@ def _cheapest(costs: np.ndarray) -> np.ndarray:
 
 
 def sinkhorn_flow(costs: tf.Tensor) -> tf.Tensor:
-    """A flow close to the cheapest, float32 [students, teachers], by scaling rows and columns in turn."""
+    """Returns a flow close to the cheapest, float32 [student layers, teacher layers], by Sinkhorn's algorithm."""
     rows, columns = costs.shape
     costs = tf.stop_gradient(costs)
     kernel = -tf.math.divide_no_nan(costs, SHARPNESS * tf.reduce_mean(costs))

@@ -1,4 +1,4 @@
-"""How the weight of a loss term varies with training: factors by the share of the updates that are done, 0 to 1."""
+"""How the weight of a term varies over training: factors as functions of the progress, 0 to 1."""
 
 import math
 import numbers
@@ -29,7 +29,7 @@ WEIGHTS: dict[str, Callable] = {
 
 @dataclass(frozen=True)
 class FirstThenSchedule:
-    """A factor of its own for the first update, then that of a schedule: what becomes of weights in TextBrewer."""
+    """A separate factor for the first step, then that of a schedule, as in TextBrewer."""
 
     first: float
     schedule: Callable
@@ -37,20 +37,20 @@ class FirstThenSchedule:
     def __call__(self, progress):
         if isinstance(progress, (int, float)):
             return self.schedule(progress) if progress > 0 else self.first
-        import tensorflow as tf  # plans are made without it
+        import tensorflow as tf  # plans are made without TensorFlow
 
         return tf.where(progress > 0, self.schedule(progress), self.first)
 
 
 def weight_factor(schedule: str | Callable) -> Callable:
-    """The function of a name in `WEIGHTS`; a function of progress comes back as it is.
+    """Returns the function of a name in `WEIGHTS`; a function of progress is returned as it is.
 
-    "linear_growth:0.5" is 0.5 at the first update and linear growth from then on.
+    "linear_growth:0.5" is 0.5 in the first step and linear growth from then on.
 
     Raises:
-        ValueError: the name is unknown, or what stands behind it is no factor.
+        ValueError: the name is unknown, or the text after the colon is not a factor.
 
-    Example: weight 5 with "linear_decay", 1 of 5 updates done: 5 * (1 - 0.2) = 4.
+    Example: weight 5 with "linear_decay", 1 of 5 steps done: 5 * (1 - 0.2) = 4.
     """
     if callable(schedule):
         return schedule
@@ -72,17 +72,17 @@ def _factor(text: str, schedule: str) -> float:
 
 
 def is_number(value) -> bool:
-    """Whether it is a finite one; texts and truth values are none."""
+    """Whether a value is a finite number; texts and booleans are not."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def require_weight(term: str, weight: float, schedule: str | Callable) -> None:
-    """Raises ValueError where a weight is none, or a schedule is unknown or has nothing to multiply."""
+    """Raises ValueError if a weight is not a number of at least 0, or a schedule is unknown or multiplies 0."""
     factor = weight_factor(schedule)
     if not (is_number(weight) and weight >= 0):
         raise ValueError(f"{term} is {weight!r}; it is a finite number of at least 0.")
     if weight == 0 and factor is not constant_weight:
         raise ValueError(
-            f"{term} is 0, and {schedule} multiplies it: it would stay 0. Give the weight that the schedule is a share "
-            "of, or no schedule."
+            f"{term} is 0, and {schedule} multiplies it, so it would stay 0. Give a weight above 0 for the schedule to "
+            "multiply, or no schedule."
         )

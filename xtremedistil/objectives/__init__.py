@@ -1,1 +1,1 @@
-"""Terms as functions that a fit minimises."""
+"""Turns terms into objectives, the functions that a fit minimises."""

@@ -1,4 +1,4 @@
-"""`Terms` as what a fit minimises. All training goes this way: terms -> objective -> fit."""
+"""Makes the objective of a fit from `Terms`. All training takes this way: terms -> objective -> fit."""
 
 import functools
 import operator
@@ -24,11 +24,11 @@ LABELS_ALONE = Terms(SoftLabels(weight=0.0), hard_label_weight=1.0)
 
 
 class LogitShape(Protocol):
-    """What terms have to know of the student's logits.
+    """Properties of the student's logits.
 
     Fields:
         logit_names: its outputs that are logits. by_position: whether these are [B, S, L], not [B, L].
-        problem_type: what they say, see `tasks.problem_types`.
+        problem_type: what they mean, see `tasks.problem_types`.
     """
 
     logit_names: tuple[str, ...]
@@ -46,25 +46,26 @@ def terms_objective(
     counted: Counted | None = None,
     class_weights: np.ndarray | None = None,
 ) -> Objective:
-    """The terms in which the teachers at work take part.
+    """Makes the objective of the terms that involve the active teachers.
 
     Args:
-        terms: their soft labels and gold labels. matches: their matches, by layers of both models.
-        teachers: numbers of those at work. aligned: of those with another tokenizer, which have outputs for some
-            positions only.
-        counted: positions at which terms count; by default all real ones.
+        terms: give soft labels and gold labels. matches: those of `terms`, resolved for the depths of both models.
+        teachers: numbers of the active teachers. aligned: numbers of teachers with another tokenizer, which have
+            outputs for some tokens only.
+        counted: positions at which terms count; by default all but padding.
         class_weights: factor of each gold label, float32 [L].
 
     Raises:
-        ValueError: nothing is left to learn.
+        ValueError: no term is left.
     """
     counted = counted or Counted()
     taught = [match for match in matches if match.teacher_number in teachers]
     from_logits = bool(terms.uses_logits and len(teachers))
     if not (taught or from_logits or terms.hard_label_weight):
         raise ValueError(
-            f"teachers={list(teachers)} leaves nothing to learn: no term is of these, and gold labels have no weight. "
-            "Name a teacher of one of the matches, or give a weight to soft_labels or to hard_label_weight."
+            f"teachers={list(teachers)} leaves nothing to learn: no match is of these teachers, and soft and gold "
+            "labels have no weight. Name a teacher of one of the matches, or give a weight to soft_labels or "
+            "hard_label_weight."
         )
 
     def mask_of(batch, match: Match):
@@ -82,7 +83,7 @@ def terms_objective(
 
 
 def _mask_of_teacher(batch, where: str, number: int, aligned: Set[int]) -> tf.Tensor:
-    """Positions that count and for which a teacher has outputs."""
+    """Returns the mask of tokens that count and for which a teacher has outputs."""
     mask = loss_mask(batch, where)
     if number not in aligned:
         return mask
@@ -92,7 +93,7 @@ def _mask_of_teacher(batch, where: str, number: int, aligned: Set[int]) -> tf.Te
 def _soft_labels(
     terms: Terms, student: LogitShape, teachers: Sequence[int], aligned: Set[int], where: str
 ) -> list[Objective]:
-    """One for each of the student's logits."""
+    """Returns an objective for each of the student's logits."""
 
     def positions(batch):
         masks = [_mask_of_teacher(batch, where, number, aligned) for number in teachers]

@@ -1,4 +1,4 @@
-"""Whether what a fit minimises reaches what it changes: a term that does not would teach nothing, without a word."""
+"""Checks that each term has a gradient in the trained variables; otherwise it would silently train nothing."""
 
 from collections.abc import Sequence
 
@@ -16,19 +16,19 @@ def require_gradients(
     variables: Sequence[tf.Variable],
     strategy: tf.distribute.Strategy,
 ) -> None:
-    """Raises ValueError where a term has no gradient in any of the variables. Not looked into on TPUs.
+    """Raises ValueError if a term has no gradient in any of the variables; does nothing on TPUs.
 
     Args:
-        batch: a small one, with targets.
+        batch: a small batch with teacher outputs.
     """
-    if wants_static_shapes(strategy):  # where a step by hand would be a program of its own
+    if wants_static_shapes(strategy):  # a step outside the compiled loop would be another program
         return
     if idle := _idle_terms(model, objective, batch, variables, strategy):
         raise ValueError(
-            f"{', '.join(idle)}: this would train nothing, for it has no gradient in any variable of the student that "
-            "changes. Either what it compares lies below, or beside, all that is trained (trained= of a fit, unfrozen "
-            "of a stage): train more, or leave the term out. Or a stop_gradient, an argmax, a cast to integers cuts it "
-            "off in the model or in its adaptor."
+            f"{', '.join(idle)}: this would train nothing, because it has no gradient in any trained variable of the "
+            "student. Either the tensors that it compares do not depend on trained variables (trained= of a fit, "
+            "unfrozen of a stage): train more, or leave the term out. Or a stop_gradient, an argmax or a cast to "
+            "integers in the model or its adaptor stops the gradient."
         )
 
 

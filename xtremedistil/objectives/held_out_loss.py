@@ -1,4 +1,4 @@
-"""How far a student is from its teacher on rows that it does not learn from."""
+"""The loss on rows that are not trained on."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ HELD_OUT_BATCH = 64
 
 
 class HeldOutLoss:
-    """An objective over fixed rows in inference mode: the weighted sum of its terms, each averaged over all rows."""
+    """Computes an objective over fixed rows in inference mode: the weighted sum of its terms' means over all rows."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Gold labels as a term, by what a model's logits say; and whether the labels of some rows go with a model."""
+"""Makes the objective of gold labels for each problem type, and checks that labels fit a model."""
 
 from collections.abc import Callable
 
@@ -29,12 +29,12 @@ def labels_objective(
     schedule: str | Callable = "constant",
     class_weights: np.ndarray | None = None,
 ) -> Objective:
-    """The loss that a problem type has for its gold labels: cross-entropy of classes and of a span's ends, binary
-    cross-entropy of several labels at once, mean squared error of scores.
+    """Makes the loss on gold labels of a problem type: cross-entropy for classes and for a span's ends, binary
+    cross-entropy if several labels may hold, mean squared error for scores.
 
     Args:
-        weight: factor of the loss. schedule: how it varies with training.
-        class_weights: factor of each label of a class problem, float32 [L]; the mean is over their sum then.
+        weight: factor of the loss. schedule: how the weight varies over training.
+        class_weights: factor of each class, float32 [L]; the loss is then divided by the sum of factors.
     """
 
     def value(outputs, batch):
@@ -62,7 +62,7 @@ def labels_objective(
 
 
 def _row_mask(batch, problem_type: str) -> tf.Tensor:
-    """1 for rows that count, float32 [B]; rows that nobody has labelled do not, where several labels may hold."""
+    """Returns float32 [B], 1 for rows that count; where several labels may hold, unlabelled rows do not."""
     mask = loss_mask(batch, ROWS)
     if problem_type != SEVERAL_LABELS:  # a score may be any number
         return mask
@@ -70,7 +70,7 @@ def _row_mask(batch, problem_type: str) -> tf.Tensor:
 
 
 def are_scored(features: Features, problem_type: str) -> bool:
-    """Whether any row, or position, has a label; of spans, whether any row has both ends within it."""
+    """Whether any row, or token, has a label; for spans, whether any row contains both ends of its span."""
     labels = features.labels
     if labels is None:
         return False
@@ -80,16 +80,16 @@ def are_scored(features: Features, problem_type: str) -> bool:
 
 
 def check_labels(features: Features, problem_type: str, logits: int) -> None:
-    """Raises ValueError where there is a label that the model has no logit for.
+    """Raises ValueError if there is a label that the model has no logit for.
 
     Args:
-        logits: of a row or position.
+        logits: number of logits per row or token.
     """
     labels = features.labels
     if problem_type in OF_NUMBERS and labels.shape[1:] != (logits,):
         raise ValueError(
-            f"Labels of {problem_type} are {list(labels.shape)} over all rows; the student has {logits} logits a row: "
-            f"[{len(labels)}, {logits}] are expected."
+            f"Labels of {problem_type} have the shape {list(labels.shape)}; the student has {logits} logits per row, "
+            f"so [{len(labels)}, {logits}] is expected."
         )
     if problem_type == CLASSES and labels.max() >= logits:
         raise ValueError(f"The labels reach {int(labels.max())}; the student has {logits} logits, counted from 0.")

@@ -1,4 +1,4 @@
-"""Matches as an objective: hidden states and attention maps of the student against those of its teachers."""
+"""Makes the objective of matches, which compare hidden states and attention maps of student and teachers."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,15 +16,15 @@ MaskOf = Callable[[dict, Match], tf.Tensor]
 
 
 def real_positions(batch: dict, match: Match) -> tf.Tensor:
-    """[B, S], 1 where a row has a token, whatever the match."""
+    """Returns [B, S], 1 where a row has a token, for any match."""
     return loss_mask(batch, REAL)
 
 
 def matches_objective(matches: Sequence[Match], mask_of: MaskOf = real_positions) -> Objective:
-    """One term for each match.
+    """Makes one term for each match.
 
     Args:
-        mask_of: a batch and a match in, [B, S] out, 1 where the match counts. Vectors of whole rows count by row.
+        mask_of: takes a batch and a match; returns [B, S], 1 where the match counts. Pooled vectors count per row.
     """
 
     def mask(match, batch):
@@ -53,7 +53,7 @@ def _match_loss(match: Match, outputs, batch, mask: tf.Tensor) -> tf.Tensor:
     if LOSS_KINDS[match.loss].layers == 1:
         (teacher,), (student,) = teacher, student
     options = dict(match.options)
-    if options.get("compat"):  # TextBrewer's scores come with the mask added
+    if options.get("compat"):  # TextBrewer's attention scores include the mask
         keys = mask[:, None, None, :] > 0
         teacher, student = tf.where(keys, teacher, EXCLUDED), tf.where(keys, student, EXCLUDED)
     if LOSS_KINDS[match.loss].compares == MAPS and match.loss != "attention_squared_distance":
@@ -66,7 +66,7 @@ def _mean_over(match: Match) -> str:
 
 
 def _count(mask: tf.Tensor, mean_over: str) -> tf.Tensor:
-    """How many items a loss under a mask [B] or [B, S] is a mean over."""
+    """Returns the number of items that a loss with a mask [B] or [B, S] averages over."""
     if mask.shape.rank == 1:
         return tf.reduce_sum(mask)
     by_row = tf.reduce_sum(mask, axis=-1)

@@ -1,4 +1,4 @@
-"""Where terms count: masks of rows and positions out of a batch."""
+"""Makes masks of the rows and tokens of a batch at which terms count."""
 
 from dataclasses import dataclass
 
@@ -9,39 +9,35 @@ from xtremedistil.data.features import NO_WORD, Features
 from xtremedistil.data.padding import Arrays, positions
 from xtremedistil.terms.counted import ALL, PREDICTED, REAL, ROWS, WORDS
 
-TEACHER_PREFIX = "teacher_"  # in a batch, before the names of a teacher's outputs
-WORD_MASK = "answers_for_word"  # likewise: 1 where a position answers for a word
-PREDICTED_MASK = "predicted_mask"  # of a masked language model's batch: float32 [M], 0 for fillers
+TEACHER_PREFIX = "teacher_"  # of the names of teacher outputs in a batch
+WORD_MASK = "answers_for_word"  # 1 at the token that is scored for its word
+PREDICTED_MASK = "predicted_mask"  # in masked language modelling: float32 [M], 0 for fillers
 
 
 @dataclass(frozen=True)
 class WordMask:
-    """1 where a position of tagged rows answers for a word; read into batches as teacher outputs are."""
+    """Adds to batches an array with 1 at the tokens that are scored for their words."""
 
     features: Features
 
     def __call__(self, rows: np.ndarray, width: int) -> Arrays:
         index, inside = positions(self.features, rows, width)
         answering = inside & (self.features.word_ids[index] != NO_WORD)
-        return {WORD_MASK: answering.astype(np.int32)}  # of integers all axes are open
+        return {WORD_MASK: answering.astype(np.int32)}  # batches leave all axes of integers open
 
 
 def target_prefix(teacher_number: int) -> str:
-    """What the names of one teacher's outputs begin with in a batch."""
+    """Returns the prefix of the names of one teacher's outputs in a batch."""
     return f"teacher{teacher_number}_" if teacher_number else TEACHER_PREFIX
 
 
 def aligned_name(prefix: str) -> str:
-    """Name in a batch of the mask of positions for which a teacher with another tokenizer has outputs."""
+    """Returns the name, in a batch, of the mask of tokens for which a teacher with another tokenizer has outputs."""
     return f"{prefix}aligned"
 
 
 def loss_mask(batch, counted: str) -> tf.Tensor:
-    """1 where a loss counts.
-
-    Returns:
-        float32: [B] for "rows"; [M] for "predicted"; else [B, S].
-    """
+    """Returns a mask, 1 where a loss counts: float32 [B] for "rows", [M] for "predicted", else [B, S]."""
     if counted == ROWS:
         return batch["row_mask"]
     if counted == PREDICTED:

@@ -1,4 +1,4 @@
-"""Soft labels as an objective: the student's logits against those of one teacher, or of several together."""
+"""Makes the objective of soft labels, which compares the student's logits with those of one or several teachers."""
 
 from collections.abc import Callable, Sequence
 
@@ -29,21 +29,20 @@ def soft_labels_objective(
     ending: str = "",
     positions_of: Callable[[dict], tf.Tensor] | None = None,
 ) -> Objective:
-    """One term between a student's logits and those of some teachers.
+    """Makes one term between a student's logits and those of some teachers.
 
     Args:
-        mask_of: a batch in, [B] or [B, S] out, 1 where the term counts.
-        teachers: their numbers, as in the names of their targets. weights: one each, by default equal; they count in
-            proportion to each other.
-        combine: "logits", the weighted mean of the teachers' logits; "probabilities", of their label distributions at
-            the temperature (You et al., 2017, equation 2); "losses", of the losses with each of them.
-        output: name of the logits, where a model has several; those of spans compete over the positions of a row, or
-            are each compared for itself by losses without a softmax.
-        ending: of the term's name, where several terms compare the same logits.
-        positions_of: of spans, [B, S], 1 at the positions that take part.
+        mask_of: takes a batch; returns [B] or [B, S], 1 where the term counts.
+        teachers: their numbers, as in the names of their outputs. weights: one each, relative; by default equal.
+        combine: take the weighted mean of the teachers' "logits", of their "probabilities" at the temperature (You et
+            al., 2017, equation 2), or of the "losses" with each of them.
+        output: name of the logits, where a model has several. For span logits, a softmax is over the tokens of a row;
+            losses without a softmax compare each token alone.
+        ending: appended to the term's name, where several terms compare the same logits.
+        positions_of: for spans, takes a batch; returns [B, S], 1 at the tokens that may be an end.
 
     Raises:
-        ValueError: weights that cannot be shares, or another `combine`.
+        ValueError: weights are negative, infinite or all 0, or `combine` is unknown.
     """
     require_known("way to combine teachers", combine, COMBINATIONS)
     shares = teacher_shares(len(teachers), weights)
@@ -57,7 +56,7 @@ def soft_labels_objective(
 
     def values(outputs, batch):
         student, mask = outputs[output], counted(batch)
-        # A teacher of the original release has four labels more, behind the real ones.
+        # A teacher of the original release has four more labels after the real ones.
         logits = [batch[target_prefix(number) + output][..., : student.shape[-1]] for number in teachers]
         if compete:
             student, *logits = (_over_positions(one, positions_of(batch)) for one in (student, *logits))
@@ -73,12 +72,12 @@ def soft_labels_objective(
 
 
 def _over_positions(logits: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """[B, S, 1] of a span's end as [B, S], with nothing for what is no position of it."""
+    """Reshapes logits of a span's end from [B, S, 1] to [B, S]; tokens that cannot be an end get no probability."""
     return tf.where(positions > 0, logits[..., 0], EXCLUDED)
 
 
 def teacher_shares(count: int, weights: Sequence[float] | None) -> list[float]:
-    """Of 1, in proportion to the weights."""
+    """Scales the weights so that they add up to 1."""
     given = np.ones(count) if weights is None else np.asarray(weights, float)
     if given.shape != (count,) or not np.isfinite(given).all() or (given < 0).any() or not given.sum():
         raise ValueError(
@@ -102,7 +101,7 @@ def _combined(logits: Sequence[tf.Tensor], shares: Sequence[float], combine: str
 
 
 def _loss(soft_labels: SoftLabels, teacher, student, batch, mask) -> tf.Tensor:
-    """One term between logits [B, L] or [B, S, L], under a mask [B] or [B, S]."""
+    """Computes the loss between logits [B, L] or [B, S, L] with a mask [B] or [B, S]."""
     if soft_labels.probability_shift and "labels" in batch:  # rows of the transfer set have none
         teacher = probability_shift(teacher, batch["labels"])
     temperature = soft_labels.temperature

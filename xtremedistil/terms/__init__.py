@@ -1,1 +1,1 @@
-"""What a student learns, as data: matches of tensors, soft labels, labels."""
+"""The terms of a student's loss, as data: matches of tensors, soft labels, gold labels."""

@@ -1,8 +1,8 @@
-"""Positions at which terms count, as data; `objectives.position_masks` makes masks of them."""
+"""Positions at which terms count, as data; `objectives.position_masks` makes the masks."""
 
 from dataclasses import dataclass
 
-# What a term counts: rows, positions of them, or (logits of masked tokens) entries of the flattened batch.
+# A term counts rows, positions, or (for logits of masked tokens) entries of the flattened batch.
 ROWS, PREDICTED = "rows", "predicted"
 REAL, ALL, FIRST, WORDS = "real", "all", "first", "words"  # positions
 
@@ -12,8 +12,8 @@ class Counted:
     """Positions at which terms count, by what they compare.
 
     Fields:
-        hidden_states, attention_maps: "real", without padding; "all", padding too; "first".
-        logits: of models with logits for each position: "real", "all", "words" (positions that answer for a word),
+        hidden_states, attention_maps: "real" (without padding), "all" (padding too) or "first".
+        logits: for models with logits per token: "real", "all", "words" (the token scored for each word) or
             "predicted" (masked tokens).
     """
 

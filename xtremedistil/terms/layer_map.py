@@ -1,4 +1,4 @@
-"""Which layer of the teacher meets which of the student."""
+"""Maps each student layer to the teacher layer that it learns from."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,20 +8,23 @@ from xtremedistil.terms.match import PATH, Match
 
 LAST, UNIFORM, SKIP = "last", "uniform", "skip"
 LAYER_MAPS = (LAST, UNIFORM, SKIP)
-TRANSPORTS = {"emd": "exact", "sinkhorn": "sinkhorn"}  # instead of a map: all layers against all, and how
+TRANSPORTS = {
+    "emd": "exact",
+    "sinkhorn": "sinkhorn",
+}  # names in place of a map: match all layers with all, by this solver
 
 
 def layer_map(name: str, *, teacher_layers: int, student_layers: int) -> dict[int, int]:
-    """The teacher's layer for each of the student's, from 0 = embeddings to the top.
+    """Returns the teacher layer for each student layer, from 0 (embeddings) to the top.
 
     Args:
-        name: "last", top with top downwards as in the original release (so the student's embeddings meet a middle
+        name: "last", the teacher's last layers as in the original release (the student's embeddings learn from a middle
             layer); "uniform", spread over the whole depth, embeddings with embeddings and top with top; "skip", every
             k-th layer from the bottom (PKD-Skip: Sun et al., 2019, section 3.2), k = teacher_layers // student_layers;
             or "0:0,1:3,2:6", student:teacher.
 
     Raises:
-        ValueError: the student has more layers than the teacher, or a layer is not there.
+        ValueError: the student has more layers than the teacher, or a layer does not exist.
 
     Example: 12 layers to 4 are 0, 3, 6, 9, 12 for both "uniform" and "skip", and 8, 9, 10, 11, 12 for "last".
     """
@@ -42,7 +45,7 @@ def parse_layer_map(text: str) -> dict[int, int]:
     """Reads "0:0,1:3,2:6", student:teacher.
 
     Raises:
-        ValueError: it is written otherwise, or names a layer of the student twice.
+        ValueError: the text has another form, or names a student layer twice.
     """
     pairs = [entry.split(":") for entry in text.split(",")]
     if any(len(pair) != 2 or not all(one.strip().isdigit() for one in pair) for pair in pairs):
@@ -75,13 +78,13 @@ def mapped_matches(
     embedding_weight: float = 1.0,
     attention_weight: float = 1.0,
 ) -> list[Match]:
-    """Hidden states and attention maps of mapped layers, the top pair first.
+    """Returns matches of hidden states and attention maps of mapped layers, top layer first.
 
     Args:
-        layers: as `layer_map` gives them.
-        multi_hidden_states: the states of all of them, also of the student's embeddings, not only of the highest.
-        attention: also the maps of all layers that have some.
-        hidden_weight, embedding_weight, attention_weight: pairs that weigh 0 are left out.
+        layers: as `layer_map` returns them.
+        multi_hidden_states: match hidden states of all layers, embeddings included, not only of the highest.
+        attention: also match the attention maps of all layers.
+        hidden_weight, embedding_weight, attention_weight: matches of weight 0 are left out.
     """
     downwards = sorted(layers.items(), reverse=True)
     states = downwards if multi_hidden_states else downwards[:1]
@@ -102,11 +105,11 @@ def mapped_matches(
 def transport_matches(
     solver: str, *, teacher_layers: int, student_layers: int, hidden_weight: float, embedding_weight: float
 ) -> list[Match]:
-    """Hidden states of all layers against all, each as far as it fits (BERT-EMD: Li et al., 2020, section 3.2).
+    """Returns matches of hidden states of all layers with all (BERT-EMD: Li et al., 2020, section 3.2).
 
     Args:
-        solver: of `losses.layer_transport`.
-        embedding_weight: of the pair of embeddings; left out where it is 0.
+        solver: see `losses.layer_transport`.
+        embedding_weight: weight of the match of embeddings; 0 leaves it out.
     """
     teacher, student = tuple(range(1, teacher_layers + 1)), tuple(range(1, student_layers + 1))
     matches = []
@@ -118,16 +121,16 @@ def transport_matches(
 
 
 def relation_matches(teacher_layers: int, student_layers: int, relation_heads: int) -> list[Match]:
-    """Relations of the last layers (MiniLMv2: Wang et al., 2021, section 3.1)."""
+    """Returns matches of the last layers' relations (MiniLMv2: Wang et al., 2021, section 3.1)."""
     options = {"relation_heads": relation_heads}
     return [Match(kind, teacher_layers - 1, student_layers - 1, "relation_kl", options=options) for kind in PROJECTIONS]
 
 
 def checked_layers(matches: list[Match], teacher_layers: int, student_layers: int) -> list[Match]:
-    """The same matches.
+    """Returns the matches if all their layers exist.
 
     Raises:
-        InputError: one names a layer that a model has not.
+        InputError: a match names a layer that a model does not have.
     """
     for match in matches:
         _require_layers(match, "teacher", match.teacher, teacher_layers)
@@ -136,17 +139,17 @@ def checked_layers(matches: list[Match], teacher_layers: int, student_layers: in
 
 
 def _require_layers(match: Match, side: str, layer, layers: int) -> None:
-    """States begin with the embeddings, so there is one more of them than of all else."""
+    """Layer 0 of the hidden states are the embeddings, so there is one more of them than of all other features."""
     highest = layers if match.feature == "hidden_states" else layers - 1
     for one in layer if isinstance(layer, tuple) else (layer,):
         if match.feature != PATH and one > highest:
             textbrewers = match.options.get("compat") and one == layers
             raise InputError(
                 f"`match`: the {side} has no {match.feature} {one}; with {layers} layers they are 0 to {highest}."
-                + (" Those that come with TextBrewer count from 1, behind a dummy: subtract 1." if textbrewers else "")
+                + (" TextBrewer's examples count them from 1, after a dummy: subtract 1." if textbrewers else "")
             )
 
 
 def teacher_names(matches: Sequence[Match]) -> list[str]:
-    """The teacher's outputs that these read."""
+    """Returns the names of the teacher outputs that the matches compare."""
     return sorted({name for match in matches for name in match.teacher_names})

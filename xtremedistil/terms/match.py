@@ -1,4 +1,4 @@
-"""A pair of tensors, one of the teacher and one of the student, that a loss pulls together."""
+"""A pair of tensors, one of the teacher and one of the student, and the loss between them."""
 
 import math
 import re
@@ -29,7 +29,7 @@ Layer = int | str | tuple[int | str, ...]
 
 @dataclass(frozen=True)
 class Match:
-    """Two tensors and what pulls them together.
+    """A tensor of the teacher, one of the student, and the loss between them.
 
     Fields:
         feature: "hidden_states" (layer 0 = embeddings), "queries", "keys", "values", "attentions" (after softmax),
@@ -37,16 +37,16 @@ class Match:
         teacher, student: layers, from 0; a sub-layer's path for "path". Losses of two layers (`fsp`, `nst`) take two,
             or one as both; `layer_transport` takes any number.
         loss: a name of `losses.LOSSES`. options: its further arguments.
-        weight: factor of its loss. weight_schedule: how it varies with training, as `weight_factor` reads it;
-            in a run, over each chunk of the transfer set anew.
-        projection: of the student's tensor to the teacher's width: "linear", "relu", "tanh", "none", or "auto": the one
-            that the student is deployed with on its top hidden state, a linear one elsewhere, none where the loss takes
-            unequal widths or they are equal.
-        projection_learning_rate: peak rate of a projection of its own, by default that of everything else.
-        teacher_number: which teacher, from 0, where there are several.
+        weight: factor of its loss. weight_schedule: how it varies over training, see `weight_factor`; `distil`
+            restarts it with each chunk of the transfer set.
+        projection: of the student's tensor to the teacher's width: "linear", "relu", "tanh", "none" or "auto". "auto"
+            takes the deployed projection for the top hidden state and a linear one for other layers, but none if the
+            loss takes unequal widths or they are equal.
+        projection_learning_rate: peak rate of the match's own projection, by default that of everything else.
+        teacher_number: number of the teacher, from 0, if there are several.
 
     Raises:
-        ValueError: something in it is not known, or does not go together.
+        ValueError: a value is unknown or out of range, or values contradict each other.
     """
 
     feature: str
@@ -74,9 +74,13 @@ class Match:
                 f"projection is {self.projection}; {self.feature} have no width to project. Leave it away."
             )
         if self.loss == "attention_squared_distance" and self.feature == "attention_scores":
-            raise ValueError("attention_squared_distance is of probabilities: match attentions, or take attention_mse.")
+            raise ValueError(
+                "attention_squared_distance compares probabilities: match attentions, or take attention_mse."
+            )
         if self.options.get("compat") and self.feature == "attentions":
-            raise ValueError("compat is of scores, as TextBrewer has them: match attention_scores, or leave it away.")
+            raise ValueError(
+                "compat is for attention scores, as in TextBrewer: match attention_scores, or leave it away."
+            )
         self._check_numbers()
         for side in ("teacher", "student"):
             self._check_layer(side, getattr(self, side), kind.layers)
@@ -102,34 +106,34 @@ class Match:
 
     @property
     def name(self) -> str:
-        """Of its loss in logs, and of its tensors."""
+        """Name of the match in logs, and of its tensors."""
         number = f"teacher{self.teacher_number}_" if self.teacher_number else ""
         places = "_".join(NOT_IN_NAMES.sub("_", str(layer)).strip("_") for layer in (self.teacher, self.student))
         return f"{number}{self.feature}_{self.loss}_{places}"
 
     @property
     def needs_equal_widths(self) -> bool:
-        """Whether its loss compares the two tensors number by number."""
+        """Whether its loss compares the two tensors element by element."""
         return LOSS_KINDS[self.loss].equal_widths
 
     @property
     def needs_host(self) -> bool:
-        """Whether its loss leaves the device at each step, so that no graph with it can be compiled."""
+        """Whether its loss runs on the host in each step, so that steps cannot be compiled."""
         return self.loss == "layer_transport" and self.options.get("solver", "exact") == "exact"
 
     @property
     def is_pair(self) -> bool:
-        """Whether its loss takes two layers of each side; one projection serves both then."""
+        """Whether its loss takes two layers of each model, which then share one projection."""
         return LOSS_KINDS[self.loss].layers == 2
 
     @property
     def teacher_names(self) -> tuple[str, ...]:
-        """The teacher's outputs that it reads: several for a loss of several layers."""
+        """Names of the teacher outputs that it compares; several for a loss of several layers."""
         return self._names(self.teacher)
 
     @property
     def student_names(self) -> tuple[str, ...]:
-        """The student's outputs that it reads."""
+        """Names of the student outputs that it compares."""
         return self._names(self.student)
 
     @property

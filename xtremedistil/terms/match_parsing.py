@@ -1,8 +1,8 @@
-"""Matches as people write them: on the command line, or in a JSON or YAML file.
+"""Parses matches from the command line, or from a JSON or YAML file.
 
 On the command line a match is `feature=values,teacher=5,student=1,loss=relation_kl,relation_heads=12,weight=0.5`; two
-layers are joined with "+" (`teacher=5+6`). A file holds a list of such mappings, or {"matches": [...]}. Keys that are
-no fields of `Match` are options of its loss. TextBrewer's dictionaries are read as they stand.
+layers are joined with "+" (`teacher=5+6`). A file holds a list of such mappings, or {"matches": [...]}. Keys other than
+the fields of `Match` are options of its loss. TextBrewer's dictionaries are accepted too.
 """
 
 import dataclasses
@@ -21,10 +21,10 @@ WORDS = {"true": True, "false": False}
 
 
 def read_matches(entries: Sequence[str]) -> list[Match]:
-    """All matches of `match`: each entry is one match, or a file of them.
+    """Reads all matches of `match`; each entry is one match, or a file of matches.
 
     Raises:
-        InputError: an entry cannot be read, or is said twice.
+        InputError: an entry cannot be read, or a match is given twice.
     """
     matches = []
     for entry in entries:
@@ -34,7 +34,9 @@ def read_matches(entries: Sequence[str]) -> list[Match]:
             matches.append(_match_of(_parse(entry), f"`match` {entry}"))
     names = [match.name for match in matches]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"`match`: {', '.join(sorted(twice))} is there twice. Add up the weights in one.")
+        raise InputError(
+            f"`match`: {', '.join(sorted(twice))} is given twice. Give it once, with the sum of the weights."
+        )
     return matches
 
 
@@ -52,10 +54,10 @@ def _parse(text: str) -> dict:
 
 
 def _value(text: str):
-    """A number, two of them joined with "+", a word for yes or no, or the text itself."""
+    """Parses true or false, a number, or values joined with "+"; anything else stays text."""
     if text.lower() in WORDS:
         return WORDS[text.lower()]
-    for kind in (int, float):  # 1e+3 is one, too
+    for kind in (int, float):  # before "+" is a separator: 1e+3 is a number
         try:
             return kind(text)
         except ValueError:
@@ -74,8 +76,8 @@ def _read_file(path: str) -> list[Match]:
     if isinstance(found, Mapping) and "matches" in found:
         if others := [str(name) for name in found if name != "matches"]:
             raise InputError(
-                f"{path}: {', '.join(others)} stands beside matches, and is not read here. Give all but the matches as "
-                "flags (xtremedistil distil --help), or to Distiller by Terms.from_json."
+                f"{path}: {', '.join(others)} cannot be set in a file of matches. Give everything but matches as flags "
+                "(xtremedistil distil --help), or to Distiller by Terms.from_json."
             )
         found = found["matches"]
     if not isinstance(found, list) or not all(isinstance(entry, Mapping) for entry in found):
@@ -102,10 +104,10 @@ def _match_of(entry: Mapping, place: str) -> Match:
 
 
 def match_of(entry: Mapping) -> Match:
-    """A match out of names and values.
+    """Makes a match from names and values.
 
     Raises:
-        ValueError: a name or value is not known, or one is missing.
+        ValueError: a name or value is unknown, or one is missing.
     """
     if is_textbrewers(entry):
         return textbrewer_match(entry)

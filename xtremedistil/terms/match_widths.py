@@ -1,10 +1,10 @@
-"""Whether a match can be computed at the widths that the two models have."""
+"""Checks that a match fits the widths of the two models."""
 
 from xtremedistil.terms.match import AUTO, NO_PROJECTION, Match
 
 
 def width_problem(match: Match, teacher: int, student: int) -> str | None:
-    """What is wrong with a match of tensors of these widths, the student's as its model has it; None if nothing is."""
+    """Returns the problem of a match of tensors of these widths (the student's before any projection), or None."""
     unequal = match.projection == NO_PROJECTION and match.needs_equal_widths and teacher != student
     if unequal:
         return (
@@ -22,5 +22,5 @@ def width_problem(match: Match, teacher: int, student: int) -> str | None:
 
 
 def divides(heads, *widths: int) -> bool:
-    """Whether that many relation heads go into all widths."""
+    """Whether the number of relation heads divides all widths."""
     return isinstance(heads, int) and heads >= 1 and all(width % heads == 0 for width in widths)

@@ -1,4 +1,4 @@
-"""What a student learns from the teacher's logits, as settings."""
+"""Settings of the loss between the logits of teacher and student."""
 
 import dataclasses
 import math
@@ -9,24 +9,25 @@ from xtremedistil.errors import require_known
 from xtremedistil.losses.specs import LOGITS, LOSS_KINDS, losses_of, require_options
 from xtremedistil.losses.weight_schedules import is_number, require_weight
 
-COMBINATIONS = ("logits", "probabilities", "losses")  # what of several teachers is averaged
-OF_PROBABILITIES = ("soft_label_ce", "soft_label_kl", "logit_standardized_kl", "dist")  # no constant in logits matters
+COMBINATIONS = ("logits", "probabilities", "losses")  # what is averaged over several teachers
+OF_PROBABILITIES = ("soft_label_ce", "soft_label_kl", "logit_standardized_kl", "dist")  # losses with a softmax
 
 
 @dataclass(frozen=True)
 class SoftLabels:
-    """The term between logits.
+    """The loss between logits.
 
     Fields:
         loss: "logits_mse", "soft_label_kl", "soft_label_ce", "soft_label_bce" (several labels may hold),
             "logit_standardized_kl" or "dist". options: its further arguments, such as `t_squared`.
         temperature: divides both logits.
-        temperature_of: a temperature for each position, as those of `schedules.TEMPERATURES`; None: the same for all.
-        weight: factor of the loss. weight_schedule: how it varies with training, as `weight_factor` reads it.
-        probability_shift: the teacher's wrong first choices are put right where there is a gold label.
+        temperature_of: gives each row or token its own temperature, see `temperature_schedules.TEMPERATURES`; None: the
+            same for all.
+        weight: factor of the loss. weight_schedule: how it varies over training, see `weight_factor`.
+        probability_shift: where there is a gold label, correct the teacher's wrong prediction.
 
     Raises:
-        ValueError: something in it is not known, or out of range.
+        ValueError: a value is unknown or out of range.
     """
 
     loss: str = "logits_mse"
@@ -46,17 +47,17 @@ class SoftLabels:
         if not (is_number(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature is {self.temperature!r}; it must be greater than 0.")
         if self.temperature_of is not None and self.loss == "dist":
-            raise ValueError("The loss dist takes one temperature; a schedule of temperatures goes with soft labels.")
+            raise ValueError("The loss dist takes one temperature; a temperature schedule needs another loss.")
 
 
-ARGUMENTS = {"constant": 0, "flsw": 2, "cwsm": 1}  # numbers of each schedule
+ARGUMENTS = {"constant": 0, "flsw": 2, "cwsm": 1}  # how many numbers each schedule takes
 
 
 def parse_temperature_schedule(text: str) -> Callable | None:
     """Reads "constant", "flsw:1,1" or "cwsm:1"; None for a temperature that does not vary.
 
     Raises:
-        ValueError: it is written otherwise.
+        ValueError: the text has another form.
     """
     name, _, numbers = text.partition(":")
     require_known("temperature schedule", name, ARGUMENTS)
@@ -65,16 +66,16 @@ def parse_temperature_schedule(text: str) -> Callable | None:
         raise ValueError(f'The temperature schedule "{text}" is not written as flsw:BETA,GAMMA, cwsm:BETA or constant.')
     if name == "constant":
         return None
-    from xtremedistil.losses.temperature_schedules import TEMPERATURES  # TensorFlow comes in with it
+    from xtremedistil.losses.temperature_schedules import TEMPERATURES  # imports TensorFlow
 
     return TEMPERATURES[name](*map(float, given))
 
 
 def written_temperatures(schedule: Callable | None) -> dict | None:
-    """A schedule of `schedules.TEMPERATURES` as its name and numbers.
+    """Returns name and numbers of a schedule of `temperature_schedules.TEMPERATURES`.
 
     Raises:
-        ValueError: it is a function of somebody's own.
+        ValueError: the schedule is another function.
     """
     if schedule is None:
         return None
@@ -83,14 +84,14 @@ def written_temperatures(schedule: Callable | None) -> dict | None:
     for name, kind in TEMPERATURES.items():
         if type(schedule) is kind:
             return {"name": name} | dataclasses.asdict(schedule)
-    raise ValueError("A schedule of temperatures that is a function of your own cannot be written as JSON.")
+    raise ValueError("A temperature schedule that is your own function cannot be written as JSON.")
 
 
 def read_temperatures(found: Mapping | str | None) -> Callable | None:
-    """What `written_temperatures` gave, or a text as `parse_temperature_schedule` reads it.
+    """Reads what `written_temperatures` returns, or a text for `parse_temperature_schedule`.
 
     Raises:
-        ValueError: the name, or the name of a number, is not known, or a number is missing.
+        ValueError: a name is unknown, or a number is missing.
     """
     if found is None or isinstance(found, str):
         return found and parse_temperature_schedule(found)

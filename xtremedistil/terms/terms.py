@@ -1,4 +1,4 @@
-"""What a student learns from its teachers, as settings that can be saved."""
+"""The terms of a student's loss, as settings that can be saved."""
 
 import dataclasses
 import json
@@ -45,17 +45,17 @@ class Terms:
     """The loss: soft_labels.weight x soft labels + sum of match.weight x match + hard_label_weight x gold labels.
 
     Fields:
-        soft_labels: the term between logits; its weight may be 0. None: by the problem type of the student, KL at
-            temperature 2 for classes and spans, binary cross-entropy for several labels at once, squared error for
+        soft_labels: the loss between logits; its weight may be 0. None: by the student's problem type, KL at
+            temperature 2 for classes and spans, binary cross-entropy if several labels may hold, mean squared error for
             scores.
-        further_soft_labels: more terms between the same logits, by other losses.
-        matches: between states or maps; "last", "uniform", "skip" or student:teacher as in "0:0,1:3,2:6" pairs hidden
-            states of layers, "emd" or "sinkhorn" brings all layers against all.
-        hard_label_weight: of gold labels: the cross-entropy with a class or with the ends of a span, the binary one
-            with several labels at once, the squared error of scores.
-        hard_label_weight_schedule: how it varies with training, as `weight_schedules.weight_factor` reads it.
-        teacher_weights: of several teachers; by default they are equal.
-        combine: "logits", "probabilities" or "losses", see `several_teachers`.
+        further_soft_labels: more terms between the same logits, with other losses.
+        matches: between hidden states or attention maps. "last", "uniform", "skip" or student:teacher pairs such as
+            "0:0,1:3,2:6" match hidden states layer by layer; "emd" or "sinkhorn" match all layers with all.
+        hard_label_weight: of the loss on gold labels: cross-entropy for a class or the ends of a span, binary
+            cross-entropy if several labels may hold, mean squared error for scores.
+        hard_label_weight_schedule: how it varies over training, see `weight_schedules.weight_factor`.
+        teacher_weights: one per teacher; by default equal.
+        combine: "logits", "probabilities" or "losses", see `objectives.soft_labels`.
     """
 
     soft_labels: SoftLabels | None = None
@@ -74,7 +74,9 @@ class Terms:
             object.__setattr__(self, "matches", tuple(entries))
             names = [match.name for match in entries]
             if twice := {name for name in names if names.count(name) > 1}:
-                raise ValueError(f"{', '.join(sorted(twice))} is there twice. Add up the weights in one.")
+                raise ValueError(
+                    f"{', '.join(sorted(twice))} is given twice. Give it once, with the sum of the weights."
+                )
         require_weight("hard_label_weight", self.hard_label_weight, self.hard_label_weight_schedule)
         require_known("way to combine teachers", self.combine, COMBINATIONS)
         if self.soft_labels:
@@ -89,28 +91,29 @@ class Terms:
 
     @property
     def _has_matches(self) -> bool:
-        """Whether any weighs something; those of a layer map do."""
+        """Whether any match has a weight; those of a layer map do."""
         return isinstance(self.matches, str) or any(match.weight for match in self.matches)
 
     def _check_combine(self, soft_labels: SoftLabels) -> None:
         if self.combine == "probabilities" and soft_labels.loss not in OF_PROBABILITIES:
             fitting = ", ".join(OF_PROBABILITIES)
-            raise ValueError(f"combine probabilities: {soft_labels.loss} is not of these; there are: {fitting}.")
+            raise ValueError(
+                f"combine probabilities: {soft_labels.loss} does not compare probabilities; these do: {fitting}."
+            )
         if self.combine == "probabilities" and soft_labels.temperature_of is not None:
             raise ValueError(
-                "combine probabilities is of distributions at one temperature; with temperature_of, combine logits or "
-                "losses."
+                "combine probabilities needs one temperature for all; with temperature_of, combine logits or losses."
             )
 
     def for_problem(self, problem_type: str) -> "Terms":
-        """The same with the soft labels of that problem type, where none are given."""
+        """Fills in the default soft labels of a problem type, if none are given."""
         return self if self.soft_labels else dataclasses.replace(self, soft_labels=BY_PROBLEM[problem_type])
 
     def matches_for(self, teacher_layers: int, student_layers: int) -> tuple[Match, ...]:
-        """The matches, those of a layer map by the depths of both models.
+        """Returns the matches; those of a layer map depend on the depths of both models.
 
         Raises:
-            ValueError: the student is deeper than the teacher, or the map names a layer that a model has not.
+            ValueError: the student is deeper than the teacher, or the map names a layer that a model does not have.
         """
         if not isinstance(self.matches, str):
             return self.matches
@@ -122,7 +125,7 @@ class Terms:
         return tuple(mapped_matches(layers, multi_hidden_states=True, attention=False))
 
     def to_json(self) -> str:
-        """Raises ValueError for a schedule that is a function of somebody's own: functions have no JSON."""
+        """Writes the terms as JSON; raises ValueError for a schedule that is the caller's own function."""
         matches = () if isinstance(self.matches, str) else self.matches
         soft = [*([self.soft_labels] if self.soft_labels else []), *self.further_soft_labels]
         weighted = [*(one.weight_schedule for one in [*soft, *matches]), self.hard_label_weight_schedule]
@@ -139,12 +142,12 @@ class Terms:
 
     @classmethod
     def from_json(cls, text: str) -> "Terms":
-        """What `to_json` wrote; or a `DistillationConfig` of TextBrewer's as JSON.
+        """Reads what `to_json` wrote, or a `DistillationConfig` of TextBrewer as JSON.
 
-        Matches may be written as in a file of `match`, TextBrewer's among them.
+        Matches may be written as in a file for `match`, or as TextBrewer's.
 
         Raises:
-            ValueError: a name is not known.
+            ValueError: a name is unknown.
         """
         found = json.loads(text)
         if not isinstance(found, Mapping):
@@ -163,14 +166,14 @@ class Terms:
 
     @classmethod
     def from_textbrewer(cls, config: Mapping, *, first_attention: int = 0) -> "Terms":
-        """The loss of a `DistillationConfig`, with its defaults.
+        """Makes the terms of TextBrewer's `DistillationConfig`, with its defaults.
 
         Args:
-            first_attention: number of the first layer's attention in the adaptor's list: 0 for the list that Hugging
-                Face returns, 1 behind a dummy, as in TextBrewer's examples and their matches.
+            first_attention: number of the first layer in the adaptor's list of attention scores: 0 for the list that
+                Hugging Face returns, 1 after a dummy, as in TextBrewer's examples and their matches.
 
         Raises:
-            ValueError: a key or a name is not known.
+            ValueError: a key or a name is unknown.
         """
         for name in config:
             require_known("key in a DistillationConfig", name, TEXTBREWER_KEYS)
@@ -185,7 +188,7 @@ class Terms:
 
 
 def _require_layer_map(text: str) -> None:
-    """Raises ValueError where it is none."""
+    """Raises ValueError if the text is not a layer map."""
     if ":" in text:
         parse_layer_map(text)
     else:
@@ -193,7 +196,7 @@ def _require_layer_map(text: str) -> None:
 
 
 def _is_textbrewers_alone(found: Mapping, kind) -> bool:
-    """Whether all keys are a `DistillationConfig`'s, and some not those of `kind`."""
+    """Whether all keys are keys of a `DistillationConfig`, and some are not fields of `kind`."""
     own = {entry.name for entry in dataclasses.fields(kind)}
     return set(found) <= set(TEXTBREWER_KEYS) and not set(found) <= own
 
@@ -204,7 +207,7 @@ def _soft_labels(found: Mapping) -> SoftLabels:
 
 
 def _match(entry: Mapping) -> Match:
-    """Of the fields as `to_json` has them, options apart; or as people write it."""
+    """Makes a match from what `to_json` wrote (options in a mapping of their own), or from an entry of a match file."""
     if "options" not in entry:
         return match_of(entry)
     _require_fields(entry, Match)

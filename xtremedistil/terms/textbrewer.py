@@ -1,11 +1,11 @@
-"""TextBrewer's dictionaries, read as they stand (TextBrewer 0.2.1: `intermediate_matches`, `DistillationConfig`).
+"""Reads TextBrewer's dictionaries (TextBrewer 0.2.1: `intermediate_matches`, `DistillationConfig`).
 
-What it computes is kept: attention losses are of scores and without a correction of masked ones (`compat`), soft
-labels have no factor T^2, and a weight scheduler takes the place of its weight from the second update on.
+The losses are TextBrewer's: attention losses compare scores without correcting masked ones (`compat`), soft labels have
+no factor T^2, and a weight scheduler replaces its weight from the second step on.
 
-Its layers are places in the lists of an adaptor. Those of hidden states are 0 = embeddings, as here. Those of attention
-are 0 = first layer, as here, where the adaptor hands on what Hugging Face returns; its examples have a dummy in front,
-and so the attention matches that come with these (4, 8 and 12 of 12 layers) count from 1.
+TextBrewer's layers are indices into the adaptor's lists. For hidden states, 0 are the embeddings, as here. For
+attention, 0 is the first layer, as here, if the adaptor returns Hugging Face's list; TextBrewer's examples put a dummy
+in front, so that their attention matches (4, 8 and 12 of 12 layers) count from 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,23 +34,23 @@ LOSSES = {
 
 KD_LOSSES = {"ce": "soft_label_ce", "mse": "logits_mse"}
 PROJECTIONS = ("linear", "relu", "tanh")
-OPTIONS = ("lr",)  # of a projection's optimizer group
+OPTIONS = ("lr",)  # keys of a projection's optimizer group
 WEIGHT_SCHEDULERS = ("linear_growth", "linear_decay")
 
 
 def is_textbrewers(entry: Mapping) -> bool:
-    """Whether a mapping is written as TextBrewer writes a match."""
+    """Whether a mapping is a match in TextBrewer's format."""
     return "layer_T" in entry or "layer_S" in entry
 
 
 def textbrewer_match(entry: Mapping, first_attention: int = 0) -> Match:
-    """A match of `intermediate_matches`.
+    """Makes a match from an entry of `intermediate_matches`.
 
     Args:
-        first_attention: number of the first layer's attention in the adaptor's list: 1 behind a dummy.
+        first_attention: number of the first layer in the adaptor's list of attention scores; 1 after a dummy.
 
     Raises:
-        ValueError: a key or a name is not known, or one is missing.
+        ValueError: a key or a name is unknown, or one is missing.
 
     Example: {"layer_T": 8, "layer_S": 2, "feature": "hidden", "loss": "hidden_mse", "weight": 1,
     "proj": ["linear", 312, 768]}.
@@ -77,7 +77,7 @@ def textbrewer_match(entry: Mapping, first_attention: int = 0) -> Match:
 
 
 def _layer(layer, first: int):
-    """Counted from 0, of a number or a list of some."""
+    """Converts a number, or a list of numbers, to layers counted from 0."""
     if isinstance(layer, Sequence) and not isinstance(layer, str):
         return tuple(_layer(one, first) for one in layer)
     if first and isinstance(layer, int) and layer < first:
@@ -86,9 +86,9 @@ def _layer(layer, first: int):
 
 
 def _projection(proj) -> tuple[str, float | None]:
-    """Kind and learning rate of ["linear", width, width] or ["linear", width, width, {"lr": rate}].
+    """Returns kind and learning rate of ["linear", width, width] or ["linear", width, width, {"lr": rate}].
 
-    The widths say nothing that the two models do not.
+    The widths are not used: the two models decide them.
     """
     if not proj:
         return "none", None
@@ -98,7 +98,7 @@ def _projection(proj) -> tuple[str, float | None]:
     if not written or len(groups) > 1 or not all(isinstance(group, Mapping) for group in groups):
         raise ValueError(
             f"proj is {proj!r}; it is written as [kind, width of the student, width of the teacher] or with "
-            '{"lr": rate} behind these.'
+            '{"lr": rate} after these.'
         )
     require_known("projection of TextBrewer", kind, PROJECTIONS)
     (group,) = groups or ({},)
@@ -108,10 +108,10 @@ def _projection(proj) -> tuple[str, float | None]:
 
 
 def textbrewer_soft_labels(config: Mapping) -> SoftLabels:
-    """The term between logits of a `DistillationConfig`, with its defaults: cross-entropy at temperature 4.
+    """Makes the soft-label loss of a `DistillationConfig`, with its defaults: cross-entropy at temperature 4.
 
     Raises:
-        ValueError: a name is not known.
+        ValueError: a name is unknown.
     """
     kind = config.get("kd_loss_type", "ce")
     require_known("kd_loss_type", kind, KD_LOSSES)
@@ -128,7 +128,7 @@ def textbrewer_soft_labels(config: Mapping) -> SoftLabels:
 
 
 def _temperature_of(schedule):
-    """Of "none", "constant" or ["flsw", beta, gamma]; the numbers may have names, ["flsw", {"beta": 1, "gamma": 2}]."""
+    """Reads "none", "constant", ["flsw", beta, gamma] or ["flsw", {"beta": 1, "gamma": 2}]."""
     if schedule in ("none", "constant"):
         return None
     name, *numbers = [schedule] if isinstance(schedule, str) else schedule
@@ -138,13 +138,13 @@ def _temperature_of(schedule):
 
 
 def textbrewer_weight(config: Mapping, name: str, default: float) -> tuple[float, str]:
-    """A weight and its schedule.
+    """Returns a weight and its schedule.
 
-    TextBrewer writes the scheduler's value over the weight after each update: what is given counts in the first update,
-    whatever it is, and 1 x the schedule from then on.
+    TextBrewer overwrites the weight by the scheduler's value after each step: the first step uses the given weight,
+    later ones 1 x the schedule.
 
     Raises:
-        ValueError: the scheduler is not known.
+        ValueError: the scheduler is unknown.
 
     Example: {"hard_label_weight": 0, "hard_label_weight_scheduler": "linear_growth"} grows from 0 to 1.
     """

@@ -189,7 +189,7 @@ def test_teacher_is_tuned_on_labels_without_a_teacher():
     history = Distiller(None, model, terms).fit(data, data, epochs=8, batch_size=8, learning_rate=0.01)
     assert history.best_score > history.epochs[0]["score"]
     assert {"labels", "loss"} <= set(history.epochs[0])
-    with pytest.raises(ValueError, match="gold labels alone"):
+    with pytest.raises(ValueError, match="only gold labels can be learnt"):
         Distiller(None, model)
 
 

@@ -127,7 +127,7 @@ def test_spans_of_two_tokenizers_compete_where_words_begin():
 def test_first_positions_of_two_tokenizers_are_no_pair():
     own, theirs = in_two_pieces([[2, 3], [4, 5]])
     distiller = Distiller(*pair("TokenClassification"), Terms(matches=(Match("hidden_states", 3, 2, "pkd"),)))
-    with pytest.raises(ValueError, match="pkd compares first positions"):
+    with pytest.raises(ValueError, match="pkd compares first tokens"):
         distiller.fit(own, teacher_train={0: theirs}, **FIT)
 
 

@@ -68,7 +68,7 @@ def test_state_that_an_adaptor_cuts_off_is_refused():
 def test_flow_on_the_host_cannot_be_compiled():
     distiller = Distiller(*pair(), Terms(matches="emd"))
     for fit in (distiller.fit, lambda train, **how: fit_tasks({"a": distiller}, {"a": train}, **how)):
-        with pytest.raises(ValueError, match='jit_compile: the flow of .* Take the solver "sinkhorn"'):
+        with pytest.raises(ValueError, match='jit_compile: .* is computed on the host.* Take the solver "sinkhorn"'):
             fit(rows(8), jit_compile=True)
 
 
@@ -94,11 +94,15 @@ def test_match_of_widths_that_do_not_fit_is_refused_at_once(match, message):
     ("task", "soft_labels", "message"),
     [
         ("QuestionAnswering", SoftLabels("dist"), "dist correlates rows by label"),
-        ("QuestionAnswering", SoftLabels("soft_label_kl", probability_shift=True), "probability_shift: gold labels"),
+        (
+            "QuestionAnswering",
+            SoftLabels("soft_label_kl", probability_shift=True),
+            "probability_shift is only for models",
+        ),
         (
             "QuestionAnswering",
             SoftLabels("logits_mse", temperature_of=parse_temperature_schedule("flsw:1,1")),
-            "each a number for itself",
+            "are single numbers",
         ),
         ("scores", SoftLabels("soft_label_kl"), "whose softmax is always 1"),
     ],
@@ -112,7 +116,7 @@ def test_soft_labels_that_a_task_has_no_use_for(task, soft_labels, message):
 
 def test_teacher_of_other_labels_is_refused():
     _, student = pair()
-    with pytest.raises(ValueError, match="Teacher 0 has 5 logits a row or position, the student 3"):
+    with pytest.raises(ValueError, match="Teacher 0 has 5 logits per row or token, the student 3"):
         Distiller(bert("SequenceClassification", layers=1, width=8, seed=1, labels=5), student)
 
 
@@ -124,7 +128,7 @@ def test_labels_of_rows_and_of_positions_are_no_pair():
 
 def test_models_of_different_tasks_are_refused():
     teacher, student = pair()
-    with pytest.raises(ValueError, match="models of different tasks"):
+    with pytest.raises(ValueError, match="for different tasks"):
         Distiller(bert("QuestionAnswering", layers=1, width=8, seed=1), student)
 
 

@@ -95,7 +95,7 @@ def test_labels_of_other_kinds_that_do_not_fit(problem_type, columns, message):
 @pytest.mark.parametrize(
     ("problem_type", "labels", "message"),
     [
-        ("multi_label_classification", [[0, 1]] * 4, r"\[4, 2\] over all rows; the student has 3"),
+        ("multi_label_classification", [[0, 1]] * 4, r"shape \[4, 2\]; the student has 3"),
         (None, [0, 1, 2, 3], "labels reach 3; the student has 3 logits"),
     ],
 )

@@ -78,7 +78,7 @@ def test_student_of_scores_learns_from_the_teacher_and_is_judged_by_the_loss():
     history = distiller.fit(rows(16), rows(8, seed=1, labels=[3] * 8), **FIT)
     assert history.best_score < 0
     tagger = bert("TokenClassification", layers=1, width=8, seed=1, labels=1)
-    with pytest.raises(ValueError, match="no loss of gold labels"):
+    with pytest.raises(ValueError, match="no loss on gold labels"):
         Distiller(tagger, tagger, Terms(SoftLabels("logits_mse"), hard_label_weight=1.0))
 
 
