@@ -211,7 +211,8 @@ def test_teacher_without_states_refuses_flags_about_them(assert_refused_early, o
     rates = {"learning_rate": None, "teacher_learning_rate": None}
     assert_refused_early(
         {name: outside[name], **flags, **rates},
-        f"--{name}: an external teacher gives only logits, no hidden states; leave --distil_attention, --distil_multi_hidden_states",
+        f"--{name}: an external teacher gives only logits, no hidden states; "
+        "leave --distil_attention, --distil_multi_hidden_states",
         f"--legacy: the original's teacher is a TensorFlow model; leave --{name} away, or --legacy",
         "(2 problems)",
     )
@@ -484,7 +485,7 @@ def test_student_of_another_vocabulary_needs_the_teachers_embeddings(assert_refu
         file.writelines(f"more{number}\n" for number in range(9))
     assert_refused_early(
         {"pt_student_checkpoint": student},
-        f"has {PIECES + 9} words",
+        f"has {PIECES + 9} tokens",
         f"tokenizer {PIECES}",
         "Give --compress_word_embedding",
         "no checkpoint",
@@ -605,7 +606,7 @@ def test_second_run_in_one_folder_is_refused(hollow, run_command, tmp_path, verb
     before = contents(model_dir)
     with open(model_dir / folders.LOCK, "w") as other_run:
         fcntl.flock(other_run, fcntl.LOCK_EX)
-        assert_refused(run_command(verb, *flags[verb]), f"Another run is at work in {model_dir}", "folder of its own")
+        assert_refused(run_command(verb, *flags[verb]), f"Another run is at work in {model_dir}", "another folder")
     assert contents(model_dir) == before
 
 

@@ -91,7 +91,7 @@ def test_line_of_the_longest_length_is_read(write_file):
 
 
 def test_line_above_the_longest_is_refused_with_its_size(write_file):
-    with pytest.raises(InputError, match=r"(?s)a.txt, line 2: 1.2 MB in one line, at most 1.0 MB .*split long"):
+    with pytest.raises(InputError, match=r"(?s)a.txt, line 2: the line has 1.2 MB, but at most 1.0 MB .*split long"):
         list(read_corpus([write_file("a.txt", "one\n" + "\u00e9" * 600_000 + "\nthree\n")]))
 
 
@@ -103,8 +103,8 @@ LONG = b"x" * LONGEST_LINE
     "content, message",
     [
         (b"one\n" + LONG + b"\n\n" + "\u00e9".encode() * 400_000 + b"\r\n" + LONG, None),
-        (b"one\n" + "\u00e9".encode() * 600_000 + b"\nthree\n", "line 2: 1.2 MB in one line"),
-        (b"one\n" + LONG[:-5] + b"\n" + LONG + b"x", "line 3: 1.0 MB in one line"),
+        (b"one\n" + "\u00e9".encode() * 600_000 + b"\nthree\n", "line 2: the line has 1.2 MB"),
+        (b"one\n" + LONG[:-5] + b"\n" + LONG + b"x", "line 3: the line has 1.0 MB"),
         (LONG + b"\none\na\0b\n", "line 3: a NUL character"),
         (b"one\n" * 300_000 + b"\xff\n", "line 300001: not UTF-8"),
         ("\u00e9".encode()[:1], "line 1: not UTF-8"),
@@ -130,7 +130,7 @@ def test_very_long_line_takes_neither_memory_nor_time(write_file):
     path = write_file("a.txt", b"x" * 10_000_000)
     started = time.monotonic()
     tracemalloc.start()
-    with pytest.raises(InputError, match="line 1: 10.0 MB in one line"):
+    with pytest.raises(InputError, match="line 1: the line has 10.0 MB"):
         list(read_corpus([path]))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -140,7 +140,7 @@ def test_very_long_line_takes_neither_memory_nor_time(write_file):
 
 def test_size_of_an_endless_line_is_not_measured_to_its_end(write_file, monkeypatch):
     monkeypatch.setattr("xtremedistil.data.text_files.MOST_MEASURED", 2_000_000)
-    with pytest.raises(InputError, match="more than 2 MB in one line"):
+    with pytest.raises(InputError, match="the line has more than 2 MB"):
         list(read_corpus([write_file("a.txt", b"x" * 5_000_000)]))
 
 

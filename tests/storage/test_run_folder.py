@@ -27,7 +27,7 @@ def test_folder_begun_with_another_teacher_is_refused(tmp_path):
     run_folder.bind_teacher(folder, "one")
     run_folder.bind_teacher(folder, "one")
     run_folder.check_run(folder, {"seed": 1})
-    with pytest.raises(InputError, match=r"begun with another model-ft\.h5"):
+    with pytest.raises(InputError, match=r"started with another model-ft\.h5"):
         run_folder.bind_teacher(folder, "two")
 
 

@@ -190,7 +190,7 @@ def test_fingerprint_sees_other_normalisation(word_piece, word_piece_folder, tmp
 
 
 def test_load_names_files_it_looks_for(tmp_path):
-    with pytest.raises(InputError, match=r"holds no tokenizer. One of these is looked for: tokenizer.json, vocab.txt"):
+    with pytest.raises(InputError, match=r"holds no tokenizer. It needs one of these files: tokenizer.json, vocab.txt"):
         Tokenizer.load(tmp_path)
 
 

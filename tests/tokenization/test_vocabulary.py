@@ -203,13 +203,13 @@ def test_pieces_from_file_reports_piece_that_the_teacher_lacks(word_piece, write
         tokens_from_file(path, word_piece)
     assert str(caught.value).startswith(
         f'{path}, line 2: the tokenizer of {word_piece.name} has no token "londom". Did you mean "london"?\n'
-        "A student's tokens must be some of its teacher's"
+        "A student's tokens must be tokens of its teacher"
     )
     assert str(caught.value).endswith("\n1 other token is unknown, too.")
 
 
 def test_pieces_from_file_reports_file_without_pieces(word_piece, write_file):
-    with pytest.raises(InputError, match=r"pieces.txt names no token. Expected tokens of .*, one a line"):
+    with pytest.raises(InputError, match=r"pieces.txt names no token. Expected tokens of .*, one per line"):
         tokens_from_file(write_file("pieces.txt", "\n\n"), word_piece)
 
 

@@ -164,5 +164,5 @@ def test_other_processes_begin_anew_with_the_chief(keeper, other):
 def test_process_that_does_not_see_the_chiefs_snapshot_is_told_so(keeper, other):
     keeper().save(snapshot(1))
     assert other.chief.load().state["step"] == 1
-    with pytest.raises(InputError, match="1.npz, where the first worker goes on, is not here"):
+    with pytest.raises(InputError, match="1.npz, from which the first worker resumes, is missing"):
         other.load()

@@ -1,1 +1,1 @@
-"""More unlabelled text, made from the text there is."""
+"""Augments unlabelled text."""

@@ -1,4 +1,4 @@
-"""Masked-language models: encoders with the head that they were pre-trained with, out of checkpoint folders."""
+"""Loads masked language models, encoders with their pre-training head, to predict masked words."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,20 @@ from xtremedistil.models.architectures.shapes import encoder_shape
 from xtremedistil.models.checkpoints.pretrained import load_all, read_config
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
-SCORES_AT_A_TIME = 2**26  # of a batch, 4 bytes each: one for each position and token of the vocabulary
+SCORES_AT_A_TIME = 2**26  # logits per batch, 4 bytes each: one for each position and token of the vocabulary
 
 
 def open_masked_lm(checkpoint: str) -> MaskedWords:
-    """The masked-language model of a folder or hub name, with its own tokenizer.
+    """Loads the masked language model of a folder or hub name, with its own tokenizer.
 
     Raises:
-        InputError: files are missing or damaged, it is of a family that predicts no masked words, or lacks the head.
+        InputError: files are missing or damaged, its family does not predict masked tokens, or it lacks the head.
     """
     config = read_config(checkpoint)
     family = find_family(AUTO, config["model_type"])
-    shape = encoder_shape(_hf_config(family, config).to_dict(), checkpoint)  # with what config.json leaves to defaults
+    shape = encoder_shape(
+        _hf_config(family, config).to_dict(), checkpoint
+    )  # includes defaults that config.json leaves out
     tokenizer = Tokenizer.load(checkpoint)
     _check_tokenizer(checkpoint, tokenizer, shape.vocab_size)
     model = load_masked_lm(checkpoint, family, config)
@@ -37,13 +39,15 @@ def open_masked_lm(checkpoint: str) -> MaskedWords:
 
 
 def load_masked_lm(checkpoint: str, family: Family, config: dict):
-    """Hugging Face's TensorFlow model with all its weights; the head's matrix is the word embedding.
+    """Loads Hugging Face's TensorFlow model with all its weights; the head shares the word embeddings.
 
     Raises:
         InputError: the family has no such head, or the checkpoint lacks a weight of the model.
     """
-    if not family.can_be_student:  # which are those that see both sides of a word
-        raise InputError(f"{checkpoint}: a {family.model_type} predicts no masked words. Take a BERT-like checkpoint.")
+    if not family.can_be_student:  # these are the bidirectional families
+        raise InputError(
+            f"{checkpoint}: a {family.model_type} does not predict masked tokens. Take a BERT-like checkpoint."
+        )
     model_class = getattr(transformers, f"{family.class_name.removesuffix('Model')}ForMaskedLM")
     model = model_class(_hf_config(family, config), name="masked_lm")
     model.build_in_name_scope()
@@ -51,7 +55,7 @@ def load_masked_lm(checkpoint: str, family: Family, config: dict):
         load_all(model, checkpoint)
     except InputError as error:
         raise InputError(
-            f"{checkpoint} cannot be read as a masked-language model, an encoder with its pre-training head "
+            f"{checkpoint} cannot be read as a masked language model, an encoder with its pre-training head "
             f"(...ForMaskedLM, ...ForPreTraining):\n{error}"
         ) from error
     return model
@@ -63,7 +67,7 @@ def _hf_config(family: Family, config: dict):
 
 def _check_tokenizer(checkpoint: str, tokenizer: Tokenizer, vocab_size: int) -> None:
     if tokenizer.mask_id is None:
-        raise InputError(f"The tokenizer of {checkpoint} has no mask token, so no word can be hidden. Take another.")
+        raise InputError(f"The tokenizer of {checkpoint} has no mask token, so no word can be masked. Take another.")
     if tokenizer.size > vocab_size:
         raise InputError(
             f"The tokenizer of {checkpoint} has {tokenizer.size} tokens, its config.json says vocab_size {vocab_size}. "
@@ -72,10 +76,10 @@ def _check_tokenizer(checkpoint: str, tokenizer: Tokenizer, vocab_size: int) -> 
 
 
 def best_tokens(model, family: Family, words: np.ndarray, pad_id: int, candidates: int = CANDIDATES) -> BestTokens:
-    """The model as a function from rows with a mask to the best tokens for it.
+    """Returns a function from rows with one masked token to the best tokens for it.
 
     Args:
-        model: of `load_masked_lm`. words: bool [V], the tokens that may be predicted.
+        model: returned by `load_masked_lm`. words: bool [V], the tokens that may be predicted.
     """
     barred = tf.constant(np.where(words, 0.0, -np.inf), tf.float32)
     count = min(candidates, int(words.sum()))

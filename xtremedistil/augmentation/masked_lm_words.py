@@ -1,12 +1,12 @@
-"""The augmenter `masked_lm`: words replaced by what a masked-language model would write in their places.
+"""The augmenter `masked_lm`: replaces words by predictions of a masked language model.
 
-TinyBERT's (Jiao et al., 2020, arXiv 1909.10351, section 4.2 and algorithm 1): each word, hidden alone in its own text,
-is replaced with a probability of 0.4 by one of the 15 best predictions, any with the same chance. There, words of
-several tokens are replaced by neighbours among GloVe vectors; here they stay, as there are no such vectors.
-Punctuation and tokens that are only parts of words are neither replaced nor predicted.
+As in TinyBERT (Jiao et al., 2020, arXiv 1909.10351, section 4.2 and algorithm 1), each word is masked alone in its text
+and replaced, with probability 0.4, by one of the 15 best predictions, all equally likely. TinyBERT replaces words of
+several tokens by neighbours among GloVe vectors; here they stay, as there are no such vectors. Punctuation and tokens
+that are only parts of words are neither replaced nor predicted.
 
-Drawing comes first (`hide`), line by line; then the model is asked for many lines at once (`fill`). So what is drawn
-does not depend on the model, nor on which lines share a batch.
+Words are drawn first (`hide`), line by line; then the model predicts them for many lines at once (`fill`). So the draws
+depend neither on the model nor on which lines share a batch.
 """
 
 import unicodedata
@@ -21,47 +21,47 @@ from xtremedistil.tokenization.tokenizer import BEFORE, Tokenizer
 
 PROBABILITY = 0.4  # p_t of the paper
 CANDIDATES = 15  # K
-NOT_OF_WORDS = "PSZC"  # Unicode's classes of punctuation, symbols, white space and control characters
+NOT_OF_WORDS = "PSZC"  # Unicode categories of punctuation, symbols, white space and control characters
 
 
 class Hidden(NamedTuple):
-    """A word that the model shall replace by the candidate at `draw`, a place from 0 to 1 in the list of them."""
+    """A masked word; `draw`, from 0 to 1, selects its replacement from the list of candidates."""
 
     word: str
     draw: float
 
 
 def hide(words: Sequence[str], rng: np.random.Generator, *, probability: float = PROBABILITY) -> list[str | Hidden]:
-    """Each word is `Hidden` with `probability`, on its own; the model has still to say whether it can be replaced."""
+    """Masks each word independently with `probability`; only the model tells whether it can be replaced."""
     hits, draws = rng.random(len(words)) < probability, rng.random(len(words))
     return [Hidden(word, float(draw)) if hit else word for word, hit, draw in zip(words, hits, draws, strict=True)]
 
 
 def shown(words: Sequence[str | Hidden]) -> list[str]:
-    """The words with those that are still hidden as they were."""
+    """Returns the words, with masked ones as they were."""
     return [word.word if isinstance(word, Hidden) else word for word in words]
 
 
 class Question(NamedTuple):
-    """A text and the places of words in it that are to be predicted."""
+    """A text, and the indices of the words in it to predict."""
 
     words: Sequence[str]
     places: Sequence[int]
 
 
-# For each question: place -> the words that could stand there, the best first; places that cannot be predicted are left
-# out.
+# Returns for each question: index of a word -> candidates for it, the best first; words that cannot be predicted are
+# left out.
 Predict = Callable[[Sequence[Question]], list[dict[int, list[str]]]]
 
 
 def fill(texts: Sequence[tuple[Sequence[str], Sequence[list]]], predict: Predict) -> list[list[list[str]]]:
-    """Replaces the hidden words of many texts.
+    """Replaces the masked words of many texts.
 
     Args:
-        texts: words of each, and its copies with `Hidden` words, at the places that these have in the text.
+        texts: words of each, and its copies, in which some words are `Hidden`.
 
     Returns:
-        the copies of each text without any `Hidden`; each place is predicted once for all copies of a text.
+        the copies of each text without any `Hidden`; each word is predicted once for all copies of a text.
     """
     questions = [Question(words, sorted(set().union(*map(_hidden_places, copies)))) for words, copies in texts]
     answers = predict(questions)
@@ -82,10 +82,10 @@ def _filled(word: str | Hidden, candidates: list[str] | None) -> str:
 
 
 class MaskedRow(NamedTuple):
-    """A text in tokens with one word hidden: the one at `place` in question number `question`.
+    """A tokenized text with one masked word: the one at index `place` of question number `question`.
 
     Fields:
-        ids: int32 [S]. mask: the position of the mask among them.
+        ids: int32 [S]. mask: position of the mask token.
     """
 
     question: int
@@ -94,17 +94,17 @@ class MaskedRow(NamedTuple):
     mask: int
 
 
-# Rows and the position of the mask in each -> ids of the best tokens there, the best first: int [N, K].
+# Takes rows and the position of the mask in each; returns ids of the best tokens there, the best first: int [N, K].
 BestTokens = Callable[[Sequence[np.ndarray], Sequence[int]], np.ndarray]
 
 
 @dataclass(frozen=True)
 class MaskedWords:
-    """Predicts words (`Predict`) by a model that predicts tokens.
+    """Predicts words (`Predict`) with a model that predicts tokens.
 
     Fields:
         whole_words: by token id, the words that may be predicted or replaced (`replaceable`), else None.
-        positions: longest row of the model; words behind that are not predicted.
+        positions: maximum sequence length of the model; words after it are not predicted.
     """
 
     tokenizer: Tokenizer
@@ -132,7 +132,7 @@ class MaskedWords:
             yield from self._masked(number, set(questions[number].places), places, ids)
 
     def _masked(self, question: int, wanted: set[int], places: list[int | None], ids: list[list[int]]) -> Iterator:
-        """A row for each wanted place whose word is one token; `places` and `ids` are of the units of the text."""
+        """Yields a row for each wanted word that is one token; `places` and `ids` are those of the text's units."""
         start, end = self.tokenizer.start_ids, self.tokenizer.end_ids
         inside = list(chain.from_iterable(ids))[: self.positions - len(start) - len(end)]
         row, position = np.array([*start, *inside, *end], np.int32), len(start)
@@ -146,12 +146,12 @@ class MaskedWords:
 
 
 def replaceable(whole_words: Sequence[str | None]) -> list[str | None]:
-    """The same without those that have punctuation or symbols around them, or are nothing else."""
+    """Replaces words that have punctuation or symbols around them, or consist of these, by None."""
     return [word if word and around_core(word)[1] == word else None for word in whole_words]
 
 
 def _units(words: Sequence[str]) -> list[tuple[int | None, str]]:
-    """What the model reads: words (with their places) and, apart from them, the punctuation around them (None)."""
+    """Splits words into units for the model: words with their index, and punctuation around them with None."""
     units: list[tuple[int | None, str]] = []
     for place, word in enumerate(words):
         before, core, after = around_core(word)
@@ -160,7 +160,7 @@ def _units(words: Sequence[str]) -> list[tuple[int | None, str]]:
 
 
 def around_core(word: str) -> tuple[str, str, str]:
-    """What stands before the letters and digits of a word, the word from the first to the last of them, the rest."""
+    """Splits a word into what is before its first letter or digit, the part up to the last of them, and the rest."""
     solid = [place for place, character in enumerate(word) if unicodedata.category(character)[0] not in NOT_OF_WORDS]
     if not solid:
         return word, "", ""

@@ -1,24 +1,24 @@
-"""More text out of a text: words masked, left out, cut to a span or moved.
+"""Augments texts by masking, deleting, cropping or moving words.
 
-The five are TextBrewer's (Yang et al., 2020, arXiv 2002.12620; its `data_utils`). They are for transfer sets, which a
-teacher labels afterwards: labels of words would not follow the words.
+The five methods are TextBrewer's (Yang et al., 2020, arXiv 2002.12620; its `data_utils`). They are for transfer sets,
+which the teacher labels afterwards: gold labels of words would not move with the words.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-# The orders of `short_disorder`, as places in the group of words that it looks at.
+# The orders of `short_disorder`, as indices into a group of words.
 SHORT_ORDERS = ((0,), (1, 0), (2, 1, 0), (2, 0, 1), (1, 2, 0))
 
 
 def masking(
     words: Sequence[str], rng: np.random.Generator, *, probability: float = 0.1, mask: str = "[MASK]"
 ) -> list[str]:
-    """Each word is `mask` with `probability`, on its own.
+    """Replaces each word by `mask`, independently, with `probability`.
 
     Args:
-        words: [W]; left as it is.
+        words: [W].
 
     Returns:
         [W].
@@ -28,9 +28,9 @@ def masking(
 
 
 def deleting(words: Sequence[str], rng: np.random.Generator, *, probability: float = 0.1) -> list[str]:
-    """Each word is left out with `probability`, on its own.
+    """Deletes each word, independently, with `probability`.
 
-    Where none would be left, one of them stays, any with the same chance (TextBrewer's gives an empty list).
+    If no word would be left, a random one stays (TextBrewer's returns an empty list).
 
     Returns:
         [1 to W] in their order; empty only if `words` is.
@@ -48,11 +48,11 @@ def n_gram_sampling(
     lengths: Sequence[int] = (1, 2, 3, 4, 5),
     probabilities: Sequence[float] | None = None,
 ) -> list[str]:
-    """One span of neighbouring words, anywhere with the same chance.
+    """Returns a random span of consecutive words.
 
     Args:
-        lengths: in words, one is drawn; one that is longer than the text gives the text.
-        probabilities: of the lengths, sum 1; None: all alike.
+        lengths: in words; one is drawn. If it is longer than the text, the whole text is returned.
+        probabilities: of the lengths, adding up to 1; None: all equal.
 
     Returns:
         [length drawn], or [W] if that is less.
@@ -68,11 +68,11 @@ def short_disorder(
     *,
     probabilities: Sequence[float] = (0.9, 0.1, 0.0, 0.0, 0.0),
 ) -> list[str]:
-    """Two or three neighbours change places, from left to right; none is moved twice.
+    """Reorders groups of two or three words, from left to right; no word moves twice.
 
     Args:
-        probabilities: that words a, b, c from here on stay, become bac, cba, cab, bca; sum 1. With only two words left
-            each of the last four swaps them.
+        probabilities: that the next words a, b, c stay or become bac, cba, cab, bca; adding up to 1. If only two words
+            are left, each of the last four swaps them.
 
     Returns:
         [W]: the same words.
@@ -90,18 +90,18 @@ def short_disorder(
 def long_disorder(
     words: Sequence[str], rng: np.random.Generator, *, probability: float = 0.1, length: float = 20
 ) -> list[str]:
-    """The two halves of a window change places; the next window begins behind it, or one word on if these stayed.
+    """Swaps the halves of windows of words; the next window starts after a swapped one, else one word further.
 
     Args:
-        probability: that the window which begins here is hit.
-        length: of the window in words, rounded up to an even number; up to 1: as a share of the text. A window that is
-            longer than the text leaves it alone.
+        probability: that a window is swapped.
+        length: of the window in words, rounded up to an even number; up to 1: as a fraction of the text. If it is
+            longer than the text, nothing is swapped.
 
     Returns:
         [W]: the same words.
     """
     if length <= 0:
-        raise ValueError(f"length is {length}, but a window has words. Give a share up to 1, or a number of words.")
+        raise ValueError(f"length is {length}; give a fraction of the text up to 1, or a number of words.")
     half = (int(length * len(words) if length <= 1 else length) + 1) // 2
     hits = _hits(rng, len(words), probability)
     moved: list[str] = []
@@ -111,7 +111,7 @@ def long_disorder(
     return moved + list(words[len(moved) :])
 
 
-MASKED_LM = "masked_lm"  # the augmenter that a model makes: `masked_lm_words`
+MASKED_LM = "masked_lm"  # the augmenter of `masked_lm_words`, which needs a model
 
 AUGMENTERS = {
     "masking": masking,
@@ -133,18 +133,17 @@ def augment_lines(
     seed: int,
     copies: int = 1,
 ) -> Iterator[tuple[int, list[Sides]]]:
-    """Augments lines one by one as they are asked for.
+    """Augments lines one by one.
 
-    What becomes of a line depends on `seed`, its number and its words alone: neither on its neighbours nor on where
-    the reading began. With more copies, the first of them stay as they are.
+    The copies of a line depend only on `seed`, its number and its words. More copies do not change the first ones.
 
     Args:
-        lines: line numbers (0 or more) with the words of each side: one, or two of a pair of texts; in any order.
-        augmenters: of `AUGMENTERS`, and `functools.partial` sets their options; for each copy one of them is drawn, any
-            with the same chance, which augments each side for itself.
+        lines: line numbers (0 or more) with the words of one text, or of both texts of a pair; in any order.
+        augmenters: from `AUGMENTERS`, with options set by `functools.partial`; for each copy a random one of them
+            augments each text alone.
 
-    Returns:
-        (line number, sides of each copy), in the order of `lines`.
+    Yields:
+        (line number, texts of each copy), in the order of `lines`.
     """
     for number, sides in lines:
         rng = np.random.default_rng([seed, number])
@@ -157,7 +156,7 @@ def _copy(sides: Sequence[Sequence[str]], augmenters: Sequence[Augmenter], rng: 
 
 
 def _hits(rng: np.random.Generator, count: int, probability: float) -> np.ndarray:
-    """bool [count], each true with `probability`."""
+    """Returns bool [count], each true with `probability`."""
     if not 0 <= probability <= 1:
         raise ValueError(f"probability is {probability}; expected 0 to 1.")
     return rng.random(count) < probability

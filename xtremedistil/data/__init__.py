@@ -1,1 +1,1 @@
-"""Text files line by line; encoded rows as arrays; padding."""
+"""Reads text files line by line; keeps encoded rows as arrays; pads them."""

@@ -1,4 +1,4 @@
-"""Encoded rows in flat arrays: no padding, one slice per row."""
+"""Encoded rows in flat arrays, one slice per row, without padding."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -13,15 +13,15 @@ NO_WORD = -1
 
 @dataclass(frozen=True)
 class Features:
-    """Rows of a model's input, one after the other. P positions of all rows, N rows.
+    """Rows of a model's input, one after the other: N rows with P tokens in all.
 
     Fields:
         input_ids, token_type_ids, attention_mask: int32 [P].
         offsets: int64 [N + 1]; row n is `offsets[n]:offsets[n + 1]`.
         example_ids: int32 [N]; windows of one sentence share one.
-        labels: int32 [P] for tagging, [N] for classification, None if unlabelled; -100 is not scored. Of rows also
-            float32 [N, L], several labels at once or scores, and int32 [N, 2], where a span starts and ends.
-        word_ids: int32 [P] for tagging, None for classification: the word that this position answers for, else -1.
+        labels: int32 [P] for tagging, [N] for classification, None if unlabelled; -100 is not scored. Labels of rows
+            may also be float32 [N, L], several labels at once or scores, or int32 [N, 2], start and end of a span.
+        word_ids: int32 [P] for tagging: the word that this token is scored for, else -1; None for classification.
     """
 
     input_ids: np.ndarray
@@ -48,11 +48,11 @@ class Features:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Positions of each row, int64 [N]."""
+        """Number of tokens of each row, int64 [N]."""
         return np.diff(self.offsets)
 
     def row(self, number: int) -> dict[str, np.ndarray]:
-        """The arrays of one row by name; those that are None are left out."""
+        """Returns the arrays of one row by name; those that are None are left out."""
         start, stop = self.offsets[number], self.offsets[number + 1]
         arrays = {name: getattr(self, name) for name in self._positional()}
         found = {name: array[start:stop] for name, array in arrays.items() if array is not None}
@@ -64,7 +64,7 @@ class Features:
         return ["input_ids", "token_type_ids", "attention_mask", "word_ids", *self._label_fields()]
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Features":
-        """Some rows, in the order given; a row may be taken more than once."""
+        """Returns some rows, in the order given; a row may be taken more than once."""
         rows = np.asarray(rows, np.int64)
         lengths = self.lengths[rows]
         offsets = offsets_of(lengths)
@@ -86,7 +86,7 @@ class Features:
         labels: Sequence | None = None,
         word_ids: Sequence[Sequence[int]] | None = None,
     ) -> "Features":
-        """Flat arrays from one sequence per row.
+        """Makes flat arrays from one sequence per row.
 
         Args:
             example_ids: by default the row's number.
@@ -111,14 +111,14 @@ class Features:
         )
 
     def fingerprint(self) -> str:
-        """sha256 over what a model sees of the rows."""
+        """Returns the sha256 over a model's inputs for the rows."""
         digest = hashlib.sha256()
         for array in (self.offsets, self.input_ids, self.token_type_ids, self.attention_mask):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
     def padded_to(self, width: int, pad_id: int, pad_label: int = NOT_SCORED) -> "Features":
-        """Every row filled up to `width` positions, with attention 0: how the original release kept rows."""
+        """Pads every row to `width` tokens with attention mask 0, as the original release keeps rows."""
         lengths = self.lengths
         inside = np.arange(width) < lengths[:, None]
 
@@ -149,12 +149,12 @@ class LabelledSet:
 
 
 def offsets_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Where slices of these lengths begin if they follow each other, and where the last ends: int64 [N + 1]."""
+    """Returns int64 [N + 1]: where consecutive slices of these lengths begin, and where the last ends."""
     return np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))]).astype(np.int64)
 
 
 def slice_index(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The positions `start, start + 1, ...` of all slices, one slice after the other: int64 [sum of lengths]."""
+    """Returns the positions `start, start + 1, ...` of all slices, one after the other: int64 [sum of lengths]."""
     offsets = offsets_of(lengths)
     return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
 

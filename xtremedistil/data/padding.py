@@ -1,4 +1,4 @@
-"""Rows of `Features` as rectangular arrays: padding, widths, and an order for inference."""
+"""Pads rows of `Features` to rectangular arrays, and orders them for inference."""
 
 from collections.abc import Iterator
 
@@ -7,22 +7,22 @@ import numpy as np
 from xtremedistil.data.features import NOT_SCORED, Features
 
 INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
-WIDTH_STEP = 8  # widths are multiples of this where few shapes should occur
+WIDTH_STEP = 8  # widths are rounded up to multiples of this where few shapes should occur
 Arrays = dict[str, np.ndarray]
 
 
 def padded_width(features: Features, rows: np.ndarray, step: int = WIDTH_STEP) -> int:
-    """Positions that `rows` are padded to: a multiple of `step`, and never more than the longest row of all has."""
+    """Returns the width that `rows` are padded to: a multiple of `step`, but at most the longest of all rows."""
     return min(-(-longest(features, rows) // step) * step, int(features.lengths.max()))
 
 
 def longest(features: Features, rows: np.ndarray) -> int:
-    """Positions of the longest of `rows`: no padding at all if they are of one length."""
+    """Returns the number of tokens of the longest of `rows`."""
     return int(features.lengths[rows].max())
 
 
 def positions(features: Features, rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the positions of `rows` stand in the flat arrays.
+    """Returns where the tokens of `rows` are in the flat arrays.
 
     Returns:
         index: int64 [B, width], clipped for padding; inside: bool [B, width], False for padding.
@@ -35,8 +35,8 @@ def positions(features: Features, rows: np.ndarray, width: int) -> tuple[np.ndar
 
 
 def pad_rows(features: Features, rows: np.ndarray, width: int, pad_id: int) -> Arrays:
-    """The three named inputs of `rows`, int32 [B, width], and their labels where there are any: int32, but float32 of
-    scores."""
+    """Returns the three named inputs of `rows`, int32 [B, width], and their labels if there are any: int32, or float32
+    for scores."""
     index, inside = positions(features, rows, width)
     arrays = {
         "input_ids": np.where(inside, features.input_ids[index], pad_id).astype(np.int32),
@@ -51,16 +51,16 @@ def pad_rows(features: Features, rows: np.ndarray, width: int, pad_id: int) -> A
 
 
 def length_order(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Rows by length, for inference; the longest first, so that a lack of memory shows at once."""
+    """Yields batches of rows by length, for inference; the longest first, so that a lack of memory shows at once."""
     rows = np.argsort(-lengths, kind="stable")
     for start in range(0, len(rows), batch_size):
         yield rows[start : start + batch_size]
 
 
 def full_length_order(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """The same, with more rows in a batch where they are short: as many positions as `batch_size` of the longest have.
+    """Like `length_order`, but batches of short rows have more rows, up to as many tokens as the first batch.
 
-    Products of matrices with few rows leave much of a processor idle.
+    Matrix products with few rows leave much of a processor idle.
     """
     rows, start = np.argsort(-lengths, kind="stable"), 0
     while start < len(rows):

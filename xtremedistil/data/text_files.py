@@ -1,4 +1,4 @@
-"""Lines and columns of text files, plain or gzip, with the file and the line in every error."""
+"""Reads lines and columns of text files, plain or gzip; every error names file and line."""
 
 import codecs
 import difflib
@@ -12,7 +12,7 @@ from xtremedistil.errors import InputError, MissingFileError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-# What a file of another kind begins with, and what it is then.
+# First bytes of files of other kinds, and what to do.
 SIGNATURES = {
     b"\x1f\x8b": "It looks like gzip: name it .gz.",
     b"\xff\xfe": "It looks like UTF-16: save it as UTF-8.",
@@ -23,14 +23,14 @@ SIGNATURES = {
 MOST_LISTED = 8
 SHOWN_CHARACTERS = 120
 BLOCK = 1 << 20
-MOST_MEASURED = 64 << 20  # of a line that is too long
+MOST_MEASURED = 64 << 20  # bytes up to which the length of a too long line is measured
 
 
 def find_file(path: str | os.PathLike) -> str:
-    """`path`, or `path`.gz if only that exists.
+    """Returns `path`, or `path`.gz if only that exists.
 
     Raises:
-        MissingFileError: neither exists; the message lists what stands nearby.
+        MissingFileError: neither exists; the message lists similar names in the folder.
         InputError: it is a folder.
     """
     path = os.fspath(path)
@@ -59,7 +59,7 @@ def _nearby(path: str) -> str:
 
 
 def read_lines(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
-    r"""Every line of a UTF-8 file with its number, streamed; empty lines too.
+    r"""Yields every line of a UTF-8 file with its number, empty lines too.
 
     Only \n and \r\n end a line (U+2028 and the like are text). A byte order mark at the start is dropped.
 
@@ -78,11 +78,11 @@ def read_lines(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
 def read_lines_after(
     path: str | os.PathLike, number: int = 0, offset: int = 0, longest: int | None = None
 ) -> Iterator[tuple[int, int, str]]:
-    """The lines of `read_lines` behind a place that an earlier reading came to.
+    """Yields the lines of `read_lines` after a given one.
 
     Args:
-        number, offset: of the last line that is left out, as they were yielded.
-        longest: bytes that a line may have.
+        number, offset: of the last line to skip, as they were yielded.
+        longest: maximum bytes of a line.
 
     Yields:
         (number from 1, bytes of text up to the end of this line, text without its line end).
@@ -106,7 +106,7 @@ def read_lines_after(
 
 
 def _refuse_long(begin: bytes, file: BinaryIO, path: str, number: int, longest: int) -> None:
-    """Raises InputError for a line that begins like this, without ever holding all of it."""
+    """Raises InputError for a line with this beginning, without reading all of it into memory."""
     _decode(begin.decode("utf-8", "ignore").encode() if _is_cut_text(begin) else begin, path, number)
     size, block = len(begin), begin
     while block and not block.endswith(b"\n") and size < MOST_MEASURED:
@@ -114,13 +114,13 @@ def _refuse_long(begin: bytes, file: BinaryIO, path: str, number: int, longest: 
         size += len(block)
     found = f"{size / 1e6:,.1f} MB" if size < MOST_MEASURED else f"more than {MOST_MEASURED / 1e6:,.0f} MB"
     raise InputError(
-        f"{path}, line {number}: {found} in one line, at most {longest / 1e6:,.1f} MB are read.\n"
-        "Expected one sentence or document a line: split long documents into sentences or paragraphs."
+        f"{path}, line {number}: the line has {found}, but at most {longest / 1e6:,.1f} MB are read.\n"
+        "Expected one sentence or document per line: split long documents into sentences or paragraphs."
     )
 
 
 def _is_cut_text(begin: bytes) -> bool:
-    """Whether the beginning of a line is UTF-8, but for a last character that is cut through."""
+    """Whether the beginning of a line is UTF-8, except for an incomplete last character."""
     try:
         codecs.getincrementaldecoder("utf-8")().decode(begin)
     except UnicodeDecodeError:
@@ -129,7 +129,7 @@ def _is_cut_text(begin: bytes) -> bool:
 
 
 def open_binary(path: str) -> BinaryIO:
-    """The bytes of a file, unpacked if its name ends in .gz."""
+    """Opens a file for reading bytes, unpacked if its name ends in .gz."""
     return gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")
 
 
@@ -155,7 +155,7 @@ def _not_utf8(path: str, number: int, content: bytes, error: UnicodeDecodeError)
 def read_table(
     path: str | os.PathLike, columns: Sequence[str], at_least: bool = False
 ) -> Iterator[tuple[int, list[str]]]:
-    """Rows of a tab-separated file without header or quoting (quotes are text); blank lines are skipped.
+    """Yields rows of a tab-separated file without header or quoting (quotes are text); skips blank lines.
 
     Args:
         columns: what the columns hold, for example ("words", "tags").
@@ -165,7 +165,7 @@ def read_table(
         (line number from 1, as many texts as `columns`).
 
     Raises:
-        InputError: another number of columns, or no row at all; and what `read_lines` raises.
+        InputError: a row has another number of columns, or there are no rows; and what `read_lines` raises.
     """
     rows = 0
     for number, line in read_lines(path):
@@ -181,12 +181,12 @@ def read_table(
 
 
 def describe(columns: Sequence[str]) -> str:
-    """The layout of a row: `"words<TAB>tags"`."""
+    """Formats the columns of a row for a message: `"words<TAB>tags"`."""
     return '"' + "<TAB>".join(columns) + '"'
 
 
 def shorten(text: str) -> str:
-    """`text`, or its beginning, for an error message."""
+    """Shortens a text for an error message."""
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
 
 

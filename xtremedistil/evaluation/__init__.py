@@ -1,1 +1,1 @@
-"""Scores, reports, parameter counts."""
+"""Scores models, reports results and counts parameters."""

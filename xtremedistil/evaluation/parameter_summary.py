@@ -1,4 +1,4 @@
-"""Where a model's parameters are: a tree made from the names of its variables."""
+"""Counts a model's parameters in a tree made from the names of its variables."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,8 @@ class ParameterSummary:
 
     Fields:
         tree: the model's node: {"name", "parameters", "share" (of the model, 0 to 1), "mib" (MiB in memory), "shared"
-            (whether all that is below has several owners), "children": [node]}.
-        text: the same, a line for each node.
+            (whether several layers hold all variables below), "children": [node]}.
+        text: the same, one line per node.
     """
 
     tree: dict
@@ -31,13 +31,13 @@ class ParameterSummary:
 def parameter_summary(model: "tf_keras.Model", max_depth: int | None = None) -> ParameterSummary:
     """Counts a model's parameters by the parts of their names ("encoder/layer_0/kernel").
 
-    Nodes with one child are joined with it; variables of one name are one line. A variable that several layers hold, or
-    that is in a layer which several layers hold, counts once, under its own name, and is tagged "shared". The total is
+    Nodes with one child are joined with it; variables of one name are one line. A variable that several layers hold,
+    directly or through another layer, counts once, under its own name, and is tagged "shared". The total is
     `model.count_params()`, except that this counts two variable objects on the same memory twice.
 
     Args:
-        model: built.
-        max_depth: of nodes below the model's; None: all of them.
+        model: must be built.
+        max_depth: levels below the model; None: all of them.
     """
     owners = Counter(_memory(variable) for variable in _held(model))
     variables: dict[int, object] = {}
@@ -52,7 +52,7 @@ def parameter_summary(model: "tf_keras.Model", max_depth: int | None = None) -> 
 
 @dataclass
 class _Node:
-    """The variables whose names begin alike."""
+    """The variables whose names have a common beginning."""
 
     parameters: int = 0
     size: int = 0  # bytes
@@ -72,10 +72,10 @@ class _Node:
 
 
 def _as_dict(name: str, node: _Node, total: int, depth: int | None) -> dict:
-    """`node`, joined with its only child if it has one, and `depth` levels below."""
+    """Returns `node`, joined with its child if it has only one, and `depth` levels below it."""
     while len(node.children) == 1:
         part, child = next(iter(node.children.items()))
-        if child.variables < node.variables:  # a variable has the very name of the node
+        if child.variables < node.variables:  # a variable has the name of the node itself
             break
         name, node = f"{name}/{part}", child
     below = None if depth is None else depth - 1
@@ -102,7 +102,7 @@ def _path(variable, model_name: str) -> list[str]:
 
 
 def _held(layer: "tf_keras.layers.Layer") -> Iterator:
-    """Each variable as often as it is met on all ways down from `layer`; `weights` gives it once."""
+    """Yields each variable once for every path from `layer` to it; `weights` has it only once."""
     yield from layer._trainable_weights
     yield from layer._non_trainable_weights
     for child in layer._flatten_layers(recursive=False, include_self=False):
@@ -110,5 +110,5 @@ def _held(layer: "tf_keras.layers.Layer") -> Iterator:
 
 
 def _memory(variable) -> int:
-    """Equal for variables that are the same memory. A replicated variable has a handle on each replica: the first."""
+    """Returns an id that is equal for variables on the same memory; for replicated variables, of the first replica."""
     return id(getattr(variable, "values", (variable,))[0].handle)

@@ -1,4 +1,4 @@
-"""What a run ends with: scores, sizes, speed and times, as a table and as `report.json`."""
+"""The report of a run: scores, sizes, speed and times, as a table and as `report.json`."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Report:
     best_stage: int | None = None
 
     def table(self) -> str:
-        """The rows, aligned, for a person."""
+        """Formats the rows as a table."""
         if not self.rows:
             return ""
         header = ["", "parameters", f"dev {self.rows[0].metric}", f"test {self.rows[0].metric}", "ms/sentence"]
@@ -49,13 +49,13 @@ class Report:
 
 
 def read_report(path: str) -> Report:
-    """The report of a finished run."""
+    """Reads the report of a finished run."""
     saved = read_json(path)
     return Report(**saved | {"rows": [ReportRow(**row) for row in saved["rows"]]})
 
 
 def aligned(lines: list[list[str]]) -> str:
-    """Columns as wide as their widest cell; the first to the left, the others to the right."""
+    """Aligns columns of text, the first to the left and the others to the right."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(
@@ -70,7 +70,7 @@ HEADER = ["", "parameters", "metric", "dev", "test", "ms/sentence"]
 
 
 def transfer_table(report: Report) -> str:
-    """Source teacher, source student, target student, and the one that reused nothing, for a person."""
+    """Formats the table of a task transfer: source teacher and student, target student with and without transfer."""
     rows = [
         [
             row.name,

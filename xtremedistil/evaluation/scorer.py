@@ -1,4 +1,4 @@
-"""Scores of a model on labelled rows, its speed, and its size."""
+"""Scores a model on labelled rows, and measures its speed and size."""
 
 import time
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ class Scorer:
     """Scores logits against gold labels.
 
     Fields:
-        batch_size: rows at a time, if they are long; more where they are short.
-        by_token: tags are scored as the original did it: chunk F1 over tokens, which words are made of.
+        batch_size: rows per batch if they are long; batches of short rows have more.
+        by_token: score tags as the original release does, by chunk F1 over tokens instead of words.
     """
 
     task: Task
@@ -30,12 +30,12 @@ class Scorer:
     by_token: bool = False
 
     def metrics(self, predict: PredictFunction, labelled: LabelledSet) -> dict:
-        """All metrics of the task, 0 to 1, and under "primary" the name of the one that decides."""
+        """Returns all metrics of the task, 0 to 1, and under "primary" the name of the main one."""
         logits = predict_logits(predict, labelled.features, batch_size=self.batch_size, pad_id=self.pad_id, fill=True)
         return self.metrics_of(logits, labelled)
 
     def metrics_of(self, logits: Sequence[np.ndarray], labelled: LabelledSet) -> dict:
-        """The same, of the logits of each row: float32 [S, L] for tagging, [L] for classification."""
+        """Like `metrics`, from the logits of each row: float32 [S, L] for tagging, [L] for classification."""
         features, examples = labelled.features, labelled.examples
         if self.by_token and self.task.by_position:
             return self._token_scores(features, logits)
@@ -58,11 +58,11 @@ class Scorer:
 def scored_row(
     name: str, predict: PredictFunction, parts: dict, scorer: Scorer, dev: LabelledSet | float, test: LabelledSet
 ) -> tuple[ReportRow, dict]:
-    """A model's row of the report, and all its metrics on test, which is scored here and nowhere else.
+    """Returns a model's row of the report, and all its metrics on test; only this function scores the test set.
 
     Args:
-        parts: its variables by layer, for their number.
-        dev: the dev set, or the score on it where that is known already.
+        parts: its variables by layer, to count parameters.
+        dev: the dev set, or the dev score if it is known.
     """
     metrics = scorer.metrics(predict, test)
     primary = metrics["primary"]
@@ -72,7 +72,7 @@ def scored_row(
 
 
 def milliseconds_per_row(predict: PredictFunction, features: Features, pad_id: int) -> float:
-    """Median time of one row at a time, in milliseconds, on this machine, after a warm-up."""
+    """Returns the median time per row, one row at a time after a warm-up, in milliseconds."""
     rows = features.take(np.arange(min(TIMED_ROWS, len(features))))
     times = []
     for number in range(len(rows)):
@@ -84,5 +84,5 @@ def milliseconds_per_row(predict: PredictFunction, features: Features, pad_id: i
 
 
 def parameter_count(parts: dict) -> int:
-    """Parameters in the parts of a weight file."""
+    """Counts the parameters in the parts of a weight file."""
     return sum(int(np.prod(variable.shape)) for variables in parts.values() for variable in variables)

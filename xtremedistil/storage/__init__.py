@@ -1,1 +1,1 @@
-"""Files and folders on disk: atomic writes, locks, what a model folder and a run's folder hold."""
+"""Files and folders on disk: atomic writes, locks, and the layout of model and run folders."""

@@ -1,4 +1,4 @@
-"""The model folder: names of its files, atomic writes, and the settings that it belongs to."""
+"""Reads and writes files: atomically, with checksums, and as memory-mapped arrays."""
 
 import contextlib
 import hashlib
@@ -14,10 +14,10 @@ from xtremedistil.errors import InputError, MissingFileError
 
 @contextlib.contextmanager
 def atomic_file(path: str, mode: str = "w") -> Iterator:
-    """An open file that becomes `path` when the block ends, and leaves nothing behind when it fails.
+    """Opens a file that becomes `path` when the block ends; if the block fails, nothing is left of it.
 
     Raises:
-        InputError: no space left, or the folder cannot be written to; what stood at `path` is untouched.
+        InputError: the disk is full, or the folder cannot be written to; an existing file at `path` is untouched.
     """
     partial = f"{path}.partial"
     try:
@@ -27,7 +27,7 @@ def atomic_file(path: str, mode: str = "w") -> Iterator:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except InputError:
-        raise  # of the block itself
+        raise  # raised by the block
     except OSError as error:
         raise InputError(
             f"{path} cannot be written: {error.strerror or error}. The files before it are intact."
@@ -47,12 +47,12 @@ SEAL = "sealed"  # key of a record's own checksum
 
 
 def write_sealed(path: str, record: dict) -> None:
-    """A JSON object with a checksum of its own."""
+    """Writes a JSON object together with its checksum."""
     write_json(path, record | {SEAL: _seal(record)})
 
 
 def read_sealed(path: str) -> dict | None:
-    """What `write_sealed` wrote; None where it is missing, damaged, or no such thing."""
+    """Reads what `write_sealed` wrote; None if it is missing or damaged, or has no checksum."""
     try:
         record = read_json(path)
     except (InputError, OSError):  # MissingFileError too
@@ -71,14 +71,14 @@ def write_array(path: str, array: np.ndarray) -> None:
 
 
 def reserved_array(path: str, kind: np.dtype | str, shape: tuple[int, ...]) -> np.memmap:
-    """An array on disk, with all its space reserved: a mapped file that outgrows the disk kills the process.
+    """Creates a memory-mapped array and reserves its space: writing to a mapped file on a full disk kills the process.
 
     Raises:
-        InputError: no space left.
+        InputError: the disk is full.
     """
     try:
         with contextlib.suppress(FileNotFoundError):
-            os.remove(path)  # not emptied: a process that was left behind may still write into it
+            os.remove(path)  # removed, not emptied: another process may still write into it
         array = np.lib.format.open_memmap(path, "w+", kind, shape)
         if hasattr(os, "posix_fallocate"):  # not on macOS
             with open(path, "r+b") as file:
@@ -96,14 +96,14 @@ def reserved_array(path: str, kind: np.dtype | str, shape: tuple[int, ...]) -> n
 
 
 def release_pages(array: np.ndarray) -> None:
-    """Gives the memory back in which a mapped array was read or written; the system may still have it at hand."""
+    """Releases the memory in which a mapped array was read or written; the system may keep it cached."""
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # Linux
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def read_json(path: str) -> dict:
-    """A JSON object.
+    """Reads a JSON object.
 
     Raises:
         MissingFileError: there is no such file. InputError: it is not JSON, or not an object.
@@ -121,7 +121,7 @@ def read_json(path: str) -> dict:
 
 
 def fingerprint(*paths: str) -> str:
-    """sha256 over the bytes of files, in the order given."""
+    """Returns the sha256 over the bytes of files, in the order given."""
     digest = hashlib.sha256()
     for path in paths:
         with open(path, "rb") as file:

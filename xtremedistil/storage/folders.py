@@ -1,4 +1,4 @@
-"""Folders: locks, folders that appear whole or not at all, sizes."""
+"""Locks folders, writes them atomically, and measures them."""
 
 import contextlib
 import fcntl
@@ -13,20 +13,20 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def locked(folder: str, *, wait: bool = False) -> Iterator[None]:
-    """Keeps other runs out of `folder` while the block runs; makes the folder, and removes it if nothing came into it.
+    """Locks `folder` against other runs while the block runs; creates it, and removes it if it stays empty.
 
     Args:
-        wait: for another run to leave, instead of refusing.
+        wait: wait for another run to unlock it, instead of refusing.
 
     Raises:
-        InputError: another run holds it, or the folder cannot be made.
+        InputError: another run holds the lock, or the folder cannot be created.
     """
     new = _missing_folders(folder)
     try:
         file = _lock(folder, wait)
     except BlockingIOError as error:
         raise InputError(
-            f"Another run is at work in {folder}. Wait for it, or give this one a folder of its own."
+            f"Another run is at work in {folder}. Wait for it, or give this run another folder."
         ) from error
     except OSError as error:
         raise InputError(f"{folder} cannot be used as a folder to write to: {error.strerror}.") from error
@@ -34,21 +34,21 @@ def locked(folder: str, *, wait: bool = False) -> Iterator[None]:
         try:
             yield
         finally:
-            # A run that was refused leaves nothing behind.
+            # A refused run leaves nothing behind.
             if new and os.listdir(folder) == [LOCK]:
                 os.remove(os.path.join(folder, LOCK))
                 _remove_empty(new)
 
 
 def _lock(folder: str, wait: bool):
-    """An open file that holds the lock."""
+    """Returns an open file that holds the lock."""
     path = os.path.join(folder, LOCK)
     while True:
         os.makedirs(folder, exist_ok=True)
         file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - held open while locked
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            # The run before may have removed the folder while this one waited.
+            # The previous run may have removed the folder while this one waited.
             if os.path.isfile(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 return file
         except OSError:
@@ -58,10 +58,10 @@ def _lock(folder: str, wait: bool):
 
 
 def make_folder(folder: str) -> None:
-    """Makes a folder, if it is not there.
+    """Creates a folder, if it does not exist.
 
     Raises:
-        InputError: no space left, or no permission.
+        InputError: the disk is full, or permission is denied.
     """
     try:
         os.makedirs(folder, exist_ok=True)
@@ -70,7 +70,7 @@ def make_folder(folder: str) -> None:
 
 
 def _missing_folders(folder: str) -> list[str]:
-    """The folders that have to be made for this one, the deepest first."""
+    """Returns this folder and those above it that do not exist, deepest first."""
     missing, folder = [], os.path.abspath(folder)
     while not os.path.isdir(folder):
         missing.append(folder)
@@ -85,18 +85,18 @@ def _remove_empty(folders: list[str]) -> None:
 
 
 def nearest_existing(folder: str) -> str:
-    """The folder itself or the nearest above it that exists: on the same disk."""
+    """Returns the folder, or the nearest one above it that exists; it is on the same disk."""
     missing = _missing_folders(folder)
     return os.path.dirname(missing[-1]) if missing else folder
 
 
 def same_disk(one: str, other: str) -> bool:
-    """Whether two folders, there or not yet, share their room."""
+    """Whether two folders, which need not exist yet, are on one disk."""
     return os.stat(nearest_existing(one)).st_dev == os.stat(nearest_existing(other)).st_dev
 
 
 def size_of(path: str) -> int:
-    """Bytes of a file, or of all files below a folder."""
+    """Returns the bytes of a file, or of all files below a folder."""
     if os.path.isfile(path):
         return os.path.getsize(path)
     files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
@@ -104,7 +104,7 @@ def size_of(path: str) -> int:
 
 
 def _size_if_there(path: str) -> int:
-    """Of a file that another run may have removed meanwhile."""
+    """Returns a file's size, or 0 if another run has just removed it."""
     try:
         return os.path.getsize(path)
     except FileNotFoundError:
@@ -113,18 +113,18 @@ def _size_if_there(path: str) -> int:
 
 @contextlib.contextmanager
 def new_folder(out: str) -> Iterator[str]:
-    """A folder that takes the place of `out` when the block ends, and leaves nothing behind when it fails.
+    """Creates a folder that replaces `out` when the block ends; if the block fails, nothing is left of it.
 
     Raises:
-        InputError: no space left, or the folder cannot be written to; what stood at `out` is untouched.
+        InputError: the disk is full, or the folder cannot be written to; an existing folder at `out` is untouched.
     """
     partial, new = f"{out}.partial", _missing_folders(os.path.dirname(os.path.abspath(out)))
     try:
         shutil.rmtree(partial, ignore_errors=True)
         os.makedirs(partial)
         yield partial
-        _take_place(partial, out)
-    except InputError as error:  # of the block itself, which knows the partial folder only
+        _replace(partial, out)
+    except InputError as error:  # raised by the block, which only knows the partial folder
         raise InputError(str(error).replace(partial, out)) from error
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror or error}. What was there is intact.") from error
@@ -133,7 +133,7 @@ def new_folder(out: str) -> Iterator[str]:
         _remove_empty(new)
 
 
-def _take_place(partial: str, out: str) -> None:
+def _replace(partial: str, out: str) -> None:
     replaced = f"{out}.replaced"
     shutil.rmtree(replaced, ignore_errors=True)
     if os.path.isdir(out):

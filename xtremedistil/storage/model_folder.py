@@ -1,4 +1,4 @@
-"""The model folder: names of its files, atomic writes, and the settings that it belongs to."""
+"""The model folder: names of its files, and reading of its configuration."""
 
 import os
 
@@ -29,7 +29,7 @@ HUGGING_FACE = "huggingface"
 EXPORTS = "export.json"
 FORMAT_VERSION = 2  # of the model folder; the original's has none
 
-# What the original release's settings hold too, and what a student cannot be used without.
+# Keys that the original release saves too, and without which a student cannot be used.
 ALWAYS_SAVED = ("task", "do_NER", "do_pairwise", "seq_len", "label_list", "teacher_hidden_size")
 
 # Old names of flags of `distil` in the settings of finished runs.
@@ -43,10 +43,10 @@ OLD_KEYS = {
 
 
 def read_config(model_dir: str) -> dict:
-    """`xtremedistil-config.json` of a finished run; its flags have their names of now, whenever it was written.
+    """Reads `xtremedistil-config.json` of a finished run; old names of flags become the current ones.
 
     Raises:
-        MissingFileError: the folder or the file is missing. InputError: the file says something else.
+        MissingFileError: the folder or the file is missing. InputError: the file lacks required keys.
     """
     if not os.path.isdir(model_dir):
         raise MissingFileError(f"`model_dir` {model_dir}: there is no such folder.")
@@ -64,10 +64,10 @@ def read_config(model_dir: str) -> dict:
 
 
 def weight_file(model_dir: str, name: str) -> str:
-    """The path of a weight file in a model folder.
+    """Returns the path of a weight file in a model folder.
 
     Raises:
-        MissingFileError: it is not there.
+        MissingFileError: the file does not exist.
     """
     path = os.path.join(model_dir, name)
     if not os.path.isfile(path):
@@ -77,7 +77,7 @@ def weight_file(model_dir: str, name: str) -> str:
 
 
 def fingerprint_checkpoint(checkpoint: str) -> str:
-    """A checkpoint folder by the bytes of its configuration, weights and tokenizer; a hub name by its name."""
+    """Returns the sha256 of a checkpoint folder's configuration, weights and tokenizer; a hub name as it is."""
     if not os.path.isdir(checkpoint):
         return checkpoint
     kinds = (".json", ".safetensors", ".h5", ".bin", ".txt", ".model")

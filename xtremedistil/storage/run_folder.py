@@ -1,4 +1,4 @@
-"""The model folder: names of its files, atomic writes, and the settings that it belongs to."""
+"""Binds a run's folder to the settings that it was started with."""
 
 import os
 import re
@@ -22,14 +22,14 @@ from xtremedistil.storage.model_folder import (
     WORD_EMBEDDING,
 )
 
-TEACHER_KEY = "teacher_weights"  # in the settings of a run, once there is a teacher
-LIVE_KEY = "targets_are_live"  # likewise, once that is settled
+TEACHER_KEY = "teacher_weights"  # in the settings of a run, once it has a teacher
+LIVE_KEY = "targets_are_live"  # likewise, once this is decided
 RUN_SETTINGS = "run-settings.json"
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def bind_run(folder: str, settings: dict, overwrite: bool) -> None:
-    """Ties `folder` to `settings`; with `overwrite`, after removing the run that it holds."""
+    """Binds `folder` to `settings`; with `overwrite`, removes the run that it holds first."""
     if overwrite:
         remove_run(folder)
     path = os.path.join(folder, RUN_SETTINGS)
@@ -38,10 +38,10 @@ def bind_run(folder: str, settings: dict, overwrite: bool) -> None:
 
 
 def check_run(folder: str, settings: dict, renamed: Mapping[str, str] | None = None) -> None:
-    """Checks that `folder` is free or tied to `settings`; changes nothing.
+    """Checks that `folder` is free or bound to `settings`; changes nothing.
 
     Args:
-        renamed: old names of settings, which an earlier run may have saved, each with the name now.
+        renamed: current names of settings by old names, which an earlier run may have saved.
 
     Raises:
         InputError: the folder belongs to a run with other settings.
@@ -62,23 +62,23 @@ def check_run(folder: str, settings: dict, renamed: Mapping[str, str] | None = N
 
 
 def _difference(there, now) -> str:
-    """Of two values of a setting; fingerprints of files say nothing to a person."""
+    """Describes how two values of a setting differ; fingerprints of files are not shown."""
     if all(isinstance(value, str) and SHA256.fullmatch(value) for value in (there, now)):
         return "the file has changed"
     return f"{there} there, {now} now"
 
 
 def bind_teacher(folder: str, key: str) -> None:
-    """Ties a claimed folder to the weights of one fine-tuned teacher as well.
+    """Binds a run's folder to the weights of a fine-tuned teacher as well.
 
     Raises:
-        InputError: stages in it are of another teacher.
+        InputError: its stages were trained with another teacher.
     """
     path = os.path.join(folder, RUN_SETTINGS)
     saved = read_json(path)
     if saved.get(TEACHER_KEY, key) != key:
         raise InputError(
-            f"{folder} was begun with another {TEACHER_WEIGHTS} than `teacher_model_dir` holds now.\n"
+            f"{folder} was started with another {TEACHER_WEIGHTS} than `teacher_model_dir` holds now.\n"
             "Put the old one back, or start again with `overwrite`."
         )
     if TEACHER_KEY not in saved:
@@ -86,7 +86,7 @@ def bind_teacher(folder: str, key: str) -> None:
 
 
 def fix_live_mode(folder: str, live: bool) -> bool:
-    """Whether a claimed run asks its teacher live: as was settled when it began, to end with the same bytes."""
+    """Whether a run computes teacher outputs live; a resumed run keeps its first choice, to write the same bytes."""
     path = os.path.join(folder, RUN_SETTINGS)
     saved = read_json(path)
     if LIVE_KEY not in saved:
@@ -119,7 +119,7 @@ def _run_files(folder: str) -> list[str]:
 
 
 def remove_run(folder: str) -> None:
-    """Removes what a run wrote into `folder`; the fine-tuned teacher stays, it has a record of its own."""
+    """Removes what a run wrote into `folder`, but not a fine-tuned teacher, which has its own record."""
     for name in _run_files(folder):
         os.remove(os.path.join(folder, name))
     for name in (SNAPSHOTS, FROZEN_FEATURES):

@@ -1,1 +1,1 @@
-"""Tokenizers: loading, encoding, trimming; the one that serving uses needs no transformers."""
+"""Loads, applies and trims tokenizers; the one for serving does not need transformers."""

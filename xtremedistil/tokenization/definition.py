@@ -1,7 +1,7 @@
-"""A tokenizer's definition: the content of its `tokenizer.json`, and what is read off it.
+"""Reads a tokenizer's definition, the content of its `tokenizer.json`.
 
-Vocabularies are trimmed on this file alone: it holds all that a fast tokenizer knows, with final ids, for every family
-in the same form.
+Vocabularies are trimmed on this file only: it holds everything about a fast tokenizer, with final ids, in the same form
+for every family.
 """
 
 import os
@@ -15,15 +15,15 @@ from xtremedistil.tokenization.serving_tokenizer import TOKENIZER_FILE
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 WORD_PIECE, BPE, UNIGRAM = "WordPiece", "BPE", "Unigram"
-AROUND = ("cls", "sep")  # where the post-processors of BERT and RoBERTa keep [token, number]
-BYTE = re.compile("<0x[0-9A-F]{2}>")  # stands for a byte of a character that has no token
+AROUND = ("cls", "sep")  # keys of the post-processors of BERT and RoBERTa, with values [token, id]
+BYTE = re.compile("<0x[0-9A-F]{2}>")  # token for a byte of a character that has no token
 
 
 def read_definition(tokenizer: Tokenizer) -> dict:
-    """The content of the `tokenizer.json` that `tokenizer` saves.
+    """Returns the content of the `tokenizer.json` that `tokenizer` saves.
 
     Raises:
-        InputError: it has none, or works in a way that is not one of the three known here.
+        InputError: it saves none, or its kind is not one of the three known here.
     """
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save(folder)
@@ -32,19 +32,19 @@ def read_definition(tokenizer: Tokenizer) -> dict:
     if definition is None:
         raise InputError(
             f"The tokenizer of {tokenizer.name} has no fast form ({TOKENIZER_FILE}), and only that can be trimmed. "
-            "Leave `student_vocab` away: the student then has all tokens of its teacher."
+            "Leave `student_vocab` away; the student then has all tokens of its teacher."
         )
     kind = definition["model"]["type"]
     if kind not in (WORD_PIECE, BPE, UNIGRAM):
         raise InputError(
             f"The tokenizer of {tokenizer.name} is of the kind {kind}; {WORD_PIECE}, {BPE} and {UNIGRAM} can be "
-            "trimmed. Leave `student_vocab` away: the student then has all tokens of its teacher."
+            "trimmed. Leave `student_vocab` away; the student then has all tokens of its teacher."
         )
     return definition
 
 
 def ids_of_tokens(definition: dict) -> dict[str, int]:
-    """The number of each token, added ones included."""
+    """Returns the id of each token, added tokens included."""
     vocabulary = definition["model"]["vocab"]
     if definition["model"]["type"] == UNIGRAM:
         vocabulary = {piece: number for number, (piece, _) in enumerate(vocabulary)}
@@ -52,7 +52,7 @@ def ids_of_tokens(definition: dict) -> dict[str, int]:
 
 
 def merges(definition: dict) -> Iterator[tuple[str, str, str]]:
-    """(left part, right part, merged token) of each merge of a BPE, the first to be done first."""
+    """Yields (left part, right part, merged token) of each BPE merge, in the order in which they apply."""
     model = definition["model"]
     mark = model.get("continuing_subword_prefix") or ""
     for merge in model["merges"]:
@@ -61,9 +61,9 @@ def merges(definition: dict) -> Iterator[tuple[str, str, str]]:
 
 
 def indispensable(definition: dict) -> set[str]:
-    """Pieces that every student has, so that it has the special ones, can spell any word, and finds the same unknown.
+    """Returns the tokens that every student keeps, so that it can spell any word and handles unknown text alike.
 
-    Special and added tokens, those put around texts, those of one character or byte, and what `_unknown` names.
+    These are special and added tokens, those put around texts, those of one character or byte, and `_unknown`.
     """
     model = definition["model"]
     added = {token["content"] for token in definition["added_tokens"]}
@@ -77,7 +77,7 @@ def _is_letter(piece: str, model: dict) -> bool:
 
 
 def _unknown(model: dict) -> set[str]:
-    """The unknown token; for Unigram, which takes for its score a little less than the lowest, that one's token too."""
+    """Returns the unknown token; for Unigram also the token of the lowest score, which sets the unknown token's."""
     if model["type"] != UNIGRAM:
         return {model["unk_token"]} - {None}
     pieces = [] if model["unk_id"] is None else [model["vocab"][model["unk_id"]]]
@@ -85,7 +85,7 @@ def _unknown(model: dict) -> set[str]:
 
 
 def _around(processor: dict) -> Iterator[str]:
-    """Pieces that a post-processor puts around texts."""
+    """Yields the tokens that a post-processor puts around texts."""
     for part in processor.get("processors", ()):
         yield from _around(part)
     for token in processor.get("special_tokens", {}).values():

@@ -1,4 +1,4 @@
-"""What a tokenizer is loaded from, and why it cannot be."""
+"""Checks what a tokenizer is loaded from, and explains failures."""
 
 import importlib.util
 import json
@@ -19,7 +19,7 @@ OPTIONAL_PACKAGES = ("sentencepiece", "sacremoses")
 
 
 def check_source(source: str) -> None:
-    """Raises InputError where a folder holds no tokenizer that can be used, MissingFileError where there is none."""
+    """Raises InputError if a folder holds no usable tokenizer, MissingFileError if there is no such folder."""
     if not os.path.isdir(source):
         if os.path.exists(source):
             raise InputError(f"{source} is a file; the folder of a tokenizer, or a hub name, is expected.")
@@ -27,7 +27,7 @@ def check_source(source: str) -> None:
             raise MissingFileError(f"There is no folder {source} to load a tokenizer from.")
         return
     if not any(os.path.isfile(os.path.join(source, name)) for name in VOCABULARY_FILES):
-        raise InputError(f"{source} holds no tokenizer. One of these is looked for: {', '.join(VOCABULARY_FILES)}.")
+        raise InputError(f"{source} holds no tokenizer. It needs one of these files: {', '.join(VOCABULARY_FILES)}.")
     for name in ("config.json", "tokenizer_config.json"):
         saved = _read_json(os.path.join(source, name))
         refuse_transfo_xl(source, f"{saved.get('tokenizer_class')} {saved.get('model_type')}")
@@ -50,7 +50,7 @@ def refuse_transfo_xl(source: str, kind: str) -> None:
 
 
 def why_not_loaded(source: str, error: Exception) -> str:
-    """A sentence for who named the source."""
+    """Explains why a tokenizer could not be loaded."""
     for package in OPTIONAL_PACKAGES:
         if package in str(error).lower() and importlib.util.find_spec(package) is None:
             return f"The tokenizer of {source} needs the package {package}: pip install {package}"

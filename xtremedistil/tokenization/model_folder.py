@@ -1,4 +1,4 @@
-"""`load_predictor`: labels for texts, computed by Keras or by ONNX Runtime. The latter never imports TensorFlow."""
+"""Loads the tokenizer of a model folder."""
 
 import os
 
@@ -11,10 +11,10 @@ from xtremedistil.tokenization.tokenizer import Tokenizer
 
 
 def load_tokenizer(model_dir: str, saved: dict, source: str | None = None) -> Tokenizer:
-    """The one of `source` if given, else the folder's own, else the one of the teacher's checkpoint.
+    """Loads the tokenizer of `source` if given, else the folder's own, else that of the teacher's checkpoint.
 
     Raises:
-        InputError: none of them can be loaded, or it has more tokens than the student knows.
+        InputError: none of them can be loaded, or it has more tokens than the student.
     """
     if not source and FastTokenizer.is_in(model_dir):
         return Tokenizer.load_saved(model_dir)
@@ -22,8 +22,8 @@ def load_tokenizer(model_dir: str, saved: dict, source: str | None = None) -> To
     known = _vocabulary_size(model_dir, saved)
     if known is not None and loaded.size > known:
         raise InputError(
-            f"The tokenizer of {loaded.name} has {loaded.size:,} tokens, the student in {model_dir} knows {known:,}: "
-            "it is the one of another model.\nName the teacher's with `pt_teacher_checkpoint`."
+            f"The tokenizer of {loaded.name} has {loaded.size:,} tokens, the student in {model_dir} has {known:,}: "
+            "it belongs to another model.\nName the teacher's with `pt_teacher_checkpoint`."
         )
     return loaded
 
@@ -44,16 +44,16 @@ def _load_with_transformers(source: str) -> Tokenizer:
     except ImportError as error:
         raise InputError(
             f"The tokenizer of {source} needs transformers, which cannot be imported here ({error}).\n"
-            f"A folder needs none of it that holds {', '.join(OWN_FILES)}: copy them, too."
+            f"A folder with {', '.join(OWN_FILES)} does not need it: copy these files too."
         ) from error
 
 
 def _vocabulary_size(model_dir: str, saved: dict) -> int | None:
-    """Pieces that the student has embeddings for; None where neither configuration nor word_embedding.npy says it."""
+    """Returns the size of the student's vocabulary; None if neither configuration nor word_embedding.npy tells it."""
     if "student_config" in saved:
         return saved["student_config"]["vocab_size"]
     path = os.path.join(model_dir, model_folder.WORD_EMBEDDING)
     try:
         return len(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError):  # what is missing or damaged is told where it is needed
+    except (OSError, ValueError):  # code that needs the file reports it
         return None

@@ -1,4 +1,4 @@
-"""`FastTokenizer`: a saved tokenizer on the `tokenizers` package alone, without transformers."""
+"""`FastTokenizer`: runs a saved tokenizer with the `tokenizers` package, without transformers."""
 
 import functools
 import json
@@ -13,7 +13,7 @@ SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 SETTINGS_FILE = "tokenizer_config.json"
 OWN_FILES = (TOKENIZER_FILE, SPECIAL_TOKENS_FILE, SETTINGS_FILE)
 
-# With the vocabularies that stand beside them, for other readers.
+# Also the vocabularies beside them, for other readers.
 ALL_FILES = (
     *OWN_FILES,
     "added_tokens.json",
@@ -26,9 +26,9 @@ ALL_FILES = (
 
 
 class FastTokenizer:
-    """What `Tokenizer` asks of a Hugging Face tokenizer, by the same names.
+    """The part of a Hugging Face tokenizer that `Tokenizer` uses, with the same names.
 
-    Never changes once it is loaded, so threads can share it; Hugging Face's own classes switch truncation on and off
+    It never changes once it is loaded, so threads can share it; Hugging Face's own classes switch truncation on and off
     with every call.
 
     Args:
@@ -51,7 +51,7 @@ class FastTokenizer:
         settings = _read(os.path.join(folder, SETTINGS_FILE), _read_object)
         self.special_tokens_map = {name: _content(token) for name, token in special.items()}
         self._truncation_side = settings.get("truncation_side", "right")
-        # Families without segments say so here or by the name of their class.
+        # Families without token types are recognized by this setting or by the name of their class.
         self._has_types = "token_type_ids" in settings.get("model_input_names", _inputs_of(settings))
         for name in ("pad", "unk", "cls", "sep", "bos", "eos"):
             token = self.special_tokens_map.get(f"{name}_token")
@@ -60,7 +60,7 @@ class FastTokenizer:
 
     @staticmethod
     def is_in(folder: str) -> bool:
-        """Whether all files are there."""
+        """Whether a folder has all files."""
         return all(os.path.isfile(os.path.join(folder, name)) for name in OWN_FILES)
 
     def __len__(self) -> int:
@@ -79,9 +79,9 @@ class FastTokenizer:
         return_attention_mask: bool = False,
         return_token_type_ids: bool = False,
     ) -> dict[str, list[list[int]]]:
-        """Rows of `input_ids` and, where the family has them, `token_type_ids`; unpadded, the longer text cut first.
+        """Returns unpadded `input_ids` and, if the family has them, `token_type_ids`; truncates the longer text first.
 
-        The last five arguments are there because Hugging Face's tokenizers need them; no other value is understood.
+        The last five arguments exist because Hugging Face's tokenizers need them; other values are not supported.
         """
         backend = self.backend_tokenizer if max_length is None else self._cutting(max_length)
         rows = texts if text_pairs is None else list(zip(texts, text_pairs, strict=True))
@@ -129,7 +129,7 @@ def _inputs_of(settings: dict) -> tuple[str, ...]:
 
 
 def _content(token) -> str | list:
-    """A token as text; newer files keep its settings beside it."""
+    """Returns a token as text; newer files keep its settings with it."""
     if isinstance(token, list):
         return [_content(entry) for entry in token]
     return token["content"] if isinstance(token, dict) else token

@@ -1,4 +1,4 @@
-"""`Tokenizer`: the few things we ask of a Hugging Face tokenizer."""
+"""`Tokenizer`: encodes words and texts with a Hugging Face tokenizer."""
 
 import contextlib
 import hashlib
@@ -22,10 +22,10 @@ TEXTS_PER_SEQUENCE = 1_000
 MOST_THREADS = 64
 LONGEST_BLANK_RUN = 64
 BLANK_MARKS = ("▁",)
-BEFORE = "."  # any word, so that the next one has a space before it
+BEFORE = "."  # any word put first, so that the next one has a space before it
 VISIBLE = frozenset(map(chr, range(ord("!"), ord("~") + 1)))
 
-# Shows lower-casing, accents, compatibility forms, Chinese, contractions, numbers, rare characters and special spaces.
+# Tokenizers differ on these: case, accents, compatibility forms, Chinese, contractions, numbers, special spaces.
 PROBES = (
     "The QUICK brown fox, 12,345.67 km; don't! naïve ÉCOLE straße İstanbul",
     "ﬁne ½ Ｆｕｌｌ 中文字 カタカナ العربية русский 😀",
@@ -41,17 +41,17 @@ class Tokenizer:
     """Turns words and texts into token ids.
 
     Fields:
-        name: what it was loaded from. size: tokens, added ones included.
-        pad_id: fills rows; attention masks are explicit everywhere, so that any number would do.
+        name: what it was loaded from. size: number of tokens, added tokens included.
+        pad_id: id of padding; attention masks are explicit everywhere, so any id would do.
         start_ids, end_ids: special tokens around a tagged sentence; empty if the tokenizer has none.
-        mask_token, mask_id: the token that stands for a hidden word; None if the tokenizer has none.
-        unk_id: the token that stands for what no token is for; None if the tokenizer has none.
+        mask_token, mask_id: the mask token; None if the tokenizer has none.
+        unk_id: id of the unknown token; None if the tokenizer has none.
     """
 
     def __init__(self, name: str, hugging_face):
         self.name = name
         self._hf = hugging_face
-        # Hugging Face's classes change with every call (truncation), so threads take turns.
+        # Hugging Face's classes change their state (truncation) with every call, so threads take turns.
         self._turn = contextlib.nullcontext() if isinstance(hugging_face, FastTokenizer) else threading.RLock()
         self.size: int = len(hugging_face)
         self.pad_id: int = next((i for i in (hugging_face.pad_token_id, hugging_face.eos_token_id) if i is not None), 0)
@@ -65,14 +65,14 @@ class Tokenizer:
 
     @classmethod
     def load(cls, source: str | os.PathLike) -> "Tokenizer":
-        """The tokenizer of a folder or of a model on the hub. Runs no code of it and reads no pickle.
+        """Loads the tokenizer of a folder or of a model on the hub; runs no code from there and reads no pickle.
 
         Raises:
-            MissingFileError: the folder does not exist. InputError: it holds no tokenizer, or one that cannot be used.
+            MissingFileError: the folder does not exist. InputError: it holds no usable tokenizer.
         """
         source = os.fspath(source)
         check_source(source)
-        # "Token indices sequence length is longer than ...": rows are cut or windowed by us.
+        # Hides "Token indices sequence length is longer than ...": we truncate or split sequences ourselves.
         logging.getLogger("transformers.tokenization_utils_base").setLevel(logging.ERROR)
         from transformers import AutoTokenizer
 
@@ -85,7 +85,7 @@ class Tokenizer:
 
     @classmethod
     def load_saved(cls, folder: str) -> "Tokenizer":
-        """The tokenizer that `save` wrote. Needs transformers only where its kind has no fast form (CTRL, XLM).
+        """Loads the tokenizer that `save` wrote; needs transformers only for kinds without a fast form (CTRL, XLM).
 
         Raises:
             InputError: the folder holds no tokenizer, or a damaged one.
@@ -94,29 +94,29 @@ class Tokenizer:
 
     @cached_property
     def special_ids(self) -> list[int]:
-        """All tokens that stand for no text: start, end, padding, mask, unknown, and what else the tokenizer has."""
+        """Ids of all special tokens: start, end, padding, mask, unknown, and any others of the tokenizer."""
         values = self._hf.special_tokens_map.values()
         tokens = chain.from_iterable([value] if isinstance(value, str) else value for value in values)
         return sorted({self._hf.convert_tokens_to_ids(token) for token in tokens} - {None})
 
     def special_tokens(self) -> tuple[str, str, str]:
-        """(pad, end, start) by the names that the original release made labels of: pad, sep or eos, cls or bos."""
+        """Returns (pad, end, start), which the original release uses as labels: pad, sep or eos, cls or bos."""
         start, end = _surrounding(self._hf)
         return self._hf.pad_token or "[PAD]", end or "[SEP]", start or "[CLS]"
 
     def encode_words(self, sentences: Sequence[Words]) -> list[Pieces]:
-        """Piece ids of each word of each sentence, without special tokens; see `encode_flat`."""
+        """Returns the token ids of each word of each sentence, without special tokens; see `encode_flat`."""
         ids, counts = self.encode_flat(sentences)
         pieces = iter(_split(ids, counts))
         return [list(islice(pieces, len(words))) for words in sentences]
 
     def encode_flat(self, sentences: Sequence[Words]) -> tuple[np.ndarray, np.ndarray]:
-        """Piece ids of all words of all sentences, int32 [P], and the number of tokens of each word, int64 [W].
+        """Returns the token ids of all words of all sentences, int32 [P], and the number of tokens per word, int64 [W].
 
-        The same as tokenising the first 1, 2, ... words joined by spaces and giving each word the tokens that it adds,
-        as the original did, but in linear time: each distinct word is tokenised once. A later word is tokenised with
-        the space before it, which byte-level BPE sees and the others do not. One difference: a word that gets nothing
-        because a blank word before it took its tokens has them back.
+        The original release tokenizes the first 1, 2, ... words joined by spaces and gives each word the tokens that it
+        adds. This gives the same tokens in linear time, by tokenizing each distinct word once; words after the first
+        are tokenized with the space before them, which matters to byte-level BPE. One difference: a word whose tokens
+        the original gives to a blank word before it keeps them here.
         """
         with self._turn:
             return self._encode_flat(sentences)
@@ -135,12 +135,12 @@ class Tokenizer:
 
     @cached_property
     def _ignores_space(self) -> bool:
-        """Whether a word has the same tokens with and without a space before it; tried, as class names do not tell."""
+        """Whether words have the same tokens with and without a space before them, found by trying some."""
         words = [*(f"{character}a" for character in VISIBLE), *map(str.strip, self._hf.get_added_vocab())]
         return self._ids(words) == self._ids([f" {word}" for word in words])
 
     def _flat_ids(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Piece ids of all texts, and how many each has."""
+        """Returns the token ids of all texts, and how many each has."""
         ids, counts = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
         for block in _blocks(texts):
             for some_ids, some_counts in self._flat_batch(block):
@@ -153,9 +153,9 @@ class Tokenizer:
             rows = self._ids(list(texts))
             yield list(chain.from_iterable(rows)), [len(row) for row in rows]
             return
-        self._ids([""])  # undoes the truncation that an earlier call may have left in the backend
-        # The texts of one call as "words" of a sentence: each is tokenised for itself, without a call's costs for each.
-        # Sentences are dealt out to threads, so that a few long texts should not be one.
+        self._ids([""])  # resets the truncation that an earlier call may have left in the backend
+        # Each text is passed as a "word" of a sentence: it is tokenized alone, without the overhead of a call per text.
+        # Threads share the sentences, so these must not be few and long.
         size = min(TEXTS_PER_SEQUENCE, -(-len(texts) // MOST_THREADS))
         calls = [texts[start : start + size] for start in range(0, len(texts), size)]
         encodings = self._hf.backend_tokenizer.encode_batch(calls, is_pretokenized=True, add_special_tokens=False)
@@ -169,7 +169,7 @@ class Tokenizer:
         return encoding["input_ids"]
 
     def _blank_texts(self, texts: list[str], ids: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """Which texts have tokens that depend on their neighbours: nothing visible in them, or space at an end."""
+        """Marks texts whose tokens depend on their neighbours: those without visible tokens, or with outer spaces."""
         marks = [self._hf.convert_tokens_to_ids(mark) for mark in BLANK_MARKS]
         visible = np.concatenate([[0], np.cumsum(np.isin(ids, marks, invert=True))])
         offsets = offsets_of(counts)
@@ -177,7 +177,7 @@ class Tokenizer:
         return loose | (visible[offsets[1:]] == visible[offsets[:-1]])
 
     def _corrections(self, sentences: Sequence[Words], blank: np.ndarray) -> dict[int, list[int]]:
-        """Pieces of the words, numbered through all sentences, that change because of the blank words beside them."""
+        """Returns tokens of the words that blank words beside them change; words are numbered over all sentences."""
         starts = offsets_of([len(words) for words in sentences])
         runs = [
             (int(starts[number]), sentences[number], run)
@@ -196,13 +196,13 @@ class Tokenizer:
     def encode_texts(
         self, texts: Sequence[str], text_pairs: Sequence[str] | None, max_length: int
     ) -> list[tuple[list[int], list[int]]]:
-        """(input_ids, token_type_ids) of each text or pair with its special tokens, the longer text cut first.
+        """Returns (input_ids, token_type_ids) of each text or pair, with special tokens; truncates the longer first.
 
         Args:
-            max_length: most tokens of a row, special ones counted.
+            max_length: maximum number of tokens, special tokens included.
 
         Raises:
-            InputError: pairs, but no separator to put between them; or no room for any token.
+            InputError: texts are pairs and the tokenizer has no separator; or there is no room for any token.
         """
         if text_pairs is not None and self._hf.sep_token is None:
             raise InputError(
@@ -221,12 +221,12 @@ class Tokenizer:
         encoding = self._hf(
             texts, pairs or None, truncation="longest_first", max_length=max_length, padding=False, verbose=False
         )
-        ids = [row or [self.pad_id] for row in encoding["input_ids"]]  # a row without any position cannot be computed
+        ids = [row or [self.pad_id] for row in encoding["input_ids"]]  # models cannot run on empty rows
         types = encoding.get("token_type_ids") or [[0] * len(row) for row in ids]
         return zip(ids, (row or [0] for row in types), strict=True)
 
     def room(self, seq_len: int) -> int:
-        """Pieces of a tagged sentence that fit into a row beside its special tokens.
+        """Returns how many tokens of a tagged sentence fit into a row beside special tokens.
 
         Raises:
             InputError: none fits.
@@ -243,16 +243,16 @@ class Tokenizer:
             )
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
-        """The tokens as text, special ones too."""
+        """Returns tokens as text, special tokens too."""
         return self._hf.convert_ids_to_tokens([int(i) for i in ids])
 
     def pieces(self) -> dict[str, int]:
-        """The number of each token, special ones too."""
+        """Returns the id of each token, special tokens too."""
         return self._hf.get_vocab()
 
     def whole_words(self) -> list[str | None]:
-        """By token id: the word that this token is by itself, behind another word; None for special tokens and those
-        that only parts of words are made of. For tokenizers that `load` gave."""
+        """Returns, by token id, the word that the token alone makes after another word; None for special tokens and for
+        tokens that are only parts of words. Needs a tokenizer from `load`."""
         texts = self._hf.batch_decode([[i] for i in range(self.size)], clean_up_tokenization_spaces=False)
         words = [text.strip() for text in texts]
         pieces = [sentence[1] for sentence in self.encode_words([[BEFORE, word] for word in words])]
@@ -263,7 +263,7 @@ class Tokenizer:
         """Writes the files that `load` needs into `folder`.
 
         Raises:
-            InputError: they cannot be written.
+            InputError: the files cannot be written.
         """
         try:
             self._hf.save_pretrained(os.fspath(folder))
@@ -271,9 +271,9 @@ class Tokenizer:
             raise InputError(f"The tokenizer cannot be written to {folder} ({first_line(error)}).") from error
 
     def fingerprint(self) -> str:
-        """sha256 over vocabulary, special tokens and what a few telling texts become.
+        """Returns the sha256 over vocabulary, special tokens, and token ids of a few texts.
 
-        Made of what the tokenizer does, not of its files: a folder loaded from and one saved to give the same.
+        It depends on what the tokenizer does, not on its files: a tokenizer has the same fingerprint once it is saved.
         """
         vocabulary = sorted(self._hf.get_vocab().items(), key=lambda entry: (entry[1], entry[0]))
         special = sorted((name, str(token)) for name, token in self._hf.special_tokens_map.items())
@@ -290,10 +290,10 @@ def _surrounding(hugging_face) -> tuple[str | None, str | None]:
 
 
 def _distinct_texts(sentences: Sequence[Words], ignores_space: bool) -> tuple[list[str], np.ndarray]:
-    """The distinct words, with a space before them unless they begin a sentence, and which of them each word is.
+    """Returns the distinct words, with a space before them unless they begin a sentence, and the index of each word.
 
     Args:
-        ignores_space: first words get a space, too, if they begin with a character that no normaliser turns into one.
+        ignores_space: first words also get a space, unless a normalizer might turn their first character into one.
     """
     flat = list(chain.from_iterable(sentences))
     words = list(dict.fromkeys(flat))
@@ -319,7 +319,7 @@ def _loose(text: str) -> bool:
 
 
 def _runs(blank: list[bool]) -> Iterator[range]:
-    """Where blank words follow each other. Very long runs are left as they are: correcting one costs its square."""
+    """Yields runs of blank words, but not very long ones, since correcting a run takes quadratic time."""
     start = None
     for number, is_blank in enumerate([*blank, False]):
         if is_blank and start is None:
@@ -331,13 +331,13 @@ def _runs(blank: list[bool]) -> Iterator[range]:
 
 
 def _prefixes(words: Words, run: range) -> list[str]:
-    """The word before the run, and so on word by word up to the one after it."""
+    """Returns the text from the word before a run up to each of the following words, the one after the run included."""
     local = words[max(run.start - 1, 0) : run.stop + 1]
     return [" ".join(local[:count]) for count in range(1, len(local) + 1)]
 
 
 def _corrected(words: Words, run: range, ids: list[list[int]]) -> dict[int, list[int]]:
-    """Pieces of the words of a run and of the one after it, from the token ids of `_prefixes`."""
+    """Returns the tokens of the words of a run and of the one after it, from the token ids of `_prefixes`."""
     first, last = max(run.start - 1, 0), min(run.stop, len(words) - 1)
     covered = len(ids[0]) if run.start else 0
     pieces = {}

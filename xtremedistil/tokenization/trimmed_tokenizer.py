@@ -1,8 +1,8 @@
-"""A tokenizer with some of the tokens of another, which does the same with every text that these suffice for.
+"""Trims a tokenizer to some of its tokens; texts that only need these are encoded as before.
 
-What is left out cannot disturb what stays. WordPiece takes the longest token that fits; a kept one that was the longest
-still is. BPE does the first merge that it can; every merge on the way to a kept token is kept, in its order. Unigram
-takes the best of all cuttings; there are fewer of them, with the scores that they had.
+Removing tokens does not change how kept ones are found. WordPiece takes the longest token that fits, and a kept token
+that was the longest still is. BPE applies the first possible merge, and all merges that lead to kept tokens stay, in
+their order. Unigram takes the split with the best score, and scores stay.
 """
 
 import json
@@ -18,23 +18,23 @@ from xtremedistil.tokenization.vocabulary import completed
 
 
 def trimmed_tokenizer(tokenizer: Tokenizer, kept: np.ndarray) -> Tokenizer:
-    """A tokenizer of the same class and name with the tokens `kept` only, numbered in their order.
+    """Returns a tokenizer of the same class and name with only the tokens `kept`, numbered in their order.
 
-    A text that `tokenizer` cuts into kept tokens alone becomes the same tokens. Others are cut into shorter ones; a
-    character that only a longer token has is unknown without that.
+    Texts that `tokenizer` splits into kept tokens get the same tokens. Others are split into shorter ones; a character
+    that occurs only in removed tokens becomes unknown.
 
-    Its files hold no SentencePiece model, as that would still have all tokens: the folder is for fast tokenizers.
+    Its files hold no SentencePiece model, which would still have all tokens, so they are for fast tokenizers only.
 
     Args:
         kept: int64 [K], from `kept_tokens` or `tokens_from_file`.
 
     Raises:
-        InputError: the tokenizer has no fast form. ValueError: `kept` lacks tokens that must be there.
+        InputError: the tokenizer has no fast form. ValueError: `kept` lacks tokens that must be kept.
     """
     definition = read_definition(tokenizer)
     pieces = {number: piece for piece, number in ids_of_tokens(definition).items()}
     if not np.array_equal(kept, completed(definition, {pieces[number] for number in kept.tolist()})):
-        raise ValueError("kept lacks tokens that others need. Take what kept_pieces or pieces_from_file gives.")
+        raise ValueError("kept lacks tokens that others need. Take the result of kept_tokens or tokens_from_file.")
     places = {number: place for place, number in enumerate(kept.tolist())}
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save(folder)
@@ -45,10 +45,10 @@ def trimmed_tokenizer(tokenizer: Tokenizer, kept: np.ndarray) -> Tokenizer:
 
 
 def trimmed_definition(definition: dict, places: dict[int, int]) -> dict:
-    """`definition` with the tokens that `places` has, under the numbers that it gives them."""
+    """Returns `definition` with only the tokens in `places`, which maps their old ids to new ones."""
     added = [token | {"id": places[token["id"]]} for token in definition["added_tokens"]]
     return definition | {
-        "truncation": None,  # both are left from the last call
+        "truncation": None,  # left over from the last call, like padding
         "padding": None,
         "added_tokens": added,
         "post_processor": _renumbered(definition["post_processor"], places),
@@ -69,7 +69,7 @@ def _trimmed_model(definition: dict, places: dict[int, int]) -> dict:
 
 
 def _renumbered(processor: dict | None, places: dict[int, int]) -> dict | None:
-    """A post-processor with the new numbers of the tokens that it puts around texts."""
+    """Returns a post-processor with the new ids of the tokens that it puts around texts."""
     if processor is None:
         return None
     changed = {name: [processor[name][0], places[processor[name][1]]] for name in AROUND if name in processor}
@@ -84,7 +84,7 @@ def _renumbered(processor: dict | None, places: dict[int, int]) -> dict | None:
 
 
 def _replace_definition(folder: Path, definition: dict) -> None:
-    """Writes `tokenizer.json`; settings and the names of special tokens stay, other files have tokens that are gone."""
+    """Writes `tokenizer.json`; keeps settings and special tokens, and removes other files, which hold all tokens."""
     for path in folder.iterdir():
         if path.name not in (SETTINGS_FILE, SPECIAL_TOKENS_FILE):
             path.unlink()

@@ -1,10 +1,10 @@
-"""The tokens that a corpus uses: the vocabulary of a small student.
+"""Chooses the tokens of a small student: those that its corpus uses.
 
-The embedding table of a multilingual teacher is most of what a small student would weigh, and most of its tokens never
-occur in the texts that the student is for. A student's tokens are always some of its teacher's, so that the teacher can
-say of each what it means; and any word can still be spelt with them.
+A multilingual teacher's word embeddings would be most of a small student's weights, and most of its tokens never occur
+in the student's texts. A student's tokens are always a subset of its teacher's, so that the teacher has outputs for
+each of them; any word can still be spelt with them.
 
-Axes: V tokens of the teacher, K kept ones. A kept token has its place among the kept as its number in the student.
+Axes: V tokens of the teacher, K kept tokens. A kept token's id in the student is its index among the kept ones.
 """
 
 import difflib
@@ -19,11 +19,11 @@ from xtremedistil.tokenization.tokenizer import Tokenizer
 
 
 def kept_tokens(tokenizer: Tokenizer, counts: np.ndarray, min_count: int = 1) -> np.ndarray:
-    """Ids of the tokens that occur, and of those without which the tokenizer could not reach them or spell a word.
+    """Returns ids of the tokens that occur, of those that they are merged from, and of those to spell any word.
 
     Args:
         counts: int64 [V], how often each token occurs in the corpus.
-        min_count: rarer tokens are left out; their words become shorter tokens.
+        min_count: rarer tokens are left out; their words are split into shorter tokens.
 
     Returns:
         int64 [K], ascending.
@@ -39,20 +39,20 @@ def kept_tokens(tokenizer: Tokenizer, counts: np.ndarray, min_count: int = 1) ->
 
 
 def tokens_from_file(path: str | os.PathLike, tokenizer: Tokenizer) -> np.ndarray:
-    """Ids of the tokens in a file, one a line, completed as those of `kept_tokens` are; empty lines are skipped.
+    """Returns ids of the tokens in a file, one per line, completed as in `kept_tokens`; empty lines are skipped.
 
     Returns:
         int64 [K], ascending.
 
     Raises:
-        InputError: a line is no token of the tokenizer, there is none, or the tokenizer has no fast form; and what
-            `read_lines` raises.
+        InputError: a line is not a token of the tokenizer, there are no tokens, or the tokenizer has no fast form; and
+            what `read_lines` raises.
     """
     definition = read_definition(tokenizer)
     known = ids_of_tokens(definition)
     listed = {piece: number for number, piece in reversed(list(read_lines(path))) if piece}
     if not listed:
-        raise InputError(f"{find_file(path)} names no token. Expected tokens of {tokenizer.name}, one a line.")
+        raise InputError(f"{find_file(path)} names no token. Expected tokens of {tokenizer.name}, one per line.")
     unknown = sorted((number, piece) for piece, number in listed.items() if piece not in known)
     if unknown:
         raise InputError(_unknown_message(find_file(path), unknown, tokenizer.name, list(known)))
@@ -60,7 +60,7 @@ def tokens_from_file(path: str | os.PathLike, tokenizer: Tokenizer) -> np.ndarra
 
 
 def completed(definition: dict, pieces: set[str]) -> np.ndarray:
-    """Ids of `tokens` and of all others that must come with them, int64 [K], ascending."""
+    """Returns ids of the tokens and of all others that they need, int64 [K], ascending."""
     pieces = pieces | indispensable(definition)
     if definition["model"]["type"] == BPE:
         pieces = _with_parts(definition, pieces)
@@ -69,11 +69,11 @@ def completed(definition: dict, pieces: set[str]) -> np.ndarray:
 
 
 def piece_map(kept: np.ndarray, size: int, unk_id: int) -> np.ndarray:
-    """int32 [size]: the student's number of each of the teacher's tokens, `unk_id` for those that it lacks.
+    """Returns int32 [size]: the student's id for each of the teacher's tokens, `unk_id` for tokens that it lacks.
 
     Args:
-        kept: int64 [K]. size: numbers to translate, at least the tokenizer's; a table may have more rows than that.
-        unk_id: a number of the student's.
+        kept: int64 [K]. size: number of ids to map, at least the tokenizer's; word embeddings may have more.
+        unk_id: an id of the student's.
     """
     places = np.full(size, unk_id, np.int32)
     places[kept] = np.arange(len(kept))
@@ -81,7 +81,7 @@ def piece_map(kept: np.ndarray, size: int, unk_id: int) -> np.ndarray:
 
 
 def _with_parts(definition: dict, pieces: set[str]) -> set[str]:
-    """The tokens, the parts that they are merged from, in whatever way, and so on."""
+    """Returns the tokens and, recursively, all parts that they may be merged from."""
     parts: dict[str, list[str]] = {}
     for left, right, merged in merges(definition):
         parts.setdefault(merged, []).extend((left, right))
@@ -101,13 +101,13 @@ def _unknown_message(path: str, unknown: list[tuple[int, str]], name: str, known
     others = f"\n{count} other {'token is' if count == 1 else 'tokens are'} unknown, too." if count else ""
     return (
         f'{path}, line {number}: the tokenizer of {name} has no token "{shorten(piece)}".{hint}\n'
-        "A student's tokens must be some of its teacher's: what the teacher says of others is unknown. Correct or "
+        "A student's tokens must be tokens of its teacher, which has no outputs for others. Correct or "
         f"delete the line.{others}"
     )
 
 
 def tokens_among(students: Tokenizer, teachers: Tokenizer) -> np.ndarray | None:
-    """Where all of the first one's tokens are among the more of the second: their numbers there, int64 [K]."""
+    """Returns the second tokenizer's ids of the first's tokens, int64 [K]; None unless these are a proper subset."""
     own, known = students.pieces(), teachers.pieces()
     if len(own) >= len(known) or not own.keys() <= known.keys() or sorted(own.values()) != list(range(len(own))):
         return None

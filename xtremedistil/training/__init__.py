@@ -1,1 +1,1 @@
-"""The training loop and all that it needs."""
+"""The training loop, its optimizer, batches and snapshots."""

@@ -1,8 +1,8 @@
-"""Batches of encoded rows: order, padding, targets, and one share for each replica.
+"""Makes batches of encoded rows: order, padding, teacher outputs, and a share for each replica.
 
-The order of an epoch is a function of (seed, epoch). Rows are shuffled, then sorted by length within windows of many
-batches, so that a batch holds rows of like length and little of it is padding; the batches are shuffled again. Where
-several batches make one step, they are the parts of one big batch.
+The order of an epoch depends only on (seed, epoch). Rows are shuffled, then sorted by length within windows of many
+batches, so that batches hold rows of similar length and little padding; then the batches are shuffled. With gradient
+accumulation, the batches of a step are the parts of one big batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ BatchReader = Callable[[np.ndarray, int], Arrays]
 
 
 def epoch_order(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Rows of each batch of an epoch; only the last batch of the windowed order may be smaller."""
+    """Returns the rows of each batch of an epoch; only the last batch before shuffling may be smaller."""
     generator = np.random.default_rng([seed, epoch])
     shuffled = generator.permutation(len(lengths))
     window = batch_size * BATCHES_PER_WINDOW
@@ -32,17 +32,17 @@ def epoch_order(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> 
 
 @dataclass(frozen=True)
 class TrainingBatches:
-    """What a fit draws its batches from.
+    """The batches of a fit.
 
     Fields:
         features: encoded rows.
         batch_size: rows of a global batch (all replicas together).
-        pad_id: id that fills `input_ids`; it is masked, and some families derive positions from it.
-        seed: fixes the order of every epoch.
-        targets: each takes rows and width and gives arrays by row ([B, ...]), which are added to the batch.
-        masks: likewise, of what says which positions count.
-        per_step: batches of a step; the step that gets the last rows may have fewer.
-        steps_per_epoch: where an epoch is not one pass over the rows; passes follow each other.
+        pad_id: token id of padding in `input_ids`; it is masked, but some families derive positions from it.
+        seed: determines the order of every epoch.
+        targets: functions of rows and width that return arrays [B, ...], which are added to the batch.
+        masks: likewise, for masks of the tokens that count.
+        per_step: batches per step; the step with the last rows may have fewer.
+        steps_per_epoch: if an epoch is not one pass over the rows; passes follow each other.
     """
 
     features: Features
@@ -63,25 +63,25 @@ class TrainingBatches:
         return -(-len(self.features) // (self.batch_size * self.per_step))
 
     def arrays(self, rows: np.ndarray, width: int | None = None) -> Arrays:
-        """A batch of these rows, by default as wide as they need."""
+        """Returns a batch of these rows, by default as wide as the longest."""
         batch = self.arrays_without_targets(rows, width)
         for read in self.targets:
             batch |= read(rows, batch["input_ids"].shape[1])
         return batch
 
     def arrays_without_targets(self, rows: np.ndarray, width: int | None = None) -> Arrays:
-        """What says which rows and positions count; targets may be costly to read."""
+        """Returns inputs, labels and masks of a batch without teacher outputs, which may be costly to read."""
         batch = pad_rows(self.features, rows, width or longest(self.features, rows), self.pad_id)
         for read in self.masks:
             batch |= read(rows, batch["input_ids"].shape[1])
         return batch | {"row_mask": np.ones(len(rows), np.float32)}
 
     def sample(self) -> Arrays:
-        """A batch that looks like all others."""
+        """Returns a batch of one row, with the names and types of all batches."""
         return self.arrays(np.zeros(1, np.int64))
 
     def groups(self, epoch: int) -> list[list[np.ndarray]]:
-        """Rows of the batches of each step of an epoch."""
+        """Returns the rows of each batch of each step of an epoch."""
         first, length = epoch * self.steps, self._steps_of_a_pass
         passes = range(first // length, -(-(first + self.steps) // length))
         groups = [group for number in passes for group in self._pass(number)]
@@ -89,7 +89,7 @@ class TrainingBatches:
         return groups[start : start + self.steps]
 
     def _pass(self, number: int) -> list[list[np.ndarray]]:
-        """Rows of the batches of each step of a pass over all rows."""
+        """Returns the rows of each batch of each step of a pass over all rows."""
         order = epoch_order(self.features.lengths, self.batch_size * self.per_step, self.seed, number)
         size = self.batch_size
         return [[rows[start : start + size] for start in range(0, len(rows), size)] for rows in order]
@@ -97,11 +97,11 @@ class TrainingBatches:
     def epoch(
         self, epoch: int, replicas: int, first_step: int = 0, mine: slice = slice(None), *, full: bool = False
     ) -> Iterator[list[Arrays]]:
-        """One entry per batch from a step on: a share for each replica, all of the same shape.
+        """Yields the shares of all replicas for each batch from a step on; all shares of a batch have one shape.
 
         Args:
             mine: the replicas whose shares are read.
-            full: fill the last batch up, and let widths be multiples of 8, so that fewer shapes occur.
+            full: fill up the last batch and round widths up to multiples of 8, so that fewer shapes occur.
         """
         for group in self.groups(epoch)[first_step:]:
             for rows in group:
@@ -110,7 +110,7 @@ class TrainingBatches:
                 yield [self._share(rows, number * size, size, width) for number in range(replicas)[mine]]
 
     def _share(self, rows: np.ndarray, start: int, size: int, width: int) -> Arrays:
-        """So many rows of a batch; where it has no more, rows that every mask leaves out."""
+        """Returns `size` rows of a batch; missing ones are filled with masked rows."""
         own = rows[start : start + size]
         if len(own) == size:
             return self.arrays(own, width)

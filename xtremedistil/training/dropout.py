@@ -1,23 +1,23 @@
-"""Dropout that is a function of (seed, step, layer): nothing random has to be saved or restored."""
+"""Dropout that depends only on (seed, step, layer), so that no random state has to be saved."""
 
 import tensorflow as tf
 
 
 class SeededDropout:
-    """Stands in for the random generator of a Keras dropout layer.
+    """Replaces the random generator of a Keras dropout layer.
 
-    Keras' own generators keep hidden counters, which no checkpoint of a functional model holds: a run that was stopped
-    would draw other masks than one that was not.
+    Keras' own generators keep counters that checkpoints do not hold, so a resumed run would draw other masks than an
+    uninterrupted one.
     """
 
-    _rng_type = "legacy_stateful"  # what Keras asks for when it writes a layer's configuration
+    _rng_type = "legacy_stateful"  # Keras reads it when it writes a layer's configuration
 
     def __init__(self, seed: tf.Variable, index: int):
         self._seed = seed
         self._index = index
 
     def _maybe_init(self) -> None:
-        """Keras calls this on build; there is nothing to make."""
+        """Does nothing; Keras calls it on build."""
 
     def dropout(self, inputs, rate, noise_shape=None):
         seed = tf.random.experimental.stateless_fold_in(self._seed, self._index)
@@ -28,7 +28,7 @@ class SeededDropout:
 
 
 def seed_dropout(model: tf.keras.Model, seed: tf.Variable) -> None:
-    """Lets every dropout layer of `model` draw its masks from `seed`, int32 [2] = (seed of the fit, step)."""
+    """Makes every dropout layer of `model` draw its masks from `seed`, int32 [2] = (seed of the fit, step)."""
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, tf.keras.layers.Dropout)]
     for index, layer in enumerate(layers):
         layer._random_generator = SeededDropout(seed, index)

@@ -1,4 +1,4 @@
-"""Sums of gradients over the batches of a step."""
+"""Adds up gradients over the batches of a step."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ import tensorflow as tf
 
 
 class GradientSums:
-    """The gradients of several batches, added up; each replica has sums of its own until they are taken.
+    """Sums of the gradients of several batches, separate for each replica.
 
-    Between steps all are 0, so that no checkpoint needs them. `add` and `take` are called on replicas.
+    They are 0 between steps, so checkpoints do not need them. `add` and `take` are called on replicas.
     """
 
     def __init__(self, variables: Sequence[tf.Variable], strategy: tf.distribute.Strategy):
@@ -17,14 +17,14 @@ class GradientSums:
         self._reached = [False] * len(self._sums)
 
     def add(self, gradients: Sequence) -> None:
-        """Adds one gradient per variable; None where the objective does not reach it, in every batch alike."""
+        """Adds one gradient per variable; None, in every batch, if the objective does not depend on it."""
         self._reached = [gradient is not None for gradient in gradients]
         for total, gradient in zip(self._sums, gradients, strict=True):
             if gradient is not None:
                 total.assign_add(gradient)
 
     def take(self) -> list[tf.Tensor | None]:
-        """The sums, None where nothing was ever added; from here they are 0 again."""
+        """Returns the sums, None where no gradient was added, and resets them to 0."""
         pairs = zip(self._sums, self._reached, strict=True)
         taken = [tf.identity(total) if reached else None for total, reached in pairs]
         for total in self._sums:

@@ -1,9 +1,8 @@
-"""The learning rate at each step: a warm-up, a level stretch, and a decay whose start may move.
+"""The learning rate at each step: warm-up, constant rate, and a decay whose start may move.
 
-Early stopping and decay usually exclude each other: a rate that falls over the most epochs allowed (500 by default)
-never gets low before patience runs out. Here the fall takes a fixed number of epochs. It begins that many epochs
-before the end, or when patience runs out, whichever is first. With no more epochs than that, the rate
-falls from the first step after the warm-up to the last.
+With a decay over the maximum number of epochs (500 by default), the rate would still be high when patience runs out.
+So the decay takes a fixed number of epochs: it starts that many epochs before the end, or when patience runs out,
+whichever is first. If there are no more epochs than that, the rate decays from the end of the warm-up to the last step.
 """
 
 import math
@@ -15,27 +14,27 @@ SHAPES = ("linear", "cosine", "constant")
 
 
 def require_at_least_one(**numbers: int | None) -> None:
-    """Raises ValueError where a number that is given is below 1."""
+    """Raises ValueError if a number is below 1; None is allowed."""
     for name, value in numbers.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}; it is at least 1.")
 
 
 def require_not_negative(**numbers: float) -> None:
-    """Raises ValueError where a number is below 0, or none."""
+    """Raises ValueError if a number is below 0 or not finite."""
     for name, value in numbers.items():
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} is {value}; it is a finite number of at least 0.")
 
 
 def planned_epochs(epochs: int, steps: int | None, steps_per_epoch: int | None) -> tuple[int, int | None]:
-    """How many epochs a fit has, and how many updates each; None: as many as a pass over the rows.
+    """Returns the number of epochs of a fit, and of steps per epoch; None: a pass over the rows.
 
     Args:
-        steps: updates in all, in place of `epochs`; of one epoch where `steps_per_epoch` is None.
+        steps: total number of steps, in place of `epochs`; all in one epoch if `steps_per_epoch` is None.
 
     Raises:
-        ValueError: a number below 1, or epochs that do not make up the steps.
+        ValueError: a number is below 1, or `steps` is not a multiple of `steps_per_epoch`.
     """
     require_at_least_one(steps=steps, steps_per_epoch=steps_per_epoch, epochs=epochs)
     if steps is None:
@@ -43,7 +42,7 @@ def planned_epochs(epochs: int, steps: int | None, steps_per_epoch: int | None) 
     each = steps_per_epoch or steps
     if steps % each:
         near = max(each, round(steps / each) * each)
-        raise ValueError(f"steps is {steps}, no multiple of steps_per_epoch, {each}: epochs are whole. Take {near}.")
+        raise ValueError(f"steps is {steps}, which is not a multiple of steps_per_epoch, {each}. Take {near}.")
     return steps // each, each
 
 
@@ -53,14 +52,14 @@ class LearningRate:
 
     Fields:
         peak: highest rate, > 0.
-        epochs: most epochs of the fit.
-        decay_epochs: epochs over which the rate falls to 0.
-        warmup_ratio: warm-up as a share of the decay's length, 0 to 1.
+        epochs: maximum number of epochs.
+        decay_epochs: epochs over which the rate decays to 0.
+        warmup_ratio: length of the warm-up as a fraction of the decay's, 0 to 1.
         shape: "linear", "cosine" or "constant" (no decay).
-        steps: of the whole fit, where its last epoch is to be shorter than the others; 0: all epochs are as long.
+        steps: of the whole fit, if its last epoch is shorter than the others; 0: all are equally long.
 
     Raises:
-        ValueError: the shape is not known, or a number is out of range.
+        ValueError: the shape is unknown, or a number is out of range.
     """
 
     peak: float
@@ -74,7 +73,7 @@ class LearningRate:
         require_known("shape of the learning rate", self.shape, SHAPES)
         require_not_negative(learning_rate=self.peak, warmup_ratio=self.warmup_ratio)
         if self.warmup_ratio > 1:
-            raise ValueError(f"warmup_ratio is {self.warmup_ratio}; it is a share, from 0 to 1.")
+            raise ValueError(f"warmup_ratio is {self.warmup_ratio}; it is a fraction, from 0 to 1.")
 
     @property
     def decay_length(self) -> int:
@@ -82,16 +81,16 @@ class LearningRate:
 
     @property
     def latest_decay_start(self) -> int:
-        """First epoch (from 0) of the decay when patience never runs out."""
+        """First epoch (from 0) of the decay if patience never runs out."""
         return self.epochs - self.decay_length
 
     def last_step(self, steps_per_epoch: int, decay_start: int) -> int:
-        """Steps of the fit, where the decay begins with epoch `decay_start` and patience does not run out again."""
+        """Returns the number of steps of the fit if the decay starts with epoch `decay_start` and is not cut short."""
         whole = (decay_start + self.decay_length) * steps_per_epoch
         return min(whole, self.steps) if self.steps else whole
 
     def at(self, step: int, steps_per_epoch: int, decay_start: int) -> float:
-        """Rate of step `step` (from 0), where the decay begins with epoch `decay_start`."""
+        """Returns the rate at step `step` (from 0) if the decay starts with epoch `decay_start`."""
         decaying = self.decay_length * steps_per_epoch
         warmup = int(self.warmup_ratio * (min(decaying, self.steps) if self.steps else decaying))
         rise = min(1.0, (step + 1) / warmup) if warmup else 1.0

@@ -1,7 +1,6 @@
-"""`fit`: the only training loop. An update a step, one evaluation per epoch, the best weights kept.
+"""`fit`: the only training loop. It evaluates once per epoch and keeps the best weights.
 
-Not here: how a step is made (`Trainer`), on which data (`TrainingBatches`), which metric decides (`evaluate`), and
-where the result is written.
+`Trainer` makes a step, `TrainingBatches` the data, `evaluate` is the metric; callers write the result.
 """
 
 import contextlib
@@ -28,15 +27,15 @@ StepsOf = Callable[[TrainingBatches, TrainingState], TakeStep]
 def distributed(
     batches: TrainingBatches, place: TrainingState, strategy: tf.distribute.Strategy, *, full: bool = False
 ):
-    """Endless iterator over the distributed batches of an epoch's rest and of those after it; each worker reads the
-    shares of its devices. One for a whole fit: to take one down and set up the next takes half a second.
+    """Returns an endless iterator over the distributed batches from a step on; each worker reads the shares of its
+    devices. A whole fit uses one iterator, because replacing it takes half a second.
 
     Args:
-        full: fill the last batch up, and let few widths occur.
+        full: fill up the last batch and round widths up, so that fewer shapes occur.
     """
     replicas, first_epoch, first_step = strategy.num_replicas_in_sync, place.epoch, place.step
     signature = batch_signature(batches.sample())
-    # TensorFlow never lets go of a generator's function; the rows of a chunk should go when its fit is done.
+    # TensorFlow never frees a generator's function; the rows of a chunk must be freed after its fit.
     held = weakref.ref(batches)
 
     def of_worker(context: tf.distribute.InputContext):
@@ -62,10 +61,10 @@ def distributed(
 
 
 def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The same without the thread that tunes buffers, of which there is none to tune.
+    """Switches off the autotuning thread, which has no buffers to tune here.
 
-    To take down an iterator that has one means to wait until it wakes, once in up to a minute. The iterators that
-    several devices read from always have one.
+    Closing an iterator with such a thread waits until the thread wakes, for up to a minute. Iterators for several
+    devices always have one.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -73,12 +72,12 @@ def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def batch_signature(sample: Arrays) -> dict[str, tf.TensorSpec]:
-    """What every batch like this one looks like, with open shapes."""
+    """Returns the signature of batches like this one, with open axes."""
     return {name: tf.TensorSpec(_open_shape(array), array.dtype) for name, array in sample.items()}
 
 
 def _open_shape(array: np.ndarray) -> list[int | None]:
-    """Batch and positions are open; heads of maps [B, A, S, S] and the last axis of other float arrays are not."""
+    """Leaves batch and positions open, but not the heads of attention maps and the last axis of other float arrays."""
     if array.ndim == 4:
         return [None, array.shape[1], None, None]
     if array.ndim > 1 and array.dtype.kind == "f":
@@ -94,19 +93,19 @@ def fit(
     keeper: SnapshotManager | None = None,
     steps_of: StepsOf | None = None,
 ) -> History:
-    """Trains until the epochs or patience run out, and leaves the best weights in place.
+    """Trains until epochs or patience run out, and restores the best weights.
 
     Args:
-        evaluate: score of the weights as they stand, higher is better; called once an epoch. None: the latest weights
-            are the best, and the score is the number of the epoch.
+        evaluate: scores the current weights, higher is better; called once per epoch. None: the latest weights are the
+            best, and the score is the number of the epoch.
         report: called after each step with a dict: "step", "steps" (at most), "epoch", "loss".
-        keeper: saves where the fit is, now and then; one that has something saved goes on from there, to the same end.
-        steps_of: batches and a place in, a function that takes one step after another from there on out; by default
-            the trainer's own batches in their order.
+        keeper: saves snapshots; if it has one, the fit resumes from it and ends with the same weights.
+        steps_of: takes batches and a state; returns the function that takes the steps from there on. By default
+            `step_function`.
 
     Raises:
-        InputError: the loss is no longer a number.
-        Terminated: SIGTERM came, and where the fit is was saved.
+        InputError: the loss is not finite.
+        Terminated: SIGTERM came, and the state of the fit was saved.
     """
     rate, patience = trainer.settings.learning_rate, trainer.settings.patience
     saved = keeper and keeper.load()
@@ -142,7 +141,7 @@ def _assign(variables: Sequence[tf.Variable], values: Sequence[np.ndarray] | Non
 def _run_epoch(
     trainer: Trainer, batches, place: TrainingState, take_step: TakeStep, report, keeper: SnapshotManager | None
 ) -> dict:
-    """The updates of an epoch that are not done yet; what the whole epoch came to."""
+    """Takes the remaining steps of an epoch; returns mean losses, duration and learning rate of the whole epoch."""
     started, rate = time.monotonic() - place.seconds, trainer.settings.learning_rate
     before, steps_at_most = place.epoch * batches.steps, rate.last_step(batches.steps, place.decay_start)
     while place.step < min(batches.steps, steps_at_most - before):
@@ -163,7 +162,7 @@ def _run_epoch(
 
 
 def step_function(trainer: Trainer, batches: TrainingBatches, place: TrainingState) -> TakeStep:
-    """What takes one step after another: its number and rate in, its losses out."""
+    """Returns a function that takes the next step: takes its number and rate, returns its losses."""
     iterator = distributed(batches, place, trainer.strategy, full=trainer.full_batches)
     trainer.expect(iterator.element_spec)
     if batches.per_step == 1:
@@ -179,7 +178,7 @@ def step_function(trainer: Trainer, batches: TrainingBatches, place: TrainingSta
 
 
 def _groups_from(batches: TrainingBatches, first_epoch: int, first_step: int) -> Iterator[list]:
-    """What each step reads, epoch after epoch."""
+    """Yields the rows of each step's batches, epoch after epoch."""
     for epoch in itertools.count(first_epoch):
         yield from batches.groups(epoch)[first_step if epoch == first_epoch else 0 :]
 
@@ -188,6 +187,6 @@ def _refuse_nan(losses: dict[str, float], epoch: int) -> None:
     bad = [name for name, value in losses.items() if not math.isfinite(value)]
     if bad:
         raise InputError(
-            f"Training went astray in epoch {epoch + 1}: {', '.join(bad)} is not a finite number.\n"
+            f"Training diverged in epoch {epoch + 1}: {', '.join(bad)} is not a finite number.\n"
             "Use a lower `learning_rate`, or leave `opt_policy` away."
         )

@@ -1,4 +1,4 @@
-"""Several tasks in one fit: each step is of one task, drawn at random; what the tasks share learns from all."""
+"""Trains on several tasks in one fit: each step is of one task, drawn at random; shared variables learn from all."""
 
 import itertools
 from collections import Counter
@@ -17,14 +17,14 @@ from xtremedistil.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class TaskBatches:
-    """What a fit on several tasks draws its batches from.
+    """The batches of a fit on several tasks.
 
-    An epoch has as many steps as those of all tasks together. Each step draws a task with a chance in proportion to
-    rows ** tau: 1, by size; 0, all alike.
+    An epoch has as many steps as one epoch of each task together. Each step draws a task with probability proportional
+    to its number of rows ** tau: 1, by size; 0, all equally often.
 
     Fields:
-        tasks: batches by name; each task goes through its own epochs, as far as it is drawn.
-        steps_per_epoch: where an epoch has another number of steps.
+        tasks: batches by name; each task proceeds through its own epochs as it is drawn.
+        steps_per_epoch: if an epoch has another number of steps.
     """
 
     tasks: Mapping[str, TrainingBatches]
@@ -37,7 +37,7 @@ class TaskBatches:
         return self.steps_per_epoch or sum(batches.steps for batches in self.tasks.values())
 
     def order(self, epoch: int) -> list[str]:
-        """The task of each step of an epoch."""
+        """Returns the task of each step of an epoch."""
         sizes = np.array([len(batches.features) for batches in self.tasks.values()], float) ** self.tau
         generator = np.random.default_rng([self.seed, epoch])
         drawn = generator.choice(len(sizes), self.steps, p=sizes / sizes.sum())
@@ -45,8 +45,7 @@ class TaskBatches:
         return [names[number] for number in drawn]
 
     def draws(self, first_epoch: int, first_step: int) -> Iterator[tuple[str, float]]:
-        """From a step on, epoch after epoch: the task of each step, and how many steps of its epoch there are for each
-        of that task."""
+        """Yields, from a step on, the task of each step, and the number of steps of the epoch per step of that task."""
         for epoch in itertools.count(first_epoch):
             order = self.order(epoch)
             drawn = Counter(order)
@@ -54,7 +53,7 @@ class TaskBatches:
                 yield name, len(order) / drawn[name]
 
     def done(self, epoch: int, step: int) -> dict[str, int]:
-        """Steps of each task before a step of an epoch."""
+        """Returns the number of steps of each task before a step of an epoch."""
         past = itertools.chain(*(self.order(one) for one in range(epoch)), self.order(epoch)[:step])
         counts = dict.fromkeys(self.tasks, 0)
         for name in past:
@@ -63,11 +62,10 @@ class TaskBatches:
 
 
 class TaskTrainers:
-    """The trainers of several tasks as one.
+    """The trainers of several tasks; `fit` takes it in place of a `Trainer`.
 
     Args:
-        trainers: by task, with one optimizer and one seed of dropout for all; in `fit` it stands where a `Trainer`
-            does.
+        trainers: by task; all share one optimizer and one dropout seed.
     """
 
     def __init__(self, trainers: Mapping[str, Trainer]):
@@ -87,8 +85,8 @@ class TaskTrainers:
         return restore_state(snapshot, self.variables, self.optimizer)
 
     def steps(self, batches: TaskBatches, place: TrainingState) -> TakeStep:
-        """What takes one step after another: its number and rate in, its losses out, those of a task as
-        "task/term", scaled so that their mean over the epoch is that over the task's own steps."""
+        """Returns a function that takes the next step: takes its number and rate, returns its losses. Those of a task
+        are named "task/term" and scaled so that their mean over the epoch is the mean over the task's own steps."""
         done = batches.done(place.epoch, place.step)
         takes = {name: self._own_steps(name, batches.tasks[name], done[name]) for name in batches.tasks}
         coming = batches.draws(place.epoch, place.step)
@@ -102,11 +100,11 @@ class TaskTrainers:
         return take
 
     def _own_steps(self, name: str, batches: TrainingBatches, done: int) -> TakeStep:
-        """What takes the task's steps from its own step `done` on, epoch after epoch."""
+        """Returns the function that takes a task's steps from its own step `done` on."""
         epoch, step = divmod(done, batches.steps)
         return step_function(self._trainers[name], batches, TrainingState(0, epoch=epoch, step=step))
 
 
 def union(groups) -> list[tf.Variable]:
-    """All variables of all groups, each once."""
+    """Returns all variables of all groups, each once."""
     return list({id(variable): variable for group in groups for variable in group}.values())

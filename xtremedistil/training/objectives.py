@@ -1,4 +1,4 @@
-"""What a fit minimises: model outputs and a batch in, named losses out."""
+"""Objectives, the functions that a fit minimises: they take model outputs and a batch, and return named losses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ class Loss:
     """One term of an objective.
 
     Fields:
-        value: float32 scalar, mean over what its mask leaves on this replica.
-        count: float32 scalar, how many items that mean is over: replicas and batches of a step are weighted by it.
+        value: float32 scalar, mean over the unmasked items of this replica.
+        count: float32 scalar, number of these items; replicas and batches of a step are weighted by it.
         weight: factor in the sum.
     """
 
@@ -23,21 +23,20 @@ class Loss:
     weight: float | tf.Tensor = 1.0
 
     def total_and_count(self) -> tf.Tensor:
-        """[2]: the weighted sum over the items, and their number; both can be added over batches."""
+        """Returns [2]: the weighted sum over the items, and their number; both can be added over batches."""
         return tf.stack([self.weight * self.value * self.count, self.count])
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What a fit minimises: model outputs and a batch in, named losses out.
+    """What a fit minimises.
 
     Fields:
-        values: outputs and batch in, the values by name out.
-        counts: a batch in, what these are means over by name out. It is also asked before the model has run, of a batch
-            without targets: a step of several batches has to know how many items they hold together.
-        weights: factors by name; 1 where there is none.
-        schedules: by name, what multiplies a weight as training goes on: the share of all updates that are done, a
-            scalar tensor from 0 to 1, in; a factor out.
+        values: takes model outputs and a batch; returns the values of losses by name.
+        counts: takes a batch; returns the number of items that each value averages over. With gradient accumulation it
+            is also called before the model runs, with batches without teacher outputs.
+        weights: factors by name; by default 1.
+        schedules: by name, functions from progress (a scalar tensor, 0 to 1) to a factor of the weight.
     """
 
     values: Callable[[dict, dict], dict[str, tf.Tensor]]
@@ -46,7 +45,7 @@ class Objective:
     schedules: dict[str, Callable] = field(default_factory=dict)
 
     def __call__(self, outputs: dict, batch: dict, progress: tf.Tensor | None = None) -> dict[str, Loss]:
-        """The terms; with their weights as they are without a schedule where no progress is given."""
+        """Computes the losses; without progress, schedules of weights are ignored."""
         counts = self.counts(batch)
         values = self.values(outputs, batch)
         return {name: Loss(value, counts[name], self._weight(name, progress)) for name, value in values.items()}
@@ -57,7 +56,7 @@ class Objective:
 
 
 def joined(*objectives: Objective) -> Objective:
-    """All terms of all of them."""
+    """Joins the terms of several objectives."""
 
     def values(outputs, batch):
         return {name: value for one in objectives for name, value in one.values(outputs, batch).items()}
@@ -71,7 +70,7 @@ def joined(*objectives: Objective) -> Objective:
 
 
 def scheduled(names: dict) -> dict:
-    """`Objective.schedules` out of the names of schedules, or functions, by term; constant weights have none."""
+    """Makes `Objective.schedules` from names of schedules, or functions, by term; constant weights need none."""
     found = {name: weight_factor(schedule) for name, schedule in names.items()}
     return {name: factor for name, factor in found.items() if factor is not constant_weight}
 

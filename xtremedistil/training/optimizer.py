@@ -7,12 +7,12 @@ import tf_keras
 
 
 class FusedAdam(tf_keras.optimizers.Adam):
-    """Adam whose dense update is one kernel, one pass over the weights: Keras' own makes a dozen passes.
+    """Adam whose dense update is one kernel with one pass over the weights; Keras' own makes a dozen passes.
 
-    The formula is the same (Kingma and Ba, 2015, section 2, last paragraph; epsilon as there "hat").
+    The formula is the same (Kingma and Ba, 2015, section 2, last paragraph, with its epsilon-hat).
 
     Fields:
-        rate_factors: what multiplies the rate of each variable, in the order of `build`; empty: 1 for all.
+        rate_factors: factor of each variable's learning rate, in the order of `build`; empty: 1 for all.
     """
 
     rate_factors: Sequence[float] = ()
@@ -43,16 +43,15 @@ def make_optimizer(
     *,
     scale_losses: bool,
 ):
-    """Adam for `variables`; with a weight decay above 0 it is AdamW (Loshchilov and Hutter, 2019).
+    """Makes Adam for `variables`; with a weight decay above 0 it is AdamW (Loshchilov and Hutter, 2019).
 
-    Decay is decoupled from the gradient and from its clipping: at each step, weights first lose rate x decay of
-    themselves.
+    Decay is decoupled from the gradient and its clipping: each step first subtracts rate x decay x weight.
 
     Args:
-        rate_factors: what multiplies the rate of each variable (but not its decay); empty: 1 for all.
-        scale_losses: gradients of a model that computes in float16 would fall to 0.
+        rate_factors: factor of each variable's learning rate (but not of its decay); empty: 1 for all.
+        scale_losses: scale losses for models that compute in float16, whose gradients would underflow.
     """
-    # The step's graph is compiled as a whole or not at all; Adam compiling itself apart only costs time.
+    # The whole step is compiled or nothing; compiling Adam alone only costs time.
     optimizer = FusedAdam(peak, epsilon=1e-8, jit_compile=False, weight_decay=weight_decay or None)
     optimizer.rate_factors = tuple(rate_factors)
     optimizer.exclude_from_weight_decay([variable for variable in variables if not decays(variable)])
@@ -63,18 +62,18 @@ def make_optimizer(
 
 
 def computes_in_float16(model: tf_keras.Model) -> bool:
-    """Whether any layer does, whatever the policy is by now."""
+    """Whether any layer computes in float16, whatever the current policy is."""
     return any(getattr(module, "compute_dtype", None) == "float16" for module in model.submodules)
 
 
 def optimizer_variables(optimizer) -> list[tf.Variable]:
-    """All that an optimizer remembers, the state of the loss scale too, which Keras leaves out."""
+    """Returns all variables of an optimizer, including the loss scale, which Keras leaves out."""
     scale = getattr(optimizer, "_loss_scale", None)
     return [*optimizer.variables, *([] if scale is None else [scale.current_loss_scale, scale.counter])]
 
 
 def decays(variable: tf.Variable) -> bool:
-    """Whether weight decay applies: not to biases, nor to the gains and offsets of layer norms.
+    """Whether weight decay applies to a variable: not to biases, nor to gains and offsets of layer norms.
 
     Most of these are vectors; the biases of GPT-2 and XLNet are not.
     """

@@ -1,4 +1,4 @@
-"""A fit that is done once: its weights and history on disk, or read from there."""
+"""Runs a fit once: saves its weights and history, or loads them if they are there."""
 
 import os
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from xtremedistil.training.workers import Workers
 def run_once(
     path: str, parts: dict[str, list], keeper: SnapshotManager, workers: Workers, work: Callable[[], History]
 ) -> dict:
-    """Runs `work` and saves what it left in `parts`; or loads that, if both weights and history are there.
+    """Runs `work` and saves the variables in `parts`; or loads them, if both weights and history are there.
 
     Args:
-        path: of the weight file; the history stands beside it, with the original's ending `-history.json`.
+        path: of the weight file; the history is beside it and ends with `-history.json`, as in the original.
         parts: layer name -> variables.
-        keeper: of the fit's snapshots, which go when it is done.
-        workers: one of them writes; all train, or all load.
+        keeper: manages the fit's snapshots, which are removed when it is done.
+        workers: the chief writes; all train, or all load.
 
     Returns:
         the saved record: "score" and "best_epoch" of the weights kept, "epochs", "seconds", and "history" by epoch.
@@ -35,7 +35,7 @@ def run_once(
 
     def save() -> None:
         save_weights(path, parts)
-        # The history is written last: without it, the weights may be of an older attempt.
+        # The history is written last: weights without it may be of an older attempt.
         files.write_sealed(history_path, record | {"sha256": files.fingerprint(path)})
         keeper.clear()
 
@@ -45,7 +45,7 @@ def run_once(
 
 
 def _is_whole(path: str, history_path: str, log: Callable[[str], None]) -> bool:
-    """Whether a fit is done; of a damaged file that is said, and it does not count."""
+    """Whether a fit is done; a damaged file is logged and does not count."""
     if not (os.path.isfile(path) and os.path.isfile(history_path)):
         return False
     record = files.read_sealed(history_path)
@@ -56,7 +56,7 @@ def _is_whole(path: str, history_path: str, log: Callable[[str], None]) -> bool:
 
 
 def optimizer_parts(optimizer) -> dict[str, list]:
-    """An optimizer's variables by what they are ("optimizer_m", "optimizer_v", "optimizer_iteration", ...)."""
+    """Returns an optimizer's variables by kind ("optimizer_m", "optimizer_v", "optimizer_iteration", ...)."""
     parts: dict[str, list] = {}
     for variable in optimizer_variables(optimizer):
         kind = variable.name.split("/")[0].split(":")[0]

@@ -1,8 +1,7 @@
-"""The state of a fit on disk, so that a run that was killed goes on in the middle of an epoch.
+"""Saves the state of a fit, so that a killed run resumes in the middle of an epoch.
 
-A snapshot is a pair of files: `<number>.npz` with the arrays, then `<number>.json` with all else, the checksum of
-the first and one of its own. The last two whole ones stay: if the newest is damaged, the one before counts, and that
-is said.
+A snapshot is a pair of files: `<number>.npz` with the arrays, then `<number>.json` with everything else, including the
+checksums of both. The last two are kept: if the newest is damaged, the one before is used, and this is logged.
 """
 
 import contextlib
@@ -25,7 +24,7 @@ GENERATIONS = 2
 
 
 class Terminated(SystemExit):
-    """SIGTERM has come, and what had to be saved is saved."""
+    """Raised after SIGTERM, once the state is saved."""
 
     def __init__(self):
         super().__init__(TERMINATED)
@@ -33,7 +32,7 @@ class Terminated(SystemExit):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Plain values and arrays of a fit."""
+    """The state of a fit: plain values, and arrays by name."""
 
     state: dict
     arrays: dict[str, np.ndarray]
@@ -43,10 +42,10 @@ class SnapshotManager:
     """Saves snapshots of one fit and finds the newest.
 
     Args:
-        folder: for nothing else. key: what the fit is; snapshots of others are not read.
-        every_steps: updates between snapshots, 0: not by steps. every_minutes: likewise, of wall time.
-        say: tells a person. writes: whether this process writes; of several, one does, and all read.
-        agree: a number in, that of the process that writes out, in all of them.
+        folder: used only for snapshots. key: identifies the fit; snapshots of other fits are not read.
+        every_steps: steps between snapshots, 0: not by steps. every_minutes: likewise, of wall time.
+        log: prints a line. writes: whether this process writes; one of several writes, and all read.
+        broadcast_from_chief: takes a number; returns the number of the process that writes, in all of them.
     """
 
     def __init__(
@@ -68,10 +67,10 @@ class SnapshotManager:
 
     @classmethod
     def of(cls, model_dir: str, training, key: str, workers, log: Callable[[str], None] = print) -> "SnapshotManager":
-        """Below a model folder; the first of the workers writes.
+        """Makes a manager of snapshots below a model folder; the first worker writes.
 
         Args:
-            training: has `save_steps` and `save_minutes`.
+            training: settings with `save_steps` and `save_minutes`.
         """
         folder = os.path.join(model_dir, SNAPSHOTS)
         often = {"every_steps": training.save_steps, "every_minutes": training.save_minutes}
@@ -80,17 +79,17 @@ class SnapshotManager:
         )
 
     def due(self, steps: int) -> bool:
-        """Whether a snapshot is due after this many updates of the fit."""
+        """Whether a snapshot is due after this many steps of the fit."""
         by_steps = self._every_steps and steps % self._every_steps == 0
         by_time = self._every_seconds and time.monotonic() - self._saved_at >= self._every_seconds
         return bool(by_steps or by_time or self._stops)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Writes a snapshot; the oldest goes.
+        """Writes a snapshot and removes the oldest.
 
         Raises:
-            Terminated: SIGTERM has come meanwhile.
-            InputError: it cannot be written; those before it are intact.
+            Terminated: SIGTERM has come.
+            InputError: the snapshot cannot be written; earlier ones are intact.
         """
         if self._writes:
             self._write(snapshot)
@@ -108,20 +107,20 @@ class SnapshotManager:
             self._remove(old)
 
     def stop_if_asked(self) -> None:
-        """Raises Terminated if SIGTERM has come; what there is to save has to be saved."""
+        """Raises Terminated if SIGTERM has come; call it once everything is saved."""
         if self._stops:
             raise Terminated
 
     @property
     def _stops(self) -> bool:
-        """Of several processes, the one that writes decides: the others would leave it waiting for them."""
+        """Whether to stop; only the process that writes decides, or it would wait for the others forever."""
         return self._terminating and self._writes
 
     def load(self) -> Snapshot | None:
-        """The newest whole snapshot of this fit, if there is any: the one that the process that writes finds.
+        """Returns the newest undamaged snapshot of this fit that the writing process finds, or None.
 
         Raises:
-            InputError: this process does not see that one.
+            InputError: this process does not see that snapshot.
         """
         number, saved = self._newest() if self._writes else (0, None)
         number = int(self._agree(number))
@@ -131,35 +130,35 @@ class SnapshotManager:
         saved = saved or self._whole(number)
         if saved is None:
             raise InputError(
-                f"{arrays}, where the first worker goes on, is not here, or damaged.\n"
-                "All workers have to see the same `model_dir`. Start the same command again on all of them."
+                f"{arrays}, from which the first worker resumes, is missing or damaged here.\n"
+                "All workers must see the same `model_dir`. Start the same command again on all of them."
             )
         with np.load(arrays, allow_pickle=False) as file:
             return Snapshot(saved["state"], dict(file))
 
     def _newest(self) -> tuple[int, dict | None]:
-        """Number and record; 0 where there is none."""
+        """Returns number and record of the newest snapshot; 0 and None if there is none."""
         for number in sorted(self._numbers(), reverse=True):
             saved = self._whole(number)
             if saved is None:
                 self.log(f"{self._paths(number)[0]} is damaged; going back to the snapshot before it.")
-                self._remove(number)  # of those that stay, each is to be whole
+                self._remove(number)  # damaged snapshots must not count among those kept
             elif saved["key"] == self._key:
                 return number, saved
         return 0, None
 
     def _whole(self, number: int) -> dict | None:
-        """The record of a snapshot, unless it is damaged."""
+        """Returns the record of a snapshot; None if it is damaged."""
         arrays, record = self._paths(number)
         saved = read_sealed(record)
         return saved if saved and os.path.isfile(arrays) and fingerprint(arrays) == saved["sha256"] else None
 
     def clear(self) -> None:
-        """Removes all snapshots: the fit has ended."""
+        """Removes all snapshots, once the fit is done."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def watching(self) -> AbstractContextManager[None]:
-        """Within, SIGTERM makes a snapshot due instead of ending the process at once (in the main thread only)."""
+        """While active, SIGTERM makes a snapshot due instead of ending the process (in the main thread only)."""
         return on_sigterm(self._terminate)
 
     def _terminate(self) -> None:
@@ -174,6 +173,6 @@ class SnapshotManager:
 
     def _remove(self, number: int) -> None:
         arrays, record = self._paths(number)
-        for path in (record, arrays):  # in this order: nothing may vouch for what is going
+        for path in (record, arrays):  # the record first: it must not outlive its arrays
             with contextlib.suppress(FileNotFoundError):
                 os.remove(path)

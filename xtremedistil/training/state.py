@@ -1,4 +1,4 @@
-"""Where a fit is: all that its variables do not say; and both together as a snapshot."""
+"""The state of a fit besides its variables, and snapshots of both."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from xtremedistil.training.snapshots import Snapshot
 
 @dataclass
 class History:
-    """What a fit went through. `epochs` holds a dict per epoch: losses, "score", "seconds", "learning_rate"."""
+    """The history of a fit; `epochs` holds a dict per epoch: losses, "score", "seconds", "learning_rate"."""
 
     epochs: list[dict] = field(default_factory=list)
     best_score: float = -math.inf
@@ -26,12 +26,12 @@ class History:
 
 @dataclass
 class TrainingState:
-    """Where a fit is.
+    """How far a fit is.
 
     Fields:
-        decay_start: epoch from which the learning rate falls.
-        epoch, step: updates that are done in this epoch.
-        sums: of the losses of these updates. seconds: that they took.
+        decay_start: epoch in which the learning rate starts to decay.
+        epoch, step: current epoch, and number of its steps that are done.
+        sums: sums of the losses of these steps. seconds: their duration.
         waited: epochs without a better score.
         best: the weights of the best epoch, None before there is one.
     """
@@ -50,7 +50,7 @@ class TrainingState:
 
 
 def save_state(place: TrainingState, variables: Sequence[tf.Variable], optimizer) -> Snapshot:
-    """The place, the variables, the optimizer's state and the best weights so far."""
+    """Makes a snapshot of state, variables, optimizer and best weights."""
     state = {name: value for name, value in asdict(place).items() if name != "best"}
     arrays = {f"variable-{i}": variable.numpy() for i, variable in enumerate(variables)}
     arrays |= {f"optimizer-{i}": variable.numpy() for i, variable in enumerate(optimizer_variables(optimizer))}
@@ -59,7 +59,7 @@ def save_state(place: TrainingState, variables: Sequence[tf.Variable], optimizer
 
 
 def restore_state(snapshot: Snapshot, variables: Sequence[tf.Variable], optimizer) -> TrainingState:
-    """Puts the variables and the optimizer where the snapshot was taken; returns the place."""
+    """Restores variables and optimizer from a snapshot; returns the state."""
     arrays = snapshot.arrays
     for kind, targets in (("variable", variables), ("optimizer", optimizer_variables(optimizer))):
         for i, variable in enumerate(targets):

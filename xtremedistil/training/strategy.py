@@ -1,4 +1,4 @@
-"""Devices, precision and seeds of a run."""
+"""Sets devices, precision and seeds of a run."""
 
 import contextlib
 import functools
@@ -12,7 +12,7 @@ from xtremedistil.errors import InputError, first_line
 
 
 def make_strategy(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
-    """The strategy called `name`; `auto` takes all GPUs of this host if there are several, else one device.
+    """Makes the strategy called `name`; `auto` takes all GPUs of this host if there are several, else one device.
 
     Raises:
         InputError: the TPU, or another worker, cannot be reached.
@@ -32,21 +32,21 @@ def _multi_worker_strategy() -> tf.distribute.Strategy:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         raise InputError(
-            f"`strategy` multi_worker: the workers of TF_CONFIG do not come together ({first_line(error)}).\n"
-            "Start the same command on all of them, each with its own index, and see that their addresses are reached."
+            f"`strategy` multi_worker: the workers of TF_CONFIG do not reach each other ({first_line(error)}).\n"
+            "Start the same command on all of them, each with its own index, and check that they can connect."
         ) from error
 
 
 @functools.cache
 def _mirrored_strategy() -> tf.distribute.Strategy:
-    """One for the process: a second one numbers its sums over devices anew, and TensorFlow mixes them up."""
+    """Makes one strategy per process: TensorFlow would confuse the sums over devices of two."""
     # Without GPUs, MirroredStrategy takes one CPU only unless all are named.
     cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
     return tf.distribute.MirroredStrategy(None if tf.config.list_logical_devices("GPU") else cpus)
 
 
 def wants_static_shapes(strategy: tf.distribute.Strategy) -> bool:
-    """Whether its devices compile a program for each shape: then steps are traced for each, and few should occur."""
+    """Whether the devices compile a program for each shape, so that few shapes should occur."""
     return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
@@ -64,13 +64,13 @@ def _tpu_strategy(address: str | None) -> tf.distribute.Strategy:
 
 
 def set_precision(policy: str | None) -> None:
-    """Precision of the layers built from now on; losses and heads stay in float32."""
+    """Sets the precision of layers that are built from now on; losses and heads stay in float32."""
     tf_keras.mixed_precision.set_global_policy(policy or "float32")
 
 
 @contextlib.contextmanager
 def precision(policy: str | None) -> Iterator[None]:
-    """Within, layers are built with this precision, and then with the one before: the policy is global in Keras."""
+    """While active, layers are built with this precision; then the previous policy, global in Keras, is restored."""
     before = tf_keras.mixed_precision.global_policy()
     set_precision(policy)
     try:
@@ -80,11 +80,11 @@ def precision(policy: str | None) -> Iterator[None]:
 
 
 def seed_everything(seed: int) -> None:
-    """Fixes initial weights and makes every op repeat its bytes."""
+    """Seeds initial weights and makes all operations deterministic."""
     tf_keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
 
 def stage_seed(seed: int, *place: int) -> int:
-    """A seed of its own for each place in the plan (stage, chunk), far from its neighbours'."""
+    """Returns a separate seed for each place in the plan (stage, chunk)."""
     return int(np.random.SeedSequence([seed, *place]).generate_state(1)[0] & 0x7FFFFFFF)

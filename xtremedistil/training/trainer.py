@@ -1,7 +1,4 @@
-"""One update of some variables of a model, under a strategy: losses, shares of the gradients, optimizer.
-
-Not here: what is learnt; an `Objective` gives named losses.
-"""
+"""Takes one training step under a strategy: losses of an `Objective`, gradients, optimizer."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,14 +19,14 @@ from xtremedistil.training.strategy import wants_static_shapes
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How a fit goes.
+    """Settings of a fit.
 
     Fields:
         patience: epochs without a better score. max_grad_norm: 0 switches clipping off.
-        jit_compile: compile the model's part of a step with XLA; batches are filled up, so that few shapes occur.
+        jit_compile: compile losses and gradients with XLA; batches are filled up, so that few shapes occur.
 
     Raises:
-        ValueError: max_grad_norm or weight_decay is no number of at least 0.
+        ValueError: max_grad_norm or weight_decay is not a finite number of at least 0.
     """
 
     learning_rate: LearningRate
@@ -44,7 +41,7 @@ class TrainingSettings:
 
     @classmethod
     def of(cls, flags, peak: float, epochs: int, seed: int) -> "TrainingSettings":
-        """As the flags of a training command say, with a peak rate, epochs and a seed of the fit's own."""
+        """Takes settings from the flags of a training command, and this fit's peak rate, epochs and seed."""
         rate = LearningRate(peak, epochs, flags.decay_epochs, flags.warmup_ratio, flags.lr_schedule)
         return cls(rate, flags.patience, flags.max_grad_norm, seed, flags.weight_decay, flags.jit_compile)
 
@@ -53,13 +50,13 @@ class Trainer:
     """The optimizer and the compiled step for some variables of a model; lives as long as a stage.
 
     Args:
-        model: called with those entries of a batch that its inputs are named after.
-        variables: the only ones that change.
-        objective: model outputs and batch in, named losses out.
-        strategy: where steps run; the model was built under its scope.
-        rate_factors: what multiplies the learning rate of each variable; empty: 1 for all.
-        optimizer: one that is shared with other trainers, of these variables and more, in place of its own.
-        dropout_seed: likewise, int32 [2]; layers that trainers share draw their masks from it.
+        model: called with the entries of a batch that have the names of its inputs.
+        variables: the only ones that are trained.
+        objective: takes model outputs and a batch, returns named losses.
+        strategy: that the model was built under.
+        rate_factors: factor of each variable's learning rate; empty: 1 for all.
+        optimizer: one that other trainers share; by default the trainer makes its own.
+        dropout_seed: likewise, int32 [2]; dropout of shared layers draws its masks from it.
     """
 
     def __init__(
@@ -95,10 +92,10 @@ class Trainer:
         self._update = tf.function(self._distributed_update)
 
     def expect(self, spec) -> None:
-        """Fixes what batches look like, with open shapes, before the first step.
+        """Sets the signature of batches, with open axes, before the first step.
 
-        A graph traced for the shapes of the first batch that comes would round otherwise than one traced for another's,
-        and a fit that goes on in the middle begins with another batch.
+        A graph traced for the shape of the first batch would round differently from one traced for another shape, and a
+        resumed fit starts with another batch.
         """
         if spec == self._spec or wants_static_shapes(self.strategy):
             return
@@ -107,24 +104,24 @@ class Trainer:
         self._add = None
 
     def reach(self, progress: float) -> None:
-        """Says which share of all updates is done."""
+        """Sets the progress, the fraction of steps that are done."""
         self._progress.assign(progress)
 
     def step(self, batch, step: int, rate: float) -> dict[str, tf.Tensor]:
-        """One update; returns the losses over the global batch."""
+        """Takes one step; returns the losses over the global batch."""
         self._dropout_seed.assign([self.seed, step])
         self.optimizer.learning_rate.assign(rate)
         return self._step(batch)
 
     def step_over(self, group: Iterable, counts: dict[str, tf.Tensor], first: int, rate: float) -> dict[str, tf.Tensor]:
-        """One update for several batches, the one of all their rows together; returns the losses over these.
+        """Takes one step over several batches, equal to a step over all their rows; returns the losses over these.
 
         Args:
             group: the batches, read one after the other.
-            counts: what each loss is a mean over in all of them; see `counts_of`.
-            first: number of the first batch, for dropout: each batch has a number of its own.
+            counts: number of items that each loss averages over in all batches; see `counts_of`.
+            first: number of the first batch; dropout of each batch depends on its number.
         """
-        # Variables cannot be made while a graph is traced, and steps of one batch have no use for these.
+        # Variables cannot be made while a graph is traced, and steps of one batch do not need these.
         self._sums = self._sums or GradientSums(self.variables, self.strategy)
         self.optimizer.learning_rate.assign(rate)
         losses: dict[str, tf.Tensor] = {}
@@ -139,7 +136,7 @@ class Trainer:
         return losses
 
     def counts_of(self, group: Iterable[Arrays]) -> dict[str, tf.Tensor]:
-        """What each loss is a mean over in all of these global batches together."""
+        """Returns the number of items that each loss averages over in all these global batches together."""
         totals: dict[str, tf.Tensor] = {}
         with tf.device("/cpu:0"):
             for batch in group:
@@ -147,11 +144,11 @@ class Trainer:
         return totals
 
     def save_state(self, place: TrainingState) -> Snapshot:
-        """Where the fit is, with all variables that it changes."""
+        """Makes a snapshot of the fit."""
         return save_state(place, self.variables, self.optimizer)
 
     def restore_state(self, snapshot: Snapshot) -> TrainingState:
-        """Puts these variables back to where a snapshot was taken."""
+        """Restores variables and optimizer from a snapshot; returns the state."""
         return restore_state(snapshot, self.variables, self.optimizer)
 
     def _distributed_step(self, batch):
@@ -182,10 +179,10 @@ class Trainer:
         self._apply(self._sums.take())
 
     def _share(self, batch, counts: dict[str, tf.Tensor]) -> tuple[list, dict]:
-        """This replica's share of a step: of the gradients, None where the objective does not reach, and of each loss.
+        """Returns this replica's share of gradients (None if the objective does not depend on a variable) and losses.
 
         Args:
-            counts: what each loss is a mean over in the whole step.
+            counts: number of items that each loss averages over in the whole step.
         """
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.variables)
@@ -196,7 +193,7 @@ class Trainer:
             }
             total = tf.add_n([terms[name].weight * share for name, share in shares.items()])
             scaled = self._scaled(total)
-        # Dense, also for embeddings: the norm of a sparse gradient counts a word that occurs twice as two rows.
+        # Dense, also for embeddings: the norm of a sparse gradient counts a token that occurs twice as two rows.
         gradients = tape.gradient(scaled, self.variables)
         dense = [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]
         return dense, shares | {"loss": total}
@@ -220,7 +217,7 @@ class Trainer:
 
 
 def new_dropout_seed(seed: int) -> tf.Variable:
-    """(seed of the fit, step), of which dropout is a function; made in the scope of a strategy."""
+    """Returns the variable (seed of the fit, step) that dropout depends on; call it in the scope of a strategy."""
     return tf.Variable([seed, 0], dtype=tf.int32, trainable=False)
 
 

@@ -1,7 +1,7 @@
-"""The processes of one run (`strategy` multi_worker): which of them this is, and how they keep together.
+"""Coordinates the processes of one run (`strategy` multi_worker).
 
-All run the same command and see the same folders. The first, the chief, writes and decides; the others wait for it
-where something has to be on disk, and take its word where two machines could round to different decisions.
+All run the same command and see the same folders. The first, the chief, writes files and takes decisions; the others
+wait until its files are there, and take over decisions that rounding could make differ between machines.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ from xtremedistil.storage.folders import locked
 
 
 class Workers:
-    """The processes of a strategy; most strategies have one, which waits for nobody.
+    """The processes of a strategy; most strategies have only one.
 
     Fields:
-        index: of this process, from 0. count: of all.
+        index: number of this process, from 0. count: number of processes.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy):
@@ -30,18 +30,18 @@ class Workers:
         return self.index == 0
 
     def broadcast_from_chief(self, value: float) -> float:
-        """The chief's value, in all processes; every one of them has to ask."""
+        """Returns the chief's value in all processes; each of them must call this."""
         return float(value) if self._sum is None else self._sum(float(value) if self.chief else 0.0)
 
     def wait(self) -> None:
-        """Returns when all processes have come here."""
+        """Returns when all processes have called this."""
         self.broadcast_from_chief(0.0)
 
     def on_chief(self, work: Callable[[], None]) -> None:
         """Runs `work` in the chief while the others wait for it to end.
 
         Raises:
-            InputError: in the others, if it failed in the chief.
+            InputError: in the others, if `work` failed in the chief.
         """
         done = False
         try:
@@ -51,16 +51,16 @@ class Workers:
         finally:
             done = bool(self.broadcast_from_chief(done))
         if not done:
-            raise InputError("The first worker has stopped; what it wrote on its own terminal says why.")
+            raise InputError("The first worker has stopped; its terminal shows why.")
 
     def shares(self, rows: int) -> list[np.ndarray]:
-        """Numbers of the rows that fall to each process: neighbours, and as many for one as for another."""
+        """Returns the rows of each process: consecutive, and equally many up to one."""
         return np.array_split(np.arange(rows), self.count)
 
 
 @contextlib.contextmanager
 def folder_lock(workers: Workers, folder: str) -> Iterator[None]:
-    """Within, the folder is this run's alone: its first worker holds the lock for all."""
+    """Locks a folder for this run; the chief holds the lock for all workers."""
     with locked(folder) if workers.chief else contextlib.nullcontext():
         workers.wait()
         yield
@@ -68,7 +68,7 @@ def folder_lock(workers: Workers, folder: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def told_of_lost_workers(workers: Workers) -> Iterator[None]:
-    """Turns what TensorFlow says when another process has gone into an InputError."""
+    """Turns TensorFlow's error for a lost process into an InputError."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -77,12 +77,12 @@ def told_of_lost_workers(workers: Workers) -> Iterator[None]:
         reason = str(error.message).splitlines()[0] if error.message else type(error).__name__
         raise InputError(
             f"Worker {workers.index} of {workers.count} stops: another has ended, or cannot be reached ({reason}).\n"
-            "Its own terminal says why. Start the same command again on all of them: it goes on where it was saved."
+            "Its terminal shows why. Start the same command again on all of them; it resumes from the last save."
         ) from error
 
 
 def _place(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """Number of this process, and of all."""
+    """Returns the number of this process, and how many there are."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return 0, 1
     resolver = strategy.cluster_resolver
@@ -95,10 +95,10 @@ def _tasks(cluster: dict[str, Sequence[str]]) -> list[tuple[str, int]]:
 
 
 def _sum_over_workers(strategy: tf.distribute.Strategy, workers: int) -> Callable[[float], float]:
-    """A sum that every process joins."""
+    """Returns a function that sums a value over all processes."""
 
     def replica(value):
-        on_this_device = tf.identity(value)  # the sum is sent back to where its parts are
+        on_this_device = tf.identity(value)  # the sum is returned to the device of its parts
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, on_this_device)
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.float64)])

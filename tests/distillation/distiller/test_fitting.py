@@ -285,7 +285,7 @@ def test_epochs_may_have_any_number_of_steps(monkeypatch):
     distiller = Distiller(*pair())
     history = distiller.fit(rows(12), rows(4), steps=10, steps_per_epoch=5, batch_size=4)
     assert (made, len(history.epochs)) == (list(range(10)), 2)
-    with pytest.raises(ValueError, match="steps is 9, no multiple of steps_per_epoch, 5: .* Take 10"):
+    with pytest.raises(ValueError, match="steps is 9, which is not a multiple of steps_per_epoch, 5: .* Take 10"):
         distiller.fit(rows(12), steps=9, steps_per_epoch=5)
 
 
