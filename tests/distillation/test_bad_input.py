@@ -546,7 +546,7 @@ def test_family_without_queries_keys_and_values_is_refused_for_them(
     assert_refused_early(
         changes | {"match": match},
         f"--match {feature}_",
-        "teacher: TFXLNetModel has no layers of its own for queries, keys and values",
+        "teacher: TFXLNetModel has no separate layers for queries, keys and values",
         "(1 problem)",
     )
 

@@ -81,7 +81,7 @@ def test_paths_are_what_the_weights_are_called(class_name, tiny_encoders):
         ),
         ("queries_2", "no output queries_2; it has hidden_states_0 to hidden_states_2, attentions_0 to attentions_1"),
         ("hidden_states_3", "no output hidden_states_3; it has"),
-        ("pooled", "and what each of its sub-layers gives, by paths such as embeddings/LayerNorm"),
+        ("pooled", "and the output of each sub-layer, by paths such as embeddings/LayerNorm"),
     ],
 )
 def test_unknown_name_is_refused_with_what_there_is(name, message, tiny_encoders):
@@ -92,7 +92,7 @@ def test_unknown_name_is_refused_with_what_there_is(name, message, tiny_encoders
 
 def test_family_without_projection_layers_is_named(tiny_encoders):
     for name in ("queries_0", "attention_scores_1"):
-        with pytest.raises(ValueError, match=r"TFXLNetModel has no layers of its own for queries.*bert, electra"):
+        with pytest.raises(ValueError, match=r"TFXLNetModel has no separate layers for queries.*bert, electra"):
             encoder_features(tiny_encoders("TFXLNetModel"), FAMILIES["TFXLNetModel"], model_inputs(), [name])
 
 

@@ -132,7 +132,7 @@ def test_layers_of_another_width_are_refused():
     config, family = tiny_config("TFBertModel"), FAMILIES["TFBertModel"]
     teacher = new_encoder_from_config(config, family, name="teacher")
     student = new_encoder_from_config(config | {"hidden_size": 6}, family, name="student")
-    with pytest.raises(InputError, match=r"is \[40, 6\], the teacher has \[40, 12\]: layers can be picked by"):
+    with pytest.raises(InputError, match=r"is \[40, 6\], the teacher has \[40, 12\]: layers can only be"):
         pick_layers(teacher, student, [0, 1])
 
 

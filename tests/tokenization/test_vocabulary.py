@@ -418,7 +418,7 @@ def test_trimmed_config_refuses_to_move_the_positions_of_roberta(model_type):
         InputError, match=f"pad_token_id 5 would become 2, but a {model_type} counts its positions from"
     ):
         trimmed_config(config, np.array([0, 2, 5]))
-    with pytest.raises(InputError, match="pad_token_id 1 is no special token of the tokenizer"):
+    with pytest.raises(InputError, match="pad_token_id 1 is not a special token of the tokenizer"):
         trimmed_config({"model_type": model_type}, np.array([0, 2, 5]))
     assert trimmed_config(config, np.array([0, 1, 2, 3, 4, 5]))["pad_token_id"] == 5
     assert trimmed_config(config | {"model_type": "electra"}, np.array([0, 2, 5]))["pad_token_id"] == 2

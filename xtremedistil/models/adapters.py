@@ -1,4 +1,4 @@
-"""Models that come with their own head, as teachers and students: Hugging Face's, or any with an adaptor."""
+"""Wraps models with their own head as teachers and students: Hugging Face models, or any Keras model by an adaptor."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,18 +12,18 @@ from xtremedistil.models.projections import Match, matched_tensors
 from xtremedistil.tasks.problem_types import CLASSES, PROBLEM_TYPES, SCORES, SPAN
 
 SPANS = ("start_logits", "end_logits")  # of question answering
-OF_SPANS = ("ForQuestionAnswering", "ForQuestionAnsweringSimple")  # endings of the classes that give these
-ADVICE = "wrap it in AdaptedModel, with a function that says which of its outputs are logits"
+OF_SPANS = ("ForQuestionAnswering", "ForQuestionAnsweringSimple")  # endings of the classes that return these
+ADVICE = "wrap it in AdaptedModel, with a function that returns its logits by name"
 
 
 class NamedOutputs:
-    """What both kinds of models below do with their outputs by name.
+    """A model with named outputs; common code of the two kinds below.
 
     Fields:
-        logit_names: of its logits. by_position: whether these are [B, S, L], not [B, L].
-        model: the model in inference mode: inputs in, its logits by name out.
-        mask_model: inputs in, {"logits_mask"} [B, S] out; None: all real positions count.
-        problem_type: what its logits say, see `problem_types`.
+        logit_names: names of its logits. by_position: whether these are [B, S, L], not [B, L].
+        model: the model in inference mode: takes inputs, returns its logits by name.
+        mask_model: takes inputs, returns {"logits_mask"} [B, S]; None: all tokens but padding count.
+        problem_type: what its logits mean, see `problem_types`.
     """
 
     logit_names: tuple[str, ...]
@@ -42,13 +42,13 @@ class NamedOutputs:
             self.problem_type = SCORES
 
     def feature_model(self, names: Sequence[str]) -> tf_keras.Model:
-        """Inputs in, the outputs `names` in float32 out: logits, and tensors inside the model."""
+        """Returns a model from the inputs to the outputs `names` in float32: logits, and tensors inside the model."""
         inputs = model_inputs()
         tensors = self._run(inputs, names)
         return tf_keras.Model(inputs, {name: in_float32(tensors[name], name) for name in names}, name="features")
 
     def matching_model(self, matches: Sequence[Match], teacher_width: Callable[[Match], int]):
-        """As `Student.matching_model`; no projection is deployed here."""
+        """Like `Student.matching_model`, without a deployed projection."""
         inputs = model_inputs()
         names = dict.fromkeys([*self.logit_names, *(name for match in matches for name in match.student_names)])
         tensors = self._run(inputs, list(names))
@@ -63,13 +63,13 @@ class NamedOutputs:
 class TaskModel(NamedOutputs):
     """A Hugging Face TensorFlow model with a head: sequence or token classification, regression, question answering.
 
-    Its outputs are logits and what `encoder_features` knows.
+    Its outputs are logits and the features of `encoder_features`.
 
     Fields:
         weights: all its variables.
 
     Raises:
-        ValueError: the model is of another family, or has no such head.
+        ValueError: the model's family or head is not supported.
     """
 
     def __init__(self, pretrained):
@@ -104,7 +104,7 @@ class TaskModel(NamedOutputs):
 
     @property
     def trainable_weights(self) -> list:
-        """Those of layers that nobody has frozen."""
+        """Variables of layers that are not frozen."""
         return list(self.pretrained.trainable_weights)
 
     def _run(self, inputs: dict, names: Sequence[str]) -> dict:
@@ -116,22 +116,22 @@ ADAPTED = {"logits": None, LOGITS_MASK: 2, "hidden_states": 3, "attentions": 4} 
 
 
 class AdaptedModel(NamedOutputs):
-    """Any Keras model of `input_ids`, `attention_mask` and `token_type_ids`, int32 [B, S], whose outputs a function
-    explains.
+    """Any Keras model of `input_ids`, `attention_mask` and `token_type_ids`, int32 [B, S], with a function that names
+    its outputs.
 
     Args:
-        adaptor: inputs and the model's outputs in; a dict with "logits" ([B, L] or [B, S, L], or a dict of several)
-            and, by choice, "hidden_states" (list of [B, S, H], 0 = embeddings), "attentions" (list of [B, A, S, S]) and
-            "logits_mask" ([B, S], made of the inputs alone: above 0 at the positions whose logits count in soft labels)
-            out.
-        problem_type: as in a configuration of Hugging Face; by default "regression" for one number a row, else
+        adaptor: takes inputs and the model's outputs; returns a dict with "logits" ([B, L] or [B, S, L], or a dict of
+            several) and optionally "hidden_states" (list of [B, S, H], 0 = embeddings), "attentions" (list of
+            [B, A, S, S]) and "logits_mask" ([B, S], computed from the inputs only: above 0 at the tokens whose logits
+            count in soft labels).
+        problem_type: as in a configuration of Hugging Face; by default "regression" for one number per row, else
             "single_label_classification".
 
     Fields:
-        output_names: of all that the function gives, masks apart.
+        output_names: names of all outputs of the adaptor except masks.
 
     Raises:
-        ValueError: the function gives another key, or a tensor of another rank.
+        ValueError: the adaptor returns an unknown key, or a tensor of a wrong rank.
     """
 
     pad_id = 0
@@ -160,7 +160,7 @@ class AdaptedModel(NamedOutputs):
 
     @property
     def trainable_weights(self) -> list:
-        """Those of layers that nobody has frozen."""
+        """Variables of layers that are not frozen."""
         return list(self._keras_model.trainable_weights)
 
     def _run(self, inputs: dict, names: Sequence[str]) -> dict:
@@ -179,16 +179,16 @@ class AdaptedModel(NamedOutputs):
 
 
 def _named(found: Mapping) -> dict:
-    """Logits, states and maps by name."""
+    """Returns logits, hidden states and attention maps by name."""
     lists = {key: _checked_list(key, found.get(key, [])) for key in ("hidden_states", "attentions")}
     return _logits(found) | lists["hidden_states"] | lists["attentions"]
 
 
 def _logits(found: Mapping) -> dict:
-    """By name; of rows, or of positions, all of them.
+    """Returns logits by name; all are per row, or all per token.
 
     Raises:
-        ValueError: they are of neither, or some of rows and some of positions.
+        ValueError: a tensor of logits has a wrong rank, or some are per row and some per token.
     """
     given = found["logits"]
     named = dict(given) if isinstance(given, Mapping) else {"logits": given}
@@ -196,7 +196,7 @@ def _logits(found: Mapping) -> dict:
         _check_logits(name, tensor.shape)
     if len({tensor.shape.rank for tensor in named.values()}) > 1:
         shapes = ", ".join(f"{name} {tensor.shape}" for name, tensor in named.items())
-        raise ValueError(f"Logits are of rows, or of positions, all of one model alike; the adaptor gives {shapes}.")
+        raise ValueError(f"Logits of a model must all be per row, or all per token; the adaptor gives {shapes}.")
     return named
 
 
@@ -204,32 +204,32 @@ def _check_logits(name: str, shape) -> None:
     ranks = (3,) if name in SPANS else (2, 3)
     if shape.rank in ranks and shape[-1] is not None:
         return
-    wanted = "[B, S, 1]" if name in SPANS else "[B, L] of rows or [B, S, L] of positions"
+    wanted = "[B, S, 1]" if name in SPANS else "[B, L] for rows or [B, S, L] for tokens"
     raise ValueError(
-        f"{name} of the adaptor are {shape}; {wanted} are expected, the last axis of a fixed size. Of one number each, "
-        "give tensor[..., None]."
+        f"{name} of the adaptor are {shape}; {wanted} are expected, the last axis of a fixed size. If they are single "
+        "numbers, return tensor[..., None]."
     )
 
 
 def _mask_model(inputs: dict, mask, by_position: bool) -> tf_keras.Model:
-    """Raises ValueError where the mask is not one of positions, or needs the model."""
+    """Makes the model of the mask; raises ValueError if the mask is not per token, or depends on weights."""
     if mask.shape.rank != ADAPTED[LOGITS_MASK] or not by_position:
         raise ValueError(
-            f"{LOGITS_MASK} has shape {mask.shape}; [B, S] is expected, of logits [B, S, L]. Where the logits are of "
-            "rows, leave it away."
+            f"{LOGITS_MASK} has shape {mask.shape}; [B, S] is expected, for logits [B, S, L]. If the logits are per row, "
+            "leave it away."
         )
     model = tf_keras.Model(inputs, {LOGITS_MASK: mask}, name=LOGITS_MASK)
     if model.weights:
         raise ValueError(
-            f"{LOGITS_MASK} hangs on the model's weights, and would change while it is trained. Make it of the inputs "
-            "alone."
+            f"{LOGITS_MASK} depends on the model's weights, and would change during training. Compute it from the "
+            "inputs only."
         )
     return model
 
 
 def _checked_list(key: str, tensors) -> dict:
     if not isinstance(tensors, (list, tuple)):
-        raise ValueError(f"{key} is one tensor; a list is expected, of one tensor for each layer. Put it into [ ].")
+        raise ValueError(f"{key} is one tensor; a list is expected, with one per layer. Put it into [ ].")
     for number, tensor in enumerate(tensors):
         if tensor.shape.rank != ADAPTED[key]:
             raise ValueError(f"{key}[{number}] has shape {tensor.shape}; {ADAPTED[key]} axes are expected.")

@@ -1,4 +1,4 @@
-"""What teachers and students of this package say of themselves alike."""
+"""Common properties of this package's teachers and students."""
 
 import functools
 
@@ -13,12 +13,12 @@ class Classifier:
 
     @functools.cached_property
     def predict_function(self) -> PredictFunction:
-        """`model` without dropout, with the weights as they stand; traced once."""
+        """`model` without dropout, with its current weights; traced once."""
         return make_predict_function(self.model)
 
     @property
     def logit_names(self) -> tuple[str, ...]:
-        """Of its outputs."""
+        """Names of its outputs that are logits."""
         return ("logits",)
 
     @property

@@ -1,4 +1,4 @@
-"""Word embeddings of a student in training: a fixed table times a trained matrix."""
+"""Word embeddings of a student during training: fixed embeddings times a trained matrix."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,13 +6,14 @@ import tf_keras
 
 
 class MappedEmbedding(tf_keras.layers.Layer):
-    """Word embeddings as a fixed table times a trained matrix: [B, S] ids in, [B, S, W] out.
+    """Word embeddings as a fixed table times a trained matrix; maps ids [B, S] to [B, S, W].
 
-    A student that trains its table freely moves the words of its transfer set and leaves all others where they were,
-    strangers to the rest of the network. Here every word moves with them. `product` gives the plain table to deploy.
+    If word embeddings were trained directly, only those of tokens in the transfer set would change, and all others
+    would no longer fit the rest of the model. Through the matrix, all change together. `product` returns the word
+    embeddings to deploy.
 
     Args:
-        table: float32 [V, H], fixed. kernel: float32 [H, W], first value of what is trained.
+        table: float32 [V, H], fixed. kernel: float32 [H, W], initial value of the trained matrix.
     """
 
     def __init__(self, table: np.ndarray, kernel: np.ndarray, name: str):
@@ -25,5 +26,5 @@ class MappedEmbedding(tf_keras.layers.Layer):
         return tf.matmul(tf.gather(self.table, input_ids), self.kernel)
 
     def product(self) -> tf.Tensor:
-        """float32 [V, W]"""
+        """Returns the word embeddings, float32 [V, W]."""
         return tf.matmul(self.table, self.kernel)

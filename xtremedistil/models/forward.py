@@ -1,4 +1,4 @@
-"""A functional model in inference mode, as one graph for rows of any number and length."""
+"""Runs a functional model in inference mode, as one graph for batches of any size and length."""
 
 import tensorflow as tf
 
@@ -7,9 +7,9 @@ from xtremedistil.models.prediction import PredictFunction
 
 
 def make_predict_function(model: tf.keras.Model | PredictFunction) -> PredictFunction:
-    """The model without dropout: named int32 [B, S] inputs in, named arrays out.
+    """Returns the model without dropout as a function from named int32 [B, S] inputs to named arrays.
 
-    A predict function, of another runtime, comes back as it is.
+    A predict function of another runtime is returned as it is.
     """
     if not isinstance(model, tf.Module):
         return model

@@ -1,4 +1,4 @@
-"""Students made of a teacher's layers: embeddings and some of its layers, copied bit by bit."""
+"""Initializes a student by copying embeddings and some layers of its teacher."""
 
 import re
 
@@ -12,14 +12,15 @@ UNIFORM = "uniform"
 
 
 def parse_layers(text: str, teacher_layers: int, student_layers: int | None) -> list[int]:
-    """The layers of a teacher that a student is made of, from 0, in the student's order.
+    """Returns the teacher layers that a student is initialized from, from 0, in the student's order.
 
     Args:
         text: numbers as in "0,2,4", or "uniform": the first, the last, and as many between as there are student layers.
             For 12 and 6 these are DistilBERT's 0, 2, 4, 7, 9, 11 (Sanh et al., 2019, code).
 
     Raises:
-        InputError: no numbers, a layer that the teacher has not, or another number of layers than the student has.
+        InputError: the text is not a list of numbers, a layer does not exist, or the student has another number of
+            layers.
     """
     if text == UNIFORM:
         count = student_layers or max(1, teacher_layers // 2)
@@ -37,10 +38,10 @@ def parse_layers(text: str, teacher_layers: int, student_layers: int | None) -> 
 
 
 def pick_layers(teacher, student, layers: list[int]) -> None:
-    """Copies the embeddings and `layers` of one encoder into another of the same widths, built.
+    """Copies embeddings and `layers` of one built encoder into another of the same widths.
 
     Raises:
-        InputError: a weight has another shape, or the other encoder has none of that name.
+        InputError: the teacher has no weight of that name, or its shape differs.
     """
     known = {relative_name(variable.name, teacher.name): variable for variable in teacher.weights}
     for variable in student.weights:
@@ -49,7 +50,7 @@ def pick_layers(teacher, student, layers: list[int]) -> None:
         if source not in known or known[source].shape != variable.shape:
             shape = list(known[source].shape) if source in known else "nothing of that name"
             raise InputError(
-                f"The student's {name} is {list(variable.shape)}, the teacher has {shape}: layers can be picked by a "
-                "student of the teacher's family and widths alone."
+                f"The student's {name} is {list(variable.shape)}, the teacher has {shape}: layers can only be "
+                "copied into a student of the teacher's family and widths."
             )
         variable.assign(known[source])

@@ -1,4 +1,4 @@
-"""Model folders of the original release: what they leave unsaid is read off their weights."""
+"""Reads model folders of the original release; sizes that they do not record are taken from their weights."""
 
 import os
 
@@ -10,13 +10,13 @@ from xtremedistil.storage.model_folder import WORD_EMBEDDING
 
 
 def encoder_config(model_dir: str, saved: dict, weights_path: str) -> dict:
-    """The student's BERT configuration, in Hugging Face's words.
+    """Returns the student's BERT configuration, with Hugging Face's keys.
 
-    The original wrote sizes of the flags only; the student's vocabulary, positions and feed-forward width came from a
-    checkpoint that may be gone. Shapes say the same.
+    The original saved only the sizes given by flags; vocabulary, positions and feed-forward width came from a
+    checkpoint that may be gone, so they are read from the shapes of the weights.
 
     Args:
-        saved: its `xtremedistil-config.json` (number of heads: no weight shows it).
+        saved: its `xtremedistil-config.json`, which has the number of heads: no weight shows it.
 
     Raises:
         InputError: the weights are not those of a BERT student.
@@ -29,7 +29,7 @@ def encoder_config(model_dir: str, saved: dict, weights_path: str) -> dict:
         types, _ = shapes["embeddings/token_type_embeddings/embeddings:0"]
         _, inner = shapes["encoder/layer_._0/intermediate/dense/kernel:0"]
     except KeyError as error:
-        raise InputError(f"{weights_path}: no weights of a BERT student in it ({error} is missing).") from error
+        raise InputError(f"{weights_path} holds no weights of a BERT student ({error} is missing).") from error
     return {
         "model_type": "bert",
         "vocab_size": _vocabulary(model_dir, shapes),
@@ -50,10 +50,10 @@ def _vocabulary(model_dir: str, shapes: dict) -> int:
 
 
 def frozen_word_embedding(model_dir: str) -> np.ndarray:
-    """`word_embedding.npy`: float32 [V, H]; where frozen, the only place of the student's word embeddings.
+    """Reads `word_embedding.npy`, float32 [V, H], the only file with a student's frozen word embeddings.
 
     Raises:
-        MissingFileError: it is not there. InputError: it is not a NumPy array.
+        MissingFileError: the file does not exist. InputError: it is not a NumPy array.
     """
     path = os.path.join(model_dir, WORD_EMBEDDING)
     try:

@@ -1,4 +1,4 @@
-"""Running a model over encoded rows in batches of like length, whatever computes it."""
+"""Runs a model of any runtime over encoded rows, in batches of similar length."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ import numpy as np
 from xtremedistil.data.features import Features
 from xtremedistil.data.padding import Arrays, full_length_order, length_order, longest, pad_rows
 
-# Named int32 [B, S] inputs in, named float32 outputs out.
+# Takes named int32 [B, S] inputs, returns named float32 outputs.
 PredictFunction = Callable[[Arrays], Arrays]
 
 
@@ -21,11 +21,11 @@ def predict_batches(
     fill: bool = False,
     skip: int = 0,
 ) -> Iterator[tuple[np.ndarray, Arrays]]:
-    """Batches by length: row numbers and the named outputs, [B, S, ...] as long as the longest row, or [B, ...].
+    """Yields row numbers and named outputs of batches by length: [B, S, ...], as wide as the longest row, or [B, ...].
 
     Args:
-        fill: take more rows than `batch_size` where they are short, so that all batches have as many positions.
-        skip: batches to begin behind.
+        fill: take more rows than `batch_size` if they are short, so that batches have similar numbers of tokens.
+        skip: number of batches to skip.
     """
     order = (full_length_order if fill else length_order)(features.lengths, batch_size)
     for rows in itertools.islice(order, skip, None):
@@ -35,7 +35,7 @@ def predict_batches(
 def predict_logits(
     predict: PredictFunction, features: Features, *, batch_size: int, pad_id: int, fill: bool = False
 ) -> list[np.ndarray]:
-    """Logits of each row without padding, in row order: float32 [S, L] for tagging, [L] for classification."""
+    """Returns logits of each row without padding, in row order: float32 [S, L] for tagging, [L] for classification."""
     logits: list[np.ndarray] = [np.empty(0)] * len(features)
     for rows, outputs in predict_batches(predict, features, batch_size=batch_size, pad_id=pad_id, fill=fill):
         for row, values in zip(rows, outputs["logits"], strict=True):

@@ -1,4 +1,4 @@
-"""A student's tensors as a loss compares them with the teacher's: projected where widths or a match ask for it."""
+"""Prepares a student's tensors for matching: projects them to the teacher's width where needed."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -9,11 +9,11 @@ import tf_keras
 from xtremedistil.models.checkpoints.h5_weights import MATCHING
 from xtremedistil.models.features.encoder_outputs import in_float32
 
-PROJECTION_SPREAD = 0.02  # standard deviation of a new projection, as of all new weights of BERT
+PROJECTION_SPREAD = 0.02  # standard deviation of new projections, as of all new weights of BERT
 
 
 class Match(Protocol):
-    """What a model has to know of a `terms.match.Match`."""
+    """The part of `terms.match.Match` that models use."""
 
     projection: str
     projection_learning_rate: float | None
@@ -44,17 +44,17 @@ def matched_tensors(
     dropout_rate: float = 0.0,
     spread: float | None = PROJECTION_SPREAD,
 ) -> tuple[dict, list[tf_keras.layers.Layer]]:
-    """The student's side of all matches.
+    """Returns the student's tensors of all matches.
 
     Args:
         features: the student's tensors by name.
-        teacher_width: of the teacher's tensor of a match.
-        deployed: the layer that projects the tensor `top` in the student as it will be used.
-        dropout_rate: before projections that no match asks for.
-        spread: standard deviation of new projections; None: as Keras begins them.
+        teacher_width: returns the width of a match's teacher tensor.
+        deployed: the layer that projects the tensor `top` in the deployed student.
+        dropout_rate: of dropout before projections of kind "auto".
+        spread: standard deviation of new projections; None: Keras' default initialization.
 
     Returns:
-        float32 tensors under the names of `Match.outputs`, and the layers with weights that only matching needs.
+        float32 tensors by the names of `Match.outputs`, and the layers with weights that only matching needs.
     """
     outputs, layers = {}, []
     for match in matches:
@@ -71,7 +71,7 @@ def matched_tensors(
 
 
 def _projections(match: Match, features: Mapping, make: Callable, deployed, top: str | None) -> list:
-    """A layer for each of the student's tensors, None for those that are compared as they are."""
+    """Returns a projection for each of the student's tensors, None for those that need none."""
 
     def projection(name: str, title: str):
         return make(features[name], deployed=deployed if name == top else None, name=title + MATCHING)
@@ -83,7 +83,7 @@ def _projections(match: Match, features: Mapping, make: Callable, deployed, top:
 
 
 def _projection(match: Match, tensor, *, width: int, spread: float | None, deployed: Callable | None, name: str):
-    """A layer to the teacher's width; None where the tensor is compared as it is."""
+    """Returns a projection to the teacher's width; None if the tensor needs none."""
     if match.projection == "none" or (match.projection == "auto" and not match.needs_equal_widths):
         return None
     if match.projection == "auto" and deployed is not None:
@@ -96,10 +96,10 @@ def _projection(match: Match, tensor, *, width: int, spread: float | None, deplo
 
 
 def projection_rates(matches: Sequence[Match], peak: float) -> dict[str, float]:
-    """What multiplies the learning rate, by name of the projections that have one of their own.
+    """Returns the factor of the learning rate for projections that have their own rate, by name.
 
     Args:
-        peak: the rate of everything else.
+        peak: learning rate of everything else.
     """
     own = {
         title + MATCHING: match.projection_learning_rate for match in matches for title in (match.name, *match.outputs)

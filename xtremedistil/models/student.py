@@ -1,4 +1,4 @@
-"""The student: a small encoder, a projection to the teacher's width if that is another, and a classifier."""
+"""The student: a small encoder, a projection if the teacher has another width, and a classifier."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ from xtremedistil.models.features.word_embeddings import word_embedding_variable
 from xtremedistil.models.projections import PROJECTION_SPREAD, Match, matched_tensors
 from xtremedistil.tasks.problem_types import CLASSES
 
-ENCODER_NAME = "student_2"  # the original's names, so that one reader serves both
+ENCODER_NAME = "student_2"  # names as in the original release, whose weight files have the same layout
 PROJECTION_NAME = "dense_2"
 HEAD_NAME = "dense"
-STATE = "state"  # of an encoder, as projection and head read it
+STATE = "state"  # the hidden states that projection and head read
 
 
 @dataclass
@@ -26,16 +26,16 @@ class Student(Classifier):
     """A student and its parts.
 
     Fields:
-        encoder: the Hugging Face model inside, or one that answers as they do.
-        projection: linear layer from its top state to the teacher's width; None if they are equally wide. In the heads
-            of Hugging Face's text classifiers an activation follows it.
-        head: dense layer from the projected top state to the logits.
-        by_position: whether there are logits for each position. problem_type: what they say, see `problem_types`.
-        dropout_rate: before projection and head.
-        word_map: what stands for the encoder's word-embedding table while it is trained; None: the table itself.
-        model: what is deployed: `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in; {"logits": float32
-            [B, S, L] for tagging, [B, L] for classification} out. B batch, S positions, L labels.
-        training_model: the same graph on the `word_map`.
+        encoder: the Hugging Face model, or one with the same interface.
+        projection: linear layer from the top hidden state to the teacher's width; None if the widths are equal. In
+            students made from Hugging Face's text classifiers, an activation follows it.
+        head: dense layer from the projected top hidden state to the logits.
+        by_position: whether each token has logits. problem_type: what they mean, see `problem_types`.
+        dropout_rate: of dropout before projection and head.
+        word_map: replaces the encoder's word embeddings during training; None: they are trained directly.
+        model: the deployed model: takes `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S]; returns
+            {"logits": float32 [B, S, L] for tagging, [B, L] for classification}. B batch, S positions, L labels.
+        training_model: the same model with `word_map`.
     """
 
     encoder: tf_keras.Model
@@ -58,7 +58,7 @@ class Student(Classifier):
 
     @property
     def weights(self) -> list:
-        """All variables that training may change: of the word embeddings the table, or the matrix that makes it."""
+        """All variables that may be trained; for word embeddings, these or the matrix of `word_map`."""
         variables = [variable for block in self.blocks.values() for variable in block]
         if self.word_map is None:
             return variables
@@ -67,17 +67,17 @@ class Student(Classifier):
 
     @property
     def trainable_weights(self) -> list:
-        """Those of layers that nobody has frozen."""
+        """Variables of layers that are not frozen."""
         return [variable for variable in self.weights if variable.trainable]
 
     def sync_word_embeddings(self) -> None:
-        """Writes the word embeddings that training has reached into the deployed model."""
+        """Writes trained word embeddings into the deployed model."""
         if self.word_map is not None:
             word_embedding_variable(self.encoder).assign(self.word_map.product())
 
     @property
     def blocks(self) -> dict[str, list]:
-        """Variables by what is unfrozen together: "student", "dense" (absent without projection), "head"."""
+        """Variables by block that is unfrozen together: "student", "dense" (absent without projection), "head"."""
         blocks = {"student": list(self.encoder.weights)}
         if self.projection is not None:
             blocks["dense"] = list(self.projection.weights)
@@ -85,13 +85,13 @@ class Student(Classifier):
 
     @property
     def projection_activation(self) -> str | None:
-        """By its name in Keras; None: the projection is linear, or there is none."""
+        """Name in Keras of the projection's activation; None if it is linear, or there is no projection."""
         name = "linear" if self.projection is None else self.projection.activation.__name__
         return None if name == "linear" else name
 
     @property
     def parts(self) -> dict[str, list]:
-        """Variables by layer, as the weight file `xtremedistil.h5` has them."""
+        """Variables by layer, as in the weight file `xtremedistil.h5`."""
         layers = [self.encoder, self.projection, self.head]
         return {layer.name: list(layer.weights) for layer in layers if layer is not None}
 
@@ -101,15 +101,14 @@ class Student(Classifier):
         teacher_width: Callable[[Match], int] | None = None,
         spread: float | None = PROJECTION_SPREAD,
     ) -> tuple[tf_keras.Model, list[tf_keras.layers.Layer]]:
-        """The tensors that are pulled towards the teacher's, together with the logits.
+        """Makes a model that returns the logits and the tensors of all matches.
 
-        The encoder runs once for all of them. The top hidden state goes through the deployed projection, if that
-        is linear; other states get one of their own where a loss compares them number by number, new with each call.
-        All else is as it is.
+        The encoder runs once for all of them. The top hidden state goes through the deployed projection, if that is
+        linear; other hidden states get new projections if their loss compares element by element.
 
         Args:
-            teacher_width: of the teacher's tensor of a match; by default all are as wide as its hidden states.
-            spread: of new projections, as of `matched_tensors`.
+            teacher_width: returns the width of a match's teacher tensor; by default that of its hidden states.
+            spread: of new projections, see `matched_tensors`.
 
         Returns:
             A model from the three inputs to {"logits", `Match.outputs`: float32 [B, S, teacher's H] or [B, A, S, S]},
@@ -132,14 +131,14 @@ class Student(Classifier):
         return tf_keras.Model(inputs, outputs, name="student_matching"), layers
 
     def state_model(self) -> tf_keras.Model:
-        """What projection and head read, for inference: inputs in, {"state": float32 [B, S, H] for tagging, [B, H]
-        for classification} out."""
+        """Returns the model, for inference, of the hidden states that projection and head read: {"state": float32
+        [B, S, H] for tagging, [B, H] for classification}."""
         inputs = model_inputs()
         state = self._classified(run_encoder(self.encoder, self.family, inputs).hidden_states[-1], inputs)
         return tf_keras.Model(inputs, {STATE: in_float32(state, STATE)}, name="student_state")
 
     def head_model(self) -> tf_keras.Model:
-        """The rest of the graph: {"state"} in, {"logits"} out."""
+        """Returns the model of projection and head: takes {"state"}, returns {"logits"}."""
         width = self.encoder.config.hidden_size
         state = tf_keras.Input((None, width) if self.by_position else (width,), name=STATE)
         return tf_keras.Model({STATE: state}, {"logits": self._on_state(state)}, name="student_head")
@@ -170,12 +169,12 @@ def build_student(
     projection_activation: str | None = None,
     problem_type: str = CLASSES,
 ) -> Student:
-    """Puts the projection (unless student and teacher are equally wide) and a classifier on `encoder`.
+    """Adds a projection (unless student and teacher have equal widths) and a classifier to `encoder`.
 
     Args:
-        by_position: logits are of positions, not of rows. problem_type: what they say.
+        by_position: whether each token has logits, not each row. problem_type: what they mean.
         dropout_rate: before both; by default the encoder's own rate.
-        projection_activation: what follows the projection, which is there whatever the widths then.
+        projection_activation: follows the projection, which is then added even if the widths are equal.
     """
     width = encoder.config.hidden_size
     rate = hidden_dropout(encoder, family) if dropout_rate is None else dropout_rate

@@ -1,6 +1,6 @@
-"""Students out of model folders: this package's, and those of the original release.
+"""Loads and saves students in model folders: this package's, and those of the original release.
 
-What the original's folders do not say (sizes, vocabulary) is read off their weights.
+Sizes and vocabulary that the original's folders do not record are read from their weights.
 """
 
 import os
@@ -20,24 +20,24 @@ from xtremedistil.tokenization.tokenizer import Tokenizer
 
 
 def load_student(model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS) -> tf.keras.Model:
-    """The student of a model folder, as a Keras model.
+    """Loads the student of a model folder as a Keras model.
 
     Args:
         model_dir: folder that distillation wrote (this package's, or the original release's).
-        weights: weight file in it; checkpoints of stages and of the baseline serve too.
+        weights: weight file in it; may be a checkpoint of a stage or of the baseline.
 
     Returns:
-        A functional model: dict of `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in;
-        {"logits": float32 [B, S, L] for tagging, [B, L] for classification} out.
+        A functional model: takes a dict of `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S]; returns
+        {"logits": float32 [B, S, L] for tagging, [B, L] for classification}.
 
     Raises:
-        MissingFileError: the folder or one of its files is missing. InputError: a file in it is damaged or foreign.
+        MissingFileError: the folder or one of its files is missing. InputError: a file is damaged, or of another model.
     """
     return restore_student(model_dir, weights).model
 
 
 def restore_student(model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS) -> Student:
-    """The student with its parts; see `load_student`."""
+    """Loads a student with its parts; see `load_student`."""
     saved = model_folder.read_config(model_dir)
     path = model_folder.weight_file(model_dir, weights)
     encoder_config = saved.get("student_config") or original_release.encoder_config(model_dir, saved, path)
@@ -58,10 +58,10 @@ def restore_student(model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS)
 
 
 def save_student(student: Student, folder: str, like: str) -> None:
-    """Writes a model folder of a student that has been trained on.
+    """Writes the model folder of a student that was trained further.
 
     Args:
-        like: the folder that it was restored from, whose settings, labels and tokenizer it keeps.
+        like: the folder that it was restored from; its settings, labels and tokenizer are copied.
     """
     os.makedirs(folder, exist_ok=True)
     Tokenizer.load(like).save(folder)
@@ -73,10 +73,10 @@ def save_student(student: Student, folder: str, like: str) -> None:
 
 
 def new_settings(student: Student, task: Task, *, folder: str, seq_len: int, seed: int) -> dict:
-    """`xtremedistil-config.json` of a student that no distillation run made.
+    """Returns `xtremedistil-config.json` for a student that was not made by a distillation run.
 
     Args:
-        folder: where prediction and export find the task's files.
+        folder: of the task's files, for prediction and export.
     """
     return {
         "task": folder,

@@ -21,11 +21,11 @@ class Teacher(Classifier):
     """A teacher and its parts.
 
     Fields:
-        model: `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], in; {"logits": float32 [B, S, L] for
-            tagging, [B, L] for classification} out. B batch, S positions, L labels.
-        encoder: the Hugging Face model inside.
+        model: takes `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S]; returns {"logits": float32
+            [B, S, L] for tagging, [B, L] for classification}. B batch, S positions, L labels.
+        encoder: the Hugging Face model.
         head: the dense layer on its last hidden state.
-        by_position: whether there are logits for each position. problem_type: what they say, see `problem_types`.
+        by_position: whether each token has logits. problem_type: what they mean, see `problem_types`.
     """
 
     model: tf_keras.Model
@@ -37,7 +37,7 @@ class Teacher(Classifier):
 
     @property
     def parts(self) -> dict[str, list]:
-        """Variables by layer, as the weight file `model-ft.h5` has them."""
+        """Variables by layer, as in the weight file `model-ft.h5`."""
         return {self.encoder.name: list(self.encoder.weights), self.head.name: list(self.head.weights)}
 
     @property
@@ -45,18 +45,18 @@ class Teacher(Classifier):
         return [variable for block in self.parts.values() for variable in block]
 
     def feature_model(self, names: Sequence[str]) -> tf_keras.Model:
-        """The tensors that a student is to match, for inference: there is no dropout before the logits.
+        """Makes a model, for inference without dropout, of the tensors that a student learns from.
 
         Args:
-            names: "logits" and what `encoder_features` knows: "hidden_states_i" (0 = embeddings), "attentions_i",
+            names: "logits" and the features of `encoder_features`: "hidden_states_i" (0 = embeddings), "attentions_i",
                 "queries_i", "keys_i", "values_i", "attention_scores_i" (i from 0), paths of sub-layers.
 
         Returns:
-            A model from the three inputs to {name: float32}: all positions [B, S, H] of states, maps [B, A, S, S],
+            A model from the three inputs to {name: float32}: hidden states [B, S, H], attention maps [B, A, S, S] with
             A heads.
 
         Raises:
-            ValueError: a name that is none of these, or a layer that the teacher has not.
+            ValueError: a name is unknown, or a layer does not exist.
         """
         inputs, top = model_inputs(), top_state(self.encoder)
         wanted = [name for name in names if name != "logits"]
@@ -68,7 +68,7 @@ class Teacher(Classifier):
 def build_teacher(
     encoder, family: Family, *, by_position: bool, num_labels: int, problem_type: str = CLASSES
 ) -> Teacher:
-    """Puts dropout (the encoder's own rate) and a classifier, of positions or of rows, on `encoder`."""
+    """Adds dropout (the encoder's own rate) and a classifier, of tokens or of rows, to `encoder`."""
     inputs = model_inputs()
     state = run_encoder(encoder, family, inputs).hidden_states[-1]
     state = _classified(state, inputs, family, by_position)
@@ -81,7 +81,7 @@ def build_teacher(
 
 
 def _classified(state, inputs: dict, family: Family, by_position: bool):
-    """What the classifier reads: all positions, or the summary position of each row."""
+    """Returns the hidden states that the classifier reads: all, or that of each row's summary position."""
     if by_position:
         return state
     return Summary(family, name="summary")(state, inputs["attention_mask"])

@@ -1,4 +1,4 @@
-"""Encoders that have some of the tokens of another's vocabulary: its word table with fewer rows.
+"""Trims an encoder's vocabulary: its word embeddings keep fewer rows.
 
 Axes: K kept tokens.
 """
@@ -11,17 +11,17 @@ from xtremedistil.models.architectures.shapes import OFFSET_POSITIONS
 from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
 from xtremedistil.models.features.word_embeddings import word_embedding_variable
 
-ROBERTA_PAD = 1  # where a config.json does not say
+ROBERTA_PAD = 1  # default of pad_token_id in a config.json
 
 
 def with_vocabulary(encoder, family: Family, kept: np.ndarray, name: str):
-    """The same encoder with some rows of its word table.
+    """Returns the encoder with some rows of its word embeddings.
 
     Args:
-        kept: int64 [K], the number that each of its tokens had before.
+        kept: int64 [K], the old id of each token that is kept.
 
     Raises:
-        InputError: as of `trimmed_config`.
+        InputError: as `trimmed_config`.
     """
     trimmed = new_encoder_from_config(trimmed_config(encoder.config.to_dict(), kept), family, name=name)
     table = word_embedding_variable(encoder)
@@ -31,16 +31,15 @@ def with_vocabulary(encoder, family: Family, kept: np.ndarray, name: str):
 
 
 def trimmed_config(config: dict, kept: np.ndarray) -> dict:
-    """A teacher's `config.json` with the size of the trimmed vocabulary and its numbers of special tokens.
+    """Returns a teacher's `config.json` with the size of the trimmed vocabulary and its ids of special tokens.
 
-    Numbers of tokens that were not kept are none of the tokenizer's special ones: configurations have stray ones, and
-    they become None.
+    Ids of tokens that are not kept become None: configurations may name tokens that the tokenizer does not use.
 
     Args:
-        kept: int64 [K].
+        kept: int64 [K], ids of the kept tokens.
 
     Raises:
-        InputError: the padding token, from whose number the family counts positions, would get another.
+        InputError: the id of the padding token would change, and the family counts positions from it.
     """
     places = {piece: place for place, piece in enumerate(kept.tolist())}
     _check_positions(config, places)
@@ -59,7 +58,7 @@ def _check_positions(config: dict, places: dict[int, int]) -> None:
         return
     pad = config.get("pad_token_id", ROBERTA_PAD)
     if places.get(pad) != pad:
-        found = f"would become {places[pad]}" if pad in places else "is no special token of the tokenizer"
+        found = f"would become {places[pad]}" if pad in places else "is not a special token of the tokenizer"
         raise InputError(
             f"config.json: pad_token_id {pad} {found}, but a {config['model_type']} counts its positions from there. "
             "Only vocabularies that begin with their special tokens can be trimmed. Leave `student_vocab` away: the "

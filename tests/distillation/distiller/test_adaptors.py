@@ -54,7 +54,7 @@ def test_adaptor_says_which_logits_count():
     assert found["logits"] == pytest.approx(float(kl), rel=1e-4)
     assert found["logits"] != pytest.approx(whole["logits"], rel=1e-2)
     assert found[match.name] == pytest.approx(whole[match.name], rel=1e-4)
-    with pytest.raises(ValueError, match="hangs on the model's weights"):
+    with pytest.raises(ValueError, match="depends on the model's weights"):
         AdaptedModel(model, lambda i, o: explain(i, o) | {"logits_mask": o[0][..., 0]})
     even = AdaptedModel(model, lambda i, o: explain(i, o) | {"logits_mask": 0 * i["input_ids"]})
     with pytest.raises(ValueError, match="leaves no token"):
@@ -90,10 +90,10 @@ def test_adaptor_may_give_several_logits_of_rows(tmp_path):
         (lambda i, o: {"logits": o[0], "attentions": o[1:]}, "4 axes are expected"),
         (lambda i, o: {"hidden_states": o[1:]}, "gives no logits"),
         (lambda i, o: {"logits": o[0][..., 0]}, "the last axis of a fixed size"),
-        (lambda i, o: {"logits": o[0][..., None]}, r"\[B, L\] of rows or \[B, S, L\] of positions"),
+        (lambda i, o: {"logits": o[0][..., None]}, r"\[B, L\] for rows or \[B, S, L\] for tokens"),
         (lambda i, o: {"logits": {"start_logits": o[0][..., 0]}}, r"\[B, S, 1\] are expected"),
-        (lambda i, o: {"logits": {"tags": o[0], "text": o[0][:, 0]}}, "all of one model alike"),
-        (lambda i, o: {"logits": o[0][:, 0], "logits_mask": i["input_ids"]}, "Where the logits are of rows"),
+        (lambda i, o: {"logits": {"tags": o[0], "text": o[0][:, 0]}}, "all be per row, or all per token"),
+        (lambda i, o: {"logits": o[0][:, 0], "logits_mask": i["input_ids"]}, "If the logits are per row"),
     ],
 )
 def test_adaptor_that_is_wrong(adapted, message):

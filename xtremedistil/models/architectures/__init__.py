@@ -1,1 +1,1 @@
-"""Model families, their sizes, and the BiLSTM that is our own."""
+"""Model families, their sizes, and this package's BiLSTM."""

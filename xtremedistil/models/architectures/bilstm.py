@@ -1,12 +1,12 @@
-"""The encoder of a student that is no transformer: bidirectional LSTM layers on word embeddings.
+"""A BiLSTM encoder: bidirectional LSTM layers on word embeddings.
 
 It is the student of the first XtremeDistil (Mukherjee and Hassan Awadallah, 2020, section 3), with a layer norm on the
-embeddings, as BERT has one: an LSTM hardly hears embeddings of BERT's spread, 0.02.
+embeddings as in BERT: embeddings with BERT's standard deviation, 0.02, are too small for an LSTM.
 
-The names, calls and outputs are those of a Hugging Face encoder, so that `run_encoder` and all that comes after it work
-alike; there are no attention maps. Hidden states are those before dropout.
+Names, calls and outputs are those of a Hugging Face encoder, so that `run_encoder` works with both; there are no
+attention maps. Hidden states are those before dropout.
 
-Axes: B batch, S positions, E width of the word embeddings, U units of a direction.
+Axes: B batch, S positions, E width of the word embeddings, U units per direction.
 """
 
 import tensorflow as tf
@@ -22,7 +22,7 @@ class BilstmConfig(PretrainedConfig):
 
     Args:
         embedding_size: E. lstm_units: U.
-        hidden_dropout_prob: before each layer.
+        hidden_dropout_prob: rate of dropout before each layer.
     """
 
     model_type = "bilstm"
@@ -51,14 +51,14 @@ class BilstmConfig(PretrainedConfig):
 
     @property
     def hidden_size(self) -> int:
-        """Width of the states above the embeddings: both directions, side by side."""
+        """Width of the hidden states above the embeddings: both directions concatenated."""
         return 2 * self.lstm_units
 
 
 class BilstmModel(tf_keras.Model):
-    """Hidden states [B, S, E] (embeddings), then [B, S, 2U] for each layer.
+    """Returns hidden states [B, S, E] (embeddings), then [B, S, 2U] for each layer.
 
-    Rows have to be padded on the right; what stands there changes nothing, and the states above it are 0.
+    Rows must be padded on the right; padding changes nothing, and its hidden states are 0.
     """
 
     base_model_prefix = "bilstm"
@@ -77,7 +77,7 @@ class BilstmModel(tf_keras.Model):
         ]
 
     def build_in_name_scope(self) -> None:
-        """Makes the weights, which bear the model's name."""
+        """Creates the weights, whose names begin with the model's name."""
         one = tf.ones([1, 1], tf.int32)
         self({"input_ids": 0 * one, "attention_mask": one})
 
@@ -85,9 +85,9 @@ class BilstmModel(tf_keras.Model):
         return self.word_embeddings
 
     def call(self, inputs, output_hidden_states=True, output_attentions=False, return_dict=True):
-        """`input_ids` int32 [B, S] (or `inputs_embeds` float [B, S, E]) and `attention_mask` int32 [B, S] in.
+        """Takes `input_ids` int32 [B, S] (or `inputs_embeds` float [B, S, E]) and `attention_mask` int32 [B, S].
 
-        All states come out, whatever the flags say.
+        Always returns all hidden states; the flags are ignored.
         """
         words = inputs["inputs_embeds"] if "inputs_embeds" in inputs else self.word_embeddings(inputs["input_ids"])
         states = [self.norm(words)]
@@ -97,7 +97,7 @@ class BilstmModel(tf_keras.Model):
 
 
 class BilstmLayer(tf_keras.layers.Layer):
-    """Dropout, then both directions: [B, S, I] and the mask [B, S] in, [B, S, 2U] out, 0 at padding."""
+    """Dropout, then both directions: takes [B, S, I] and the mask [B, S]; returns [B, S, 2U], 0 at padding."""
 
     def __init__(self, units: int, dropout_rate: float, name: str):
         super().__init__(name=name)
@@ -108,18 +108,18 @@ class BilstmLayer(tf_keras.layers.Layer):
     def call(self, states, attention_mask):
         states = self.dropout(states)
         lengths = tf.reduce_sum(attention_mask, axis=1)
-        backward = _turned(self.backward(_turned(states, lengths)), lengths)
+        backward = _reversed(self.backward(_reversed(states, lengths)), lengths)
         both = tf.concat([self.forward(states), backward], axis=-1)
         return both * tf.cast(attention_mask, both.dtype)[..., None]
 
 
-def _turned(states, lengths) -> tf.Tensor:
-    """The real part of each row from its end to its beginning; padding stays behind it."""
+def _reversed(states, lengths) -> tf.Tensor:
+    """Reverses each row, but leaves its padding at the end."""
     return tf.reverse_sequence(states, lengths, seq_axis=1)
 
 
 class LstmDirection(tf_keras.layers.Layer):
-    """An LSTM from left to right: [B, S, I] in, [B, S, U] out. Weights as Keras' own LSTM has them, at first too."""
+    """An LSTM from left to right: takes [B, S, I], returns [B, S, U]; weights and initialization as in Keras' LSTM."""
 
     def __init__(self, units: int, name: str):
         super().__init__(name=name)
@@ -138,6 +138,6 @@ class LstmDirection(tf_keras.layers.Layer):
 
 
 def _open_forget_gates(shape, dtype=None, **_) -> tf.Tensor:
-    """1 for forget gates, so that an untrained LSTM remembers (Jozefowicz et al., 2015); 0 for the others."""
+    """Initializes biases: 1 for forget gates, so that a new LSTM remembers (Jozefowicz et al., 2015), 0 for others."""
     units = shape[0] // 4
     return tf.one_hot(tf.repeat([0, 1, 2, 3], units), 4, dtype=dtype)[:, 1]

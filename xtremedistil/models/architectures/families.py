@@ -1,4 +1,4 @@
-"""The families that can be teachers or students, and what each can take: Hugging Face's, and one of this package."""
+"""The model families that can be teachers or students: Hugging Face's, and one of this package."""
 
 import difflib
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ class Family:
     """One architecture.
 
     Fields:
-        model_type: what `config.json` says.
+        model_type: its name in `config.json`.
         class_name, config_class_name: names in `module`.
-        takes_token_types: whether the encoder has segment embeddings. In GPT, CTRL and XLM the input of that name is
-            looked up among the words, so nothing is fed there.
-        summary: the position that stands for a whole row, "first" or "last" real token (last where no token sees the
-            ones after it, and in XLNet, whose class token comes last).
-        dropout_fields: its rates in the config, that of hidden states first.
-        attention_dropout: the one that attention maps go through; None where they go through none.
-        reads_ahead: whether a token sees those after it.
-        can_be_student: bidirectional, with a fixed vocabulary of tokens and one table for each kind of embedding.
+        takes_token_types: whether the encoder has token-type embeddings. GPT, CTRL and XLM look token types up in the
+            word embeddings, so they get none.
+        summary: the token whose hidden state represents a row, "first" or "last" ("last" if tokens do not attend to
+            later ones, and in XLNet, whose class token comes last).
+        dropout_fields: names of dropout rates in the configuration, that of hidden states first.
+        attention_dropout: the one applied to attention maps; None if there is none.
+        reads_ahead: whether tokens attend to later ones.
+        can_be_student: bidirectional, with a fixed vocabulary and one table for each kind of embedding.
         float32_only: its code mixes types under another precision policy, or overflows in float16.
         refused: why it cannot be used at all; empty if it can.
-        module: where its classes are.
+        module: that has its classes.
     """
 
     model_type: str
@@ -74,7 +74,7 @@ _ALL = (
         attention_dropout="dropatt",
         reads_ahead=False,
         refused="its tokenizer unpickles files, which can run any code, and its TensorFlow model takes no attention "
-        "mask, so padding would change what it says",
+        "mask, so padding would change its outputs",
     ),
     Family(
         "xlnet",
@@ -109,8 +109,8 @@ _ALL = (
 
 FAMILIES: dict[str, Family] = {family.class_name: family for family in _ALL}
 
-# No transformer, and from scratch only. It reads a row at its first position: the backward direction has seen all of
-# the row there, and stage 1 has pulled this state towards the one that most teachers read.
+# From scratch only. Classification reads the hidden state of the first token: there the backward direction has seen the
+# whole row, and stage 1 has matched it to the hidden state that most teachers read.
 BILSTM = Family(
     "bilstm",
     "BilstmModel",
@@ -122,23 +122,23 @@ BILSTM = Family(
 
 
 def student_family(model_type: str) -> Family:
-    """The family of a student that was made here, by the `model_type` of its saved configuration.
+    """Returns the family of a saved student by the `model_type` of its configuration.
 
     Raises:
-        InputError: there is none of that type.
+        InputError: the type is unknown.
     """
     return BILSTM if model_type == BILSTM.model_type else find_family(AUTO, model_type)
 
 
 def find_family(class_name: str, model_type: str | None = None) -> Family:
-    """The family called `class_name`, checked against the `model_type` of the checkpoint it shall read.
+    """Returns the family called `class_name`, checked against the `model_type` of the checkpoint.
 
     Args:
-        class_name: "TFBertModel" and the like, or "auto": whatever `model_type` says.
-        model_type: of the checkpoint's `config.json`; None leaves the check out.
+        class_name: such as "TFBertModel", or "auto" to decide by `model_type`.
+        model_type: of the checkpoint's `config.json`; None skips the check.
 
     Raises:
-        InputError: unknown name or type, a class that does not fit the checkpoint, or a family that is refused.
+        InputError: name or type is unknown, the class does not fit the checkpoint, or the family is refused.
     """
     family = _by_model_type(model_type) if class_name == AUTO else _by_class_name(class_name)
     if family.refused:

@@ -1,4 +1,4 @@
-"""Attention in half precision: its softmax is computed in float32."""
+"""Computes the softmax of attention in float32 when models run in half precision."""
 
 import functools
 import sys
@@ -7,9 +7,10 @@ import tensorflow as tf
 
 
 def softmax_in_float32(encoder_class: type) -> None:
-    """Lets a `transformers` class compute the softmax of its attention in float32, whatever it computes else in.
+    """Makes a `transformers` class compute the softmax of its attention in float32.
 
-    TensorFlow sums float16 in float16 on CPUs: rows of maps then miss 1 by five times what rounding explains.
+    On CPUs, TensorFlow adds up float16 in float16, so that attention weights miss a sum of 1 by five times the rounding
+    error.
     """
     module = sys.modules[encoder_class.__module__]
     softmax = getattr(module, "stable_softmax", None)

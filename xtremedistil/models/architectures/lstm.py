@@ -1,9 +1,9 @@
-"""The recurrence of an LSTM (Hochreiter and Schmidhuber, 1997; with forget gates: Gers et al., 2000) over whole rows.
+"""Runs an LSTM (Hochreiter and Schmidhuber, 1997; with forget gates: Gers et al., 2000) over whole rows.
 
-A loop of plain operations, which every device and XLA know, with a gradient of its own: what does not depend on the
-step before is computed for all steps at once. Training takes two thirds of the CPU time that it takes with TensorFlow's
-gradient of the loop (128 rows of 24, 192 units), and about as much as with the operator BlockLSTM, which XLA has not.
-(The gradients of BlockLSTMV2 are wrong in TensorFlow 2.21: they take its gates in the order of BlockLSTM's.)
+It is a loop of plain operations, which every device and XLA support, with a custom gradient that computes everything
+that does not depend on the previous step for all steps at once. Training takes two thirds of the CPU time that it takes
+with TensorFlow's gradient of the loop (128 rows of 24, 192 units), and about as much as with the operator BlockLSTM,
+which XLA does not support. (Gradients of BlockLSTMV2 are wrong in TensorFlow 2.21: they use BlockLSTM's gate order.)
 
 Axes: B rows, S positions, I width of the inputs, U units.
 """
@@ -12,12 +12,13 @@ import tensorflow as tf
 
 
 def run_lstm(inputs, kernel, recurrent_kernel, bias) -> tf.Tensor:
-    """The output at each position, from left to right, from zeros on: [B, S, I] in, [B, S, U] out.
+    """Returns the output at each position, from left to right, [B, S, U]; the initial state is 0.
 
-    There is no mask: what stands behind a position does not reach it, so that rows padded on the right need none. Cells
-    are sums over positions: the recurrence is computed in float32, whatever the inputs are.
+    Rows padded on the right need no mask, because later positions do not affect earlier ones. The recurrence is
+    computed in float32 whatever the inputs are, because cells are sums over positions.
 
     Args:
+        inputs: [B, S, I].
         kernel, recurrent_kernel, bias: [I, 4U], float32 [U, 4U], and [4U]; gates in Keras' order: input, forget,
             candidate, output.
     """
@@ -28,7 +29,7 @@ def run_lstm(inputs, kernel, recurrent_kernel, bias) -> tf.Tensor:
 
 @tf.custom_gradient
 def _recur(gates, recurrent_kernel):
-    """Outputs [S, B, U], from what the inputs give to the gates, [S, B, 4U], and the recurrent kernel."""
+    """Returns outputs [S, B, U]; `gates` are the inputs' contributions to the gates, [S, B, 4U]."""
     steps = _steps(gates, recurrent_kernel)
 
     def gradient(upstream):
@@ -40,7 +41,7 @@ def _recur(gates, recurrent_kernel):
 
 
 def _steps(gates, recurrent_kernel) -> tf.Tensor:
-    """All that the steps come to, [S, B, 6U]: four gates, cell and output."""
+    """Returns four gates, cell and output of each step, [S, B, 6U]."""
     length, zeros = tf.shape(gates)[0], _zeros(gates, recurrent_kernel)
     written = tf.TensorArray(tf.float32, length, element_shape=[None, 6 * zeros.shape[-1]])
 
@@ -57,11 +58,11 @@ def _steps(gates, recurrent_kernel) -> tf.Tensor:
 
 
 def _gradient_of_gates(steps, recurrent_kernel, upstream) -> tf.Tensor:
-    """The gradient [S, B, 4U] at the gates before they are squashed, from that at the outputs, [S, B, U]."""
+    """Returns the gradient at the gates before their activation, [S, B, 4U], given that at the outputs, [S, B, U]."""
     enter, forget, candidate, show, cell, _ = tf.split(steps, 6, axis=-1)
     squashed = tf.tanh(cell)
     cell_to_output = show * (1 - tf.square(squashed))
-    # Of the cell by the first three gates, of the output by the last.
+    # Derivatives of the cell by the first three gates, and of the output by the last.
     slopes = [
         candidate * enter * (1 - enter),
         _one_step_before(cell) * forget * (1 - forget),
@@ -89,5 +90,5 @@ def _zeros(steps, recurrent_kernel) -> tf.Tensor:
 
 
 def _one_step_before(states) -> tf.Tensor:
-    """[S, B, U], moved by one step: zeros come first."""
+    """Shifts [S, B, U] by one step; the first step becomes zeros."""
     return tf.pad(states[:-1], [[1, 0], [0, 0], [0, 0]])

@@ -1,4 +1,4 @@
-"""Sizes of an encoder, read off its `config.json`, whatever its family calls them."""
+"""Reads the sizes of an encoder from its `config.json`, whatever their names in its family."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
 INNER = ("intermediate_size", "n_inner", "hidden_dim", "d_inner", "dff")
 HEADS = ("num_attention_heads", "n_head", "n_heads")
 POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")
-OFFSET_POSITIONS = ("roberta", "xlm-roberta")  # two rows of their position table are never used for tokens
+OFFSET_POSITIONS = ("roberta", "xlm-roberta")  # they have two position embeddings that no token uses
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class EncoderShape:
     """Sizes of an encoder.
 
     Fields:
-        positions: longest row in tokens; None where there is no limit.
-        embedding_size: width of the word-embedding table.
+        positions: maximum sequence length in tokens; None: no limit.
+        embedding_size: width of the word embeddings.
     """
 
     hidden_size: int
@@ -31,7 +31,7 @@ class EncoderShape:
 
     @property
     def parameters(self) -> int:
-        """Roughly: embeddings, attention and feed-forward parts, as BERT has them."""
+        """Estimated number of parameters: embeddings, attention and feed-forward layers as in BERT."""
         width, inner = self.hidden_size, self.intermediate_size
         layer = 4 * width * (width + 1) + 2 * width * inner + inner + width + 4 * width
         return (self.vocab_size + (self.positions or 0) + 2) * width + self.num_hidden_layers * layer
@@ -46,7 +46,7 @@ class BilstmShape:
     """Sizes of a BiLSTM.
 
     Fields:
-        embedding_size: width of the word-embedding table. lstm_units: of each direction of each layer.
+        embedding_size: width of the word embeddings. lstm_units: in each direction of each layer.
     """
 
     num_hidden_layers: int
@@ -60,7 +60,7 @@ class BilstmShape:
 
     @property
     def parameters(self) -> int:
-        """Exactly: embeddings, their norm, and two times four gates a layer."""
+        """Exact number of parameters: embeddings, their layer norm, and two times four gates per layer."""
         widths = [self.embedding_size] + [self.hidden_size] * (self.num_hidden_layers - 1)
         layers = sum(8 * self.lstm_units * (width + self.lstm_units + 1) for width in widths)
         return (self.vocab_size + 2) * self.embedding_size + layers
@@ -72,10 +72,10 @@ class BilstmShape:
 
 
 def encoder_shape(config: dict, where: str) -> EncoderShape:
-    """The sizes in the dict of a `config.json`.
+    """Returns the sizes in a `config.json`, given as a dict.
 
     Raises:
-        InputError: one of them is missing; `where` names the file's owner.
+        InputError: one of them is missing; `where` names the checkpoint.
     """
     positions = next((config[name] for name in POSITIONS if name in config), None)
     if positions is not None and config["model_type"] in OFFSET_POSITIONS:
@@ -93,10 +93,10 @@ def encoder_shape(config: dict, where: str) -> EncoderShape:
 
 
 def resized(config: dict, shape: EncoderShape) -> dict:
-    """A complete configuration (with what `config.json` leaves to defaults) with other sizes; the rest stays.
+    """Returns a complete configuration (including defaults that `config.json` leaves out) with other sizes.
 
     Args:
-        shape: vocabulary and positions of it are not read.
+        shape: the new sizes; its vocabulary and positions are not used.
     """
     sizes = {
         HIDDEN_SIZE: shape.hidden_size,

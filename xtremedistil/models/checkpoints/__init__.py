@@ -1,1 +1,1 @@
-"""Weights in files: loading Hugging Face checkpoints, reading and writing h5 by name."""
+"""Loads Hugging Face checkpoints; reads and writes h5 weight files by name."""

@@ -1,9 +1,9 @@
-"""Weight files: HDF5 in the layout of Keras' old `.h5` weights, written and read by name.
+"""Reads and writes weight files by name: HDF5 in the layout of Keras' old `.h5` weights.
 
 Root attributes `layer_names`, `backend`, `keras_version`; one group for each layer with the attribute `weight_names`
 and a dataset under each of those names. The names are those of the original release ("student_2/bert/embeddings/...",
-"dense_2/kernel:0", "dense/bias:0"; "tf_model/...", "final_logits/..."), so its files are read by the same code. It
-read them by position, which depends on what was frozen; we never do. The same weights give the same bytes.
+"dense_2/kernel:0", "dense/bias:0"; "tf_model/...", "final_logits/..."), so the same code reads its files. The original
+reads them by position, which depends on what was frozen; we never do. The same weights give the same bytes.
 """
 
 import io
@@ -20,24 +20,24 @@ from xtremedistil.storage.files import atomic_file
 if TYPE_CHECKING:
     import tensorflow as tf
 
-KERAS_VERSION = "2.4.0"  # whose layout this is; constant, so that the bytes are the same with every Keras
+KERAS_VERSION = "2.4.0"  # has this layout; constant, so that the bytes are the same with every Keras
 ATTRIBUTE_LIMIT = 64512  # bytes; HDF5 refuses longer attributes, so Keras cuts them into numbered ones
 UNNAMED_EMBEDDING = "Variable:0"  # the original's name for a compressed word embedding that was trained
 
-# Layers of checkpoints that a deployed student does without: the matrix behind its word embeddings, projections of the
-# states that are matched (endings), the optimizer's state (beginnings).
+# Layers of checkpoints that a deployed student does not need: the matrix of its word embeddings, projections of matches
+# (endings of names), the optimizer's state (beginnings of names).
 WORD_MAP, MATCHING, OPTIMIZER = "word_map", "_projection", "optimizer_"
 Parts = Mapping[str, Sequence["tf.Variable"]]
 Weights = dict[str, np.ndarray]
 
 
 def weight_name(part: str, variable) -> str:
-    """Name of a variable in a file: that of its layer, then its place inside, however Keras numbered the layer."""
+    """Returns the name of a variable in a file: its layer's, then its own; Keras' numbers of layers are left out."""
     return f"{part}/{relative_name(variable.name, part)}"
 
 
 def relative_name(name: str, part: str) -> str:
-    """`name` without its layer: "student_2/bert/..." -> "bert/...", "dense_7/bias:0" -> "bias:0"."""
+    """Returns `name` without its layer: "student_2/bert/..." -> "bert/...", "dense_7/bias:0" -> "bias:0"."""
     _, found, inside = f"/{name}".partition(f"/{part}/")
     if found:
         return inside
@@ -45,11 +45,11 @@ def relative_name(name: str, part: str) -> str:
 
 
 def save_weights(path: str, parts: Parts) -> None:
-    """Writes all variables of `parts`, layer name -> variables; the file appears whole or not at all.
+    """Writes all variables of `parts`, layer name -> variables, atomically.
 
     Raises:
         ValueError: two variables of a part have one name.
-        InputError: the file cannot be written (no space, no permission); what was there before is untouched.
+        InputError: the file cannot be written (disk full, no permission); an existing file is untouched.
     """
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
@@ -63,21 +63,21 @@ def save_weights(path: str, parts: Parts) -> None:
 
 
 def load_weights(path: str, parts: Parts, *, optional: Collection[str] = (), deployed_only: bool = False) -> set[str]:
-    """Assigns the weights in `path` to the variables of `parts`, by name; nothing is assigned unless all fits.
+    """Assigns the weights in `path` to the variables of `parts`, by name; assigns nothing unless everything fits.
 
-    Files of the original release differ in three ways that are understood: layers whose automatic name has another
-    number, a word embedding called `Variable:0`, and pooler weights, which are left out.
+    Files of the original release are supported, which differ in three ways: layers whose automatic name has another
+    number, word embeddings called `Variable:0`, and pooler weights, which are ignored.
 
     Args:
         parts: layer name -> variables, as for `save_weights`.
-        optional: names (of `weight_name`) that may be absent: a frozen word embedding is kept in its own file.
-        deployed_only: pass over layers that only training needs, which checkpoints hold too.
+        optional: names (from `weight_name`) that may be absent: frozen word embeddings have their own file.
+        deployed_only: ignore layers that only training needs, which checkpoints hold too.
 
     Returns:
-        the optional names that the file does not hold.
+        the optional names that are not in the file.
 
     Raises:
-        InputError: not such a file, or its names or shapes are not those of the model.
+        InputError: it is not a weight file, or its names or shapes are not those of the model.
     """
     wanted = {part: _by_name(part, variables) for part, variables in parts.items()}
     layers = {layer: held for layer, held in read_weights(path).items() if not (deployed_only and _only_trains(layer))}
@@ -93,10 +93,10 @@ def load_weights(path: str, parts: Parts, *, optional: Collection[str] = (), dep
 
 
 def read_weights(path: str) -> dict[str, Weights]:
-    """Layer name -> weight name -> array, of all layers that have weights, in the order of the file.
+    """Returns layer name -> weight name -> array for all layers that have weights, in the order of the file.
 
     Raises:
-        InputError: the file is absent, is not HDF5, is cut off, or has another layout.
+        InputError: the file is missing, is not HDF5, is truncated, or has another layout.
     """
     if not os.path.isfile(path):
         raise MissingFileError(f"{path}: there is no such weight file.")
@@ -161,9 +161,9 @@ def _only_trains(layer: str) -> bool:
 
 
 def _match_layers(path: str, layers: dict[str, Weights], wanted: dict[str, dict]) -> dict[str, Weights]:
-    """The file's weights under the names of `wanted`: layers of the same name, then the others in order.
+    """Returns the file's weights under the names of `wanted`: layers of the same name, then the others in order.
 
-    The original left its last layer to Keras' numbering, and counted its students: "dense_1", "student_1".
+    The names of the original's last layer and of its students end with numbers that vary: "dense_1", "student_1".
     """
     partners = {layer: layer for layer in layers if layer in wanted}
     other_layers = [layer for layer in layers if layer not in wanted]
@@ -178,7 +178,7 @@ def _match_layers(path: str, layers: dict[str, Weights], wanted: dict[str, dict]
 
 
 def _rename(weights: Weights, layer: str, part: str, variables: dict) -> Weights:
-    """The weights of one layer under the model's names, without a pooler that the model has not."""
+    """Returns the weights of one layer under the model's names, without those of a pooler that the model lacks."""
     renamed = {}
     for name, value in weights.items():
         new = f"{part}/{relative_name(name, layer)}"
@@ -192,7 +192,7 @@ def _rename(weights: Weights, layer: str, part: str, variables: dict) -> Weights
 
 
 def other_spelling(name: str) -> str:
-    """Word embeddings are called "weight" in some versions of transformers and "embeddings" in others."""
+    """Returns the other name of word embeddings: versions of transformers call them "weight" or "embeddings"."""
     for ending, other in (("/weight:0", "/embeddings:0"), ("/embeddings:0", "/weight:0")):
         if name.endswith(ending):
             return name[: -len(ending)] + other

@@ -1,10 +1,10 @@
-"""Configurations and encoders from checkpoint folders or the model hub.
+"""Loads configurations and encoders from checkpoint folders or the model hub.
 
-Loading is strict: every weight of the encoder must be in the file, with its shape. Nothing is unpickled, no remote code
-runs, and torch is needed for `pytorch_model.bin` alone. Safetensors files, with PyTorch's names or TensorFlow's, load
-under every transformers that still has TensorFlow classes.
+Loading is strict: the file must hold every weight of the encoder, in its shape. Nothing is unpickled, no remote code
+runs, and only `pytorch_model.bin` needs torch. Safetensors files, with PyTorch's names or TensorFlow's, load with every
+version of transformers that still has TensorFlow classes.
 
-TensorFlow comes in where an encoder is built: flags are checked against `config.json` without it.
+Only building an encoder imports TensorFlow: flags are checked against `config.json` without it.
 """
 
 import copy
@@ -27,11 +27,11 @@ HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def read_config(checkpoint: str) -> dict:
-    """`config.json` of a folder or hub model, as plain values.
+    """Reads `config.json` of a folder or hub model, as plain values.
 
     Raises:
         MissingFileError: the folder or the file is missing, or the hub cannot be reached.
-        InputError: the file is not JSON, does not name a model type, or asks for relative positions.
+        InputError: the file is not JSON, does not name a model type, or uses relative positions.
     """
     path = _find_file(checkpoint, CONFIG)
     if path is None:
@@ -39,15 +39,14 @@ def read_config(checkpoint: str) -> dict:
     config = _read_json_object(path)
     if not isinstance(config.get("model_type"), str):
         raise InputError(
-            f'{path} has no "model_type", so nothing says which architecture this is. Add it, for example '
-            '"model_type": "bert".'
+            f'{path} has no "model_type", so the architecture is unknown. Add it, for example "model_type": "bert".'
         )
     _refuse_relative_positions(path, config)
     return config
 
 
 def _refuse_relative_positions(path: str, config: dict) -> None:
-    """The TensorFlow classes know absolute positions only, and would take these in silence."""
+    """The TensorFlow classes only support absolute positions, and would silently ignore others."""
     positions = config.get("position_embedding_type")
     if positions not in (None, "absolute"):
         raise InputError(
@@ -57,17 +56,17 @@ def _refuse_relative_positions(path: str, config: dict) -> None:
 
 
 def load_encoder(checkpoint: str, family: Family, *, name: str, config: dict | None = None):
-    """The encoder of a checkpoint with its weights, built and without a pooler.
+    """Loads the encoder of a checkpoint with its weights, built and without a pooler.
 
     Args:
         checkpoint: folder or hub name.
-        family: what `find_family` said about the checkpoint's model type.
+        family: that `find_family` returns for the checkpoint's model type.
         name: of the Keras model; its variables are called `name`/...
-        config: the checkpoint's own, changed (`changed_config`). If its `vocab_size` is another, the word-embedding
-            table keeps its random initial values (the caller fills it); everything else is still loaded.
+        config: the checkpoint's own, changed (`changed_config`). If its `vocab_size` differs, the word embeddings keep
+            their random initial values (the caller sets them); everything else is still loaded.
 
     Raises:
-        InputError: files are missing, damaged, in an unsafe format, or do not hold this architecture.
+        InputError: files are missing, damaged, in an unsafe format, or of another architecture.
     """
     own = read_config(checkpoint)
     config = own if config is None else config
@@ -78,7 +77,7 @@ def load_encoder(checkpoint: str, family: Family, *, name: str, config: dict | N
 
 
 def load_all(model, checkpoint: str) -> None:
-    """Gives a built model of Hugging Face's, with whatever head it has, its weights out of a checkpoint.
+    """Loads all weights of a built Hugging Face model, with any head, from a checkpoint.
 
     Raises:
         InputError: files are missing, damaged, in an unsafe format, or lack a weight.
@@ -88,17 +87,17 @@ def load_all(model, checkpoint: str) -> None:
 
 
 def new_encoder_from_config(config: dict, family: Family, *, name: str):
-    """An encoder with random weights (a function of the seed set before), built and without a pooler.
+    """Makes an encoder with random weights (from the current seed), built and without a pooler.
 
     Args:
-        config: plain values, as `read_config` gives them or `encoder.config.to_dict()`.
+        config: plain values, from `read_config` or `encoder.config.to_dict()`.
     """
     config_class = getattr(importlib.import_module(family.module), family.config_class_name)
     return _build(config_class.from_dict(copy.deepcopy(config)), family, name)
 
 
 def encoder_without_weights(config: dict, family: Family):
-    """An encoder that has its layers, but no variables yet: made at once, whatever its size."""
+    """Makes an encoder with layers but no variables, which is fast for any size."""
     config_class = getattr(importlib.import_module(family.module), family.config_class_name)
     return _without_pooler(_encoder_class(family)(config_class.from_dict(copy.deepcopy(config)), name="encoder"))
 
@@ -111,7 +110,7 @@ def changed_config(
     dropout: float | None = None,
     attention_dropout: float | None = None,
 ) -> dict:
-    """`config` with another vocabulary size, rate of all dropouts, or rate of those of attention maps alone."""
+    """Returns `config` with another vocabulary size, rate of all dropout, or rate of dropout on attention maps."""
     changes = {} if vocab_size is None else {"vocab_size": vocab_size}
     if dropout is not None:
         changes |= dict.fromkeys(family.dropout_fields, dropout)
@@ -136,15 +135,15 @@ def new_encoder(
     attention_dropout: float | None = None,
     seed: int | None = None,
 ):
-    """A student from scratch: an encoder of the given sizes with random weights, built.
+    """Makes the encoder of a student from scratch, of the given sizes with random weights, built.
 
     Args:
-        max_position_embeddings: longest row; the RoBERTa families, which number positions from the padding id on, get
-            as many more as they need for that.
-        seed: sets Keras' global seed first; by default the one set before decides.
+        max_position_embeddings: maximum sequence length; RoBERTa families, which number positions from the padding id
+            on, get the additional ones that they need.
+        seed: sets Keras' global seed first; by default the current seed is used.
 
     Raises:
-        ValueError: the family cannot be a student, or the heads do not divide the width.
+        ValueError: the family cannot be a student, or the number of heads does not divide the width.
     """
     if not family.can_be_student:
         raise ValueError(f"{family.class_name} cannot be a student from scratch.")
@@ -176,7 +175,7 @@ def new_encoder(
 
 
 def hidden_dropout(encoder, family: Family) -> float:
-    """The dropout rate of an encoder's hidden states, whatever its family calls it."""
+    """Returns the dropout rate of an encoder's hidden states, whatever its name in the family."""
     return float(getattr(encoder.config, family.dropout_fields[0]))
 
 
@@ -206,7 +205,7 @@ def _encoder_class(family: Family):
 def _without_pooler(encoder):
     main_layer = getattr(encoder, encoder.base_model_prefix, encoder)
     if getattr(main_layer, "pooler", None) is not None:
-        main_layer.pooler = None  # never used: it would be saved untrained, and warn at each step
+        main_layer.pooler = None  # not used: it would be saved untrained, and warn in each step
     return encoder
 
 
@@ -214,7 +213,7 @@ def _without_pooler(encoder):
 
 
 def _find_file(checkpoint: str, name: str) -> str | None:
-    """Path of a file of a checkpoint, fetched from the hub if need be; None if the checkpoint has no such file."""
+    """Returns the path of a checkpoint's file, fetched from the hub if needed; None if there is no such file."""
     if os.path.isdir(checkpoint):
         path = os.path.join(checkpoint, name)
         return path if os.path.isfile(path) else None
@@ -230,7 +229,7 @@ def _fetch(checkpoint: str, name: str) -> str | None:
     try:
         return hf_hub_download(checkpoint, name)
     except LocalEntryNotFoundError as error:
-        if name != CONFIG:  # the configuration was there, so this file is one that was never fetched
+        if name != CONFIG:  # the configuration is there, so this file was never fetched
             return None
         reason = error
     except EntryNotFoundError:
@@ -255,7 +254,7 @@ def _read_json_object(path: str) -> dict:
 
 
 def read_checkpoint(checkpoint: str) -> tuple[str, State]:
-    """Path and arrays of the best weight file of a checkpoint; a file in shards counts as one."""
+    """Returns path and arrays of the preferred weight file of a checkpoint; a file in shards counts as one."""
     for name in WEIGHT_FILES:
         path = _find_file(checkpoint, name)
         if path is not None:
@@ -271,7 +270,7 @@ def read_checkpoint(checkpoint: str) -> tuple[str, State]:
 def _read_shards(checkpoint: str, index: str) -> State:
     places = _read_json_object(index).get("weight_map")
     if not isinstance(places, dict):
-        raise InputError(f"{index} has no weight_map, which would say which file holds which weight.")
+        raise InputError(f"{index} has no weight_map, which names the file of each weight.")
     state: State = {}
     for name in sorted(set(places.values())):
         path = _find_file(checkpoint, name) if os.path.basename(name) == name else None
@@ -290,7 +289,7 @@ def _load(encoder, source: str, state: State, may_resize: bool) -> None:
     """Assigns every weight of `encoder` from `state`.
 
     Args:
-        may_resize: leave the word embedding alone if it has another number of rows.
+        may_resize: do not load word embeddings if their number differs.
     """
     table = word_embedding_variable(encoder)
     find = _tensorflow_array if any(name.endswith(":0") for name in state) else _pytorch_array
@@ -305,10 +304,10 @@ def _load(encoder, source: str, state: State, may_resize: bool) -> None:
 
 
 def _usual_name(name: str, prefix: str) -> str:
-    """A weight's name as files have it today.
+    """Returns the name of a weight as in current files.
 
-    TensorFlow's `.h5` puts the model's own name before the encoder's `prefix`; PyTorch's layer norms were called gamma
-    and beta until 2019.
+    TensorFlow's `.h5` has the model's name before the encoder's `prefix`; until 2019, weights of PyTorch's layer norms
+    were called gamma and beta.
     """
     if name.endswith(":0"):
         return name if name.startswith(f"{prefix}/") else name.partition("/")[2]
@@ -321,7 +320,7 @@ def _tensorflow_array(state: State, encoder, variable) -> np.ndarray | None:
 
 
 def _pytorch_array(state: State, encoder, variable) -> np.ndarray | None:
-    """With the encoder's prefix before the name (checkpoints with a head) or without; kernels are transposed."""
+    """Finds an array by name, with the encoder's prefix (checkpoints with a head) or without; transposes kernels."""
     from transformers.modeling_tf_pytorch_utils import convert_tf_weight_name_to_pt_weight_name
 
     name = f"{encoder.name}/{relative_name(variable.name, encoder.name)}"
@@ -331,14 +330,16 @@ def _pytorch_array(state: State, encoder, variable) -> np.ndarray | None:
 
 
 def _fitted(array: np.ndarray, variable, source: str) -> np.ndarray:
-    """The array in the variable's type and shape; only axes of length 1 may differ."""
+    """Returns the array in the variable's type and shape; only axes of length 1 may differ."""
     wanted = tuple(variable.shape)
     if [size for size in array.shape if size != 1] != [size for size in wanted if size != 1]:
         raise InputError(
             f"{source}: {variable.name} has shape {list(array.shape)}, but by config.json it is {list(wanted)}. "
             "The two files belong to different models."
         )
-    return np.array(array, variable.dtype.as_numpy_dtype).reshape(wanted)  # a copy: TensorFlow may keep the memory
+    return np.array(array, variable.dtype.as_numpy_dtype).reshape(
+        wanted
+    )  # a copy, since TensorFlow may keep the memory
 
 
 def _missing_message(encoder, source: str, state: State, missing: list[str]) -> str:

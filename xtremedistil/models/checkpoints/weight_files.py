@@ -1,4 +1,4 @@
-"""Arrays by name from the three kinds of weight file that a Hugging Face checkpoint can have."""
+"""Reads arrays by name from the three kinds of weight files of Hugging Face checkpoints."""
 
 import numpy as np
 from safetensors import SafetensorError
@@ -11,7 +11,7 @@ State = dict[str, np.ndarray]
 
 
 def read_state(path: str) -> State:
-    """The arrays of one file, by the ending of its name: `.safetensors`, `.h5` or `.bin`."""
+    """Reads the arrays of a file whose name ends with `.safetensors`, `.h5` or `.bin`."""
     if path.endswith(".safetensors"):
         return read_safetensors(path)
     if path.endswith(".h5"):
@@ -20,12 +20,12 @@ def read_state(path: str) -> State:
 
 
 def read_safetensors(path: str) -> State:
-    """The arrays of a safetensors file, bfloat16 as that of `ml_dtypes`.
+    """Reads the arrays of a safetensors file; bfloat16 becomes the type of `ml_dtypes`.
 
-    Newer versions of transformers pass the package's lazy object on where a dict is needed.
+    Newer versions of transformers pass on the package's lazy object where a dict is needed.
 
     Raises:
-        InputError: the file is cut off, or is something else.
+        InputError: the file is truncated, or not a safetensors file.
     """
     try:
         return load_file(path)
@@ -37,10 +37,10 @@ def read_safetensors(path: str) -> State:
 
 
 def read_pytorch_bin(path: str) -> State:
-    """The arrays of a `pytorch_model.bin`, which is a pickle: only torch's restricted reader may open it.
+    """Reads the arrays of a `pytorch_model.bin`, which is a pickle, by torch's restricted reader.
 
     Raises:
-        InputError: torch is not installed, or the file holds something else than tensors.
+        InputError: torch is not installed, or the file holds anything but tensors.
     """
     try:
         import torch

@@ -1,11 +1,11 @@
-"""Which layers inside an encoder make queries, keys and values, by family."""
+"""Paths of the sub-layers that compute queries, keys and values, by family."""
 
 from xtremedistil.errors import InputError
 from xtremedistil.models.architectures.families import Family
 
 _BERT = tuple(f"encoder/layer_._{{}}/attention/self/{part}" for part in ("query", "key", "value"))
 
-# What makes the queries, keys and values of layer {}; one path: all three side by side.
+# Sub-layers that compute queries, keys and values of layer {}; one path: a sub-layer computes all three, concatenated.
 PROJECTION_PATHS = {
     "bert": _BERT,
     "electra": _BERT,
@@ -20,14 +20,14 @@ PROJECTION_PATHS = {
 
 
 def projection_paths(family: Family, layer: int) -> list[str]:
-    """Paths of the queries, keys and values of a layer; one path where one layer makes all three.
+    """Returns the paths of the queries, keys and values of a layer; one path if one sub-layer computes all three.
 
     Raises:
-        InputError: the family has no such layers.
+        InputError: the family has no such sub-layers.
     """
     if family.model_type not in PROJECTION_PATHS:
         raise InputError(
-            f"{family.class_name} has no layers of its own for queries, keys and values, so neither these nor "
-            f"attention_scores can be had. Families that have them: {', '.join(PROJECTION_PATHS)}."
+            f"{family.class_name} has no separate layers for queries, keys and values, so neither these nor "
+            f"attention_scores can be matched. Families that have them: {', '.join(PROJECTION_PATHS)}."
         )
     return [path.format(layer) for path in PROJECTION_PATHS[family.model_type]]

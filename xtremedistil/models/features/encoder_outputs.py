@@ -1,4 +1,4 @@
-"""An encoder's outputs, by name."""
+"""Runs an encoder and returns its outputs by name."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from xtremedistil.data.padding import INPUT_NAMES
 from xtremedistil.models.architectures.families import Family
 from xtremedistil.models.features.names import LOGITS
 
-# Keeping keys and values for the next call is of no use to a classifier.
+# A classifier does not need keys and values cached for the next call.
 _WITHOUT_MEMORY = {
     "gpt2": {"use_cache": False},
     "ctrl": {"use_cache": False},
@@ -18,13 +18,13 @@ _WITHOUT_MEMORY = {
 
 
 class EncoderOutputs(NamedTuple):
-    """Axes: B batch, S positions, H hidden, A heads.
+    """Outputs of an encoder. Axes: B batch, S positions, H hidden, A heads.
 
     Fields:
         hidden_states: list of [B, S, H], one more than there are layers: 0 = embeddings, -1 = last.
-        attentions: list of [B, A, S, S], one for each layer, after softmax (and, in training, dropout); empty unless
-            asked for.
-        logits: by name, of a model with a head: [B, L] or [B, S, L]; where a span starts and ends, [B, S, 1] each.
+        attentions: list of [B, A, S, S], one per layer, after softmax (and, in training, dropout); empty unless
+            requested.
+        logits: by name, for models with a head: [B, L] or [B, S, L]; [B, S, 1] each for start and end of a span.
     """
 
     hidden_states: list[tf.Tensor]
@@ -33,7 +33,7 @@ class EncoderOutputs(NamedTuple):
 
 
 def model_inputs() -> dict[str, tf_keras.Input]:
-    """The three inputs of every model here: int32 [B, S], rows of any number and length."""
+    """Returns the three inputs of every model here: int32 [B, S], for any B and S."""
     return {name: tf_keras.Input((None,), dtype=tf.int32, name=name) for name in INPUT_NAMES}
 
 
@@ -45,7 +45,7 @@ def run_encoder(
     Args:
         inputs: `input_ids`, `attention_mask` (1 = token, 0 = padding), `token_type_ids`, int32 [B, S]. Padded ids must
             be the tokenizer's padding id: the RoBERTa families count positions by it.
-        word_embeddings: optional [B, S, H], instead of those that the encoder would look up for `input_ids`.
+        word_embeddings: optional [B, S, H], in place of those that the encoder would look up for `input_ids`.
     """
     fed = {"input_ids": inputs["input_ids"]} if word_embeddings is None else {"inputs_embeds": word_embeddings}
     fed["attention_mask"] = inputs["attention_mask"]
@@ -65,9 +65,9 @@ def _logits(outputs) -> dict[str, tf.Tensor]:
 
 
 def pick_summary(hidden_state: tf.Tensor, attention_mask: tf.Tensor, family: Family) -> tf.Tensor:
-    """The state [B, H] that stands for a whole row: its first, or its last real position of [B, S, H].
+    """Returns the hidden state [B, H] that represents each row: that of its first, or of its last token.
 
-    A row without any token gives its first position.
+    Rows without any token give their first position.
     """
     if family.summary == "first":
         return hidden_state[:, 0]
@@ -77,10 +77,10 @@ def pick_summary(hidden_state: tf.Tensor, attention_mask: tf.Tensor, family: Fam
 
 
 class Summary(tf_keras.layers.Layer):
-    """`pick_summary` as a layer with a name."""
+    """`pick_summary` as a named layer."""
 
     def __init__(self, family: Family, name: str):
-        super().__init__(name=name, autocast=False)  # whatever the policy: a teacher's state is not to be rounded
+        super().__init__(name=name, autocast=False)  # no autocast: a teacher's hidden state must not be rounded
         self._family = family
 
     def call(self, hidden_state, attention_mask):
@@ -88,5 +88,5 @@ class Summary(tf_keras.layers.Layer):
 
 
 def in_float32(tensor, name: str):
-    """`tensor` as a float32 output of that name (which may be a path), under every precision policy."""
+    """Makes `tensor` a float32 output of that name (which may be a path), under every precision policy."""
     return tf_keras.layers.Activation("linear", dtype="float32", name=name.replace("/", "."))(tensor)

@@ -1,4 +1,4 @@
-"""Tensors inside an encoder by name, from one run of it."""
+"""Extracts tensors inside an encoder by name, in one run of it."""
 
 from collections.abc import Sequence
 
@@ -22,32 +22,32 @@ from xtremedistil.models.features.names import (
 )
 from xtremedistil.models.features.sub_layers import find_sub_layer, sub_layers
 
-AHEAD = -1e4  # a score that a softmax leaves out, and float16 holds
-_POSITIONS_FIRST = ("xlnet",)  # inside, its states are [S, B, H]
+AHEAD = -1e4  # attention score of later tokens: excluded from a softmax, and within float16
+_POSITIONS_FIRST = ("xlnet",)  # families whose inner hidden states are [S, B, H]
 
 
 def encoder_features(
     encoder, family: Family, inputs: dict, names: Sequence[str], *, word_embeddings=None
 ) -> dict[str, tf.Tensor]:
-    """Runs `encoder` once and returns what is asked for.
+    """Runs `encoder` once and returns the tensors `names`.
 
     Names:
         `hidden_states_i`: [B, S, H]; 0 = embeddings.
         `attentions_i`: [B, A, S, S], after softmax (and, in training, dropout), of layer i from 0.
-        `queries_i`, `keys_i`, `values_i`: [B, S, H], heads side by side.
-        `attention_scores_i`: float32 [B, A, S, S], queries times keys by the root of a head's width: what goes into the
-            softmax, without the mask of padding; of families that read from left to right, -1e4 at keys ahead.
-        `logits`, `start_logits`, `end_logits`: of a model with a head, float [B, L] or [B, S, L].
-        any other: a path as in `sub_layers`, such as `encoder/layer_._1/intermediate`: what that layer gives,
-            [B, S, W]; if it runs several times, the last time.
+        `queries_i`, `keys_i`, `values_i`: [B, S, H], heads concatenated.
+        `attention_scores_i`: float32 [B, A, S, S], queries times keys divided by the square root of a head's width: the
+            input of the softmax without the padding mask; -1e4 at later keys in families that read left to right.
+        `logits`, `start_logits`, `end_logits`: for models with a head, float [B, L] or [B, S, L].
+        any other: a path as in `sub_layers`, such as `encoder/layer_._1/intermediate`: output of that sub-layer,
+            [B, S, W]; if it runs several times, of the last run.
 
-    B batch, S positions, H hidden, W the layer's own width, A heads.
+    B batch, S positions, H hidden, W width of the sub-layer, A heads.
 
     Args:
-        inputs: as of `run_encoder`, tensors or Keras inputs. word_embeddings: the same.
+        inputs, word_embeddings: as for `run_encoder`; tensors or Keras inputs.
 
     Raises:
-        InputError: a name or layer that this encoder has not.
+        InputError: the encoder has no such name or layer.
     """
     for name in names:
         _require_known(encoder, family, name)
@@ -59,21 +59,21 @@ def encoder_features(
 
 
 def top_state(encoder) -> str:
-    """The name of an encoder's last hidden state."""
+    """Returns the name of an encoder's last hidden state."""
     return str(FeatureName(HIDDEN_STATES, encoder.config.num_hidden_layers))
 
 
 class HookedEncoder(tf_keras.layers.Layer):
-    """An encoder with outputs of its inner layers, as one node of a functional model.
+    """An encoder with outputs of its sub-layers, as one node of a functional model.
 
-    Only borrows the encoder: its weights keep their names and order. Called as `encoder_features`.
+    The encoder is unchanged: its weights keep their names and order. Called as `encoder_features`.
     """
 
     def __init__(self, encoder, family: Family, names: Sequence[str]):
         super().__init__(name=f"{encoder.name}_features", autocast=False)
         self._encoder, self._family, self._names = encoder, family, tuple(names)
 
-    def call(self, inputs, word_embeddings=None, training=None):  # Keras hands `training` down only if it is named here
+    def call(self, inputs, word_embeddings=None, training=None):  # Keras passes `training` on only if it is named here
         paths = {path for name in self._names for path in _paths(self._family, name)}
         layers = {path: find_sub_layer(self._encoder, path) for path in sorted(paths)}
         with Recording(list(layers.values())) as recording:
@@ -103,34 +103,34 @@ class HookedEncoder(tf_keras.layers.Layer):
         parts = self._projections(parsed.layer, tapped)
         if parsed.kind == ATTENTION_SCORES:
             scores = attention_scores(parts["queries"], parts["keys"], self._encoder.config.num_attention_heads)
-            return scores if self._family.reads_ahead else _without_what_lies_ahead(scores)
+            return scores if self._family.reads_ahead else _mask_later_tokens(scores)
         return parts[parsed.kind]
 
     def _projections(self, layer: int, tapped: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Queries, keys and values of a layer, [B, S, H] each."""
+        """Returns queries, keys and values of a layer, [B, S, H] each."""
         parts = [tapped[path] for path in projection_paths(self._family, layer)]
         return dict(zip(PROJECTIONS, tf.split(parts[0], 3, axis=-1) if len(parts) == 1 else parts, strict=True))
 
 
 def attention_scores(queries: tf.Tensor, keys: tf.Tensor, heads: int) -> tf.Tensor:
-    """float32 [B, A, S, S] of [B, S, H] each: scaled products, before mask and softmax."""
+    """Returns float32 [B, A, S, S] for [B, S, H] each: scaled products, before mask and softmax."""
     queries, keys = (_split_heads(tf.cast(states, tf.float32), heads) for states in (queries, keys))
     return tf.matmul(queries, keys, transpose_b=True) / queries.shape[-1] ** 0.5
 
 
-def _without_what_lies_ahead(scores: tf.Tensor) -> tf.Tensor:
+def _mask_later_tokens(scores: tf.Tensor) -> tf.Tensor:
     length = tf.shape(scores)[-1]
     return tf.where(tf.range(length)[:, None] >= tf.range(length), scores, AHEAD)
 
 
 def _split_heads(states: tf.Tensor, heads: int) -> tf.Tensor:
-    """[B, S, H] as [B, A, S, H / A]."""
+    """Reshapes [B, S, H] to [B, A, S, H / A]."""
     batch, length = tf.unstack(tf.shape(states)[:2])
     return tf.transpose(tf.reshape(states, [batch, length, heads, states.shape[-1] // heads]), [0, 2, 1, 3])
 
 
 def _is_given(name: str) -> bool:
-    """Whether the encoder returns it by itself."""
+    """Whether the encoder returns this output without hooks."""
     if name in LOGITS:
         return True
     parsed = parse_feature_name(name)
@@ -150,7 +150,7 @@ def _wants_maps(names: Sequence[str]) -> bool:
 
 
 def _paths(family: Family, name: str) -> list[str]:
-    """Of the layers whose outputs `name` is made of."""
+    """Returns the paths of the sub-layers that an output is computed from."""
     if _is_given(name):
         return []
     parsed = parse_feature_name(name)
@@ -173,4 +173,4 @@ def _known(encoder, layers: int) -> str:
     last = {kind: layers - (kind != HIDDEN_STATES) for kind in KINDS}
     ranges = ", ".join(f"{kind}_0 to {kind}_{number}" for kind, number in last.items())
     example = next(path for path in sub_layers(encoder) if "/" in path)
-    return f"{ranges}, and what each of its sub-layers gives, by paths such as {example}"
+    return f"{ranges}, and the output of each sub-layer, by paths such as {example}"

@@ -1,7 +1,7 @@
-"""What layers deep inside a model give, recorded while the model runs.
+"""Records outputs of layers deep inside a model while it runs.
 
-Keras has no hooks. A layer's `call` is replaced on the instance for the time of a recording, and put back after it. The
-threads of replicas may record at the same time: each gets its own outputs, and the last one to end puts `call` back.
+Keras has no hooks, so a layer's `call` is replaced on the instance during a recording and restored after it. Threads of
+replicas may record at the same time: each gets its own outputs, and the last one to finish restores `call`.
 """
 
 import threading
@@ -12,12 +12,12 @@ import tf_keras
 
 Layer = tf_keras.layers.Layer
 _lock = threading.Lock()
-_users: dict[int, int] = {}  # how many recordings listen to a layer, by its id
+_users: dict[int, int] = {}  # number of recordings that listen to a layer, by its id
 _here = threading.local()  # .recording: the innermost one of this thread
 
 
 class Recording:
-    """Within the block, remembers the last output of each of `layers`, of calls in this thread alone."""
+    """Within the block, records the last output of each of `layers` in this thread."""
 
     def __init__(self, layers: Sequence[Layer]):
         self._layers = list({id(layer): layer for layer in layers}.values())
@@ -38,8 +38,8 @@ class Recording:
                 _stop_listening(layer)
 
     def output(self, layer: Layer) -> tf.Tensor | None:
-        """What `layer` gave; of a tuple or model output the first [B, S, H], else the first tensor. None: it did not
-        run."""
+        """Returns the output of `layer`: for a tuple or model output the first [B, S, H], else the first tensor; None
+        if the layer did not run."""
         tensors = list(_tensors(self._outputs.get(id(layer))))
         states = [tensor for tensor in tensors if tensor.shape.rank == 3]
         return next(iter(states or tensors), None)
@@ -49,10 +49,10 @@ class Recording:
 
 
 def _listen(layer: Layer) -> None:
-    """Lets `layer` tell the recordings what it gives."""
+    """Makes `layer` report its outputs to recordings."""
     _users[id(layer)] = _users.get(id(layer), 0) + 1
     if _users[id(layer)] == 1:
-        vars(layer)["call"] = _telling(layer)  # past Keras, which would track it
+        vars(layer)["call"] = _reporting(layer)  # bypasses Keras, which would track it
 
 
 def _stop_listening(layer: Layer) -> None:
@@ -61,26 +61,26 @@ def _stop_listening(layer: Layer) -> None:
         del _users[id(layer)], vars(layer)["call"]
 
 
-def _telling(layer: Layer):
+def _reporting(layer: Layer):
     original = layer.call
 
     def call(*args, **kwargs):
         output = original(*args, **kwargs)
-        _tell(layer, output)
+        _report(layer, output)
         return output
 
     return call
 
 
 @tf.autograph.experimental.do_not_convert
-def _tell(layer: Layer, output) -> None:
+def _report(layer: Layer, output) -> None:
     recording = getattr(_here, "recording", None)
     if recording is not None:
         recording.note(layer, output)
 
 
 def _tensors(output):
-    """The tensors in a layer's output, in its own order: `tf.nest` would sort the names of a model output."""
+    """Yields the tensors in a layer's output in their order; `tf.nest` would sort the names of a model output."""
     if tf.is_tensor(output):
         yield output
     elif isinstance(output, dict):

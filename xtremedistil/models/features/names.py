@@ -1,4 +1,4 @@
-"""Names of an encoder's outputs: `hidden_states_3`, `queries_0`; all others are paths of sub-layers."""
+"""Names of an encoder's outputs, such as `hidden_states_3` or `queries_0`; all others are paths of sub-layers."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ MAPS = (ATTENTIONS, ATTENTION_SCORES)
 
 
 class FeatureName(NamedTuple):
-    """`kind`: one of KINDS. `layer`: from 0; of hidden states, 0 are the embeddings."""
+    """A parsed name. `kind`: one of KINDS. `layer`: from 0; for hidden states, 0 are the embeddings."""
 
     kind: str
     layer: int
@@ -20,12 +20,12 @@ class FeatureName(NamedTuple):
 
 
 def parse_feature_name(name: str) -> FeatureName | None:
-    """The kind and layer that `name` says; None if it is a path."""
+    """Parses kind and layer of a name; None if it is a path."""
     kind, _, layer = name.rpartition("_")
     return FeatureName(kind, int(layer)) if kind in KINDS and layer.isdecimal() else None
 
 
 def is_map(name: str) -> bool:
-    """Whether that output is of pairs of positions, [B, A, S, S], not of positions."""
+    """Whether an output is an attention map, [B, A, S, S]."""
     parsed = parse_feature_name(name)
     return parsed is not None and parsed.kind in MAPS

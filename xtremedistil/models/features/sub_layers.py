@@ -1,9 +1,9 @@
-"""The layers inside an encoder by path.
+"""Finds the layers inside an encoder by path.
 
-A path is what the encoder's weights are called, without the model and its main layer before it and the weight behind:
-`tf_model/bert/encoder/layer_._1/output/dense/kernel:0` is a weight of `encoder/layer_._1/output/dense`. Layers that
-Hugging Face gives no name, dropouts above all, go by their attribute: `encoder/layer_._1/output/dropout`.
-`list(sub_layers(teacher.encoder))` shows all of them.
+A path is the name of a weight without model and main layer at its start, and without the weight at its end:
+`tf_model/bert/encoder/layer_._1/output/dense/kernel:0` is a weight of `encoder/layer_._1/output/dense`. Layers without
+a name of their own, mostly dropout, are named by their attribute: `encoder/layer_._1/output/dropout`.
+`list(sub_layers(teacher.encoder))` shows all paths.
 """
 
 import difflib
@@ -17,15 +17,15 @@ Layer = tf_keras.layers.Layer
 
 
 def sub_layers(encoder) -> dict[str, Layer]:
-    """All layers inside `encoder` by path, from the bottom up."""
+    """Returns all layers inside `encoder` by path, from the bottom up."""
     return dict(_below(getattr(encoder, encoder.base_model_prefix, encoder), ""))
 
 
 def find_sub_layer(encoder, path: str) -> Layer:
-    """The layer at `path`.
+    """Returns the layer at `path`.
 
     Raises:
-        InputError: there is none; the message has the nearest paths.
+        InputError: there is none; the message names similar paths.
     """
     known = sub_layers(encoder)
     if path in known:
@@ -33,7 +33,7 @@ def find_sub_layer(encoder, path: str) -> Layer:
     near = difflib.get_close_matches(path, known, n=3, cutoff=0.4) or list(known)[:3]
     raise InputError(
         f"{type(encoder).__name__} has no sub-layer {path!r}. Near names: {', '.join(near)}. "
-        "All of them: xtremedistil.models.sub_layers.sub_layers(encoder)."
+        "All of them: xtremedistil.models.features.sub_layers.sub_layers(encoder)."
     )
 
 
@@ -45,7 +45,7 @@ def _below(layer: Layer, prefix: str) -> Iterator[tuple[str, Layer]]:
 
 
 def _children(layer: Layer) -> Iterator[tuple[str, Layer]]:
-    """The layers among the public attributes of `layer`, those in lists too."""
+    """Yields the layers among the public attributes of `layer`, also those in lists."""
     for attribute, value in vars(layer).items():
         if attribute.startswith("_"):
             continue
@@ -57,5 +57,5 @@ def _children(layer: Layer) -> Iterator[tuple[str, Layer]]:
 
 
 def _is_named_by_keras(layer: Layer) -> bool:
-    """Whether its name is its class with a number, which counts all layers of the process."""
+    """Whether Keras named the layer by its class and a number."""
     return layer.name.rstrip("0123456789").replace("_", "") == type(layer).__name__.lower()

@@ -1,1 +1,1 @@
-"""Encoders with a language-modelling head."""
+"""Encoders with a language-modelling head, for pre-training."""

@@ -1,9 +1,9 @@
-"""`LanguageHead`: which token of the vocabulary stands at a position, out of an encoder's last state.
+"""`LanguageHead`: predicts tokens from an encoder's last hidden states.
 
-All families with such a head have the same one: a dense layer, an activation, a norm, and the product with the word
-table that the encoder begins with, plus a bias. GPT-2 has the product alone.
+All families have the same kind of head: a dense layer, an activation, a layer norm, and the product with the encoder's
+word embeddings, plus a bias. GPT-2 only has the product.
 
-Axes: M positions that are asked about, H hidden, E width of the word table, V tokens.
+Axes: M predicted tokens, H hidden, E width of the word embeddings, V tokens of the vocabulary.
 """
 
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ NORM_EPSILON = 1e-12
 
 @dataclass(frozen=True)
 class HeadNames:
-    """What PyTorch's transformers call the parts of a family's head, and the class that has it.
+    """Names in PyTorch's transformers of the parts of a family's head, and of its class.
 
     Fields:
-        activation: of the dense layer, or the field of the configuration that names it, in braces.
+        activation: of the dense layer; in braces, the field of the configuration that names it.
     """
 
     pytorch_class: str
@@ -55,7 +55,7 @@ HEADS = {
     "gpt2": HeadNames("GPT2LMHeadModel"),
 }
 
-# What checkpoints call the table that states are multiplied with, and the word table, which it should be.
+# Names in checkpoints of the head's output matrix, and of the word embeddings, which it must equal.
 DECODERS = (
     "cls.predictions.decoder.weight",
     "lm_head.decoder.weight",
@@ -68,9 +68,9 @@ WORD_TABLES = ("word_embeddings.weight", "wte.weight")
 
 
 class LanguageHead(tf_keras.layers.Layer):
-    """States [M, H] in, float32 logits [M, V] out.
+    """Maps hidden states [M, H] to float32 logits [M, V].
 
-    The word table is the encoder's: it is trained, saved and counted there.
+    The word embeddings belong to the encoder, which trains, saves and counts them.
     """
 
     def __init__(self, encoder, family: Family, name: str = "language_head"):
@@ -98,25 +98,25 @@ class LanguageHead(tf_keras.layers.Layer):
 
     @property
     def pytorch_class(self) -> str:
-        """The class of PyTorch's transformers that has such a head."""
+        """Name of the class in PyTorch's transformers that has such a head."""
         return self._names.pytorch_class
 
     @property
     def bias_name(self) -> str:
-        """Of the bias of each token, in `head_state`."""
+        """Name of the bias of the tokens, in `head_state`."""
         return self._names.bias
 
     def state(self) -> State:
-        """Its weights by PyTorch's names and in its layout."""
+        """Returns the head's weights with PyTorch's names and layout."""
         if not self.transforms:
             return {}
         return {name: np.ascontiguousarray(variable.numpy().T) for name, variable in self._by_name().items()}
 
     def load(self, state: State, source: str) -> None:
-        """Takes its weights out of a checkpoint's `head_state`.
+        """Loads the head's weights from a checkpoint's `head_state`.
 
         Raises:
-            InputError: one of them has another shape.
+            InputError: a weight has another shape.
         """
         for name, variable in self._by_name().items():
             value = np.asarray(state[name], np.float32).T
@@ -141,11 +141,11 @@ class LanguageHead(tf_keras.layers.Layer):
 
 
 def head_state(checkpoint: str, family: Family) -> State | None:
-    """The head's weights of a checkpoint folder by PyTorch's names; None where it has no such head, {} where the head
-    is the word table alone.
+    """Reads the head's weights from a checkpoint folder, with PyTorch's names; None if it has no such head, {} if the
+    head only has the word embeddings.
 
     Raises:
-        InputError: parts of the head are missing, or it has a word table of its own.
+        InputError: parts of the head are missing, or its output matrix is not the word embeddings.
     """
     names = HEADS[family.model_type]
     source, state = read_checkpoint(checkpoint)
@@ -157,7 +157,9 @@ def head_state(checkpoint: str, family: Family) -> State | None:
     found = {name: known[name] for name in wanted if name in known}
     if found and len(found) < len(wanted):
         missing = ", ".join(name for name in wanted if name not in found)
-        raise InputError(f"{source} has half a head for masked words: {missing} is missing. Copy the file again.")
+        raise InputError(
+            f"{source} has only part of a masked-language-model head: {missing} is missing. Copy the file again."
+        )
     return found or None
 
 
@@ -166,13 +168,13 @@ def _refuse_untied(source: str, state: State) -> None:
     own = [name for name in DECODERS if name in state and table is not None and not np.array_equal(state[name], table)]
     if own:
         raise InputError(
-            f"{source}: {own[0]} differs from the word embeddings, and heads here have these as their table. Take a "
-            "checkpoint whose two tables are tied (tie_word_embeddings)."
+            f"{source}: {own[0]} differs from the word embeddings, but heads here use these. Take a checkpoint with "
+            "tied embeddings (tie_word_embeddings)."
         )
 
 
 def _in_pytorch(state: State) -> State:
-    """The same arrays by PyTorch's names and in its layout, whichever file they came from."""
+    """Converts arrays to PyTorch's names and layout, whichever file they came from."""
     from transformers.modeling_tf_pytorch_utils import convert_tf_weight_name_to_pt_weight_name
 
     renamed = {}

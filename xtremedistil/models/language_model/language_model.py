@@ -1,6 +1,6 @@
-"""`LanguageModel`: an encoder with its head for words, as student or teacher of a pre-training run.
+"""`LanguageModel`: an encoder with a language-modelling head, as student or teacher of a pre-training run.
 
-Axes: B batch, S positions, H hidden, V tokens, M positions that are asked about.
+Axes: B batch, S positions, H hidden, V tokens of the vocabulary, M predicted tokens.
 """
 
 from collections.abc import Sequence
@@ -14,18 +14,20 @@ from xtremedistil.models.features.encoder_outputs import in_float32, model_input
 from xtremedistil.models.features.extraction import encoder_features, top_state
 from xtremedistil.models.language_model.language_head import LanguageHead
 
-PREDICTED = "predicted"  # of a batch: row x S + position of each position that is asked about, int32 [M]
+PREDICTED = "predicted"  # in a batch: row x S + position of each predicted token, int32 [M]
 
 
 def language_inputs() -> dict[str, tf_keras.Input]:
-    """The inputs of every model, and the positions that are asked about."""
+    """Returns the inputs of every model, and the positions of predicted tokens."""
     return model_inputs() | {PREDICTED: tf_keras.Input((), dtype=tf.int32, name=PREDICTED)}
 
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """Fields:
-    head: None where the model is not asked about words.
+    """An encoder with a language-modelling head.
+
+    Fields:
+        head: None if no tokens are predicted.
     """
 
     encoder: object
@@ -37,7 +39,7 @@ class LanguageModel:
         return [*self.encoder.weights, *(self.head.weights if self.head else [])]
 
     def tensors(self, inputs: dict, names: Sequence[str], *, logits: bool) -> dict[str, tf.Tensor]:
-        """What is inside the encoder by name, from one run of it, and "logits" [M, V] if they are wanted."""
+        """Returns the encoder's features `names`, from one run of it, and optionally "logits" [M, V]."""
         top = top_state(self.encoder)
         found = encoder_features(self.encoder, self.family, inputs, list(dict.fromkeys([*names, top])))
         if logits:
@@ -45,7 +47,7 @@ class LanguageModel:
         return found
 
     def feature_model(self, names: Sequence[str], *, logits: bool) -> tf_keras.Model:
-        """Inputs in, these tensors in float32 out."""
+        """Returns a model from the inputs to these tensors in float32."""
         inputs = language_inputs()
         tensors = self.tensors(inputs, names, logits=logits)
         wanted = [*names, *(["logits"] if logits else [])]
@@ -53,7 +55,7 @@ class LanguageModel:
 
 
 class AtPositions(tf_keras.layers.Layer):
-    """States [B, S, H] at some positions of the flattened batch, [M, H]."""
+    """Picks hidden states [M, H] at some positions of the flattened batch [B, S, H]."""
 
     def __init__(self, name: str):
         super().__init__(name=name, autocast=False)
@@ -63,7 +65,7 @@ class AtPositions(tf_keras.layers.Layer):
 
 
 class AsConstant(tf_keras.layers.Layer):
-    """A model as part of another one, always in inference mode: nothing is trained through it."""
+    """A model inside another one, always in inference mode and without gradients."""
 
     def __init__(self, model: tf_keras.Model, name: str):
         super().__init__(name=name, autocast=False)
