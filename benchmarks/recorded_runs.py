@@ -505,8 +505,8 @@ DROPPED = ("seconds", "milliseconds", "pieces_per_second", "bytes", "sealed", "t
 BY_CONTENT = {
     "*.json": f"keys and values, without {', '.join(DROPPED)}: work takes another time in each run, records are sealed "
     "with their seconds, sizes and versions are the machine's; flags have their new names",
-    "*.safetensors": "bytes, with the entries of the metadata in order: the library writes them in any, the same one in "
-    "all forks of a process",
+    "*.safetensors": "bytes, with the entries of the metadata in order: the library writes them in any, the same one "
+    "in all forks of a process",
     "xtremedistil.onnx": "what is computed from what, constants, metadata: tf2onnx numbers and merges constants in the "
     "order of a set, which is another one in each process",
     "fingerprint.pb": "not at all: it has a random number",

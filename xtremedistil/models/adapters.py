@@ -215,8 +215,8 @@ def _mask_model(inputs: dict, mask, by_position: bool) -> tf_keras.Model:
     """Makes the model of the mask; raises ValueError if the mask is not per token, or depends on weights."""
     if mask.shape.rank != ADAPTED[LOGITS_MASK] or not by_position:
         raise ValueError(
-            f"{LOGITS_MASK} has shape {mask.shape}; [B, S] is expected, for logits [B, S, L]. If the logits are per row, "
-            "leave it away."
+            f"{LOGITS_MASK} has shape {mask.shape}; [B, S] is expected, for logits [B, S, L]. If the logits are "
+            "per row, leave it away."
         )
     model = tf_keras.Model(inputs, {LOGITS_MASK: mask}, name=LOGITS_MASK)
     if model.weights:
