@@ -15,10 +15,10 @@ from xtremedistil.terms.soft_labels import SoftLabels
 from xtremedistil.terms.terms import Terms
 
 IN_ANOTHER_PROCESS = """
-from xtremedistil.distillation.fit_key import fit_key
-from xtremedistil.distillation.soft_labels import SoftLabels
-from xtremedistil.distillation.terms import Terms
-from xtremedistil.distillation.weight_schedules import linear_growth
+from xtremedistil.distillation.distiller.fit_inputs import fit_key
+from xtremedistil.terms.soft_labels import SoftLabels
+from xtremedistil.terms.terms import Terms
+from xtremedistil.losses.weight_schedules import linear_growth
 print(fit_key(Terms(SoftLabels(weight_schedule=linear_growth))))
 """
 

@@ -98,15 +98,15 @@ def test_terms_of_other_kinds_in_json_are_refused(text, message):
     ("settings", "message"),
     [
         ({"soft_labels": SoftLabels(weight=0), "matches": (Match("values", 1, 1, "rkd", 0.0),)}, "nothing to learn"),
-        ({"matches": (Match("hidden_states", 1, 1), Match("hidden_states", 1, 1, weight=2.0))}, "is there twice"),
+        ({"matches": (Match("hidden_states", 1, 1), Match("hidden_states", 1, 1, weight=2.0))}, "is given twice"),
         ({"combine": "probability"}, "Did you mean probabilities"),
-        ({"combine": "probabilities", "soft_labels": SoftLabels("logits_mse")}, "logits_mse is not of these"),
+        ({"combine": "probabilities", "soft_labels": SoftLabels("logits_mse")}, "logits_mse does not compare probabilities"),
         (
             {
                 "combine": "probabilities",
                 "soft_labels": SoftLabels("soft_label_kl", temperature_of=parse_temperature_schedule("cwsm:1")),
             },
-            "is of distributions at one temperature",
+            "needs one temperature for all",
         ),
         ({"hard_label_weight": float("nan")}, "hard_label_weight is nan"),
         ({"hard_label_weight_schedule": "linear"}, "no weight schedule"),

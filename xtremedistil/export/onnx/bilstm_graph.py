@@ -136,11 +136,13 @@ def _lstm_in_32_bits(graph: OnnxGraph, place: str, layer: LstmLayer) -> tuple[st
 
 
 def _lstm_in_8_bits(graph: OnnxGraph, place: str, layer: LstmLayer) -> tuple[str, str, list[str]]:
-    zero_points = graph.constant(f"{place}/zero_points", np.zeros(layer.biases.shape, np.int8))
     weights, scales = [], []
     for name, array in (("kernels", layer.kernels), ("recurrent_kernels", layer.recurrent_kernels)):
         small, scale = graph.in_8_bits(array)
         weights.append(graph.constant(f"{place}/{name}", small))
+        # Zero points of their own: from 1.32 on, ONNX Runtime turns them to unsigned ones on CPUs without VNNI, input by
+        # input, and refuses a graph where two inputs share them.
+        zero_points = graph.constant(f"{place}/{name}/zero_points", np.zeros(layer.biases.shape, np.int8))
         scales += [graph.constant(f"{place}/{name}/scales", scale), zero_points]
     no_first_states = ["", "", ""]
     return "DynamicQuantizeLSTM", FUSED, [*weights, _biases(graph, place, layer), *no_first_states, *scales]
