@@ -100,7 +100,10 @@ def test_terms_of_other_kinds_in_json_are_refused(text, message):
         ({"soft_labels": SoftLabels(weight=0), "matches": (Match("values", 1, 1, "rkd", 0.0),)}, "nothing to learn"),
         ({"matches": (Match("hidden_states", 1, 1), Match("hidden_states", 1, 1, weight=2.0))}, "is given twice"),
         ({"combine": "probability"}, "Did you mean probabilities"),
-        ({"combine": "probabilities", "soft_labels": SoftLabels("logits_mse")}, "logits_mse does not compare probabilities"),
+        (
+            {"combine": "probabilities", "soft_labels": SoftLabels("logits_mse")},
+            "logits_mse does not compare probabilities",
+        ),
         (
             {
                 "combine": "probabilities",

@@ -665,14 +665,14 @@ def interrupted_fit(folder, kills: list[int], policy: str | None = None, per_ste
             if state["step"] == kill:
                 raise Killed
 
-        keeper = SnapshotManager(str(folder), "toy", every_steps=2, every_minutes=0)
+        snapshots = SnapshotManager(str(folder), "toy", every_steps=2, every_minutes=0)
         batches = toy_batches(toy_features(45), 8 // per_step, per_step=per_step)
 
         def evaluate(model=model):
             return float(np.sin(1e3 * model.get_weights()[0].sum()))  # up and down, as the weights say
 
         try:
-            history = fit(trainer, batches, evaluate, report, keeper)
+            history = fit(trainer, batches, evaluate, report, snapshots)
         except Killed:
             continue
     epochs = [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history.epochs]
@@ -699,8 +699,8 @@ def test_fit_with_a_snapshot_repeats_no_step_before_it(tmp_path):
             raise Killed
 
     def run(told):
-        keeper = SnapshotManager(str(tmp_path / "s"), "toy", every_steps=2, every_minutes=0)
-        fit(toy_trainer(toy_recipe(epochs=3)), toy_batches(toy_features()), scores(0.0), told, keeper)
+        snapshots = SnapshotManager(str(tmp_path / "s"), "toy", every_steps=2, every_minutes=0)
+        fit(toy_trainer(toy_recipe(epochs=3)), toy_batches(toy_features()), scores(0.0), told, snapshots)
 
     with pytest.raises(Killed):
         run(report)
@@ -714,9 +714,9 @@ def test_sigterm_saves_and_ends_the_fit(tmp_path):
         if state["step"] == 5:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    keeper = SnapshotManager(str(tmp_path), "toy", every_steps=0, every_minutes=0)
+    snapshots = SnapshotManager(str(tmp_path), "toy", every_steps=0, every_minutes=0)
     with pytest.raises(Terminated) as end:
-        fit(toy_trainer(toy_recipe(epochs=3)), toy_batches(toy_features()), scores(0.0), report, keeper)
+        fit(toy_trainer(toy_recipe(epochs=3)), toy_batches(toy_features()), scores(0.0), report, snapshots)
     assert end.value.code == 143
     assert (
         SnapshotManager(str(tmp_path), "toy", every_steps=0, every_minutes=0).load().state["step"] == 2

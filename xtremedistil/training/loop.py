@@ -25,7 +25,7 @@ StepsOf = Callable[[TrainingBatches, TrainingState], TakeStep]
 
 
 def distributed(
-    batches: TrainingBatches, place: TrainingState, strategy: tf.distribute.Strategy, *, full: bool = False
+    batches: TrainingBatches, state: TrainingState, strategy: tf.distribute.Strategy, *, full: bool = False
 ):
     """Returns an endless iterator over the distributed batches from a step on; each worker reads the shares of its
     devices. A whole fit uses one iterator, because replacing it takes half a second.
@@ -33,7 +33,7 @@ def distributed(
     Args:
         full: fill up the last batch and round widths up, so that fewer shapes occur.
     """
-    replicas, first_epoch, first_step = strategy.num_replicas_in_sync, place.epoch, place.step
+    replicas, first_epoch, first_step = strategy.num_replicas_in_sync, state.epoch, state.step
     signature = batch_signature(batches.sample())
     # TensorFlow never frees a generator's function; the rows of a chunk must be freed after its fit.
     held = weakref.ref(batches)
@@ -89,8 +89,8 @@ def fit(
     trainer: Trainer,
     batches: TrainingBatches,
     evaluate: Callable[[], float] | None,
-    report: Callable[[dict], None] = lambda state: None,
-    keeper: SnapshotManager | None = None,
+    report: Callable[[dict], None] = lambda progress: None,
+    snapshots: SnapshotManager | None = None,
     steps_of: StepsOf | None = None,
 ) -> History:
     """Trains until epochs or patience run out, and restores the best weights.
@@ -99,7 +99,7 @@ def fit(
         evaluate: scores the current weights, higher is better; called once per epoch. None: the latest weights are the
             best, and the score is the number of the epoch.
         report: called after each step with a dict: "step", "steps" (at most), "epoch", "loss".
-        keeper: saves snapshots; if it has one, the fit resumes from it and ends with the same weights.
+        snapshots: saves snapshots; if it has one, the fit resumes from it and ends with the same weights.
         steps_of: takes batches and a state; returns the function that takes the steps from there on. By default
             `step_function`.
 
@@ -108,28 +108,28 @@ def fit(
         Terminated: SIGTERM came, and the state of the fit was saved.
     """
     rate, patience = trainer.settings.learning_rate, trainer.settings.patience
-    saved = keeper and keeper.load()
-    place = TrainingState(rate.latest_decay_start) if saved is None else trainer.restore_state(saved)
-    history = place.history
-    take_step = steps_of(batches, place) if steps_of else step_function(trainer, batches, place)
-    with keeper.watching() if keeper else contextlib.nullcontext():
-        while place.epoch < place.decay_start + rate.decay_length:
-            entry = _run_epoch(trainer, batches, place, take_step, report, keeper)
-            entry["score"] = float(evaluate() if evaluate else place.epoch)
-            _refuse_nan({"the score": entry["score"]}, place.epoch)
+    saved = snapshots and snapshots.load()
+    state = TrainingState(rate.latest_decay_start) if saved is None else trainer.restore_state(saved)
+    history = state.history
+    take_step = steps_of(batches, state) if steps_of else step_function(trainer, batches, state)
+    with snapshots.watching() if snapshots else contextlib.nullcontext():
+        while state.epoch < state.decay_start + rate.decay_length:
+            entry = _run_epoch(trainer, batches, state, take_step, report, snapshots)
+            entry["score"] = float(evaluate() if evaluate else state.epoch)
+            _refuse_nan({"the score": entry["score"]}, state.epoch)
             history.epochs.append(entry)
             if entry["score"] > history.best_score:
-                history.best_score, history.best_epoch, place.waited = entry["score"], place.epoch, 0
-                place.best = [variable.numpy() for variable in trainer.variables]
+                history.best_score, history.best_epoch, state.waited = entry["score"], state.epoch, 0
+                state.best = [variable.numpy() for variable in trainer.variables]
             else:
-                place.waited += 1
-            place.next_epoch()
-            if place.waited >= patience:
-                if rate.shape == "constant" or place.epoch > place.decay_start:
+                state.waited += 1
+            state.next_epoch()
+            if state.waited >= patience:
+                if rate.shape == "constant" or state.epoch > state.decay_start:
                     break
-                _assign(trainer.variables, place.best)
-                place.decay_start, place.waited = place.epoch, 0
-    _assign(trainer.variables, place.best)
+                _assign(trainer.variables, state.best)
+                state.decay_start, state.waited = state.epoch, 0
+    _assign(trainer.variables, state.best)
     return history
 
 
@@ -139,35 +139,35 @@ def _assign(variables: Sequence[tf.Variable], values: Sequence[np.ndarray] | Non
 
 
 def _run_epoch(
-    trainer: Trainer, batches, place: TrainingState, take_step: TakeStep, report, keeper: SnapshotManager | None
+    trainer: Trainer, batches, state: TrainingState, take_step: TakeStep, report, snapshots: SnapshotManager | None
 ) -> dict:
     """Takes the remaining steps of an epoch; returns mean losses, duration and learning rate of the whole epoch."""
-    started, rate = time.monotonic() - place.seconds, trainer.settings.learning_rate
-    before, steps_at_most = place.epoch * batches.steps, rate.last_step(batches.steps, place.decay_start)
-    while place.step < min(batches.steps, steps_at_most - before):
-        step = before + place.step
+    started, rate = time.monotonic() - state.seconds, trainer.settings.learning_rate
+    before, steps_at_most = state.epoch * batches.steps, rate.last_step(batches.steps, state.decay_start)
+    while state.step < min(batches.steps, steps_at_most - before):
+        step = before + state.step
         trainer.reach(step / steps_at_most)
-        losses = take_step(step, rate.at(step, batches.steps, place.decay_start))
+        losses = take_step(step, rate.at(step, batches.steps, state.decay_start))
         for name, value in losses.items():
-            place.sums[name] = place.sums.get(name, 0.0) + float(value)
-        place.step, place.seconds = place.step + 1, time.monotonic() - started
-        mean = place.sums["loss"] / place.step
-        report({"step": step + 1, "steps": steps_at_most, "epoch": place.epoch + 1, "loss": mean})
-        if keeper and keeper.due(step + 1):
-            keeper.save(trainer.save_state(place))
-    means = {name: total / place.step for name, total in place.sums.items()}
-    _refuse_nan(means, place.epoch)
-    last = rate.at(before + place.step - 1, batches.steps, place.decay_start)
-    return means | {"seconds": place.seconds, "learning_rate": last}
+            state.sums[name] = state.sums.get(name, 0.0) + float(value)
+        state.step, state.seconds = state.step + 1, time.monotonic() - started
+        mean = state.sums["loss"] / state.step
+        report({"step": step + 1, "steps": steps_at_most, "epoch": state.epoch + 1, "loss": mean})
+        if snapshots and snapshots.due(step + 1):
+            snapshots.save(trainer.save_state(state))
+    means = {name: total / state.step for name, total in state.sums.items()}
+    _refuse_nan(means, state.epoch)
+    last = rate.at(before + state.step - 1, batches.steps, state.decay_start)
+    return means | {"seconds": state.seconds, "learning_rate": last}
 
 
-def step_function(trainer: Trainer, batches: TrainingBatches, place: TrainingState) -> TakeStep:
+def step_function(trainer: Trainer, batches: TrainingBatches, state: TrainingState) -> TakeStep:
     """Returns a function that takes the next step: takes its number and rate, returns its losses."""
-    iterator = distributed(batches, place, trainer.strategy, full=trainer.full_batches)
+    iterator = distributed(batches, state, trainer.strategy, full=trainer.full_batches)
     trainer.expect(iterator.element_spec)
     if batches.per_step == 1:
         return lambda step, rate: trainer.step(next(iterator), step, rate)
-    groups = _groups_from(batches, place.epoch, place.step)
+    groups = _groups_from(batches, state.epoch, state.step)
 
     def over_a_group(step: int, rate: float) -> dict[str, tf.Tensor]:
         group = next(groups)

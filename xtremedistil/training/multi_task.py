@@ -62,7 +62,7 @@ class TaskBatches:
 
 
 class TaskTrainers:
-    """The trainers of several tasks; `fit` takes it in place of a `Trainer`.
+    """The trainers of several tasks; `fit` takes it instead of a `Trainer`.
 
     Args:
         trainers: by task; all share one optimizer and one dropout seed.
@@ -78,18 +78,18 @@ class TaskTrainers:
         for trainer in self._trainers.values():
             trainer.reach(progress)
 
-    def save_state(self, place: TrainingState) -> Snapshot:
-        return save_state(place, self.variables, self.optimizer)
+    def save_state(self, state: TrainingState) -> Snapshot:
+        return save_state(state, self.variables, self.optimizer)
 
     def restore_state(self, snapshot: Snapshot) -> TrainingState:
         return restore_state(snapshot, self.variables, self.optimizer)
 
-    def steps(self, batches: TaskBatches, place: TrainingState) -> TakeStep:
+    def steps(self, batches: TaskBatches, state: TrainingState) -> TakeStep:
         """Returns a function that takes the next step: takes its number and rate, returns its losses. Those of a task
         are named "task/term" and scaled so that their mean over the epoch is the mean over the task's own steps."""
-        done = batches.done(place.epoch, place.step)
+        done = batches.done(state.epoch, state.step)
         takes = {name: self._own_steps(name, batches.tasks[name], done[name]) for name in batches.tasks}
-        coming = batches.draws(place.epoch, place.step)
+        coming = batches.draws(state.epoch, state.step)
 
         def take(step: int, rate: float) -> dict[str, tf.Tensor]:
             name, share = next(coming)

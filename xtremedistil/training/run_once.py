@@ -12,21 +12,21 @@ from xtremedistil.training.workers import Workers
 
 
 def run_once(
-    path: str, parts: dict[str, list], keeper: SnapshotManager, workers: Workers, work: Callable[[], History]
+    path: str, parts: dict[str, list], snapshots: SnapshotManager, workers: Workers, work: Callable[[], History]
 ) -> dict:
     """Runs `work` and saves the variables in `parts`; or loads them, if both weights and history are there.
 
     Args:
         path: of the weight file; the history is beside it and ends with `-history.json`, as in the original.
         parts: layer name -> variables.
-        keeper: manages the fit's snapshots, which are removed when it is done.
+        snapshots: manages the fit's snapshots, which are removed when it is done.
         workers: the chief writes; all train, or all load.
 
     Returns:
         the saved record: "score" and "best_epoch" of the weights kept, "epochs", "seconds", and "history" by epoch.
     """
     history_path = path.removesuffix(".h5") + "-history.json"
-    if workers.broadcast_from_chief(_is_whole(path, history_path, keeper.log)):
+    if workers.broadcast_from_chief(_is_whole(path, history_path, snapshots.log)):
         load_weights(path, parts)
         return files.read_sealed(history_path)
     history = work()
@@ -37,10 +37,10 @@ def run_once(
         save_weights(path, parts)
         # The history is written last: weights without it may be of an older attempt.
         files.write_sealed(history_path, record | {"sha256": files.fingerprint(path)})
-        keeper.clear()
+        snapshots.clear()
 
     workers.on_chief(save)
-    keeper.stop_if_asked()
+    snapshots.stop_if_asked()
     return record
 
 

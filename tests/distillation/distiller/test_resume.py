@@ -49,8 +49,8 @@ def test_fit_without_a_dev_set_that_was_stopped_ends_with_the_latest_weights(tmp
     settings = FIT | {"folder": str(tmp_path), "save_minutes": 1e-9}
     save = SnapshotManager.save
 
-    def save_and_stop_in_the_third_epoch(keeper, snapshot):
-        save(keeper, snapshot)
+    def save_and_stop_in_the_third_epoch(snapshots, snapshot):
+        save(snapshots, snapshot)
         if snapshot.state["epoch"] == 2:
             raise KeyboardInterrupt
 
@@ -74,11 +74,11 @@ def test_snapshots_of_another_batch_size_or_nameless_schedules_are_not_read_and_
     with pytest.raises(ValueError, match="has no name for that"):
         Distiller(teacher, student, nameless).fit(rows(24), **settings)
     distiller = Distiller(teacher, student)
-    monkeypatch.setattr(SnapshotManager, "clear", lambda keeper: None)
+    monkeypatch.setattr(SnapshotManager, "clear", lambda snapshots: None)
     distiller.fit(rows(24), **settings)
     monkeypatch.undo()
     found, load = [], SnapshotManager.load
-    monkeypatch.setattr(SnapshotManager, "load", lambda keeper: found.append(load(keeper)))
+    monkeypatch.setattr(SnapshotManager, "load", lambda snapshots: found.append(load(snapshots)))
     distiller.fit(rows(24), **(settings | {"batch_size": 4}))
     assert found == [None]
     assert not (tmp_path / SNAPSHOTS).exists()
@@ -90,7 +90,7 @@ def test_what_chooses_the_weights_makes_another_fit(tmp_path):
 
     def key(dev=None, metric=None, precision="float32") -> str:
         how = OutputWriterConfig(0, 8, Workers(distiller.strategy), precision=precision)
-        return distiller.fit_inputs(rows(8), dev, teachers=None, metric=metric, place=str(tmp_path), how=how).key
+        return distiller.fit_inputs(rows(8), dev, teachers=None, metric=metric, folder=str(tmp_path), how=how).key
 
     found = [key(), key(rows(8)), key(labelled), key(rows(8, labels=[1] * 8)), key(labelled, lambda *_: 0.5)]
     assert len({*found, key(precision="float16"), key(labelled, ends_alike)}) == 7
@@ -107,7 +107,7 @@ def test_student_of_another_size_makes_another_fit(tmp_path):
     distillers = [Distiller(teacher, one) for one in students]
     how = OutputWriterConfig(0, 8, Workers(distillers[0].strategy))
     deep, flat, again = (
-        one.fit_inputs(rows(8), None, teachers=None, metric=None, place=str(tmp_path), how=how).key
+        one.fit_inputs(rows(8), None, teachers=None, metric=None, folder=str(tmp_path), how=how).key
         for one in distillers
     )
     assert deep == again != flat

@@ -55,8 +55,8 @@ def test_tasks_that_were_stopped_go_on_to_the_same_end(tmp_path, monkeypatch):
 
     whole, save = run(), SnapshotManager.save
 
-    def save_and_stop(keeper, snapshot):
-        save(keeper, snapshot)
+    def save_and_stop(snapshots, snapshot):
+        save(snapshots, snapshot)
         if (snapshot.state["epoch"], snapshot.state["step"]) == (1, 2):
             raise KeyboardInterrupt
 

@@ -181,7 +181,7 @@ def _features(fields: dict, offsets: np.ndarray, example_ids: np.ndarray) -> Fea
 
 def _load(folder: str, name: str) -> Features:
     """Loads a chunk in the shuffled order."""
-    place = os.path.join(folder, name)
-    fields = {field: _field(place, field) for field in POSITIONAL}
-    features = _features(fields, offsets_of(_field(place, "lengths")), _field(place, "example_ids"))
-    return features.take(np.argsort(_field(place, "rank")))
+    prefix = os.path.join(folder, name)
+    fields = {field: _field(prefix, field) for field in POSITIONAL}
+    features = _features(fields, offsets_of(_field(prefix, "lengths")), _field(prefix, "example_ids"))
+    return features.take(np.argsort(_field(prefix, "rank")))

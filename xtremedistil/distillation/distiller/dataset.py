@@ -72,17 +72,17 @@ class DistillationDataset:
         targets: list = []
         masks: list = logits_masks([self._student, *self._readers_alike(of_teachers)], features)
         self._seen += [hashlib.sha256(mask.kept.tobytes()).hexdigest() for mask in masks]
-        for number, taught in self._teachers.items():
+        for number, outputs in self._teachers.items():
             if number in of_teachers:
-                of_teacher = {"by_position": taught.teacher.by_position, "problem_type": taught.teacher.problem_type}
+                of_teacher = {"by_position": outputs.teacher.by_position, "problem_type": outputs.teacher.problem_type}
                 theirs, their_words = encoded_rows(of_teachers[number], **of_teacher, most=most)
                 self._seen.append(_rows_key(theirs, their_words))
                 require_same_rows(features, theirs)
-                check_rows(theirs, taught.teacher, f"teacher {number}")
+                check_rows(theirs, outputs.teacher, f"teacher {number}")
                 readers, aligned = _with_other_tokens(features, self._of(number, name, theirs), words, their_words)
                 targets, masks = targets + readers, masks + aligned
-            elif taught.names:
-                check_rows(features, taught.teacher, f"teacher {number}")
+            elif outputs.names:
+                check_rows(features, outputs.teacher, f"teacher {number}")
                 targets.append(self._of(number, name, features))
         return features, targets, masks
 
@@ -92,7 +92,7 @@ class DistillationDataset:
         Raises:
             ValueError: a teacher with rows of its own has a logits_mask.
         """
-        teachers = {number: taught.teacher for number, taught in self._teachers.items()}
+        teachers = {number: outputs.teacher for number, outputs in self._teachers.items()}
         if masked := [number for number in of_teachers if number in teachers and teachers[number].mask_model]:
             raise ValueError(
                 f"Teacher {masked[0]} has a logits_mask, but its tokens are not the student's. Return the mask from "

@@ -148,10 +148,10 @@ class Distiller:
         variables, factors = self.trained(trained, settings.learning_rate)
         seed_everything(settings.seed)
         workers = Workers(self.strategy)
-        with kept(settings.folder, workers) as place:
+        with kept(settings.folder, workers) as folder:
             how = output_writer(settings, workers)
             sides, most = (train, dev, teacher_train, teacher_dev), settings.most_rows(replicas)
-            fit_inputs = self.fit_inputs(*sides, teachers=teachers, metric=metric, place=place, how=how, most=most)
+            fit_inputs = self.fit_inputs(*sides, teachers=teachers, metric=metric, folder=folder, how=how, most=most)
             seed = stage_seed(settings.seed, 1)
             batches = fit_inputs.batches(settings.batch_size, seed, batches_per_step, steps_per_epoch)
             self.require_gradients(fit_inputs.objective, batches.sample(), variables)
@@ -190,21 +190,21 @@ class Distiller:
         *,
         teachers: Sequence[int] | None,
         metric: Callable[[list, Features], float] | None,
-        place: str,
+        folder: str,
         how: OutputWriterConfig,
         most: int | None = None,
     ) -> FitInputs:
         """Computes teacher outputs and collects what a fit needs besides the student; other arguments as for `fit`.
 
         Args:
-            place: folder for teacher outputs. how: how they are computed and kept. most: rows to read of an infinite
-                dataset.
+            folder: where teacher outputs are kept. how: how they are computed and kept. most: rows to read of an
+                infinite dataset.
         """
         active = range(len(self.teachers)) if teachers is None else teachers
         self._require_teachers(active, teacher_train or {}, teacher_dev or {})
         check_other_tokenizers(self.matches, {*(teacher_train or {}), *(teacher_dev or {})})
-        taught = {number: TeacherOutputs(self.teachers[number], self._names(number)) for number in active}
-        rows = DistillationDataset(self.student, taught, place, how)
+        outputs = {number: TeacherOutputs(self.teachers[number], self._names(number)) for number in active}
+        rows = DistillationDataset(self.student, outputs, folder, how)
         features, targets, masks = rows.read("train", train, teacher_train or {}, most)
         self._require_labels(features, "training")
         aligned = set(teacher_train or {}) & set(active)

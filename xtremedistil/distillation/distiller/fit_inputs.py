@@ -94,15 +94,15 @@ class ResumableFit:
             key: values that identify the fit; snapshots of another key are not used.
         """
         progress = Progress()
-        keeper = self._keeper(fit_key(*key), progress) if self.folder else None
+        snapshots = self._snapshots(fit_key(*key), progress) if self.folder else None
         evaluate = score and (lambda: self.workers.broadcast_from_chief(score()))
         report = progress.step if self.shown else lambda state: None
-        history = fit(trainer, batches, evaluate, report, keeper, steps_of)
-        if keeper:
-            self.workers.on_chief(keeper.clear)
+        history = fit(trainer, batches, evaluate, report, snapshots, steps_of)
+        if snapshots:
+            self.workers.on_chief(snapshots.clear)
         return history
 
-    def _keeper(self, key: str, progress: Progress) -> SnapshotManager:
+    def _snapshots(self, key: str, progress: Progress) -> SnapshotManager:
         often = {"every_steps": 0, "every_minutes": self.minutes}
         chief = {"writes": self.workers.chief, "broadcast_from_chief": self.workers.broadcast_from_chief}
         return SnapshotManager(os.path.join(self.folder, SNAPSHOTS), key, **often, **chief, log=progress.log)

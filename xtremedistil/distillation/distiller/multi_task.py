@@ -90,8 +90,8 @@ def fit_tasks(
     with kept(settings.folder, workers) as root:
         inputs_by_task = {}
         for name, one in distillers.items():
-            place = os.path.join(root, name)  # tasks may have the same teacher
-            own = {"teachers": teachers.get(name), "metric": metric.get(name), "place": place}
+            folder = os.path.join(root, name)  # tasks may have the same teacher
+            own = {"teachers": teachers.get(name), "metric": metric.get(name), "folder": folder}
             inputs_by_task[name] = one.fit_inputs(
                 train[name], dev and dev[name], how=output_writer(settings, workers), **own
             )

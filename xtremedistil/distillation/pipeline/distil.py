@@ -183,14 +183,14 @@ def _external_teacher(
 def _baseline(run: RunContext, stage: Stage, teacher_encoder, report: Report) -> None:
     """Trains the same student on labels only, and scores it."""
     initial = initial_student(run, teacher_encoder)
-    recipe = run.recipe(stage.learning_rate, stage.epochs, BASELINE_PLACE)
+    settings = run.training_settings(stage.learning_rate, stage.epochs, BASELINE_PLACE)
     run.progress.begin("student on labels only", later=[])
-    keeper = run.keeper("baseline")
-    label_fit = run.label_fit(recipe, stage.batch_size, keeper)
+    snapshots = run.snapshots("baseline")
+    label_fit = run.label_fit(settings, stage.batch_size, snapshots)
     record = run_once(
         run.path(model_folder.BASELINE_WEIGHTS),
         initial.checkpoint_parts,
-        keeper,
+        snapshots,
         run.workers,
         lambda: _fit_on_labels(run, initial, list(initial.trainable_blocks), label_fit),
     )
@@ -226,13 +226,13 @@ def _run_stage(run: RunContext, student: InitialStudent, stage: Stage, source: S
     seed_everything(stage_seed(run.plan.training.seed, stage.number))
     if stage.on_transfer_set:
         return TransferFit(run, student, stage, source).run()
-    recipe = run.recipe(stage.learning_rate, stage.epochs, stage.number)
-    keeper, frozen = run.keeper(f"stage {stage.number}"), frozen_features(run, student, stage)
-    label_fit = run.label_fit(recipe, stage.batch_size, keeper)
+    settings = run.training_settings(stage.learning_rate, stage.epochs, stage.number)
+    snapshots, frozen = run.snapshots(f"stage {stage.number}"), frozen_features(run, student, stage)
+    label_fit = run.label_fit(settings, stage.batch_size, snapshots)
     return run_once(
         run.path(checkpoint_name(stage, None)),
         student.checkpoint_parts,
-        keeper,
+        snapshots,
         run.workers,
         lambda: _fit_on_labels(run, student, stage.unfrozen, label_fit, frozen),
     )

@@ -50,12 +50,12 @@ class RunContext:
     def global_batch(self, per_replica: int) -> int:
         return per_replica * self.strategy.num_replicas_in_sync
 
-    def recipe(self, peak: float, epochs: int, *place: int) -> TrainingSettings:
-        """Returns the training settings of a fit; `place` (stage, chunk) determines its seed."""
+    def training_settings(self, peak: float, epochs: int, *position: int) -> TrainingSettings:
+        """Returns the training settings of a fit; `position` (stage, chunk) determines its seed."""
         training = self.plan.training
-        return TrainingSettings.of(training, peak, epochs, stage_seed(training.seed, *place))
+        return TrainingSettings.of(training, peak, epochs, stage_seed(training.seed, *position))
 
-    def keeper(self, fit: str) -> SnapshotManager:
+    def snapshots(self, fit: str) -> SnapshotManager:
         """Returns the manager of a fit's snapshots; `fit` names it."""
         key = f"{fit}, {self.strategy.num_replicas_in_sync} devices"  # with other devices, steps have other rows
         return SnapshotManager.of(self.plan.model_dir, self.plan.training, key, self.workers, self.progress.log)
@@ -71,17 +71,17 @@ class RunContext:
             every_minutes=self.plan.training.save_minutes,
         )
 
-    def label_fit(self, recipe: TrainingSettings, batch_size: int, keeper: SnapshotManager) -> LabelFit:
+    def label_fit(self, settings: TrainingSettings, batch_size: int, snapshots: SnapshotManager) -> LabelFit:
         corpus = self.corpus
         return LabelFit(
             train=corpus.train.features,
             pad_id=self.pad_id,
             batch_size=batch_size,
-            settings=recipe,
+            settings=settings,
             strategy=self.strategy,
             workers=self.workers,
             progress=self.progress,
-            snapshots=keeper,
+            snapshots=snapshots,
             batches_per_step=self.plan.training.gradient_accumulation_steps,
             class_weights=corpus.class_weights,
         )

@@ -71,20 +71,20 @@ def load_or_finetune_teacher(run: RunContext) -> FinetunedTeacher:
         load_weights(path, teacher.parts)
         progress.log(f"teacher: read from {path}")
         return FinetunedTeacher(teacher, fingerprint(path), 0.0, 0)
-    recipe = run.recipe(plan.learning_rate, plan.epochs, STAGE)
+    settings = run.training_settings(plan.learning_rate, plan.epochs, STAGE)
     progress.begin("teacher", later=[])
-    keeper = run.keeper("teacher")
-    label_fit = run.label_fit(recipe, plan.batch_size, keeper)
+    snapshots = run.snapshots("teacher")
+    label_fit = run.label_fit(settings, plan.batch_size, snapshots)
     score = partial(run.scorer.primary, teacher.predict_function, corpus.dev)
     history = fit_on_labels(teacher.model, teacher.weights, teacher, label_fit, score)
 
     def save() -> None:
         write_json(record_path, record)  # first: weights without a record would never be checked again
         save_weights(path, teacher.parts)
-        keeper.clear()
+        snapshots.clear()
 
     run.workers.on_chief(save)
-    keeper.stop_if_asked()
+    snapshots.stop_if_asked()
     return FinetunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs), history.best_score)
 
 

@@ -60,8 +60,8 @@ class TransferFit:
         self.variables = [variable for block in blocks.values() for variable in block]
         rates = projection_rates(self._terms.matches, stage.learning_rate)
         factors = [rates.get(name, 1.0) for name, block in blocks.items() for _ in block]
-        recipe = run.recipe(stage.learning_rate, stage.epochs, stage.number)
-        self._trainer = Trainer(self._model, self.variables, self._objective, run.strategy, recipe, factors)
+        settings = run.training_settings(stage.learning_rate, stage.epochs, stage.number)
+        self._trainer = Trainer(self._model, self.variables, self._objective, run.strategy, settings, factors)
         if len(run.corpus.transfer.starts) > 1:
             self.parts |= optimizer_parts(self._trainer.optimizer)
         self._held_out: HeldOutLoss | None = None
@@ -105,9 +105,9 @@ class TransferFit:
         best, kept, waited, epochs, seconds = -np.inf, None, 0, 0, 0.0
         for start in self._run.corpus.transfer.starts:
             path = self._run.path(checkpoint_name(self._stage, start))
-            keeper = self._run.keeper(f"stage {self._stage.number}, chunk {start}")
-            fit_chunk = functools.partial(self._fit_chunk, start, keeper)
-            record = run_once(path, self.parts, keeper, self._run.workers, fit_chunk)
+            snapshots = self._run.snapshots(f"stage {self._stage.number}, chunk {start}")
+            fit_chunk = functools.partial(self._fit_chunk, start, snapshots)
+            record = run_once(path, self.parts, snapshots, self._run.workers, fit_chunk)
             self._finish_chunk(start)
             epochs, seconds = epochs + record["epochs"], seconds + record["seconds"]
             if record["score"] > best:
@@ -122,7 +122,7 @@ class TransferFit:
                 break
         return {"score": best, "epochs": epochs, "seconds": seconds}
 
-    def _fit_chunk(self, start: int, keeper: SnapshotManager) -> History:
+    def _fit_chunk(self, start: int, snapshots: SnapshotManager) -> History:
         """Trains on one chunk; the optimizer keeps its state across chunks, so their checkpoints hold it."""
         run, stage = self._run, self._stage
         targets = self._source.chunk(start, self._names)
@@ -139,7 +139,7 @@ class TransferFit:
         batches = TrainingBatches(features, rows, run.pad_id, seed, read, per_step, masks)
         if stage.trains_states_in_part:
             self._require_gradients(batches)
-        history = fit(self._trainer, batches, self._score, run.progress.step, keeper)
+        history = fit(self._trainer, batches, self._score, run.progress.step, snapshots)
         self._student.student.sync_word_embeddings()
         return history
 

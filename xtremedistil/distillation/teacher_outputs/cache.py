@@ -77,10 +77,10 @@ class CachedOutputs:
 
     def _read_maps(self, array: np.ndarray, rows: np.ndarray, width: int) -> np.ndarray:
         maps = np.zeros((len(rows), array.shape[1], width, width), np.float32)
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             length = int(self.features.lengths[row])
             flat = array[self.pair_offsets[row] : self.pair_offsets[row + 1]]
-            maps[place, :, :length, :length] = flat.reshape(length, length, -1).transpose(2, 0, 1)
+            maps[position, :, :length, :length] = flat.reshape(length, length, -1).transpose(2, 0, 1)
         return maps
 
 

@@ -182,9 +182,9 @@ def _store(file: np.memmap, name: str, values: np.ndarray, features: Features, r
     if values.ndim == 2:
         file[rows] = values
     elif is_map(name):
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             length = int(features.lengths[row])
-            maps = values[place, :, :length, :length].transpose(1, 2, 0)
+            maps = values[position, :, :length, :length].transpose(1, 2, 0)
             file[pairs[row] : pairs[row + 1]] = maps.reshape(length * length, -1)
     else:
         index, inside = positions(features, rows, values.shape[1])

@@ -140,8 +140,8 @@ def _lstm_in_8_bits(graph: OnnxGraph, place: str, layer: LstmLayer) -> tuple[str
     for name, array in (("kernels", layer.kernels), ("recurrent_kernels", layer.recurrent_kernels)):
         small, scale = graph.in_8_bits(array)
         weights.append(graph.constant(f"{place}/{name}", small))
-        # Zero points of their own: from 1.32 on, ONNX Runtime turns them to unsigned ones on CPUs without VNNI, input by
-        # input, and refuses a graph where two inputs share them.
+        # Each input has zero points of its own: on CPUs without VNNI, ONNX Runtime 1.32 makes them unsigned one input
+        # after the other, and refuses a graph where two inputs share them.
         zero_points = graph.constant(f"{place}/{name}/zero_points", np.zeros(layer.biases.shape, np.int8))
         scales += [graph.constant(f"{place}/{name}/scales", scale), zero_points]
     no_first_states = ["", "", ""]
