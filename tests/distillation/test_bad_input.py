@@ -508,6 +508,7 @@ def test_student_of_another_vocabulary_is_accepted_with_the_teachers_embeddings(
     flags = hollow.flags(tmp_path / "m", pt_student_checkpoint=student, compress_word_embedding=True, dry_run=True)
     outcome = run_command("distil", *flags)
     assert outcome.code == 0, outcome.err
+    assert "student 2 layers x 8, 2 heads, 45 tokens" in outcome.out
 
 
 def test_student_checkpoint_bigger_than_the_teacher_is_refused(assert_refused_early, word_piece_folder, tmp_path):

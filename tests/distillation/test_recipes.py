@@ -213,6 +213,9 @@ def test_what_a_sub_layer_gives_may_have_another_width_than_states(tagging, eage
     match = "feature=path,teacher=encoder/layer_._3/intermediate,student=encoder/layer_._0/output"
     outcome = run_command("distil", *tagging.flags(tmp_path / "m", match=match, hidden_size=8))
     assert outcome.code == 0, outcome.err
+    history = json.loads((tmp_path / "m/model-stage-1-indx-0-history.json").read_text())["history"]
+    (term,) = history[0].keys() - {"loss", "seconds", "learning_rate", "score"}
+    assert "path" in term and history[-1][term] < history[0][term] * 1.01
 
 
 @pytest.mark.parametrize(

@@ -371,12 +371,20 @@ def test_two_devices_and_frozen_embeddings_train(tagging, run_command, tmp_path)
     changes = FLAGS | {"strategy": "mirrored", "freeze_word_embedding": True, "num_hidden_layers": 1}
     outcome = run_command("distil", *tagging.flags(tmp_path / "m", **changes))
     assert outcome.code == 0, outcome.err
+    frozen = np.load(tmp_path / "m/word_embedding.npy")
+    student = xtremedistil.load_student(str(tmp_path / "m"))
+    assert any(np.array_equal(variable.numpy(), frozen) for variable in student.weights)
 
 
 def test_continued_training_writes_a_weight_file_that_loads(copy, run_command):
     outcome = run_command("ft", "--model_dir", copy, "--ft_epochs", 1, "--batch_size", 8)
     assert outcome.code == 0, outcome.err
-    xtremedistil.load_student(str(copy), weights="xtremedistil-ft.h5")
+    before, after = (
+        xtremedistil.load_student(str(copy), weights=name).get_weights()
+        for name in ("xtremedistil.h5", "xtremedistil-ft.h5")
+    )
+    assert all(np.isfinite(array).all() for array in after)
+    assert any(not np.array_equal(old, new) for old, new in zip(before, after, strict=True))
 
 
 def test_exports_serve_what_keras_says(copy, run_command, tmp_path):
