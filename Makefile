@@ -4,6 +4,8 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 ARGS ?=
+# Each worker imports TensorFlow (15 seconds); files that share what a long fixture made stay in one worker.
+TESTS := -m pytest -q -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help venv quickstart test test-slow check
@@ -17,10 +19,10 @@ quickstart: $(READY) ## distil a real teacher on a generated task and show what 
 	@$(RUN) -m xtremedistil.quickstart $(ARGS)
 
 test: $(READY) ## the tests, minutes on a CPU, no network
-	@$(RUN) -m pytest -q $(ARGS)
+	@$(RUN) $(TESTS) $(ARGS)
 
 test-slow: $(READY) ## the slow tests too
-	@$(RUN) -m pytest -q -m "not gpu and not network" $(ARGS)
+	@$(RUN) $(TESTS) -m "not gpu and not network" $(ARGS)
 
 check: $(READY) ## ruff
 	@$(RUN) -m ruff check . $(ARGS)

@@ -33,6 +33,7 @@ setup(
         "xlm": ["sacremoses"],
         "dev": [
             "pytest>=8",
+            "pytest-xdist>=3.5",
             "ruff>=0.6",
             "sacremoses",
             "tf2onnx>=1.17",

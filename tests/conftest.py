@@ -29,6 +29,11 @@ TEXT = [
 ]
 
 
+def slow(*cases) -> list:
+    """Cases of a parametrised test for the slow suite; each has a faster neighbour that shows the same."""
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow) for case in cases]
+
+
 @pytest.fixture(scope="session")
 def word_piece_folder(tmp_path_factory) -> str:
     """A BERT tokenizer as folders of 2021 have it: vocab.txt (lower case) and tokenizer_config.json."""
@@ -119,3 +124,11 @@ def write_config(folder: Path, **values) -> None:
 
 
 pytest_plugins = ["tests.model_fixtures", "tests.command_fixtures"]
+
+
+def pytest_collection_modifyitems(items):
+    """Keeps a file in one worker, and all files that look at the fixture `distilled`, which takes long to make."""
+    sharing = {item.path for item in items if "distilled" in item.fixturenames}
+    for item in items:
+        group = "distilled" if item.path in sharing else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -7,17 +7,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tests.conftest import slow
 from xtremedistil.data.features import Features
 from xtremedistil.models.architectures.families import FAMILIES
 
-
-def slow(*cases) -> list:
-    """Cases of a parametrised test for the slow suite; each has a faster neighbour that shows the same."""
-    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow) for case in cases]
-
-
 USABLE = [name for name, family in FAMILIES.items() if not family.refused]
 STUDENTS = [name for name, family in FAMILIES.items() if family.can_be_student]
+# Families in the default suite, and the others in the slow one, for tests that take long for each.
+BERT_FIRST = ["TFBertModel", *slow(*(name for name in STUDENTS if name != "TFBertModel"))]
+BERT_AND_XLNET_FIRST = [name if name in ("TFBertModel", "TFXLNetModel") else slow(name)[0] for name in USABLE]
 LAYERS, HEADS, HIDDEN, VOCABULARY = 2, 3, 12, 40
 TOY_WORDS, TOY_LABELS = 20, 3
 

@@ -14,6 +14,7 @@ tf = pytest.importorskip("tensorflow")
 from xtremedistil.augmentation import masked_lm  # noqa: E402
 
 
+@pytest.mark.slow
 def test_run_with_augmented_lines_is_tied_to_them(tagging, eagerly, run_command, tmp_path):
     flags = tagging.flags(tmp_path / "m", augment_copies=2)
     outcome = run_command("distil", *flags, "--augment", "deleting", "masking")

@@ -320,7 +320,7 @@ def test_encoder_without_a_head_predicts_no_words(tagging, run_command, tmp_path
     masked = {"augment": "masked_lm", "augment_checkpoint": tagging.teacher}
     outcome = run_command("distil", *tagging.flags(tmp_path / "m", **masked))
     assert_refused(
-        outcome, f"{tagging.teacher} cannot be read as a masked-language model", "mlm___cls/predictions/bias"
+        outcome, f"{tagging.teacher} cannot be read as a masked language model", "mlm___cls/predictions/bias"
     )
     assert not (tmp_path / "m").exists()
 
@@ -649,6 +649,7 @@ def unfinished(distilled, tmp_path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_damaged_stage_checkpoint_is_made_again(unfinished, tagging, run_command):
     """Its weights, and its history: cut off, or with another score."""
     damaged = ["model-stage-3-indx-0.h5", "model-stage-2-indx-0-history.json", "model-stage-1-indx-0-history.json"]

@@ -153,6 +153,7 @@ def test_settings_that_shape_the_loss_belong_to_the_run(distilled, tagging, run_
     assert "class_weight: none there, balanced now" in outcome.err
 
 
+@pytest.mark.slow
 def test_distil_with_overwrite_starts_again_with_other_settings(copy, tagging, eagerly, run_command, distilled):
     flags = tagging.flags(copy, teacher_model_dir=distilled / "teacher", num_hidden_layers=1, overwrite=True)
     assert run_command("distil", *flags).code == 0
@@ -180,6 +181,7 @@ def test_distil_under_legacy_has_pseudo_labels_wide_feed_forward_and_tags_by_pie
     assert len(tags.split(" ")) == 5
 
 
+@pytest.mark.slow
 def test_distil_with_checkpoint_of_the_teachers_vocabulary_as_student(
     tagging, word_piece_folder, distilled, eagerly, run_command, tmp_path
 ):
@@ -291,6 +293,7 @@ def test_predictor_gives_the_same_alone_and_in_a_batch(distilled):
         np.testing.assert_allclose(predictor.probabilities([text])[0], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["baseline.h5", "model-stage-1-indx-0.h5", "model-stage-7.h5"])
 def test_checkpoint_of_a_run_with_frozen_embeddings_predicts(distilled, weights):
     predictor = xtremedistil.load_predictor(str(distilled / "student"), weights=weights)
@@ -375,6 +378,7 @@ def without_dropout(copy: Path) -> None:
     (copy / "xtremedistil-config.json").write_text(json.dumps(config))
 
 
+@pytest.mark.slow
 def test_ft_with_four_batches_a_step_equals_one_of_the_big_batch(copy, eagerly, run_command):
     without_dropout(copy)
     weights = ("--class_weight", "balanced", "--weight_decay", 0.1)
@@ -385,6 +389,7 @@ def test_ft_with_four_batches_a_step_equals_one_of_the_big_batch(copy, eagerly, 
     assert not np.allclose(big[:2], first, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_ft_with_a_label_that_weighs_nothing_does_not_learn_it(copy, eagerly, run_command):
     _, plain = continued(copy, run_command, "--batch_size", 8)
     _, weighted = continued(copy, run_command, "--batch_size", 8, "--class_weight", "O=1,B-PER=0,B-LOC=0")
@@ -423,6 +428,7 @@ def test_pair_classification_runs_from_training_to_prediction(pair_material, eag
     assert json.loads((tmp_path / "m/metrics.json").read_text())["primary"] == "accuracy"
 
 
+@pytest.mark.slow
 def test_text_classification_with_string_labels_and_left_to_right_teacher(gpt2_folder, eagerly, run_command, tmp_path):
     vocabulary = len(json.loads((Path(gpt2_folder) / "vocab.json").read_text()))
     config = {"model_type": "gpt2", "vocab_size": vocabulary, "n_embd": 16, "n_layer": 3, "n_head": 2}

@@ -18,8 +18,9 @@ from tests.command_fixtures import (
     write_tagging_task,
     write_text_task,
 )
+from tests.conftest import slow
 from tests.distillation.logit_files import write_parquet
-from tests.model_fixtures import slow, task_logits
+from tests.model_fixtures import task_logits
 
 tf = pytest.importorskip("tensorflow")
 
@@ -79,7 +80,7 @@ def student_weights(folder: Path) -> dict[str, bytes]:
 # A file
 
 
-@pytest.mark.parametrize("kind", ["texts", "tags"])
+@pytest.mark.parametrize("kind", ["texts", *slow("tags")])
 def test_distil_from_a_file_writes_a_student_after_four_stages(kind, request, eagerly, run_command, tmp_path):
     material = request.getfixturevalue(kind)
     targets = write_targets(tmp_path / "targets.npz", material)
@@ -99,6 +100,7 @@ def test_distil_from_a_file_writes_a_student_after_four_stages(kind, request, ea
     assert run_command("predict", *flags).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["texts", pytest.param("tags", marks=pytest.mark.slow)])
 def test_order_of_labels_and_rows_in_the_file_changes_no_byte(kind, request, eagerly, run_command, tmp_path):
     material = request.getfixturevalue(kind)
@@ -121,6 +123,7 @@ def test_order_of_labels_and_rows_in_the_file_changes_no_byte(kind, request, eag
     assert second and first == second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["original", pytest.param("joint", marks=pytest.mark.slow)])
 def test_student_learns_what_the_file_says(texts, eagerly, run_command, tmp_path, recipe):
     """The file says "animal" of everything, with logits 3 and -1; the labels, at a rate of 1e-9, say nothing."""
@@ -199,6 +202,7 @@ def test_dry_run_reads_parquet(tags, run_command, tmp_path):
     assert "teacher logits of 30 examples in" in outcome.out
 
 
+@pytest.mark.slow
 def test_word_embeddings_come_from_the_checkpoint_of_the_tokenizer(tagging, tags, eagerly, run_command, tmp_path):
     targets = write_targets(tmp_path / "targets.npz", tags)
     changes = {"hidden_size": 8, "freeze_word_embedding": True, "pt_teacher_checkpoint": tagging.teacher}
@@ -319,6 +323,7 @@ def test_graph_and_gold_labels_teach_together(kind, request, eagerly, run_comman
     assert epoch["loss"] == pytest.approx(epoch["logits"] + 0.5 * epoch["labels"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_labels_that_a_graph_names_are_matched(tags, eagerly, run_command, write_graph, tmp_path):
     from onnx import TensorProto
 
@@ -334,6 +339,7 @@ def test_labels_that_a_graph_names_are_matched(tags, eagerly, run_command, write
     assert first and first == second
 
 
+@pytest.mark.slow
 def test_graph_and_file_of_the_same_logits_give_the_same_student(tags, eagerly, run_command, write_graph, tmp_path):
     """For tagging both count at the first tokens of words; the file holds what the graph says there."""
     words = {"unbelievable": "un", "running": "run"}
@@ -348,6 +354,7 @@ def test_graph_and_file_of_the_same_logits_give_the_same_student(tags, eagerly, 
     assert student_weights(tmp_path / "file") == student_weights(tmp_path / "graph")
 
 
+@pytest.mark.slow
 def test_run_from_a_graph_belongs_to_it_and_asks_it_once(tags, eagerly, run_command, write_graph, tmp_path):
     graph = write_graph("teacher.onnx", answers(tags, TAGS), True)
     flags = tags.flags(tmp_path / "m", teacher_onnx=graph)
@@ -419,5 +426,5 @@ def test_fingerprint_of_a_graph_covers_the_weights_beside_it(write_graph, tmp_pa
     (tmp_path / "weights.bin").write_bytes(data)
     assert read_graph(str(graph)).fingerprint != before
     os.remove(tmp_path / "weights.bin")
-    with pytest.raises(InputError, match=r"has weights in .*weights\.bin, which is not there"):
+    with pytest.raises(InputError, match=r"has weights in .*weights\.bin, which is missing"):
         read_graph(str(graph))

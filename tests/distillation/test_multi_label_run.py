@@ -85,6 +85,7 @@ def test_predictions_are_lists_of_labels(run, texts, answers, material, run_comm
         assert entry["labels"] == [label for label, share in entry["probabilities"].items() if share >= 0.5]
 
 
+@pytest.mark.slow
 def test_every_export_gives_the_same_labels(run, texts, answers, run_command):
     for module in ("onnx", "onnxruntime", "tf2onnx", "tensorflow_text"):
         pytest.importorskip(module)

@@ -190,6 +190,7 @@ def test_best_recipe_learns_relations_of_the_last_layers_and_labels(tagging, run
     assert not [name for name in names if name.startswith("hidden_states")]
 
 
+@pytest.mark.slow
 def test_given_matches_take_the_place_of_the_layer_map(tagging, eagerly, run_command, tmp_path):
     path = tmp_path / "matches.json"
     entries = [{"feature": "hidden_states", "teacher": 4, "student": 1, "loss": "hidden_cosine", "projection": "relu"}]

@@ -38,6 +38,7 @@ def runs(tagging, distilled, tmp_path_factory) -> dict:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["2-indx-0", "2-indx-16", "3-indx-16", "5", "6"])
 def test_without_dropout_head_stages_end_alike_with_and_without_the_encoder(runs, stage):
     ours, theirs = (read_weights(str(runs[name] / f"model-stage-{stage}.h5")) for name in ("cache", "recompute"))
@@ -46,6 +47,7 @@ def test_without_dropout_head_stages_end_alike_with_and_without_the_encoder(runs
             np.testing.assert_allclose(ours[part][name], array, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_scores_of_the_stages_agree(runs):
     scores = [
         [entry["score"] for entry in json.loads((runs[name] / "report.json").read_text())["stages"]] for name in runs
@@ -53,6 +55,7 @@ def test_scores_of_the_stages_agree(runs):
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_encoder_runs_once_over_the_rows_of_stages_that_leave_it_alone(
     tagging, distilled, eagerly, monkeypatch, run_command, tmp_path, room
@@ -85,5 +88,6 @@ def test_encoder_runs_once_over_the_rows_of_stages_that_leave_it_alone(
     assert sum(seen) == run_once + (0 if room else again)
 
 
+@pytest.mark.slow
 def test_finished_run_keeps_no_states(runs):
     assert not (runs["cache"] / "frozen-features").exists()

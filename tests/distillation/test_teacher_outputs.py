@@ -67,6 +67,7 @@ class TwoThreads:
         return agreed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "halves"), [(9, [4, 5]), (1, [0, 1])])
 def test_two_workers_compute_a_share_each_and_see_the_same_whole(teacher, tmp_path, count, halves):
     features, meeting, said, found = toy_features(count), threading.Barrier(2), [], {}

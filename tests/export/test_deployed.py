@@ -49,6 +49,7 @@ def test_weights_go_over_and_come_back(class_name, kind):
         np.testing.assert_array_equal(array, own[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("class_name", "kind"), CASES)
 def test_fused_graph_has_the_whole_head(class_name, kind):
     pytest.importorskip("onnx", reason="the onnx extra is not installed")

@@ -163,6 +163,7 @@ def test_card_and_configuration_hold_no_paths(cases):
         assert "/somewhere" not in text and str(case.model_dir) not in text
 
 
+@pytest.mark.slow
 def test_card_of_continued_weights_leaves_the_reports_scores_out(bert_tagger, tmp_path):
     model_dir = shutil.copytree(bert_tagger.model_dir, tmp_path / "student")
     (model_dir / STUDENT_WEIGHTS).rename(model_dir / CONTINUED_WEIGHTS)
@@ -180,6 +181,7 @@ def test_pseudo_labels_are_kept_and_said(word_piece_folder, tmp_path):
     assert any("the last 4 outputs ([PAD], X, [SEP], [CLS])" in remark for remark in case.exported.remarks)
 
 
+@pytest.mark.slow
 def test_tokenizer_that_makes_other_rows_is_said(gpt2_folder, tmp_path):
     case = export_student(tmp_path, "TFBertModel", "token_classification", gpt2_folder)
     remarks = " ".join(case.exported.remarks)
@@ -189,6 +191,7 @@ def test_tokenizer_that_makes_other_rows_is_said(gpt2_folder, tmp_path):
 # Writing
 
 
+@pytest.mark.slow
 def test_earlier_export_is_replaced(export_again, tmp_path):
     export_again(tmp_path / "out")
     (tmp_path / "out" / "README.md").write_text("old")
@@ -237,6 +240,7 @@ def test_full_disk_leaves_nothing_and_names_the_place(export_again, tmp_path, mo
     assert {path.name for path in tmp_path.iterdir()} == {"texts.tsv"}
 
 
+@pytest.mark.slow
 def test_positions_are_absolute_whatever_the_students_configuration_says(bert_tagger, tmp_path):
     """TensorFlow's classes do not heed this setting; PyTorch's do."""
     model_dir = shutil.copytree(bert_tagger.model_dir, tmp_path / "student")
@@ -251,6 +255,7 @@ def test_positions_are_absolute_whatever_the_students_configuration_says(bert_ta
 # Heads
 
 
+@pytest.mark.slow
 def test_more_labels_than_half_the_width_export_too(word_piece_folder, tmp_path):
     labels = [f"class {number}" for number in range(9)]  # of 12 units between
     case = export_student(tmp_path, "TFElectraModel", "sequence_classification", word_piece_folder, labels=labels)

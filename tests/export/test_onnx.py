@@ -18,7 +18,8 @@ import pytest
 
 import xtremedistil
 from tests.command_fixtures import contents, write_rows
-from tests.model_fixtures import HIDDEN, LAYERS, STUDENTS, VOCABULARY, shaken_encoder, slow
+from tests.conftest import slow
+from tests.model_fixtures import BERT_FIRST, HIDDEN, LAYERS, STUDENTS, VOCABULARY, shaken_encoder
 from xtremedistil.errors import InputError, MissingFileError
 from xtremedistil.models.architectures.families import FAMILIES
 
@@ -88,7 +89,7 @@ def operators(graph) -> Counter:
 # Graphs
 
 
-@pytest.mark.parametrize("class_name", STUDENTS)
+@pytest.mark.parametrize("class_name", BERT_FIRST)
 def test_fused_graph_of_every_family_equals_keras_on_padded_rows(class_name):
     student = shaken_student(class_name)
     assert real_difference(student, fused_graph(student)) < 1e-4
@@ -104,7 +105,7 @@ def test_fused_graph_has_one_fused_operator_for_each_place(class_name):
     assert not found.keys() & {"Erf", "Softmax", "ReduceMean", "Transpose", "Reshape"}
 
 
-@pytest.mark.parametrize("class_name", ["TFBertModel", *slow(*(name for name in STUDENTS if name != "TFBertModel"))])
+@pytest.mark.parametrize("class_name", BERT_FIRST)
 def test_plain_graph_of_every_family_equals_keras_on_padded_rows(class_name):
     from xtremedistil.export.onnx.standard_graph import convert
 
@@ -116,6 +117,7 @@ def test_plain_graph_of_every_family_equals_keras_on_padded_rows(class_name):
     assert set(map(tuple, shapes.values())) == {("batch", "sequence")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("class_name", "width"), [("TFRobertaModel", 16), *slow(("TFBertModel", HIDDEN))])
 def test_graphs_of_classifiers_equal_keras(class_name, width):
     from xtremedistil.export.onnx.standard_graph import convert
@@ -200,6 +202,7 @@ def test_reduced_range_keeps_weights_within_7_bits():
     assert largest["embeddings/words"] == 127  # looked up, never multiplied in 8 bits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("best", ["embeddings", "layer_0/attention", "classifier"])
 def test_search_gives_back_the_worst_part_first(best, monkeypatch, exported_source):
     """A metric that only tolerates 8 bits where one part is left out."""
@@ -287,6 +290,7 @@ def test_export_refuses_a_graph_that_differs(distilled, run_command, tmp_path, m
     assert not set(contents(folder)) & GRAPHS
 
 
+@pytest.mark.slow
 def test_export_compares_on_a_text_file(writable, run_command, tmp_path):
     write_rows(tmp_path / "rows.txt", [("john ran in london .",), ("mary sat",)])
     outcome = run_command("export", "--model_dir", writable, "--to", "int8", "--rows", tmp_path / "rows.txt")
@@ -323,6 +327,7 @@ def change_config(folder: Path, **changes) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+@pytest.mark.slow
 def test_predict_onnx_exports_first_where_no_graph_is(distilled, run_command, tmp_path):
     """Even where the task is not: it compares on the lines to label then."""
     folder = Path(shutil.copytree(distilled / "student", tmp_path / "student"))
@@ -384,6 +389,7 @@ def test_onnx_predictor_gives_what_the_keras_predictor_gives(exported):
     assert onnx_predictor([]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["keras", "onnx"])
 def test_threads_share_a_predictor(exported, runtime):
     predictor = xtremedistil.load_predictor(str(exported), runtime=runtime)
@@ -501,6 +507,7 @@ def test_student_that_answers_nan_is_refused(distilled, run_command, tmp_path):
     assert "xtremedistil_int8.onnx" not in contents(folder)
 
 
+@pytest.mark.slow
 def test_full_disk_leaves_neither_graph(distilled, run_command, tmp_path, monkeypatch):
     def no_space(file):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -172,10 +172,12 @@ def test_word_pieces_equal_hugging_faces_on_tricky_texts(character_folder, lower
     assert odd_texts(character_folder(lower), TRICKY) == []
 
 
+@pytest.mark.slow
 def test_xlnet_pieces_equal_hugging_faces_on_tricky_texts(xlnet_folder):
     assert odd_texts(xlnet_folder, TRICKY) == []
 
 
+@pytest.mark.slow
 def test_xlm_roberta_pieces_equal_hugging_faces_but_for_letters_with_two_loose_marks(xlm_roberta_folder):
     assert odd_texts(xlm_roberta_folder, TRICKY) == [text for text in TRICKY if "a\u0302\u0301" in text]
 
@@ -347,6 +349,7 @@ def test_classes_equal_the_predictors(classifier):
     assert set(outputs) == {"labels", "probabilities"}
 
 
+@pytest.mark.slow
 def test_classes_of_pairs_equal_the_predictors(pair_classifier):
     texts = ["the cat", "", "mary ran " * 30, "cat", "dog " * 30, "the big dog " * 8]
     pairs = ["john", "", "a", "in London " * 30, "the mat " * 30, "park " * 12]
@@ -356,6 +359,7 @@ def test_classes_of_pairs_equal_the_predictors(pair_classifier):
     np.testing.assert_allclose(outputs["probabilities"], pair_classifier.predictor.probabilities(rows), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_texts_of_pairs_go_through_a_data_pipeline(pair_classifier):
     label = pair_classifier.loaded.signatures["texts"]
     dataset = tf.data.Dataset.from_tensor_slices((["the cat", "john"], ["sat", "ran in London"])).batch(1)
@@ -405,6 +409,7 @@ def test_nothing_refers_to_the_folders_it_was_made_in(tagger, classifier, pair_c
             assert os.fsencode(Path(saved_model.__file__).parents[3]) not in content
 
 
+@pytest.mark.slow
 def test_it_needs_tensorflow_and_tensorflow_text_only(tagger):
     code = (
         "import sys, tensorflow as tf, tensorflow_text\n"
@@ -417,12 +422,14 @@ def test_it_needs_tensorflow_and_tensorflow_text_only(tagger):
     assert done.stdout.strip() == str(tagger.predictor(["john ran"])[0])
 
 
+@pytest.mark.slow
 def test_xlnet_tokenizer_sees_the_space_before_a_word(xlnet_folder, tmp_path):
     case = Case(tmp_path, "token_classification", xlnet_folder)
     texts = ["the cat . ( sat ) - on the-mat .", ". the", "U.S. a.b", "the big dog is running " * 9]
     assert_tagged_alike(case.labels(texts), texts, case)
 
 
+@pytest.mark.slow
 def test_byte_level_tokenizer_gives_ids_only_and_says_why(byte_level_folder, tmp_path):
     case = Case(tmp_path, "token_classification", byte_level_folder)
     assert list(case.loaded.signatures) == ["serving_default"]
@@ -430,6 +437,7 @@ def test_byte_level_tokenizer_gives_ids_only_and_says_why(byte_level_folder, tmp
     assert "no signature for texts" in remark and "byte-level BPE" in remark
 
 
+@pytest.mark.slow
 def test_tokenizer_that_cuts_rows_otherwise_gives_ids_only(xlm_roberta_folder, tmp_path):
     folder = write_student(tmp_path / "student", "TFBertModel", "token_classification", xlm_roberta_folder)
     write_rows(tmp_path / "rows.txt", [("the cat",), ("a\u0302\u0301 sat",)])
@@ -462,6 +470,7 @@ def without_texts(source):
     raise InputError("left out")
 
 
+@pytest.mark.slow
 def test_earlier_export_is_replaced_and_other_folders_are_not(writable, tagger, monkeypatch):
     monkeypatch.setattr(saved_model, "text_labeller", without_texts)
     out = shutil.copytree(tagger.model_dir.parent / "elsewhere", writable / "saved_model")

@@ -166,6 +166,7 @@ def test_forget_gates_begin_open():
 # The student
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("teacher_width", [WIDTH - 3, WIDTH, WIDTH + 4])
 def test_states_are_projected_to_the_teachers_width_from_either_side(teacher_width):
     student = shaken_student(teacher_width=teacher_width)
@@ -194,6 +195,7 @@ def test_mapped_words_take_the_place_of_the_table():
     np.testing.assert_allclose(student.model(tensors(rows()))["logits"], trained, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_is_near_and_trains(policy):
     expected = shaken_student().model(tensors(rows()))["logits"].numpy()
@@ -227,6 +229,7 @@ def test_dropout_is_a_function_of_the_step():
     assert np.abs(states(3) - states(4)).max() > 0.01
 
 
+@pytest.mark.slow
 def test_student_compiles_with_open_shapes_to_the_same_gradients():
     student, inputs = shaken_student(num_hidden_layers=1), tensors(rows())
     variables = student.model.trainable_weights[1:]  # without the table, whose gradient is sparse

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
-from tests.model_fixtures import STUDENTS, USABLE, rows, shaken_encoder, tiny_config
+from tests.model_fixtures import BERT_AND_XLNET_FIRST, BERT_FIRST, rows, shaken_encoder, tiny_config
 from tests.models.inner_tensors import BERT, INNER, running_paths, tensors
 from xtremedistil.models.architectures.families import FAMILIES
 from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
@@ -21,7 +21,7 @@ from xtremedistil.models.teacher import build_teacher  # noqa: E402
 from xtremedistil.training.dropout import seed_dropout  # noqa: E402
 
 
-@pytest.mark.parametrize("class_name", USABLE)
+@pytest.mark.parametrize("class_name", BERT_AND_XLNET_FIRST)
 def test_teacher_says_the_same_with_and_without_taps(class_name, tiny_encoders):
     encoder = tiny_encoders(class_name)
     teacher = build_teacher(encoder, FAMILIES[class_name], by_position=True, num_labels=4)
@@ -59,7 +59,7 @@ def inner_matches() -> list[Match]:
     return [*states, Match("attention_scores", 1, 1, "attention_ce")]
 
 
-@pytest.mark.parametrize("class_name", STUDENTS)
+@pytest.mark.parametrize("class_name", BERT_FIRST)
 def test_all_that_is_matched_comes_from_one_run_of_the_encoder(class_name, monkeypatch):
     runs, kind = [], type(shaken_encoder(class_name))
     matches = [Match("hidden_states", 1, 1), Match("attentions", 1, 1, "attention_kl"), *inner_matches()]
@@ -78,7 +78,7 @@ def logits_and_gradients(model, variables, inputs) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("graph", [False, True])
-@pytest.mark.parametrize("class_name", STUDENTS)
+@pytest.mark.parametrize("class_name", BERT_FIRST)
 def test_training_with_dropout_is_the_same_with_and_without_taps(class_name, graph):
     student, models = students(class_name, inner_matches())
     inputs, variables = tensors(rows(pad_id=1)), student.model.trainable_variables
@@ -107,6 +107,7 @@ def test_gradients_flow_into_what_makes_the_tapped_tensors_alone():
     assert any("layer_._0/output" in name for name in reached)
 
 
+@pytest.mark.slow
 def test_taps_work_on_mapped_word_embeddings():
     rng = np.random.default_rng(0)
     table, kernel = (rng.standard_normal(shape).astype(np.float32) for shape in ((40, 14), (14, 12)))
@@ -118,6 +119,7 @@ def test_taps_work_on_mapped_word_embeddings():
     np.testing.assert_allclose(tapped(inputs)["logits"], student.model(inputs)["logits"], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_features_are_finite_float32_under_mixed_precision(policy):
     tf_keras.mixed_precision.set_global_policy(policy)

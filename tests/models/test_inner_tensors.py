@@ -182,6 +182,7 @@ def test_threads_that_record_at_once_get_their_own(tiny_encoders):
     assert "call" not in vars(layer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [None, False, True])
 def test_replicas_get_the_tensors_of_their_own_rows(compiled, tiny_encoders):
     """`compiled`: None is without a graph."""
@@ -217,6 +218,7 @@ def run_on(strategy, apply, distributed, graph: bool):
     return (tf.function(step) if graph else step)(distributed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("class_name", ["TFBertModel", "TFGPT2Model"])
 def test_compiled_features_are_the_plain_ones(class_name, tiny_encoders):
     encoder = tiny_encoders(class_name)

@@ -142,6 +142,7 @@ def test_our_own_reader_gives_every_weight_bit_by_bit(folders, tiny_encoders, cl
 # TensorFlow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("safetensors", [True, False])
 @pytest.mark.parametrize("class_name", NAMES)
 def test_tensorflow_gives_the_same_states_from_either_file(folders, tiny_encoders, class_name, safetensors):
@@ -154,6 +155,7 @@ def test_tensorflow_gives_the_same_states_from_either_file(folders, tiny_encoder
     np.testing.assert_allclose(last_state(model), last_state(tiny_encoders(class_name)), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("class_name", NAMES)
 def test_tensorflow_reads_head_and_encoder_from_its_own_file(folders, class_name):
     folder = folders(class_name, True)

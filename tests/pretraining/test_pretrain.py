@@ -172,6 +172,7 @@ def test_run_that_was_stopped_ends_with_the_same_bytes(run, eagerly, interrupt_a
     assert not (tmp_path / "stopped/snapshots").exists()
 
 
+@pytest.mark.slow
 def test_batches_of_a_step_are_one_batch_of_their_rows(run, eagerly, tmp_path):
     shared = {"recipe": "minilmv2", "relation_heads": 6, "dropout": 0.0}
     for name, rows, batches in (("two", 8, 2), ("one", 16, 1)):
@@ -180,6 +181,7 @@ def test_batches_of_a_step_are_one_batch_of_their_rows(run, eagerly, tmp_path):
     assert two == pytest.approx(one, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_assistant_is_the_teacher_of_a_student_from_a_checkpoint(run, eagerly, teacher, tmp_path):
     assert run("assistant", max_steps=2, opt_policy="mixed_bfloat16").code == 0
     rates = {"learning_rate": 1e-30, "weight_decay": 0}
@@ -193,6 +195,7 @@ def test_assistant_is_the_teacher_of_a_student_from_a_checkpoint(run, eagerly, t
     assert {name for name in written if not np.array_equal(written[name], state[name])} == set()
 
 
+@pytest.mark.slow
 def test_runs_that_share_a_corpus_dir_tokenise_once(run, eagerly, monkeypatch, tmp_path):
     shared = {"corpus_dir": tmp_path / "shared", "recipe": "words", "max_steps": 1}
     assert run("first", **shared).code == 0
@@ -216,6 +219,7 @@ def test_student_learns_which_words_there_are(run, eagerly, tmp_path):
     assert "- distillation" not in card(tmp_path / "m")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe, changes",
     [("minilm", {"hidden_size": 6}), ("minilmv2", {"hidden_size": 6, "num_attention_heads": 2, "relation_heads": 6})],
@@ -247,6 +251,7 @@ def test_picked_layers_begin_as_the_teachers(run, eagerly, teacher, tmp_path):
     np.testing.assert_array_equal(written["cls.predictions.bias"], state["cls.predictions.bias"])
 
 
+@pytest.mark.slow
 def test_vocabulary_of_the_corpus_is_smaller_and_cuts_the_same_tokens(run, eagerly, teacher, tmp_path):
     from transformers import AutoTokenizer
 
@@ -261,6 +266,7 @@ def test_vocabulary_of_the_corpus_is_smaller_and_cuts_the_same_tokens(run, eager
     assert metrics(tmp_path / "m")["parameters"]["teacher"] < 5000
 
 
+@pytest.mark.slow
 def test_frozen_embeddings_stay_as_they_begin(run, eagerly, teacher, tmp_path):
     flags = ("--freeze_pos_embs", "--freeze_token_type_embds")
     assert run("m", *flags, init_layers="0").code == 0
@@ -270,6 +276,7 @@ def test_frozen_embeddings_stay_as_they_begin(run, eagerly, teacher, tmp_path):
         assert np.array_equal(state[name], written[name]) != moved, kind
 
 
+@pytest.mark.slow
 def test_teacher_without_a_head_gets_one_that_a_later_run_takes(run, eagerly, tagging, tmp_path):
     teacher = {"pt_teacher_checkpoint": tagging.teacher}
     outcome = run("first", **teacher, teacher_head_steps=4)
@@ -302,6 +309,7 @@ def test_run_with_a_trained_head_goes_on_with_the_student_where_it_was_stopped(
     assert metrics(tmp_path / "m")["steps"] == 6
 
 
+@pytest.mark.slow
 def test_gpt2_learns_the_next_word(run, eagerly, gpt2_folder, tmp_path):
     from tests.command_fixtures import write_random_checkpoint
     from xtremedistil.tokenization.tokenizer import Tokenizer
@@ -319,6 +327,7 @@ def test_gpt2_learns_the_next_word(run, eagerly, gpt2_folder, tmp_path):
     assert "soft labels of next tokens (T = 2) x 5, next tokens x 2, " in card(tmp_path / "m")
 
 
+@pytest.mark.slow
 def test_half_precision_is_of_both_models_and_scales_the_loss(run, eagerly, recorded, tmp_path):
     outcome = run("m", opt_policy="mixed_float16", hidden_size=6, max_steps=2, eval_steps=1)
     assert outcome.code == 0, outcome.err
@@ -395,6 +404,7 @@ def test_word_corpus_means_the_corpus_whatever_files_there_are(word_piece_folder
         open_corpus(reading(several), str(tmp_path / "tokens"), workers, 1, Progress())
 
 
+@pytest.mark.slow
 def test_trimmed_student_is_distilled_from_a_teacher_that_loses_the_same_tokens(
     run, eagerly, tagging, run_command, tmp_path
 ):

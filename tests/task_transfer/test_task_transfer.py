@@ -170,6 +170,7 @@ def test_tuning_begins_at_the_checkpoint(transferred):
     assert 0 < near < far / 4
 
 
+@pytest.mark.slow
 def test_checkpoint_is_a_student_to_start_other_distillations_from(
     transferred, tagging, eagerly, run_command, tmp_path
 ):
@@ -225,6 +226,7 @@ def test_run_that_was_stopped_repeats_no_step(transferred, tagging, target, eage
         assert [weight for weight in expected if not np.allclose(expected[weight], found[weight], atol=1e-4)] == []
 
 
+@pytest.mark.slow
 def test_student_and_baseline_begin_with_a_checkpoint(transferred, tagging, target, eagerly, run_command, tmp_path):
     """At rates of next to nothing, all that is written is the checkpoint."""
     changes = dict.fromkeys(SIZES) | {
@@ -248,6 +250,7 @@ def test_student_and_baseline_begin_with_a_checkpoint(transferred, tagging, targ
     assert outcome.code == 2 and "pt_student_checkpoint: the file has changed" in outcome.err
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused_and_overwrite_starts_again(
     transferred, tagging, target, eagerly, run_command, tmp_path
 ):

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from tests.conftest import slow
 from xtremedistil.errors import InputError, MissingFileError
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
@@ -14,10 +15,8 @@ WORDS = (
 )
 PUBLIC = [
     "bert-base-uncased",
-    "bert-base-multilingual-cased",
     "roberta-base",
-    "xlnet-base-cased",
-    "xlm-roberta-base-reconstructed",
+    *slow("bert-base-multilingual-cased", "xlnet-base-cased", "xlm-roberta-base-reconstructed"),
 ]
 BLANKS = ["", "\u200b", "\u00a0", "\u0301", "\u2028", "a\u00a0"]
 

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.conftest import SPECIAL, WORDS
+from tests.conftest import SPECIAL, WORDS, slow
 from xtremedistil.errors import InputError
 from xtremedistil.models.vocabulary_trimming import trimmed_config
 from xtremedistil.tokenization.tokenizer import Tokenizer
@@ -25,11 +25,18 @@ ROOM = 100_000
 # The public vocabulary, the lines that it is trimmed to, the most tokens left, and words that these lines have not.
 PUBLIC = [
     ("bert-base-cased", "wikitext2/valid.txt", 20_000, ["Xylofonistka", "Größenwahn", "antidisestablishmentarian"]),
-    ("bert-base-multilingual-cased", "wikiann-multi/test.ru.tsv", 30_000, ["Xylofonistka", "достопримечательность"]),
-    ("roberta-base", "wikitext2/valid.txt", 25_000, ["Xylofonistka", "достопримечательность", "中文", "😀"]),
-    ("gpt2", "wikitext2/valid.txt", 25_000, ["Xylofonistka", "достопримечательность", "中文", "😀"]),
-    ("xlm-roberta-base-reconstructed", "wikiann-multi/test.ru.tsv", 30_000, ["Xylofonistka", "ოცდაათი", "中文"]),
-    ("xlnet-base-cased", "wikitext2/valid.txt", 25_000, ["Xylofonistka", "antidisestablishmentarian"]),
+    *slow(
+        (
+            "bert-base-multilingual-cased",
+            "wikiann-multi/test.ru.tsv",
+            30_000,
+            ["Xylofonistka", "достопримечательность"],
+        ),
+        ("roberta-base", "wikitext2/valid.txt", 25_000, ["Xylofonistka", "достопримечательность", "中文", "😀"]),
+        ("gpt2", "wikitext2/valid.txt", 25_000, ["Xylofonistka", "достопримечательность", "中文", "😀"]),
+        ("xlm-roberta-base-reconstructed", "wikiann-multi/test.ru.tsv", 30_000, ["Xylofonistka", "ოცდაათი", "中文"]),
+        ("xlnet-base-cased", "wikitext2/valid.txt", 25_000, ["Xylofonistka", "antidisestablishmentarian"]),
+    ),
 ]
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
+from tests.conftest import slow
 from tests.corpus_fixtures import CORPUS_WORDS, make_batches
-from tests.model_fixtures import TOY_LABELS, TOY_WORDS, slow, toy_features
+from tests.model_fixtures import TOY_LABELS, TOY_WORDS, toy_features
 from xtremedistil.data.features import Features
 from xtremedistil.errors import InputError
 from xtremedistil.training.batching import TrainingBatches, epoch_order
@@ -411,6 +412,7 @@ def test_four_batches_a_step_give_the_losses_and_weights_of_one_big_batch():
     assert_equal_fits(big, fitted(per_step=4, shape="linear", weight_decay=0.1), 1e-5)
 
 
+@pytest.mark.slow
 def test_four_batches_a_step_on_two_devices_give_those_of_one_big_batch_on_one():
     if len(tf.config.list_logical_devices("CPU")) < 2:
         pytest.skip("TensorFlow was in use before a second logical CPU could be asked for")
@@ -565,9 +567,13 @@ def test_two_devices_give_the_losses_and_weights_of_one():
     ("devices", "policy", "per_step"),
     [
         ("one_device", None, 1),
-        ("one_device", "mixed_bfloat16", 1),
-        ("mirrored", None, 2),
-        *slow(("one_device", None, 2), ("mirrored", None, 1), ("mirrored", "mixed_bfloat16", 1)),
+        *slow(
+            ("one_device", "mixed_bfloat16", 1),
+            ("one_device", None, 2),
+            ("mirrored", None, 1),
+            ("mirrored", None, 2),
+            ("mirrored", "mixed_bfloat16", 1),
+        ),
     ],
 )
 def test_compiled_steps_give_the_losses_and_weights_of_plain_ones(devices, policy, per_step):
@@ -633,6 +639,7 @@ def test_tpu_that_does_not_answer_is_refused(monkeypatch):
         make_strategy("tpu", "tpu-1")
 
 
+@pytest.mark.slow
 def test_two_runs_on_two_devices_in_one_process_do_not_meet():
     """Other variables, so other shapes: TensorFlow took the sums of the second run for those of the first."""
     for name in ("head", "table"):

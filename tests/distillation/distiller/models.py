@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.model_fixtures import slow
+from tests.conftest import slow
 
 tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")

@@ -33,6 +33,7 @@ def test_keras_model_with_an_adaptor_is_a_student():
     assert distiller.predict(rows(3))[0].shape[-1] == LABELS
 
 
+@pytest.mark.slow
 def test_adaptor_says_which_logits_count():
     """Those of odd tokens; matches count everywhere."""
     teacher, _ = pair("TokenClassification")

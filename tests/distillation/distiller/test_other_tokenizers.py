@@ -46,6 +46,7 @@ def test_words_of_two_tokenizers_meet():
     assert history.epochs[0]["logits"] == pytest.approx(kl, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_states_of_two_tokenizers_count_where_words_begin():
     """Of tokens a, b of the student's words only a has a counterpart; a group of batches is the big batch."""
     generator = np.random.default_rng(0)
@@ -71,6 +72,7 @@ def test_states_of_two_tokenizers_count_where_words_begin():
         distiller.fit(own, own, batch_size=12, **settings)
 
 
+@pytest.mark.slow
 def test_states_of_texts_in_two_tokenizers_meet_at_words(tmp_path, monkeypatch):
     own, theirs = in_two_pieces(np.random.default_rng(0).integers(2, WORDS, (12, 4)).tolist())
     labels = {"labels": [0, 1, 2] * 4}
@@ -101,6 +103,7 @@ def test_states_of_texts_in_two_tokenizers_meet_at_words(tmp_path, monkeypatch):
         assert again["loss"] == pytest.approx(found["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TAGGING_FIRST)
 def test_rows_of_two_tokenizers_may_be_of_many_lengths(task):
     """Another width in nearly every batch, of which a dev set has its own."""
@@ -131,6 +134,7 @@ def test_first_positions_of_two_tokenizers_are_no_pair():
         distiller.fit(own, teacher_train={0: theirs}, **FIT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS[:2])
 def test_two_tokenizers_without_words_are_refused(task):
     distiller = Distiller(*pair(task), Terms(matches=(Match("hidden_states", 3, 2),)))
@@ -140,6 +144,7 @@ def test_two_tokenizers_without_words_are_refused(task):
         distiller.fit(rows(4), teacher_train={0: rows(4)}, **FIT)
 
 
+@pytest.mark.slow
 def test_two_tokenizers_without_a_word_in_common_are_refused():
     sides = [{"input_ids": [[3, 4]], "word_ids": [words]} for words in ([0, 1], [7, 8])]
     with pytest.raises(ValueError, match="No row has a word in common"):

@@ -33,6 +33,7 @@ def test_match_below_all_that_is_trained_is_refused():
         fit_tasks({"a": distiller}, {"a": rows(8)}, trained={"a": ["classifier"]}, epochs=1)
 
 
+@pytest.mark.slow
 def test_maps_that_a_student_returns_after_dropout_are_refused():
     student = bert("SequenceClassification", layers=2, width=8, seed=2, dropout=0.1)
     maps = Terms(matches=(Match("attentions", 1, 1, "attention_mse"),))
@@ -42,6 +43,7 @@ def test_maps_that_a_student_returns_after_dropout_are_refused():
     assert Distiller(pair()[0], student, scores).fit(rows(4), **ONE_STEP).epochs
 
 
+@pytest.mark.slow
 def test_teachers_without_a_part_in_any_term_are_refused():
     teacher, student = pair()
     of_the_first = Terms(SoftLabels(weight=0.0), matches=(Match("hidden_states", 3, 2),))
@@ -53,6 +55,7 @@ def test_teachers_without_a_part_in_any_term_are_refused():
             distiller.fit(rows(8), teachers=teachers, **ONE_STEP)
 
 
+@pytest.mark.slow
 def test_state_that_an_adaptor_cuts_off_is_refused():
     teacher, _ = pair("TokenClassification")
 
@@ -65,6 +68,7 @@ def test_state_that_an_adaptor_cuts_off_is_refused():
         Distiller(teacher, AdaptedModel(recurrent(), cut), Terms(matches=matches)).fit(rows(8), **ONE_STEP)
 
 
+@pytest.mark.slow
 def test_flow_on_the_host_cannot_be_compiled():
     distiller = Distiller(*pair(), Terms(matches="emd"))
     for fit in (distiller.fit, lambda train, **how: fit_tasks({"a": distiller}, {"a": train}, **how)):
@@ -72,6 +76,7 @@ def test_flow_on_the_host_cannot_be_compiled():
             fit(rows(8), jit_compile=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("match", "message"),
     [
@@ -90,6 +95,7 @@ def test_match_of_widths_that_do_not_fit_is_refused_at_once(match, message):
         Distiller(*pair(), Terms(matches=(match,)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "soft_labels", "message"),
     [
@@ -120,6 +126,7 @@ def test_teacher_of_other_labels_is_refused():
         Distiller(bert("SequenceClassification", layers=1, width=8, seed=1, labels=5), student)
 
 
+@pytest.mark.slow
 def test_labels_of_rows_and_of_positions_are_no_pair():
     for kinds in (TASKS[:2], TASKS[1::-1]):
         with pytest.raises(ValueError, match=r"Teacher 0 gives logits \(None, .*one labels rows, the other"):
@@ -132,6 +139,7 @@ def test_models_of_different_tasks_are_refused():
         Distiller(bert("QuestionAnswering", layers=1, width=8, seed=1), student)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -43,6 +43,7 @@ def test_fit_that_was_stopped_goes_on_to_the_same_end(tmp_path):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
+@pytest.mark.slow
 def test_fit_without_a_dev_set_that_was_stopped_ends_with_the_latest_weights(tmp_path, monkeypatch):
     teacher, whole = pair()
     Distiller(teacher, whole).fit(rows(24), **FIT)
@@ -65,6 +66,7 @@ def test_fit_without_a_dev_set_that_was_stopped_ends_with_the_latest_weights(tmp
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
+@pytest.mark.slow
 def test_snapshots_of_another_batch_size_or_nameless_schedules_are_not_read_and_go_when_the_fit_is_done(
     tmp_path, monkeypatch
 ):
@@ -84,6 +86,7 @@ def test_snapshots_of_another_batch_size_or_nameless_schedules_are_not_read_and_
     assert not (tmp_path / SNAPSHOTS).exists()
 
 
+@pytest.mark.slow
 def test_what_chooses_the_weights_makes_another_fit(tmp_path):
     """A score of another kind, or of other rows, cannot be compared with the best one of a snapshot."""
     distiller, labelled = Distiller(*pair()), rows(8, labels=[0] * 8)
@@ -101,6 +104,7 @@ def ends_alike(logits, features) -> float:
     return 0.5
 
 
+@pytest.mark.slow
 def test_student_of_another_size_makes_another_fit(tmp_path):
     teacher, student = pair()
     students = [student, bert("SequenceClassification", layers=1, width=8, seed=2), pair()[1]]
@@ -127,6 +131,7 @@ def test_targets_are_kept_in_a_folder_and_read_again(tmp_path, monkeypatch):
     assert asked == [distiller.teachers[0]], "other rows ask the teacher anew"
 
 
+@pytest.mark.slow
 def test_another_adaptor_over_the_same_teacher_is_asked_anew(tmp_path):
     model = recurrent()
     _, student = pair("TokenClassification")

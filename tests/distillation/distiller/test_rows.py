@@ -92,6 +92,7 @@ def test_labels_of_other_kinds_that_do_not_fit(problem_type, columns, message):
         features_of({"input_ids": [[1, 2]]} | columns, by_position=False, problem_type=problem_type)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("problem_type", "labels", "message"),
     [
@@ -105,11 +106,13 @@ def test_labels_that_the_student_has_no_logits_for(problem_type, labels, message
         distiller.fit(rows(4, labels=labels), **ONE_STEP)
 
 
+@pytest.mark.slow
 def test_dev_rows_without_the_labels_of_a_term_are_refused():
     with pytest.raises(ValueError, match="hard_label_weight needs gold labels, and the dev rows have none"):
         Distiller(*pair(), Terms(hard_label_weight=1.0)).fit(rows(4, labels=[0] * 4), rows(4), **ONE_STEP)
 
 
+@pytest.mark.slow
 def test_unlabelled_rows_for_gold_labels_are_refused():
     teacher, student = pair()
     with pytest.raises(ValueError, match="hard_label_weight needs gold labels"):
@@ -120,7 +123,7 @@ def test_unlabelled_rows_for_gold_labels_are_refused():
     ("data", "message"),
     [
         ({"input_ids": [[1] * 17]}, "Row 0 is 17 tokens long; the student has positions for 16"),
-        ({"input_ids": [[1], [WORDS]]}, "a token 40; the student has 40, counted from 0"),
+        ({"input_ids": [[1], [WORDS]]}, "the token id 40; the student has 40 tokens, counted from 0"),
         ({"input_ids": [[1], []]}, "Row 1 is empty"),
         ({"input_ids": []}, "There are no rows"),
     ],

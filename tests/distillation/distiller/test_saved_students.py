@@ -14,6 +14,7 @@ def test_public_names_are_there():
     assert xtremedistil.Terms is Terms
 
 
+@pytest.mark.slow
 def test_saved_student_stands_alone_and_projections_beside_it(tmp_path):
     teacher, student = pair()
     distiller = Distiller(teacher, student, Terms(matches="last"))

@@ -86,6 +86,7 @@ def test_tasks_are_drawn_by_size_to_the_power_of_tau():
         assert batches.done(1, 3)["big"] == [*batches.order(0), *batches.order(1)[:3]].count("big")
 
 
+@pytest.mark.slow
 def test_tasks_take_what_a_fit_takes():
     """The parts of a step are the step; one task trains its classifier alone, and is scored as it is asked to be."""
 

@@ -9,6 +9,7 @@ from xtremedistil.terms.match import Match
 from xtremedistil.terms.terms import Terms
 
 
+@pytest.mark.slow
 def test_weight_of_one_teacher_alone_is_that_teacher_alone():
     def run(teachers, **terms):
         student = bert("SequenceClassification", layers=1, width=8, seed=2)
@@ -33,6 +34,7 @@ def test_each_teacher_may_have_matches_and_leave():
     assert set(both) - set(alone) == {matches[1].name}
 
 
+@pytest.mark.slow
 def test_same_layer_of_teachers_of_two_widths_may_be_matched():
     teacher, student = pair()
     other = bert("SequenceClassification", layers=1, width=12, seed=9)
@@ -48,6 +50,7 @@ def test_number_of_no_teacher_is_refused(untrained, what, given):
         untrained.fit(rows(8), **{what: given}, **FIT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), (1.0, -1.0)])
 def test_teacher_weights_that_are_no_shares(weights):
     teacher, student = pair()

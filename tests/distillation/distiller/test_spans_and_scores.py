@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tests.conftest import slow
 from tests.distillation.distiller.models import FIT, ONE_STEP, bert, of_problem, padded, pair, rows, span_logits, tf
-from tests.model_fixtures import slow
 from xtremedistil.distillation.distiller.distiller import Distiller
 from xtremedistil.losses import LOSSES
 from xtremedistil.losses.masking import EXCLUDED
@@ -42,6 +42,7 @@ def test_several_labels_at_once_are_learnt_each_by_itself():
         Distiller(teacher, student, Terms(SoftLabels("soft_label_kl")))
 
 
+@pytest.mark.slow
 def test_ends_of_spans_are_learnt_over_the_real_positions_of_a_row():
     """A row whose span is not in it is left out; parts of a step are the step."""
     teacher, student = pair("QuestionAnswering")
