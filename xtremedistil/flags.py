@@ -30,6 +30,10 @@ def flag(
     *,
     group: str = RUN,
     choices: tuple[str, ...] | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
     aliases: tuple[str, ...] = (),
     original: bool = False,
     left_out: bool = False,
@@ -40,6 +44,7 @@ def flag(
 
     Args:
         group: one of `GROUPS`, under which `--help` shows the flag.
+        least, most: ends of the range of a number, which belong to it. above, below: ends that do not.
         aliases: earlier names of the flag. They work for ever: on the command line, as keywords of the dataclass and
             as keys of saved settings.
         original: whether the original release has it. Such a flag may stand without its value, as if not given.
@@ -47,6 +52,7 @@ def flag(
             was such a flag.
     """
     metadata = {"help": help, "group": group, "choices": choices, "aliases": aliases, "original": original}
+    metadata |= {"least": least, "most": most, "above": above, "below": below}
     return field(default=default, metadata=metadata | {"left_out": left_out})
 
 
@@ -137,13 +143,19 @@ class TrainingFlags:
         group=TRAINING,
         choices=("linear", "cosine", "constant"),
     )
-    max_grad_norm: float = flag(1.0, "clip gradients to this norm; 0: no clipping", group=TRAINING)
-    weight_decay: float = flag(0.0, "weight decay of AdamW", group=TRAINING)
-    gradient_accumulation_steps: int = flag(1, "batches that are accumulated for one training step", group=TRAINING)
+    max_grad_norm: float = flag(1.0, "clip gradients to this norm; 0: no clipping", group=TRAINING, least=0)
+    weight_decay: float = flag(0.0, "weight decay of AdamW", group=TRAINING, least=0)
+    gradient_accumulation_steps: int = flag(
+        1, "batches that are accumulated for one training step", group=TRAINING, least=1
+    )
     jit_compile: bool = flag(False, "compile training steps with XLA, once for each batch shape", group=DEVICES)
-    seed: int | None = flag(None, "random seed; by default the environment variable PYTHONHASHSEED, else 42", group=RUN)
-    save_steps: int = flag(0, "save a snapshot every so many training steps; 0: by time only", group=RUN)
-    save_minutes: float = flag(5.0, "save a snapshot every so many minutes of training; 0: not by time", group=RUN)
+    seed: int | None = flag(
+        None, "random seed; by default the environment variable PYTHONHASHSEED, else 42", group=RUN, least=0
+    )
+    save_steps: int = flag(0, "save a snapshot every so many training steps; 0: by time only", group=RUN, least=0)
+    save_minutes: float = flag(
+        5.0, "save a snapshot every so many minutes of training; 0: not by time", group=RUN, least=0
+    )
     strategy: str = flag(
         "auto",
         "devices to train on; auto: all GPUs of this machine if there are several, else one device",
@@ -173,4 +185,4 @@ def resolve_seed(seed: int | None) -> int:
     if seed is not None:
         return seed
     inherited = os.environ.get("PYTHONHASHSEED", "")
-    return int(inherited) if inherited.isdigit() else DEFAULT_SEED
+    return int(inherited) if inherited.isascii() and inherited.isdigit() else DEFAULT_SEED

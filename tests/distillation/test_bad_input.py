@@ -118,8 +118,8 @@ def test_contradiction_is_refused_before_a_model_is_loaded(assert_refused_early,
         ("hidden_weight", "nan", "--hidden_weight nan: must be a finite number"),
         ("attention_weight", "inf", "--attention_weight inf: must be a finite number"),
         ("learning_rate", "inf", "--learning_rate inf: must be a finite number"),
-        ("seed", -1, "--seed -1: must be from 0 to"),
-        ("seed", 2**32, "--seed 4294967296: must be from 0 to"),
+        ("seed", -1, "--seed -1: must not be negative"),
+        ("seed", 2**31, "--seed 2147483648: must be at most 2147483647"),
     ],
 )
 def test_number_out_of_range_is_refused(assert_refused_early, name, value, words):

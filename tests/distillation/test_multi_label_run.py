@@ -127,8 +127,8 @@ def test_model_is_fine_tuned_on_several_labels(material, run_command, tmp_path, 
     ("changes", "words"),
     [
         ({"legacy": True, "recipe": None}, "--legacy: the original knows --do_NER and --do_pairwise"),
-        ({"soft_label_loss": "soft_label_kl"}, "--soft_label_loss soft_label_kl is of labels that exclude each other"),
-        ({"probability_shift": True}, "--probability_shift puts one first choice right"),
+        ({"soft_label_loss": "soft_label_kl"}, "--soft_label_loss soft_label_kl is for labels that exclude each other"),
+        ({"probability_shift": True}, "--probability_shift corrects one predicted label"),
         ({"do_NER": True}, "--do_NER and --task_kind multi_label_classification exclude each other"),
     ],
 )
@@ -150,4 +150,4 @@ def test_teacher_of_another_kind_of_task_is_not_taken(material, run, tagging, di
         change(record)
         (folder / "model-ft.json").write_text(json.dumps(record))
         outcome = run_command("distil", *ours.flags(tmp_path / "m", teacher_model_dir=folder, overwrite=True))
-        assert outcome.code == 2 and "was tuned with other settings: task_kind differ" in outcome.err
+        assert outcome.code == 2 and "was fine-tuned with other settings: task_kind differ" in outcome.err

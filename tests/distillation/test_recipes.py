@@ -273,7 +273,8 @@ def test_dry_run_prints_the_table_of_terms(tagging, run_command, tmp_path):
         "joint hidden_states 2 [B, S, 16] 1 [B, S, 8] hidden_mse 1 linear of its own",
         "joint attentions 3 [B, 2, S, S] 1 [B, 2, S, S] attention_squared_distance 3 none",
         "joint attentions 1 [B, 2, S, S] 0 [B, 2, S, S] attention_squared_distance 3 none",
-        "joint logits [B, S, 3] [B, S, 3] soft_label_kl, temperature 4, flsw:1,1, without T^2, probability shift 0.25",
+        "joint logits [B, S, 3] [B, S, 3] soft_label_kl, temperature 4, flsw:1,1,0.01, without T^2, "
+        "probability shift 0.25",
         "joint labels [B, S, 3] cross-entropy 0.5",
     ]
 

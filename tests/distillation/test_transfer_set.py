@@ -129,7 +129,7 @@ def test_outputs_that_are_there_already_take_no_more_room(monkeypatch, tmp_path)
         (tmp_path / "chunk-0").mkdir(exist_ok=True)
         (tmp_path / "chunk-0" / f"{name}.npy").write_bytes(bytes(length))
     assert resolve_policy("cache", size, str(tmp_path), ["logits", "hidden_states_1"]) == "cache"
-    with pytest.raises(InputError, match="--teacher_outputs cache"):
+    with pytest.raises(InputError, match="`teacher_outputs` cache"):
         resolve_policy("cache", size, str(tmp_path), ["logits", "hidden_states_2"])
 
 
@@ -170,6 +170,6 @@ def test_cache_that_the_disk_cannot_hold_is_refused(monkeypatch, tmp_path):
     size = OutputSize(10**6, {"chunk-0": 3 * 10**6, "chunk-10": 10**6, "held-out": 0})
     with pytest.raises(
         InputError,
-        match=r"--teacher_outputs cache: the teacher's outputs take 5.0 MB, and .* has 2.0 MB left(.|\n)*4.0 MB",
+        match=r"`teacher_outputs` cache: the teacher's outputs take 5.0 MB, and .* has 2.0 MB left(.|\n)*4.0 MB",
     ):
         resolve_policy("cache", size, str(tmp_path))

@@ -1,12 +1,15 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from xtremedistil.data.features import Features
 from xtremedistil.data.padding import full_length_order, length_order
+from xtremedistil.errors import InputError
 from xtremedistil.inference.predict import evaluate_folder
 from xtremedistil.models.prediction import predict_batches, predict_logits
-from xtremedistil.serving.predictor import Predictor
+from xtremedistil.serving.predictor import Predictor, load_predictor
+from xtremedistil.tasks import SequenceClassification, TokenClassification
 
 LENGTHS = np.array([3, 12, 4, 4, 12, 2, 3, 6])
 
@@ -77,3 +80,69 @@ def test_a_folder_is_scored_in_the_batches_that_it_predicts_in():
     scored, predicted = shapes.copy(), shapes.clear() or predictor.example_probabilities(["all"])
     assert (metrics["rows"], len(predicted)) == (len(LENGTHS), len(LENGTHS))
     assert scored == shapes == [(2, 12), (2, 6), (2, 4), (2, 3)]
+
+
+class Table:
+    columns = ["text", "label"]
+
+
+def tagger() -> Predictor:
+    task = TokenClassification(["O", "B-PER"])
+    return Predictor(None, task, None, 8)
+
+
+def classifier(pairs: bool = False) -> Predictor:
+    return Predictor(None, SequenceClassification(["a", "b"], pairs=pairs), None, 8)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ("one text", "A list of texts is expected, not one text"),
+        (b"one text", "A list of texts is expected, not one text"),
+        (None, "A list of texts is expected, not None"),
+        (3, "A list of texts is expected, not 3"),
+        (Table(), r'a table with the columns text, label. Name the one with the texts: list\(table\["text"\]\)'),
+        ({"text": ["a"], "label": ["b"]}, "a table with the columns text, label"),
+        (["a", None], r"texts\[1\] is None, of type NoneType; a text is expected"),
+        (["a", float("nan")], r"texts\[1\] is nan, of type float"),
+        ([7], r"texts\[0\] is 7, of type int"),
+        (["a", b"b"], r"texts\[1\] is b'b', of type bytes"),
+        ([["a", ["b"]]], r"texts\[0\] is \['a', \['b'\]\], of type list"),
+        ([["a", None]], r"texts\[0\] is \['a', None\], of type list"),
+        ([{"text": "a"}], r"texts\[0\] is {'text': 'a'}, of type dict"),
+    ],
+)
+@pytest.mark.parametrize("make", [tagger, classifier])
+def test_what_is_no_text_is_refused_with_its_row(make, texts, message):
+    with pytest.raises(InputError, match=message):
+        make()(texts)
+
+
+def test_half_a_pair_is_refused_with_its_row():
+    with pytest.raises(InputError, match=r"texts\[1\]: 1 text\(s\) given where the task takes a pair of texts: 'al"):
+        classifier(pairs=True)([("a", "b"), "alone"])
+    with pytest.raises(InputError, match=r"texts\[0\]: 2 text\(s\) given where the task takes one text"):
+        classifier()([("a", "b")])
+
+
+def test_words_of_a_text_are_what_white_space_separates_and_given_words_stay():
+    example = tagger().task.example
+    assert example("  a  b\tc\u00a0d\n").words == ["a", "b", "c", "d"]
+    assert example(["a", "", "b c"]).words == ["a", "", "b c"]
+    assert example("").words == example(" \u3000 ").words == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 0}, "batch_size 0: must be a whole number of at least 1"),
+        ({"batch_size": "8"}, "batch_size '8': must be a whole number"),
+        ({"batch_size": True}, "batch_size True: must be a whole number"),
+        ({"num_threads": 2.5}, "num_threads 2.5: must be a whole number"),
+        ({"runtime": "ONNX"}, "runtime 'ONNX' is unknown; known: keras, onnx"),
+    ],
+)
+def test_arguments_of_a_predictor_are_checked_before_the_folder_is_read(changes, message):
+    with pytest.raises(InputError, match=message):
+        load_predictor("no-such-folder", **changes)

@@ -11,9 +11,11 @@ from xtremedistil.tasks.kind_settings import COMMA
 class LabelTraining(TrainingFlags):
     """Flags of the commands that train on labels only."""
 
-    learning_rate: float | str = flag("auto", "peak learning rate; auto: 3e-5", group=TRAINING)
-    warmup_ratio: float = flag(0.1, "length of the warm-up, as a fraction of decay_epochs", group=TRAINING)
-    decay_epochs: int = flag(10, "epochs in which the learning rate decays to 0 at the end", group=TRAINING)
+    learning_rate: float | str = flag("auto", "peak learning rate; auto: 3e-5", group=TRAINING, above=0)
+    warmup_ratio: float = flag(
+        0.1, "length of the warm-up, as a fraction of decay_epochs", group=TRAINING, least=0, most=1
+    )
+    decay_epochs: int = flag(10, "epochs in which the learning rate decays to 0 at the end", group=TRAINING, least=1)
     class_weight: str = flag(
         "none",
         "class weights in the loss on labels: none, balanced (rare classes weigh more), or a list such as "
@@ -33,9 +35,11 @@ class ContinueConfig(LabelTraining):
         group=RUN,
         original=True,
     )
-    batch_size: int = flag(128, "batch size per device", group=TRAINING, original=True)
-    ft_epochs: int = flag(100, "maximum epochs", group=TRAINING, original=True)
-    patience: int = flag(5, "epochs without a better dev score that end the training", group=TRAINING, original=True)
+    batch_size: int = flag(128, "batch size per device", group=TRAINING, original=True, least=1)
+    ft_epochs: int = flag(100, "maximum epochs", group=TRAINING, original=True, least=1)
+    patience: int = flag(
+        5, "epochs without a better dev score that end the training", group=TRAINING, original=True, least=1
+    )
     opt_policy: str | None = flag(
         None,
         "precision of the training",
@@ -59,7 +63,11 @@ class BaselineConfig(LabelTraining):
     )
     model_dir: str = flag(REQUIRED, "folder for model-ft.h5 and metrics.json", group=RUN, original=True)
     seq_len: int = flag(
-        REQUIRED, "maximum sequence length in tokens, special tokens included", group=DATA, original=True
+        REQUIRED,
+        "maximum sequence length in tokens, special tokens included",
+        group=DATA,
+        original=True,
+        least=3,
     )
     multilingual: bool = flag(
         False, "use the tokenizer of XLM-R (multilingual MiniLM); see --pt_tokenizer", group=DATA, original=True
@@ -94,6 +102,8 @@ class BaselineConfig(LabelTraining):
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
         original=True,
     )
-    batch_size: int = flag(128, "batch size per device", group=TRAINING, original=True)
-    ft_epochs: int = flag(100, "maximum epochs", group=TRAINING, original=True)
-    patience: int = flag(5, "epochs without a better dev score that end the training", group=TRAINING, original=True)
+    batch_size: int = flag(128, "batch size per device", group=TRAINING, original=True, least=1)
+    ft_epochs: int = flag(100, "maximum epochs", group=TRAINING, original=True, least=1)
+    patience: int = flag(
+        5, "epochs without a better dev score that end the training", group=TRAINING, original=True, least=1
+    )

@@ -33,7 +33,7 @@ class Prediction:
 class PredictConfig(Prediction):
     """Label a file, or score the test file of the task, with a student (run_xtreme_distil_predict.py)."""
 
-    batch_size: int = flag(256, "batch size", group=DEVICES, original=True)
+    batch_size: int = flag(256, "batch size", group=DEVICES, original=True, least=1)
     opt_policy: str | None = flag(
         None,
         "precision of the predictions",
@@ -48,6 +48,8 @@ class PredictConfig(Prediction):
 class OnnxPredictConfig(Prediction):
     """Predict with ONNX Runtime; writes the ONNX model first if it is missing (run_xtreme_distil_predict_onnx.py)."""
 
-    batch_size: int = flag(1, "batch size; 1 suits texts that come one by one", group=DEVICES)
-    num_threads: int | None = flag(None, "threads of ONNX Runtime; by default one per core, at most 4", group=DEVICES)
+    batch_size: int = flag(1, "batch size; 1 suits texts that come one by one", group=DEVICES, least=1)
+    num_threads: int | None = flag(
+        None, "threads of ONNX Runtime; by default one per core, at most 4", group=DEVICES, least=1
+    )
     quantize: bool = flag(False, "use the int8 graph", group=STUDENT)

@@ -4,29 +4,29 @@ import os
 
 from xtremedistil.data.text_files import find_file
 from xtremedistil.errors import TENSORFLOW, Problems, missing_packages
+from xtremedistil.flag_values import add_value_problems, require_settings
 from xtremedistil.inference.config import OnnxPredictConfig, PredictConfig
 from xtremedistil.storage.model_folder import read_config
 
+TITLE = "Cannot predict with these settings"
 
-def check_predict(config: PredictConfig | OnnxPredictConfig) -> None:
+
+def check_predict(config: PredictConfig) -> None:
     """Raises one InputError with all problems of a prediction's settings."""
-    problems = Problems()
-    problems.add(missing_packages(TENSORFLOW, "Prediction through Keras"))
-    _check_prediction(config, problems)
-    problems.refuse("Cannot predict with these settings")
+    require_settings(config, PredictConfig)
+    _check_prediction(config, missing_packages(TENSORFLOW, "Prediction through Keras"))
 
 
 def check_predict_onnx(config: OnnxPredictConfig) -> None:
     """The same for prediction through ONNX Runtime."""
+    require_settings(config, OnnxPredictConfig)
+    _check_prediction(config, missing_packages(("onnxruntime",), "Prediction through ONNX Runtime"))
+
+
+def _check_prediction(config: PredictConfig | OnnxPredictConfig, missing: list[str]) -> None:
     problems = Problems()
-    problems.add(missing_packages(("onnxruntime",), "Prediction through ONNX Runtime"))
-    _check_prediction(config, problems)
-    if config.num_threads is not None and config.num_threads < 1:
-        problems.add([f"`num_threads` {config.num_threads}: must be at least 1"])
-    problems.refuse("Cannot predict with these settings")
-
-
-def _check_prediction(config: PredictConfig | OnnxPredictConfig, problems: Problems) -> None:
+    problems.add(missing)
+    add_value_problems(problems, config, TITLE)
     if not config.do_eval and not config.do_predict:
         problems.add(["nothing to do: give `do_eval`, or `do_predict` with `pred_file`, or both"])
     if config.do_predict and not config.pred_file:
@@ -40,5 +40,4 @@ def _check_prediction(config: PredictConfig | OnnxPredictConfig, problems: Probl
         problems.add([f"`output_dir` {config.output_dir}: there is a file of that name; a folder is expected"])
     if config.legacy and config.output_format == "json":
         problems.add(["`legacy` writes the original's text layout; leave `output_format` json away"])
-    if config.batch_size < 1:
-        problems.add([f"`batch_size` {config.batch_size}: must be at least 1"])
+    problems.refuse(TITLE)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from xtremedistil.distillation.planning.recipe_checks import pair_problems
 from xtremedistil.errors import InputError, Problems
-from xtremedistil.flag_checks import device_problems, length_problems, number_problems, open_checkpoint
+from xtremedistil.flag_checks import device_problems, length_problems, open_checkpoint
+from xtremedistil.flag_values import add_value_problems, require_settings
 from xtremedistil.flags import given_flags
 from xtremedistil.models.architectures.families import AUTO, Family
 from xtremedistil.models.architectures.shapes import EncoderShape
@@ -34,7 +35,7 @@ from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.tokenization.vocabulary import tokens_from_file
 
 CAUSAL = ("gpt2",)
-MOST_SMOOTHING = 5  # above, common tokens would never be masked
+TITLE = "Cannot pre-train with these settings"
 WITHOUT_TYPES = ("distilbert", "gpt2")  # families without token type embeddings
 OF_MASKING = ("mlm_probability", "mlm_smoothing", "mlm_hide", "mlm_random", "whole_word_mask")
 OF_THE_SHAPE = "num_hidden_layers hidden_size num_attention_heads intermediate_size init_layers".split()
@@ -51,8 +52,9 @@ class Checked:
 
 def check_pretrain(config: PretrainConfig) -> Checked:
     """Checks a pre-training run's settings. Raises one InputError with all problems."""
+    require_settings(config, PretrainConfig)
     problems, student, terms = Problems(), None, None
-    problems.add(number_problems(config))
+    add_value_problems(problems, config, TITLE)
     problems.add(device_problems(config))
     problems.add(_share_problems(config))
     problems.add(_flag_problems(config))
@@ -71,33 +73,17 @@ def check_pretrain(config: PretrainConfig) -> Checked:
         if student:
             lines, terms = _student_problems(config, family, teacher, student)
             problems.add(lines)
-    problems.refuse("Cannot pre-train with these settings")
+    problems.refuse(TITLE)
     return Checked(teacher, student, terms)
 
 
 def _share_problems(config: PretrainConfig) -> list[str]:
     problems = []
-    for name in ("mlm_probability", "mlm_hide", "mlm_random"):
-        if not 0 <= getattr(config, name) <= 1:
-            problems.append(f"`{name}` {getattr(config, name)}: must be from 0 to 1")
     if config.mlm_probability == 0:
         problems.append("`mlm_probability` 0: no token would be predicted; 0.15 is usual")
-    if config.mlm_smoothing > MOST_SMOOTHING:
-        problems.append(f"`mlm_smoothing` {config.mlm_smoothing}: must be at most {MOST_SMOOTHING}; 0.7 is usual")
     if config.mlm_hide + config.mlm_random > 1:
         problems.append(f"`mlm_hide` {config.mlm_hide} and `mlm_random` {config.mlm_random} are more than 1 together")
-    if config.dropout is not None and not 0 <= config.dropout < 1:
-        problems.append(f"`dropout` {config.dropout}: must be at least 0 and below 1")
-    for name in ("max_steps", "eval_steps", "mlm_smoothing", "cosine_weight", "relation_weight"):
-        if (getattr(config, name) or 0) < 0:
-            problems.append(f"`{name}` {getattr(config, name)}: must not be negative")
-    for name in ("soft_label_weight", "mlm_weight", "logits_mse_weight"):
-        if (getattr(config, name) or 0) < 0:
-            problems.append(f"`{name}` {getattr(config, name)}: must not be negative")
-    for name in ("temperature", "learning_rate", "teacher_head_learning_rate"):
-        if getattr(config, name) <= 0:
-            problems.append(f"`{name}` {getattr(config, name)}: must be greater than 0")
-    if not config.max_steps and not config.epochs > 0:
+    if not config.max_steps and config.epochs == 0:
         problems.append(f"`epochs` {config.epochs}: must be greater than 0")
     return problems
 

@@ -33,6 +33,7 @@ class OnnxFunction:
     def __init__(self, model: str | bytes, name: str, num_threads: int | None = None):
         import onnxruntime
 
+        self._source = model, name, num_threads
         session = open_session(model, name, num_threads)
         self.notes = _notes(session, name)
         self._types = {entry.name: ID_TYPES[entry.type] for entry in session.get_inputs()}
@@ -46,6 +47,10 @@ class OnnxFunction:
         self._runs += 1
         options = self._shrinking if self._runs % RUNS_PER_SHRINK == 0 else None
         return {"logits": self._session.run(["logits"], feed, options)[0]}
+
+    def __reduce__(self):
+        """Makes copies and pickles open the model again: sessions of ONNX Runtime cannot be copied."""
+        return type(self), self._source
 
 
 def exported_file(model_dir: str, *, quantize: bool = False) -> str | None:

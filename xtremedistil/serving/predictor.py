@@ -1,6 +1,6 @@
 """`load_predictor`: labels for texts, computed by Keras or by ONNX Runtime. The latter never imports TensorFlow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from xtremedistil.tokenization.model_folder import load_tokenizer
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 RUNTIMES = ("keras", "onnx")
+SEVERAL = list, tuple, np.ndarray  # words of a sentence, or the two texts of a pair
 SHOWN_AROUND = 30  # characters before and after a fault
 
 
@@ -43,13 +44,25 @@ class Predictor:
         """float32 [words, L] per text for tagging, [L] for classification; columns in the order of `task.labels`.
 
         Raises:
-            InputError: one text instead of a list, a text among pairs or the reverse, or a text with half a character.
+            InputError: one text or a table instead of a list, something else among the texts, a text among pairs or the
+                reverse, or a text with half a character.
         """
-        if isinstance(texts, str):
-            raise InputError(f"A list of texts is expected, not one text: [{texts[:40]!r}].")
-        examples = [self.task.example(text) for text in texts]
+        examples = [self._example(number, text) for number, text in enumerate(_listed(texts))]
         _refuse_half_characters([self.task.text_of(example) for example in examples])
         return self.example_probabilities(examples)
+
+    def _example(self, number: int, text):
+        """The row of one text, list of words or pair. Raises InputError, with its number, if it is neither."""
+        parts = [text] if isinstance(text, str) else text if isinstance(text, SEVERAL) else [None]
+        if not all(isinstance(part, str) for part in parts):
+            raise InputError(
+                f"texts[{number}] is {shorten(repr(text))}, of type {type(text).__name__}; a text is expected, or a "
+                "list of texts: the words of a sentence, or a pair."
+            )
+        try:
+            return self.task.example(text)
+        except InputError as error:
+            raise InputError(f"texts[{number}]: {error}") from error
 
     def example_probabilities(self, examples: Sequence) -> list[np.ndarray]:
         if not examples:
@@ -70,6 +83,22 @@ class Predictor:
     def logits(self, features: Features) -> list[np.ndarray]:
         """Of each row, without padding, as its labels are found: int8 models say other things in other batches."""
         return predict_logits(self.predict_function, features, batch_size=self.batch_size, pad_id=self.tokenizer.pad_id)
+
+
+def _listed(texts) -> list:
+    """The texts. Raises InputError for what is no list of them."""
+    if isinstance(texts, str | bytes):
+        raise InputError(f"A list of texts is expected, not one text: [{texts[:40]!r}].")
+    columns = list(texts) if isinstance(texts, Mapping) else getattr(texts, "columns", None)
+    if columns is not None:
+        raise InputError(
+            f"A list of texts is expected, not a table with the columns {shorten(', '.join(map(str, columns)))}. "
+            'Name the one with the texts: list(table["text"]).'
+        )
+    try:
+        return list(texts)
+    except TypeError as error:
+        raise InputError(f"A list of texts is expected, not {shorten(repr(texts))}.") from error
 
 
 def _refuse_half_characters(texts: Sequence[str]) -> None:
@@ -107,18 +136,23 @@ def load_predictor(
     Raises:
         InputError: the folder cannot be used, or holds no such export.
     """
-    for name, value in (("batch_size", batch_size), ("num_threads", num_threads)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} {value}: must be at least 1.")
+    _require_count("batch_size", batch_size)
+    if num_threads is not None:
+        _require_count("num_threads", num_threads)
+    if runtime not in RUNTIMES:
+        raise InputError(f"runtime {runtime!r} is unknown; known: {', '.join(RUNTIMES)}.")
     saved = model_folder.read_config(model_dir)
     task = saved_task(saved)
     if runtime == "onnx":
         predict = _onnx_function(model_dir, task, weights, quantize, num_threads)
-    elif runtime == "keras":
-        predict = _keras_function(model_dir, weights)
     else:
-        raise InputError(f"runtime '{runtime}' is unknown; known: {', '.join(RUNTIMES)}.")
+        predict = _keras_function(model_dir, weights)
     return Predictor(predict, task, load_tokenizer(model_dir, saved, tokenizer), saved["seq_len"], batch_size)
+
+
+def _require_count(name: str, value) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name} {value!r}: must be a whole number of at least 1.")
 
 
 def _onnx_function(model_dir: str, task: Task, weights: str, quantize: bool, num_threads: int | None):

@@ -17,7 +17,7 @@ class TransferConfig:
     model_dir: str = flag(
         REQUIRED, "folder for all results; the same command continues an interrupted run there", group=RUN
     )
-    seq_len: int = flag(REQUIRED, "maximum sequence length in tokens, special tokens included", group=DATA)
+    seq_len: int = flag(REQUIRED, "maximum sequence length in tokens, special tokens included", group=DATA, least=3)
     source_do_NER: bool = flag(False, "the source task is to tag words (words<TAB>tags)", group=DATA)
     source_do_pairwise: bool = flag(
         False, "the source task is to classify pairs of texts (text<TAB>text<TAB>label)", group=DATA
@@ -55,11 +55,14 @@ class TransferConfig:
     pt_student_checkpoint: str | None = flag(
         None, "pre-trained student to start from, such as the checkpoint of pretrain: folder or hub name", group=STUDENT
     )
-    hidden_size: int = flag(384, "hidden size of a student from scratch", group=STUDENT)
-    num_attention_heads: int = flag(6, "attention heads of a student from scratch", group=STUDENT)
-    num_hidden_layers: int = flag(6, "layers of a student from scratch", group=STUDENT)
+    hidden_size: int = flag(384, "hidden size of a student from scratch", group=STUDENT, least=1)
+    num_attention_heads: int = flag(6, "attention heads of a student from scratch", group=STUDENT, least=1)
+    num_hidden_layers: int = flag(6, "layers of a student from scratch", group=STUDENT, least=1)
     intermediate_size: int | None = flag(
-        None, "feed-forward size of a student from scratch; by default 4 x hidden_size", group=STUDENT
+        None,
+        "feed-forward size of a student from scratch; by default 4 x hidden_size",
+        group=STUDENT,
+        least=1,
     )
     distil_attention: bool = flag(
         False, "also match attention maps (implies --distil_multi_hidden_states)", group=LEARNT
@@ -74,30 +77,44 @@ class TransferConfig:
         0,
         "use so many labelled examples of the target task, drawn by the seed (each class at least once); 0: all",
         group=DATA,
+        least=0,
     )
     target_learning_rate: float | str = flag(
-        "auto", "peak learning rate on the target task; auto: 3e-4", group=TRAINING
+        "auto",
+        "peak learning rate on the target task; auto: 3e-4",
+        group=TRAINING,
+        above=0,
     )
     teacher_epochs: int | None = flag(
-        None, "maximum epochs of the teacher's fine-tuning; by default ft_epochs", group=TRAINING
+        None,
+        "maximum epochs of the teacher's fine-tuning; by default ft_epochs",
+        group=TRAINING,
+        least=1,
     )
-    distil_epochs: int = flag(500, "maximum epochs of each stage on the transfer set", group=TRAINING)
-    ft_epochs: int = flag(100, "maximum epochs of each stage on the source task's labels", group=TRAINING)
-    target_epochs: int = flag(100, "maximum epochs on the target task", group=TRAINING)
-    patience: int = flag(5, "epochs without a better score that end a stage", group=TRAINING)
-    teacher_batch_size: int = flag(128, "batch size per device of the teacher's fine-tuning", group=TRAINING)
-    student_distil_batch_size: int = flag(128, "batch size per device on the transfer set", group=TRAINING)
+    distil_epochs: int = flag(500, "maximum epochs of each stage on the transfer set", group=TRAINING, least=1)
+    ft_epochs: int = flag(100, "maximum epochs of each stage on the source task's labels", group=TRAINING, least=1)
+    target_epochs: int = flag(100, "maximum epochs on the target task", group=TRAINING, least=1)
+    patience: int = flag(5, "epochs without a better score that end a stage", group=TRAINING, least=1)
+    teacher_batch_size: int = flag(128, "batch size per device of the teacher's fine-tuning", group=TRAINING, least=1)
+    student_distil_batch_size: int = flag(128, "batch size per device on the transfer set", group=TRAINING, least=1)
     student_ft_batch_size: int = flag(
-        32, "batch size per device on the source task's labelled examples", group=TRAINING
+        32,
+        "batch size per device on the source task's labelled examples",
+        group=TRAINING,
+        least=1,
     )
-    target_batch_size: int = flag(32, "batch size per device on the target task's labelled examples", group=TRAINING)
+    target_batch_size: int = flag(
+        32, "batch size per device on the target task's labelled examples", group=TRAINING, least=1
+    )
     opt_policy: str | None = flag(
         None,
         "precision of the student's training",
         group=DEVICES,
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
-    seed: int | None = flag(None, "random seed; by default the environment variable PYTHONHASHSEED, else 42", group=RUN)
+    seed: int | None = flag(
+        None, "random seed; by default the environment variable PYTHONHASHSEED, else 42", group=RUN, least=0
+    )
     strategy: str = flag(
         "auto",
         "devices to train on; auto: all GPUs of this machine if there are several, else one device",

@@ -3,12 +3,13 @@
 from xtremedistil.data.text_files import is_there
 from xtremedistil.distillation.planning.validation import Checked, add_distil_problems
 from xtremedistil.errors import Problems
-from xtremedistil.flag_checks import not_finite, too_small
+from xtremedistil.flag_values import add_value_problems, require_settings
 from xtremedistil.flags import given_flags
 from xtremedistil.task_transfer.config import TransferConfig
 from xtremedistil.task_transfer.steps import source_config
 from xtremedistil.tasks import KindSettings, folder_problems
 
+TITLE = "Cannot transfer with these settings"
 SIZES = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size")
 
 
@@ -18,18 +19,16 @@ def check_transfer(config: TransferConfig) -> Checked:
     Raises:
         InputError: all problems of a task transfer's settings together.
     """
+    require_settings(config, TransferConfig)
     problems = Problems()
+    add_value_problems(problems, config, TITLE)
     problems.add(folder_problems(config.source_task, KindSettings.of(config, "source_"), "source_"))
     problems.add(folder_problems(config.target_task, KindSettings.of(config, "target_"), "target_"))
     if config.transfer_file and not is_there(config.transfer_file):
         problems.add([f"`transfer_file` {config.transfer_file}: there is no such file"])
-    problems.add(too_small(config, ("target_epochs", "target_batch_size")))
-    if config.target_labels < 0:
-        problems.add([f"`target_labels` {config.target_labels}: give a number of rows, or 0 for all"])
     problems.add(_checkpoint_problems(config))
-    problems.add(not_finite(config))
     checked = add_distil_problems(problems, source_config(config))
-    problems.refuse("Cannot transfer with these settings")
+    problems.refuse(TITLE)
     return checked
 
 

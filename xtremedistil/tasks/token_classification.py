@@ -146,10 +146,8 @@ class TokenClassification:
         return self.example(line.partition("\t")[0])
 
     def example(self, text: str | Sequence[str]) -> TaggedSentence:
-        """A sentence from words, or from a text of words separated by single spaces."""
-        if isinstance(text, str):
-            return TaggedSentence(text.split(" ") if text else [])
-        return TaggedSentence(list(text))
+        """A sentence from words, as they are, or from a text, whose words are what white space separates."""
+        return TaggedSentence(text.split() if isinstance(text, str) else list(text))
 
     def text_of(self, example: TaggedSentence) -> str:
         return " ".join(example.words)

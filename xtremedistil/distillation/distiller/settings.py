@@ -4,7 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 
 from xtremedistil.distillation.teacher_outputs.disk_size import PRECISIONS
-from xtremedistil.errors import require_known
+from xtremedistil.errors import Problems, require_known
+from xtremedistil.flag_values import add_value_problems
 from xtremedistil.training.learning_rate import LearningRate, planned_epochs, require_at_least_one
 from xtremedistil.training.trainer import TrainingSettings
 
@@ -54,6 +55,9 @@ class FitSettings:
     verbose: bool = False
 
     def __post_init__(self):
+        problems = Problems()
+        add_value_problems(problems, self, title := "Cannot fit with these settings")
+        problems.refuse(title)
         batches = self.gradient_accumulation_steps
         require_at_least_one(patience=self.patience, batch_size=self.batch_size, gradient_accumulation_steps=batches)
         require_known("targets_precision", self.targets_precision, PRECISIONS)

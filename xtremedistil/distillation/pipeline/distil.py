@@ -16,6 +16,7 @@ import numpy as np
 
 from xtremedistil.console.progress import Progress, clock
 from xtremedistil.distillation.data.corpus import data_fingerprint
+from xtremedistil.distillation.pipeline.measure import measured
 from xtremedistil.distillation.pipeline.output_source import Source, source_of
 from xtremedistil.distillation.pipeline.path_checks import require_paths
 from xtremedistil.distillation.pipeline.run_context import RunContext, open_run
@@ -73,8 +74,10 @@ BASELINE_PLACE = 99  # stage number of the baseline for seeds, above that of eve
 TEACHER, STUDENT, BASELINE = "teacher", "student", "student, labels only"  # rows of the report
 
 
-def distil(config: DistilConfig, stages: Sequence[Stage] | None = None) -> Report:
+def distil(config: DistilConfig, stages: Sequence[Stage] | None = None) -> Report | DistillationPlan:
     """Distils as `config` says; writes the student into `config.model_dir`.
+
+    With `config.dry_run`, returns the plan, as `xtremedistil.plan` does, and writes nothing.
 
     Args:
         stages: replace the stages of `config.recipe` and run in this order, numbered from 1 as in the names of their
@@ -84,7 +87,8 @@ def distil(config: DistilConfig, stages: Sequence[Stage] | None = None) -> Repor
     Raises:
         InputError: settings, stages or files cannot be used; nothing half-written stays behind.
     """
-    return run_plan(make_plan(config, stages))
+    made = make_plan(config, stages)
+    return measured(made) if config.dry_run else run_plan(made)
 
 
 def run_plan(plan: DistillationPlan) -> Report:

@@ -31,8 +31,12 @@ def plan(config: DistilConfig, stages: list[Stage] | None = None) -> Distillatio
     Raises:
         InputError: settings, stages or files cannot be used.
     """
-    made = make_plan(config, stages)
-    return dataclasses.replace(made, measures=measure(made))
+    return measured(make_plan(config, stages))
+
+
+def measured(plan: DistillationPlan) -> DistillationPlan:
+    """Returns a plan with counts and sizes of its files. Raises as `plan`."""
+    return dataclasses.replace(plan, measures=measure(plan))
 
 
 def measure(plan: DistillationPlan) -> Measures:

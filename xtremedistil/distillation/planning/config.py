@@ -57,7 +57,11 @@ class DistilConfig(TrainingFlags):
         original=True,
     )
     seq_len: int = flag(
-        REQUIRED, "maximum sequence length in tokens, special tokens included", group=DATA, original=True
+        REQUIRED,
+        "maximum sequence length in tokens, special tokens included",
+        group=DATA,
+        original=True,
+        least=3,
     )
     transfer_file: str = flag(
         REQUIRED, "unlabelled text, one example per line; plain or .gz", group=DATA, original=True
@@ -88,7 +92,9 @@ class DistilConfig(TrainingFlags):
         group=DATA,
         choices=AUGMENTATIONS,
     )
-    augment_copies: int = flag(1, "augmented copies of each line, each by one of the methods of --augment", group=DATA)
+    augment_copies: int = flag(
+        1, "augmented copies of each line, each by one of the methods of --augment", group=DATA, least=1
+    )
     augment_checkpoint: str | None = flag(
         None, "masked language model for --augment masked_lm: folder or hub name", group=DATA
     )
@@ -100,14 +106,23 @@ class DistilConfig(TrainingFlags):
         "hidden size of a student from scratch; size of the word embeddings of a BiLSTM",
         group=STUDENT,
         original=True,
+        least=1,
     )
-    num_attention_heads: int = flag(6, "attention heads of a student from scratch", group=STUDENT, original=True)
-    num_hidden_layers: int = flag(6, "layers of a student from scratch", group=STUDENT, original=True)
+    num_attention_heads: int = flag(
+        6, "attention heads of a student from scratch", group=STUDENT, original=True, least=1
+    )
+    num_hidden_layers: int = flag(6, "layers of a student from scratch", group=STUDENT, original=True, least=1)
     intermediate_size: int | None = flag(
-        None, "feed-forward size of a student from scratch; by default 4 x hidden_size", group=STUDENT
+        None,
+        "feed-forward size of a student from scratch; by default 4 x hidden_size",
+        group=STUDENT,
+        least=1,
     )
     lstm_units: int | None = flag(
-        None, "units of a BiLSTM in each layer and direction; by default hidden_size", group=STUDENT
+        None,
+        "units of a BiLSTM in each layer and direction; by default hidden_size",
+        group=STUDENT,
+        least=1,
     )
     pt_student_checkpoint: str | None = flag(
         None, "pre-trained student to start from: folder or hub name", group=STUDENT, original=True
@@ -119,7 +134,10 @@ class DistilConfig(TrainingFlags):
         False, "also match the relations of queries, keys and values of the last layers (MiniLMv2)", group=LEARNT
     )
     relation_heads: int = flag(
-        12, "relation heads for --distil_relations; must divide the hidden sizes of teacher and student", group=LEARNT
+        12,
+        "relation heads for --distil_relations; must divide the hidden sizes of teacher and student",
+        group=LEARNT,
+        least=1,
     )
     distil_multi_hidden_states: bool = flag(
         False, "match the hidden states of all student layers, not only the last", group=LEARNT, original=True
@@ -172,19 +190,40 @@ class DistilConfig(TrainingFlags):
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
     student_distil_batch_size: int = flag(
-        128, "batch size per device on the transfer set", group=TRAINING, original=True
+        128,
+        "batch size per device on the transfer set",
+        group=TRAINING,
+        original=True,
+        least=1,
     )
-    student_ft_batch_size: int = flag(32, "batch size per device on labelled examples", group=TRAINING, original=True)
+    student_ft_batch_size: int = flag(
+        32, "batch size per device on labelled examples", group=TRAINING, original=True, least=1
+    )
     teacher_batch_size: int = flag(
-        128, "batch size per device of the teacher's fine-tuning", group=TRAINING, original=True
+        128,
+        "batch size per device of the teacher's fine-tuning",
+        group=TRAINING,
+        original=True,
+        least=1,
     )
-    ft_epochs: int = flag(100, "maximum epochs of each stage on labelled examples", group=TRAINING, original=True)
+    ft_epochs: int = flag(
+        100, "maximum epochs of each stage on labelled examples", group=TRAINING, original=True, least=1
+    )
     teacher_epochs: int | None = flag(
-        None, "maximum epochs of the teacher's fine-tuning; by default ft_epochs", group=TRAINING
+        None,
+        "maximum epochs of the teacher's fine-tuning; by default ft_epochs",
+        group=TRAINING,
+        least=1,
     )
-    distil_epochs: int = flag(500, "maximum epochs of each stage on the transfer set", group=TRAINING, original=True)
+    distil_epochs: int = flag(
+        500, "maximum epochs of each stage on the transfer set", group=TRAINING, original=True, least=1
+    )
     distil_chunk_size: int = flag(
-        100000, "examples of the transfer set whose teacher outputs are held at a time", group=OUTPUTS, original=True
+        100000,
+        "examples of the transfer set whose teacher outputs are held at a time",
+        group=OUTPUTS,
+        original=True,
+        least=1,
     )
     teacher_outputs: str = flag(
         "auto",
@@ -215,31 +254,44 @@ class DistilConfig(TrainingFlags):
         choices=("cache", "recompute"),
     )
     patience: int = flag(
-        5, "epochs (and chunks) without a better score that end a stage", group=TRAINING, original=True
+        5,
+        "epochs (and chunks) without a better score that end a stage",
+        group=TRAINING,
+        original=True,
+        least=1,
     )
     learning_rate: float | str = flag(
         "auto",
         "peak learning rate of the logit stages; auto: 3e-5 for a pre-trained student, 1e-3 for one from scratch",
         group=TRAINING,
+        above=0,
     )
     representation_learning_rate: float | str = flag(
         "auto",
         "peak learning rate of the representation stage; auto: twice learning_rate from scratch, else learning_rate",
         group=TRAINING,
+        above=0,
     )
     label_learning_rate: float | str = flag(
         "auto",
         "peak learning rate of the stages on labels; auto: 0.3 x learning_rate from scratch, else learning_rate",
         group=TRAINING,
+        above=0,
     )
     teacher_learning_rate: float | str = flag(
-        "auto", "peak learning rate of the teacher's fine-tuning; auto: 3e-5", group=TRAINING
+        "auto",
+        "peak learning rate of the teacher's fine-tuning; auto: 3e-5",
+        group=TRAINING,
+        above=0,
     )
-    warmup_ratio: float = flag(0.1, "length of the warm-up, as a fraction of decay_epochs", group=TRAINING)
+    warmup_ratio: float = flag(
+        0.1, "length of the warm-up, as a fraction of decay_epochs", group=TRAINING, least=0, most=1
+    )
     decay_epochs: int = flag(
         10,
         "epochs in which the learning rate decays to 0, at the end of a stage or once patience has run out",
         group=TRAINING,
+        least=1,
     )
     class_weight: str = flag(
         "none",
@@ -248,16 +300,21 @@ class DistilConfig(TrainingFlags):
         group=TRAINING,
     )
     dropout: float | None = flag(
-        None, "dropout of the student; by default 0.1 from scratch, else that of the checkpoint", group=STUDENT
+        None,
+        "dropout of the student; by default 0.1 from scratch, else that of the checkpoint",
+        group=STUDENT,
+        least=0,
+        below=1,
     )
-    hidden_weight: float = flag(1.0, "weight of the hidden-state loss", group=LEARNT)
+    hidden_weight: float = flag(1.0, "weight of the hidden-state loss", group=LEARNT, least=0)
     embedding_weight: float = flag(
         0.0,
         "weight of the hidden-state loss at the student's embeddings (layer 0); a layer_map that names layer 0 uses "
         "hidden_weight",
         group=LEARNT,
+        least=0,
     )
-    attention_weight: float = flag(3.0, "weight of the attention loss", group=LEARNT)
+    attention_weight: float = flag(3.0, "weight of the attention loss", group=LEARNT, least=0)
     recipe: str = flag(
         "original",
         "original: stages on hidden states, logits, labels, unfreezing part by part; joint: all losses at once, then "
@@ -273,9 +330,9 @@ class DistilConfig(TrainingFlags):
         choices=tuple(losses_of(LOGITS)),
         aliases=("loss",),
     )
-    temperature: float = flag(1.0, "temperature of soft_label_loss: divides both logits", group=LEARNT)
+    temperature: float = flag(1.0, "temperature of soft_label_loss: divides both logits", group=LEARNT, above=0)
     t_squared: bool = flag(True, "do not multiply soft-label losses by temperature^2 (as TextBrewer)", group=LEARNT)
-    soft_label_weight: float = flag(1.0, "weight of soft_label_loss in the joint stage", group=LEARNT)
+    soft_label_weight: float = flag(1.0, "weight of soft_label_loss in the joint stage", group=LEARNT, least=0)
     temperature_schedule: str = flag(
         "constant", "temperature of each position: constant, flsw:BETA,GAMMA or cwsm:BETA", group=LEARNT
     )
@@ -283,6 +340,7 @@ class DistilConfig(TrainingFlags):
         0.0,
         "weight of the cross-entropy on gold labels in the joint stage, which then reads train.tsv too",
         group=LEARNT,
+        least=0,
     )
     probability_shift: bool = flag(
         False, "where the teacher is wrong, swap the logits of its prediction and of the gold label", group=LEARNT

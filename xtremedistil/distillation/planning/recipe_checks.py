@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from xtremedistil.distillation.planning.config import JOINT, ORIGINAL, DistilConfig, with_kind
 from xtremedistil.distillation.planning.configured_terms import configured_matches, configured_soft_labels
+from xtremedistil.flag_values import range_problems
 from xtremedistil.flags import given_flags
 from xtremedistil.losses.specs import LOSS_KINDS, STATES
 from xtremedistil.models.architectures.families import BILSTM, Family
@@ -47,8 +48,6 @@ def recipe_problems(config: DistilConfig) -> tuple[list[str], SoftLabels | None]
     problems, soft_labels = _soft_label_problems(with_kind(config))
     if config.legacy and (given := [f"`{name}`" for name in given_flags(config, NEWER)]):
         problems.append(f"`legacy` trains as the original did; leave {', '.join(given)} away, or `legacy`")
-    if config.hard_label_weight < 0:
-        problems.append(f"`hard_label_weight` {config.hard_label_weight}: must not be negative")
     if config.hard_label_weight > 0 and config.recipe != JOINT:
         problems.append("`hard_label_weight` is for the joint stage: give `recipe` joint, or leave it away")
     if config.probability_shift and not config.hard_label_weight:
@@ -58,8 +57,8 @@ def recipe_problems(config: DistilConfig) -> tuple[list[str], SoftLabels | None]
 
 def _soft_label_problems(config: DistilConfig) -> tuple[list[str], SoftLabels | None]:
     """Problems of the soft-label loss, and the loss."""
-    if config.soft_label_weight < 0:
-        return [f"`soft_label_weight` {config.soft_label_weight}: must not be negative"], None
+    if range_problems(config):  # said there
+        return [], None
     kind = LOSS_KINDS.get(config.soft_label_loss)
     if kind and not config.t_squared and "t_squared" not in kind.options:
         hint = "leave it away, or give `soft_label_loss` soft_label_kl"

@@ -9,7 +9,8 @@ from xtremedistil.data.text_files import is_there
 from xtremedistil.distillation.planning.config import AUGMENTATIONS, DistilConfig, expand_recipe, resolve
 from xtremedistil.distillation.planning.recipe_checks import layer_problems, recipe_problems
 from xtremedistil.errors import InputError, Problems, missing_packages
-from xtremedistil.flag_checks import device_problems, length_problems, number_problems, open_checkpoint
+from xtremedistil.flag_checks import device_problems, length_problems, open_checkpoint
+from xtremedistil.flag_values import add_value_problems, require_settings
 from xtremedistil.models.architectures.families import AUTO, BILSTM, FAMILIES, Family
 from xtremedistil.models.architectures.shapes import BilstmShape, EncoderShape
 from xtremedistil.tasks import KindSettings, folder_problems
@@ -18,6 +19,7 @@ from xtremedistil.terms.match import Match
 from xtremedistil.terms.soft_labels import SoftLabels
 
 POSITIONS_FROM_SCRATCH = 512  # position embeddings of a student from scratch, as in BERT
+TITLE = "Cannot distil with these settings"
 MATCHED = ("distil_attention", "distil_multi_hidden_states", "distil_relations")
 
 
@@ -39,17 +41,21 @@ class Checked:
 
 def check_distil(config: DistilConfig) -> Checked:
     """Raises one InputError with all problems of a distillation's settings."""
+    require_settings(config, DistilConfig)
     problems = Problems()
+    add_value_problems(problems, config, TITLE)
     problems.add(_file_problems(config))
     checked = add_distil_problems(problems, config)
-    problems.refuse("Cannot distil with these settings")
+    problems.refuse(TITLE)
     return checked
 
 
 def add_distil_problems(problems: Problems, config: DistilConfig) -> Checked | None:
-    """Adds all problems but those of task folder and transfer file; returns None if a checkpoint cannot be read."""
+    """Adds problems between settings of the right types; returns None if a checkpoint cannot be read.
+
+    Those of single values, of the task folder and of the transfer file are looked for elsewhere.
+    """
     config = expand_recipe(config)
-    problems.add(number_problems(config))
     problems.add(device_problems(config))
     problems.attempt(parse_class_weight, config.class_weight)
     problems.add(_flag_problems(config))
@@ -75,8 +81,6 @@ def add_distil_problems(problems: Problems, config: DistilConfig) -> Checked | N
 def _flag_problems(config: DistilConfig) -> list[str]:
     problems = _legacy_problems(config) if config.legacy else []
     problems += _kind_problems(config)
-    if config.dropout is not None and not 0 <= config.dropout < 1:
-        problems.append(f"`dropout` {config.dropout}: must be at least 0 and below 1")
     heads = max(1, config.num_attention_heads)  # less is a problem of its own
     transformer = config.student_kind == "transformer"
     if config.hidden_size % heads and transformer and not config.pt_student_checkpoint:

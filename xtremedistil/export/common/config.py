@@ -23,7 +23,9 @@ class ExportConfig:
     rows: str | None = flag(
         None, "text file to check the exports on instead, one example per line; int8 then has no metric", group=DATA
     )
-    max_metric_drop: float = flag(0.5, "points (of 100) of the task's metric on dev.tsv that int8 may lose", group=RUN)
+    max_metric_drop: float = flag(
+        0.5, "points (of 100) of the task's metric on dev.tsv that int8 may lose", group=RUN, least=0
+    )
     reduce_range: bool = flag(
         False, "7-bit weights for int8, exact on every CPU; chosen by itself on a CPU without VNNI", group=RUN
     )

@@ -6,17 +6,18 @@ from collections.abc import Collection
 from xtremedistil.data.text_files import find_file
 from xtremedistil.errors import TENSORFLOW, Problems, missing_packages
 from xtremedistil.export.common.config import ExportConfig
+from xtremedistil.flag_values import add_value_problems, require_settings
 from xtremedistil.storage.model_folder import read_config, weight_file
 
 
 def check_export(config: ExportConfig) -> None:
     """The same for an export."""
+    require_settings(config, ExportConfig)
     problems = Problems()
+    add_value_problems(problems, config, title := "Cannot export with these settings")
     forms = dict.fromkeys(config.to)
     needed = dict.fromkeys(package for form in forms for package in (*TENSORFLOW, *NEEDED_BY_EXPORTS[form]))
     problems.add(missing_packages(tuple(needed), f"Export to {' and '.join(forms)}"))
-    if not config.max_metric_drop >= 0:
-        problems.add([f"`max_metric_drop` {config.max_metric_drop}: must not be negative"])
     if config.rows and config.task:
         problems.add(["`rows` and `task` exclude each other: both say what exports are compared on"])
     if config.rows:
@@ -26,7 +27,7 @@ def check_export(config: ExportConfig) -> None:
     if saved := problems.attempt(read_config, config.model_dir):
         problems.add(_architecture_problems(saved, forms))
         problems.attempt(weight_file, config.model_dir, config.weights)
-    problems.refuse("Cannot export with these settings")
+    problems.refuse(title)
 
 
 def _architecture_problems(saved: dict, forms: Collection[str]) -> list[str]:

@@ -96,10 +96,13 @@ class WordTagger(tf.Module):
         return tf.where(answered[:, None], found, tf.one_hot(self._default, len(self._labels))[None])
 
 
+# What `str.isspace` holds for; RE2's own \s is of ASCII alone.
+WHITE_SPACE = r"[\t-\r\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]+"
+
+
 def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
-    """string [B, (W)]: what stands between single spaces; an empty text has no words."""
-    words = tf.strings.split(texts, " ")
-    return tf.ragged.boolean_mask(words, words.with_values(tf.gather(texts != "", words.value_rowids())))
+    """string [B, (W)]: what white space separates, as `str.split` has it."""
+    return tf.strings.split(tf.strings.regex_replace(texts, WHITE_SPACE, " "))
 
 
 def with_space_before(words: tf.RaggedTensor) -> tf.Tensor:
