@@ -3,17 +3,29 @@
 import json
 import os
 
-from xtremedistil.errors import Problems
+from xtremedistil.errors import InputError, Problems
 from xtremedistil.models.architectures.families import Family, find_family
 from xtremedistil.models.architectures.shapes import EncoderShape, encoder_shape
 from xtremedistil.models.checkpoints.pretrained import read_config
 
 
 def open_checkpoint(
-    problems: Problems, flag: str, source: str, class_name: str
+    problems: Problems, flag: str, source: str, class_name: str, other_way: str = ""
 ) -> tuple[Family | None, EncoderShape | None]:
+    """Returns family and sizes of a checkpoint; adds what is wrong with it to `problems`.
+
+    Args:
+        flag: that names it. other_way: what to do with a model of a family that TensorFlow has no class for.
+    """
+
+    def find() -> Family:
+        try:
+            return find_family(class_name, saved and saved["model_type"])
+        except InputError as error:
+            raise InputError(f"{error}{other_way}") from error
+
     saved = problems.attempt(read_config, source)
-    family = problems.attempt(find_family, class_name, saved and saved["model_type"])
+    family = problems.attempt(find)
     if saved is None or family is None:
         return None, None
     return family, problems.attempt(encoder_shape, saved, f"{flag} {source}")

@@ -4,26 +4,13 @@ seqeval finds the chunks; they are counted here, since its report warns about ev
 seconds where dev sets are scored after each epoch. The tests compare the numbers with its.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-CHUNK_TAG = re.compile(r"[BIESLU]-.+", re.DOTALL)
-OUTSIDE = "O"
-BILOU = {"L": "E", "U": "S"}  # its prefixes as those of IOBES, which seqeval reads
+from xtremedistil.tag_schemes import OUTSIDE, PREFIXES, find_scheme, is_chunk_tag
+
 Chunk = tuple[str, int, int]  # type, first word, last word
 Tags = Sequence[str]
-
-
-def is_chunk_tag(tag: str) -> bool:
-    """`O`, or a prefix of IOB, IOBES or BILOU with a type."""
-    return tag == OUTSIDE or CHUNK_TAG.fullmatch(tag) is not None
-
-
-def tags_chunks(labels: Iterable[str]) -> bool:
-    """Whether these labels mark chunks (entities) rather than single words (parts of speech)."""
-    plain = {_without_language(label) for label in labels}
-    return plain != {OUTSIDE} and all(is_chunk_tag(label) for label in plain)
 
 
 def _without_language(label: str) -> str:
@@ -59,9 +46,12 @@ def tagging_scores(
     known = labels if labels is not None else {tag for tags in (*gold, *predicted) for tag in tags}
     gold = [[_without_language(tag) for tag in tags] for tags in gold]
     predicted = [[_without_language(tag) for tag in tags] for tags in predicted]
-    measure, scores = (f1, _chunk_scores(gold, predicted, known)) if tags_chunks(known) else (accuracy, {})
-    scores |= {"accuracy": accuracy(gold, predicted)}
-    name = "f1" if measure is f1 else "accuracy"
+    right_words, name, measure, scores = accuracy(gold, predicted), "accuracy", accuracy, {}
+    if scheme := find_scheme(map(_without_language, known)):
+        gold = [[scheme.read(tag) for tag in tags] for tags in gold]
+        predicted = [[scheme.read(tag) for tag in tags] for tags in predicted]
+        name, measure, scores = "f1", f1, _chunk_scores(gold, predicted, scheme.canonical.values())
+    scores |= {"accuracy": right_words}
     return scores | _by_language(name, measure, gold, predicted, languages) | {"primary": name}
 
 
@@ -78,7 +68,7 @@ def _chunk_scores(gold: Sequence[Tags], predicted: Sequence[Tags], labels: Itera
     precision, recall, overall = precision_recall_f1(truths, guesses)
     scores = {"precision": precision, "recall": recall, "f1": overall}
     scores["f1_strict_iob2"] = precision_recall_f1(_collect(gold, iob2_chunks), _collect(predicted, iob2_chunks))[2]
-    types = {_without_language(label)[2:] for label in labels} - {""}
+    types = {label[2:] for label in labels} - {""}
     return scores | {f"f1.{kind}": _type_f1(truths, guesses, kind) for kind in sorted(types)}
 
 
@@ -127,7 +117,7 @@ def chunks(tags: Tags) -> Iterator[Chunk]:
     """Chunks as conlleval and seqeval's default mode find them: any change of type begins a new one."""
     from seqeval.metrics.sequence_labeling import get_entities  # brings scikit-learn, which takes a second
 
-    yield from get_entities([BILOU.get(tag[0], tag[0]) + tag[1:] for tag in tags])
+    yield from get_entities([PREFIXES.get(tag[0], tag[0]) + tag[1:] for tag in tags])
 
 
 def iob2_chunks(tags: Tags) -> Iterator[Chunk]:

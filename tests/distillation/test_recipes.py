@@ -336,7 +336,7 @@ def test_map_that_names_the_embeddings_has_a_pair_of_them():
             {"legacy": True, "learning_rate": None, "teacher_learning_rate": None, "attention_weight": 2},
             "without --attention_weight",
         ),
-        ({"temperature": 0}, "temperature is 0.0; it must be greater than 0"),
+        ({"temperature": 0}, "--temperature 0.0: must be greater than 0"),
         ({"soft_label_weight": 0.5}, "--soft_label_weight is for the joint stage: give --recipe joint"),
         ({"recipe": "joint", "soft_label_weight": 0}, "nothing trains the classifier then; give a --hard_label_weight"),
         ({"recipe": "joint", "soft_label_weight": -1}, "--soft_label_weight -1.0: must not be negative"),

@@ -31,7 +31,7 @@ from xtremedistil.export.saved_model.character_table import ITSELF, PAGE, Charac
 from xtremedistil.export.saved_model.graph_labels import ANSWERS, Windows, longest_first  # noqa: E402
 from xtremedistil.export.saved_model.graph_tokenizer import graph_tokenizer, odd_sentences, read_pipeline  # noqa: E402
 from xtremedistil.export.saved_model.graph_tokens import Characters, WordPieces  # noqa: E402
-from xtremedistil.tasks.token_classification import windows  # noqa: E402
+from xtremedistil.tasks.token_windows import windows  # noqa: E402
 from xtremedistil.tokenization.tokenizer import Tokenizer  # noqa: E402
 
 FILES = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "xtremedistil-export.json"}

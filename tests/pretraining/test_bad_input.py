@@ -86,7 +86,7 @@ def test_sound_flags_pass(teacher, corpus, tmp_path):
         ({"objective": "clm"}, ("--objective clm", "attends to later tokens")),
         ({"mlm_hide": 0.8, "mlm_random": 0.3}, ("more than 1 together",)),
         ({"mlm_probability": 0.0}, ("--mlm_probability 0", "no token would be predicted")),
-        ({"mlm_smoothing": 1000.0}, ("--mlm_smoothing 1000.0: must be at most 5",)),
+        ({"mlm_smoothing": 1000.0}, ("--mlm_smoothing 1000.0: must be from 0 to 5",)),
         ({"seq_len": 4}, ("--seq_len 4: beside its special tokens a sequence has room for 2; at least 3 are",)),
         ({"recipe": "words", "mlm_weight": 0.0}, ("All weights are 0",)),
         ({"teacher_head": "none.h5"}, ("--teacher_head none.h5: there is no such file",)),

@@ -74,6 +74,9 @@ def test_a_folder_is_scored_in_the_batches_that_it_predicts_in():
         decode=lambda features, logits, examples: logits,
         predict_labels=lambda probabilities: probabilities,
         score=lambda examples, predictions: {"primary": "rows", "rows": len(predictions)},
+        cut_rows=lambda *how: 0,
+        counts=lambda name, examples: name,
+        metric_note="rows",
     )
     predictor = Predictor(noted, task, SimpleNamespace(pad_id=0), 12, batch_size=2)
     metrics = evaluate_folder(SimpleNamespace(legacy=False, task="task"), predictor)

@@ -14,7 +14,8 @@ from xtremedistil.tasks import (
     saved_task,
     task_from_labels,
 )
-from xtremedistil.tasks.token_classification import pseudo_labels_of, read_labels, windows
+from xtremedistil.tasks.token_classification import pseudo_labels_of, read_labels
+from xtremedistil.tasks.token_windows import windows
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -129,7 +130,7 @@ def test_read_prediction_lines_keeps_every_line(task, write_file):
 
 def test_example_takes_text_or_words(task):
     assert task.example("a b") == task.example(["a", "b"]) == sentence("a b")
-    assert task.text_of(task.example("a  b")) == "a  b"
+    assert task.text_of(task.example(" a  b\u3000c")) == "a b c"
 
 
 # Encoding

@@ -5,7 +5,7 @@ import difflib
 import gzip
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from xtremedistil.errors import InputError, MissingFileError
@@ -153,13 +153,14 @@ def _not_utf8(path: str, number: int, content: bytes, error: UnicodeDecodeError)
 
 
 def read_table(
-    path: str | os.PathLike, columns: Sequence[str], at_least: bool = False
+    path: str | os.PathLike, columns: Sequence[str], at_least: bool = False, hints: Mapping[int, str] | None = None
 ) -> Iterator[tuple[int, list[str]]]:
     """Yields rows of a tab-separated file without header or quoting (quotes are text); skips blank lines.
 
     Args:
         columns: what the columns hold, for example ("words", "tags").
         at_least: rows may have more columns; these are dropped.
+        hints: what to do where a row has so many columns.
 
     Yields:
         (line number from 1, as many texts as `columns`).
@@ -173,7 +174,8 @@ def read_table(
             continue
         values = line.split("\t")
         if len(values) < len(columns) or (len(values) > len(columns) and not at_least):
-            raise InputError(_wrong_columns(find_file(path), number, line, columns, at_least))
+            hint = (hints or {}).get(len(values), "")
+            raise InputError(_wrong_columns(find_file(path), number, line, columns, at_least) + hint)
         rows += 1
         yield number, values[: len(columns)]
     if not rows:

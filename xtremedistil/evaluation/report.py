@@ -20,12 +20,18 @@ class ReportRow:
 
 @dataclass
 class Report:
-    """Rows for teacher, student and baseline; full test metrics by row; seconds by stage."""
+    """Rows for teacher, student and baseline; full test metrics by row; seconds by stage.
+
+    Fields:
+        metric_note: what the metric of the rows counts. verdict: what the scores say, and what to try; may be empty.
+    """
 
     rows: list[ReportRow] = field(default_factory=list)
     metrics: dict[str, dict] = field(default_factory=dict)
     stages: list[dict] = field(default_factory=list)
     best_stage: int | None = None
+    metric_note: str = ""
+    verdict: str = ""
 
     def table(self) -> str:
         """Formats the rows as a table."""
@@ -42,7 +48,7 @@ class Report:
             ]
             for row in self.rows
         ]
-        return aligned(lines)
+        return "\n".join([aligned(lines), *filter(None, (self.metric_note, self.verdict))])
 
     def to_dict(self) -> dict:
         return dataclasses.asdict(self)
@@ -82,4 +88,4 @@ def transfer_table(report: Report) -> str:
         ]
         for row in report.rows
     ]
-    return aligned([HEADER, *rows])
+    return "\n".join([aligned([HEADER, *rows]), *filter(None, (report.metric_note, report.verdict))])

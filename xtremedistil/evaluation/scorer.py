@@ -29,6 +29,13 @@ class Scorer:
     batch_size: int
     by_token: bool = False
 
+    @property
+    def metric_note(self) -> str:
+        """What the main metric counts."""
+        if self.by_token and self.task.by_position:
+            return "f1: chunks of token labels, as the original release counts them"
+        return self.task.metric_note
+
     def metrics(self, predict: PredictFunction, labelled: LabelledSet) -> dict:
         """Returns all metrics of the task, 0 to 1, and under "primary" the name of the main one."""
         logits = predict_logits(predict, labelled.features, batch_size=self.batch_size, pad_id=self.pad_id, fill=True)

@@ -15,6 +15,7 @@ from xtremedistil.console.progress import Progress
 from xtremedistil.data.features import LabelledSet
 from xtremedistil.evaluation.report import Report
 from xtremedistil.evaluation.scorer import Scorer, scored_row
+from xtremedistil.evaluation.verdict import Scores, commonest_score, verdict
 from xtremedistil.finetuning.plan import FineTuningPlan, LabelPlan
 from xtremedistil.finetuning.supervised import LabelFit, fit_on_labels
 from xtremedistil.models.architectures.families import find_family
@@ -27,7 +28,7 @@ from xtremedistil.models.teacher import Teacher, build_teacher
 from xtremedistil.storage import files, model_folder
 from xtremedistil.tasks import Task, open_task, saved_task
 from xtremedistil.tasks.class_weights import class_weights
-from xtremedistil.tasks.labelled_sets import read_labelled_sets
+from xtremedistil.tasks.labelled_sets import described_sets, read_labelled_sets
 from xtremedistil.tokenization.model_folder import load_tokenizer
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.snapshots import SnapshotManager
@@ -57,7 +58,7 @@ def continue_training(plan: LabelPlan) -> Report:
         frozen = word_embedding_variable(student.encoder) if saved["freeze_word_embedding"] else None
         parts = {name: [v for v in variables if v is not frozen] for name, variables in student.parts.items()}
         variables = [v for block in student.blocks.values() for v in block if v is not frozen]
-        run = _LabelRun(plan, task, tokenizer, sets, strategy, workers, weights, started_from)
+        run = _LabelRun(plan, task, tokenizer, sets, strategy, workers, weights, started_from, saved["seq_len"])
         report = run.fit_and_report("student, continued", student, variables, parts)
 
         def save() -> None:
@@ -85,7 +86,7 @@ def fine_tune(plan: FineTuningPlan) -> Report:
             head = {"by_position": task.by_position, "problem_type": task.problem_type}
             teacher = build_teacher(encoder, family, **head, num_labels=len(task.all_labels))
         started_from = model_folder.fingerprint_checkpoint(plan.checkpoint)
-        run = _LabelRun(plan, task, tokenizer, sets, strategy, workers, weights, started_from)
+        run = _LabelRun(plan, task, tokenizer, sets, strategy, workers, weights, started_from, plan.seq_len)
         report = run.fit_and_report("fine-tuned model", teacher, teacher.weights, teacher.parts)
 
         def save() -> None:
@@ -117,6 +118,7 @@ class _LabelRun:
     workers: Workers
     class_weights: np.ndarray | None
     starting_weights: str
+    seq_len: int
 
     @functools.cached_property
     def snapshots(self) -> SnapshotManager:
@@ -130,6 +132,8 @@ class _LabelRun:
         train, dev, test = self.sets
         scorer = Scorer(self.task, self.tokenizer.pad_id, self.plan.batch_size)
         progress = Progress()
+        for line in described_sets(self.task, self.sets, self.tokenizer, self.seq_len, scorer.metric_note):
+            progress.log(line)
         progress.begin(name, later=[])
         label_fit = LabelFit(
             train=train.features,
@@ -146,7 +150,9 @@ class _LabelRun:
         predict = trained.predict_function
         history = fit_on_labels(trained.model, variables, trained, label_fit, lambda: scorer.primary(predict, dev))
         row, metrics = scored_row(name, predict, parts, scorer, history.best_score, test)
-        return Report([row], {name: metrics}, [_stage_entry(name, history)])
+        scores = Scores(commonest_score(self.task, train.examples, test.examples), row.test)
+        notes = {"metric_note": scorer.metric_note, "verdict": verdict(scores)}
+        return Report([row], {name: metrics}, [_stage_entry(name, history)], **notes)
 
     def _training_settings(self) -> TrainingSettings:
         plan = self.plan

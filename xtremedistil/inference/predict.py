@@ -4,7 +4,8 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 
-from xtremedistil.data.features import LabelledSet
+from xtremedistil.console.progress import Progress
+from xtremedistil.data.features import Features, LabelledSet
 from xtremedistil.errors import InputError
 from xtremedistil.evaluation.scorer import Scorer
 from xtremedistil.export.common.config import ExportConfig
@@ -13,6 +14,7 @@ from xtremedistil.serving.onnx_runtime import exported_file
 from xtremedistil.serving.predictor import Predictor, load_predictor
 from xtremedistil.storage import files, model_folder
 from xtremedistil.tasks import Task
+from xtremedistil.tasks.labelled_sets import cut_note
 
 LINES_AT_A_TIME = 4096
 CHARACTERS_AT_A_TIME = 1 << 21
@@ -103,6 +105,8 @@ def evaluate_folder(config: Config, predictor: Predictor) -> dict:
     examples = task.read(os.path.join(folder, "test.tsv"), labelled=True)
     labelled = LabelledSet(examples, task.encode(examples, tokenizer, predictor.seq_len, original_rows=config.legacy))
     scorer = Scorer(task, tokenizer.pad_id, predictor.batch_size, config.legacy)
+    cut = cut_note(predictor.cut_rows(examples, labelled.features), predictor.seq_len)
+    Progress().log(f"{task.counts('test', examples)}{cut}; scores are {scorer.metric_note}")
     return scorer.metrics_of(predictor.logits(labelled.features), labelled)
 
 
@@ -114,21 +118,26 @@ def predict_file(config: Config, predictor: Predictor, folder: str) -> str:
     lines = _legacy_lines if config.legacy and predictor.task.by_position else _lines
     as_json = config.output_format == "json"
     path = os.path.join(folder, model_folder.JSON_PREDICTIONS if as_json else model_folder.PREDICTIONS)
+    cut = 0
     with files.atomic_file(path) as file:
         for examples in _blocks(predictor.task, predictor.task.read_prediction_lines(config.pred_file)):
-            for line in lines(predictor, examples, _json_line if as_json else _text_line):
+            features = predictor.encode(examples)
+            cut += predictor.cut_rows(examples, features)
+            for line in lines(predictor, examples, features, _json_line if as_json else _text_line):
                 file.write(line + "\n")
+    if cut:
+        Progress().log(f"{config.pred_file}: {cut:,} texts cut to the student's seq_len, {predictor.seq_len} tokens")
     return path
 
 
-def _lines(predictor: Predictor, examples: list, write: Callable[..., str]) -> Iterator[str]:
-    probabilities = predictor.example_probabilities(examples)
+def _lines(predictor: Predictor, examples: list, features: Features, write: Callable[..., str]) -> Iterator[str]:
+    probabilities = predictor.decode(features, examples)
     labels = predictor.task.predict_labels(probabilities)
     for example, answer, chances in zip(examples, labels, probabilities, strict=True):
         yield write(predictor.task, example, answer, chances)
 
 
-def _legacy_lines(predictor: Predictor, examples: list, write: Callable[..., str]) -> Iterator[str]:
+def _legacy_lines(predictor: Predictor, examples: list, _: Features, write: Callable[..., str]) -> Iterator[str]:
     """The original's layout: tokens, a tab, and a tag for each token, pseudo-labels too; long lines are cut."""
     for pieces, tags in predictor.token_tags(examples):
         yield f"{' '.join(pieces)}\t{' '.join(tags)}"

@@ -27,8 +27,9 @@ def _check_prediction(config: PredictConfig | OnnxPredictConfig, missing: list[s
     problems = Problems()
     problems.add(missing)
     add_value_problems(problems, config, TITLE)
+    config.do_predict = config.do_predict or bool(config.pred_file)
     if not config.do_eval and not config.do_predict:
-        problems.add(["nothing to do: give `do_eval`, or `do_predict` with `pred_file`, or both"])
+        problems.add(["nothing to do: give `pred_file` to label a file, `do_eval` to score the test file, or both"])
     if config.do_predict and not config.pred_file:
         problems.add(["`do_predict` needs `pred_file` FILE"])
     if config.do_predict and config.pred_file:

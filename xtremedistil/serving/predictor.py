@@ -65,10 +65,19 @@ class Predictor:
             raise InputError(f"texts[{number}]: {error}") from error
 
     def example_probabilities(self, examples: Sequence) -> list[np.ndarray]:
-        if not examples:
-            return []
-        features = self.task.encode(examples, self.tokenizer, self.seq_len)
+        return self.decode(self.encode(examples), examples) if examples else []
+
+    def encode(self, examples: Sequence) -> Features:
+        """The rows of examples, each at most `seq_len` long."""
+        return self.task.encode(examples, self.tokenizer, self.seq_len)
+
+    def decode(self, features: Features, examples: Sequence) -> list[np.ndarray]:
+        """Probabilities of examples from their rows."""
         return self.task.decode(features, self.logits(features), examples)
+
+    def cut_rows(self, examples: Sequence, features: Features) -> int:
+        """How many of the encoded examples lost their end to `seq_len`."""
+        return self.task.cut_rows(examples, features, self.tokenizer, self.seq_len)
 
     def token_tags(self, examples: Sequence) -> Iterator[tuple[list[str], list[str]]]:
         """Pieces and tags of each example, without the special tokens around it, cut to the longest row."""

@@ -145,6 +145,7 @@ def _add(report: Report, step: Report, names: dict[str, str]) -> None:
     report.metrics |= {names[name]: metrics for name, metrics in step.metrics.items()}
     report.stages += step.stages
     report.best_stage = report.best_stage or step.best_stage
+    report.metric_note, report.verdict = step.metric_note or report.metric_note, step.verdict
 
 
 def _fine_tuned(plan: FineTuningPlan, target_task: str) -> Report:
@@ -155,7 +156,9 @@ def _fine_tuned(plan: FineTuningPlan, target_task: str) -> Report:
         Progress().log(f"target task: {name} from {checkpoint}")
         report = read_report(fitted) if os.path.isfile(fitted) else fine_tune(plan)
         (row,), (metrics,) = report.rows, report.metrics.values()
-        report = Report([dataclasses.replace(row, name=STUDENT_ROW)], {STUDENT_ROW: metrics}, report.stages)
+        report = dataclasses.replace(
+            report, rows=[dataclasses.replace(row, name=STUDENT_ROW)], metrics={STUDENT_ROW: metrics}
+        )
         files_module.write_json(path, report.to_dict())
         write_fine_tuned_student(plan, target_task)
     return read_report(path)

@@ -61,7 +61,7 @@ class MultiLabelClassification(SequenceClassification):
             InputError: there are no labels at all.
         """
         separator = settings.label_separator
-        found = class_labels(folder, settings.do_pairwise, lambda field: split_labels(field, separator))
+        found = class_labels(folder, settings.do_pairwise, lambda field: split_labels(field, separator), several=True)
         labels = [label for label in found if label]  # an empty one is refused where its line is known
         if not labels:
             raise InputError(f"No row of train.tsv in {folder} has a label in its last column.")
@@ -128,6 +128,15 @@ class MultiLabelClassification(SequenceClassification):
     def answer_json(self, answer: Sequence[str], probabilities: np.ndarray) -> dict:
         """The labels of a text, and the probability of each, float [L]."""
         return {"labels": answer, "probabilities": named_probabilities(self.labels, probabilities)}
+
+    def commonest_answers(self, train: Sequence[LabelledText], test: Sequence[LabelledText]) -> list:
+        """Answers for `test` that all are the commonest label of `train` alone."""
+        return [[label] for label in super().commonest_answers(train, test)]
+
+    @property
+    def metric_note(self) -> str:
+        """What the main metric counts."""
+        return "f1_micro: F1 of all labels of all texts together"
 
     def score(self, examples: Sequence[LabelledText], predictions: Sequence[Sequence[str]]) -> dict:
         """F1, 0 to 1: "f1_micro" (primary), over all decisions together; "f1_macro", the mean over labels that occur in

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,10 +15,15 @@ from xtremedistil.data.features import Features
 from xtremedistil.data.text_files import find_file, read_lines, read_table, shorten
 from xtremedistil.errors import InputError
 from xtremedistil.tasks.kind_settings import KindSettings
+from xtremedistil.tasks.label_checks import check_class_rows, counts_line
 from xtremedistil.tasks.problem_types import CLASSES
 from xtremedistil.tasks.token_classification import LABELS_FILE, named_probabilities, read_labels, softmax
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
+COLUMN_HINTS = {  # by whether rows are pairs, and by the columns of a row
+    False: {3: "\nIf these are two texts and a label, give `do_pairwise`."},
+    True: {2: "\nIf these are one text and a label, leave `do_pairwise` away."},
+}
 INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -36,20 +42,26 @@ def columns_of(pairs: bool, labelled: bool = True) -> tuple[str, ...]:
 
 
 def class_labels(
-    folder: str | os.PathLike, pairs: bool, split: Callable[[str], Iterable[str]] = lambda field: [field.strip()]
+    folder: str | os.PathLike,
+    pairs: bool,
+    split: Callable[[str], Iterable[str]] = lambda field: [field.strip()],
+    *,
+    several: bool = False,
 ) -> list[str]:
     """The classes of a task: those in `labels.tsv` if there is one, else the distinct labels of `train.tsv`, sorted
     (by number if all are integers).
 
     Args:
-        split: from the last column of a row to its labels.
+        split: from the last column of a row to its labels. several: a row may have several of them.
 
     Raises:
-        InputError: a file cannot be read.
+        InputError: a file cannot be read, or its last column holds no classes.
     """
     if any(os.path.exists(os.path.join(folder, LABELS_FILE + ending)) for ending in ("", ".gz")):
         return read_labels(folder)
-    rows = read_table(os.path.join(folder, "train.tsv"), columns_of(pairs))
+    path = os.path.join(folder, "train.tsv")
+    rows = list(read_table(path, columns_of(pairs), hints=COLUMN_HINTS[pairs]))
+    check_class_rows(find_file(path), rows, several=several)
     return sort_labels({label for _, values in rows for label in split(values[-1])})
 
 
@@ -128,7 +140,7 @@ class SequenceClassification:
         """
         if not labelled:
             return list(self.iter_unlabelled(path))
-        rows = read_table(path, columns_of(self.pairs, labelled))
+        rows = read_table(path, columns_of(self.pairs, labelled), hints=COLUMN_HINTS[self.pairs])
         return [self._row(path, number, values, labelled) for number, values in rows]
 
     def iter_unlabelled(self, path: str | os.PathLike) -> Iterator[LabelledText]:
@@ -195,6 +207,11 @@ class SequenceClassification:
             return label
         if INTEGER.fullmatch(label) and str(int(label)) in self._ids:
             return str(int(label))
+        if " " in label and set(label.split(" ")) <= set(self.labels):
+            raise InputError(
+                f"{path}, line {number}: '{shorten(label)}' are several labels of {LABELS_FILE}, one for each word. To "
+                "tag words, give `do_NER`."
+            )
         near = difflib.get_close_matches(label, self.labels, n=1, cutoff=0.0)
         raise InputError(
             f"{path}, line {number}: the label '{shorten(label)}' is not among the task's. Did you mean '{near[0]}'?\n"
@@ -247,6 +264,29 @@ class SequenceClassification:
     def answer_json(self, answer: str, probabilities: np.ndarray) -> dict:
         """The label of a text, and the probability of each, float [L]."""
         return {"label": answer, "probabilities": named_probabilities(self.labels, probabilities)}
+
+    @property
+    def metric_note(self) -> str:
+        """What the main metric counts."""
+        return "accuracy: share of texts with the right label"
+
+    def counts(self, name: str, examples: Sequence[LabelledText]) -> str:
+        """One line with the number of examples, and how often each label occurs."""
+        return counts_line(name, len(examples), self._label_counts(examples), self.labels)
+
+    def _label_counts(self, examples: Sequence[LabelledText]) -> Counter:
+        return Counter(label for example in examples for label in self.labels_to_sample(example))
+
+    def commonest_answers(self, train: Sequence[LabelledText], test: Sequence[LabelledText]) -> list:
+        """Answers for `test` that all are the commonest label of `train`."""
+        return [self._label_counts(train).most_common(1)[0][0]] * len(test)
+
+    def cut_rows(
+        self, examples: Sequence[LabelledText], features: Features, tokenizer: Tokenizer, seq_len: int
+    ) -> int:
+        """How many of the encoded examples did not fit into a row; only full rows are encoded again."""
+        full = [examples[row] for row in np.flatnonzero(features.lengths >= seq_len)]
+        return int((self.encode(full, tokenizer, seq_len + 1).lengths > seq_len).sum()) if full else 0
 
     def score(self, examples: Sequence[LabelledText], predictions: Sequence[str]) -> dict:
         """Metrics of predicted labels; see `evaluation.classification_scores`."""

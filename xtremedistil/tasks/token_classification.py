@@ -3,17 +3,21 @@
 import difflib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from xtremedistil import metrics
-from xtremedistil.data.features import NO_WORD, NOT_SCORED, Features, offsets_of, slice_index
+from xtremedistil.data.features import NO_WORD, Features
 from xtremedistil.data.text_files import find_file, read_lines, read_table, shorten
 from xtremedistil.errors import InputError
+from xtremedistil.tag_schemes import find_scheme, is_chunk_tag, require_scheme
 from xtremedistil.tasks.kind_settings import KindSettings
+from xtremedistil.tasks.label_checks import check_sentence_rows, counts_line
 from xtremedistil.tasks.problem_types import CLASSES
+from xtremedistil.tasks.token_windows import TokenStream
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 LABELS_FILE = "labels.tsv"
@@ -91,8 +95,15 @@ class TokenClassification:
 
     @classmethod
     def open(cls, folder: str | os.PathLike, settings: KindSettings) -> "TokenClassification":
-        """The task of a folder; its labels are those of `labels.tsv`."""
-        return cls(read_labels(folder), settings.pseudo_labels or ())
+        """The task of a folder; its labels are those of `labels.tsv`.
+
+        Raises:
+            InputError: some labels mark chunks and others do not.
+        """
+        labels = read_labels(folder)
+        if not settings.pseudo_labels:  # the original scores any tags as chunks
+            require_scheme(labels, find_file(os.path.join(folder, LABELS_FILE)))
+        return cls(labels, settings.pseudo_labels or ())
 
     @classmethod
     def from_labels(cls, labels: Sequence[str | None], settings: KindSettings) -> "TokenClassification":
@@ -131,7 +142,14 @@ class TokenClassification:
         """
         if not labelled:
             return list(self.iter_unlabelled(path))
-        return [self._labelled(path, number, *columns) for number, columns in read_table(path, COLUMNS)]
+        numbers, sentences, blanks = [], [], 0
+        for number, columns in read_table(path, COLUMNS):
+            blanks += number - (numbers[-1] if numbers else number - 1) - 1
+            numbers.append(number)
+            sentences.append(self._labelled(path, number, *columns))
+        rows = [(number, row.words, row.tags) for number, row in zip(numbers, sentences, strict=True)]
+        check_sentence_rows(find_file(path), rows, blanks)
+        return sentences
 
     def iter_unlabelled(self, path: str | os.PathLike) -> Iterator[TaggedSentence]:
         """The same as `read(path, labelled=False)`, one after the other."""
@@ -205,7 +223,7 @@ class TokenClassification:
         Raises:
             InputError: `seq_len` leaves no room for text.
         """
-        stream = _Stream(tokenizer, [example.words for example in examples])
+        stream = TokenStream(tokenizer, [example.words for example in examples])
         if original_rows:
             return self._original_rows(examples, stream, tokenizer, seq_len)
         return stream.features(stream.in_windows(tokenizer.room(seq_len)), self._flat_label_ids(examples))
@@ -221,7 +239,7 @@ class TokenClassification:
         return self._ids[self.label_of(tag)] if found is None else found
 
     def _original_rows(
-        self, examples: Sequence[TaggedSentence], stream: "_Stream", tokenizer: Tokenizer, seq_len: int
+        self, examples: Sequence[TaggedSentence], stream: TokenStream, tokenizer: Tokenizer, seq_len: int
     ) -> Features:
         room = seq_len - ORIGINAL_SPECIAL_PIECES
         if room < 1:
@@ -278,6 +296,33 @@ class TokenClassification:
         """The tags of a sentence, and the probability of each label of each word, float [words, L]."""
         return {"labels": answer, "probabilities": [named_probabilities(self.labels, row) for row in probabilities]}
 
+    @property
+    def metric_note(self) -> str:
+        """What the main metric counts."""
+        scheme = find_scheme(self.labels)
+        if scheme is None:
+            return "accuracy: share of words with the right tag; the labels mark no chunks"
+        without = f"; {', '.join(scheme.left_out)} count as O" if scheme.left_out else ""
+        return f"f1: whole chunks, counted as conlleval does; the scheme of the tags is {scheme.name}{without}"
+
+    def counts(self, name: str, examples: Sequence[TaggedSentence]) -> str:
+        """One line with the number of sentences, and how often each tag occurs."""
+        return counts_line(name, len(examples), self._tag_counts(examples), self.labels)
+
+    def _tag_counts(self, examples: Sequence[TaggedSentence]) -> Counter:
+        return Counter(self.label_of(tag) for example in examples for tag in example.tags or ())
+
+    def commonest_answers(self, train: Sequence[TaggedSentence], test: Sequence[TaggedSentence]) -> list:
+        """Tags for `test` that all are the commonest tag of `train`."""
+        ((tag, _),) = self._tag_counts(train).most_common(1)
+        return [[tag] * len(example.words) for example in test]
+
+    def cut_rows(
+        self, examples: Sequence[TaggedSentence], features: Features, tokenizer: Tokenizer, seq_len: int
+    ) -> int:
+        """None: sentences that do not fit into a row become windows."""
+        return 0
+
     def score(self, examples: Sequence[TaggedSentence], predictions: Sequence[Sequence[str]]) -> dict:
         """Metrics of predicted labels; see `evaluation.tagging_scores`."""
         gold = [[self.label_of(tag) for tag in example.tags or ()] for example in examples]
@@ -288,7 +333,7 @@ class TokenClassification:
         """What stands before the first `:` of the first tag that has one in front of its label."""
         for tag in tags:
             language, colon, rest = tag.partition(":")
-            if colon and (rest in self.labels or metrics.is_chunk_tag(rest)):
+            if colon and (rest in self.labels or is_chunk_tag(rest)):
                 return language
         return None
 
@@ -308,88 +353,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits.astype(np.float32)
     shifted = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
-
-
-class _Stream:
-    """The tokens of all sentences one after the other, and how rows are cut from them.
-
-    Cuts are int64 [N, 5], one line per row: the example, the slice of tokens, and the slice in which words are owned.
-    """
-
-    def __init__(self, tokenizer: Tokenizer, sentences: list[list[str]]):
-        self._start, self._end, self._pad_id = tokenizer.start_ids, tokenizer.end_ids, tokenizer.pad_id
-        self._ids, counts = tokenizer.encode_flat(sentences)
-        self._first_words = offsets_of([len(words) for words in sentences])
-        word_starts = offsets_of(counts)
-        self._offsets = word_starts[self._first_words]
-        self._owners = np.full(len(self._ids), NO_WORD)  # words are numbered through all sentences
-        seen = np.flatnonzero(counts)
-        self._owners[word_starts[seen]] = seen
-
-    def cut(self, room: int) -> np.ndarray:
-        """One row per sentence, without what does not fit."""
-        starts = self._offsets[:-1]
-        stops = np.minimum(self._offsets[1:], starts + room)
-        return np.stack([np.arange(len(starts)), starts, stops, starts, stops], axis=1)
-
-    def in_windows(self, room: int) -> np.ndarray:
-        """One row per sentence, or windows where it does not fit."""
-        long = np.diff(self._offsets) > room
-        cuts = [window for example in np.flatnonzero(long).tolist() for window in self._windows(example, room)]
-        cuts = np.concatenate([self.cut(room)[~long], np.array(cuts, np.int64).reshape(-1, 5)])
-        return cuts[np.argsort(cuts[:, 0], kind="stable")]
-
-    def _windows(self, example: int, room: int) -> Iterator[tuple[int, ...]]:
-        start, stop = self._offsets[example : example + 2].tolist()
-        firsts = np.flatnonzero(self._owners[start:stop] != NO_WORD)
-        for shown, owned in windows(firsts, stop - start, room):
-            yield example, start + shown, start + shown + room, start + owned[0], start + owned[-1] + 1
-
-    def features(self, cuts: np.ndarray, label_ids: np.ndarray | None) -> Features:
-        """The rows with their special tokens; `label_ids` are those of all words."""
-        examples, starts, stops, owned_from, owned_to = cuts.T
-        texts, before, after = stops - starts, len(self._start), len(self._end)
-        # A row without any position cannot be computed: without text and special tokens it has one pad.
-        offsets = offsets_of(np.maximum(before + texts + after, 1))
-        source, target = slice_index(starts, texts), slice_index(offsets[:-1] + before, texts)
-        ids = np.full(offsets[-1], self._pad_id, np.int32)
-        ids[target] = self._ids[source]
-        ids[slice_index(offsets[:-1], np.full(len(cuts), before))] = self._start * len(cuts)
-        ids[slice_index(offsets[1:] - after, np.full(len(cuts), after))] = self._end * len(cuts)
-        row = np.repeat(np.arange(len(cuts)), texts)
-        owner = self._owners[source]
-        shown = np.flatnonzero((owner != NO_WORD) & (source >= owned_from[row]) & (source < owned_to[row]))
-        owner, answering = owner[shown], target[shown]
-        words = _sparse(answering, owner - self._first_words[examples[row[shown]]], len(ids), NO_WORD)
-        labels = None if label_ids is None else _sparse(answering, label_ids[owner], len(ids), NOT_SCORED)
-        return Features(ids, np.zeros_like(ids), np.ones_like(ids), offsets, examples.astype(np.int32), labels, words)
-
-
-def _sparse(positions: np.ndarray, values: np.ndarray, size: int, filler: int) -> np.ndarray:
-    array = np.full(size, filler, np.int32)
-    array[positions] = values
-    return array
-
-
-def windows(firsts: np.ndarray, total: int, room: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Windows of `room` tokens over a stream of `total`, half a window apart; the last ends with the stream.
-
-    Args:
-        firsts: positions of the words' first tokens, ascending.
-
-    Yields:
-        (where the window starts, the `firsts` that it owns). A first token is owned by the window that shows the most
-        context on its poorer side; of two alike, by the earlier one. Windows that own nothing are left out.
-    """
-    stride = max(1, room // 2)
-    starts = np.minimum(np.arange(0, total - room + stride, stride), total - room)
-    # All windows are equally wide, so the border between two is half-way between their middles.
-    borders = (starts[:-1] + starts[1:] + room - 1) // 2
-    owner = np.searchsorted(borders, firsts, side="left")
-    cuts = np.searchsorted(owner, np.arange(len(starts) + 1))
-    for number, start in enumerate(starts.tolist()):
-        if cuts[number] < cuts[number + 1]:
-            yield start, firsts[cuts[number] : cuts[number + 1]]
 
 
 def _ends_with_pseudo_labels(labels: Sequence[str | None]) -> bool:

@@ -181,7 +181,7 @@ def test_patience_is_at_least_one(untrained, fit_one):
     [
         ({"learning_rate": -1.0}, "learning_rate is -1.0"),
         ({"lr_schedule": "linaer"}, "linaer"),
-        ({"warmup_ratio": 5}, "warmup_ratio is 5; it is a fraction"),
+        ({"warmup_ratio": 5}, "warmup_ratio is 5.0; it is a fraction"),
         ({"weight_decay": -1}, "weight_decay is -1"),
         ({"batch_size": 0}, "batch_size is 0; it is at least 1"),
         ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps is 0"),

@@ -35,6 +35,7 @@ class TransferRows:
     Fields:
         rows, held_out_rows: numbers of rows to train on, and of rows whose loss ends the representation stage.
         chunk_size: rows per chunk; the last may have fewer.
+        cut: number of texts that did not fit into a row.
         positions, pairs: sums of the rows' lengths and of their squares, for each chunk and for "held-out".
     """
 
@@ -44,6 +45,7 @@ class TransferRows:
     chunk_size: int
     positions: dict[str, int]
     pairs: dict[str, int]
+    cut: int = 0
 
     @property
     def starts(self) -> range:
@@ -89,12 +91,13 @@ def write_transfer_rows(
     """
     unordered = os.path.join(folder, "unordered")
     os.makedirs(unordered)
-    count = 0
+    count = cut = 0
     for block in _blocks(examples, None if original_rows else LINES_AT_A_TIME):
         features = task.encode(block, tokenizer, seq_len, original_rows=original_rows)
         _append(unordered, features, count + features.example_ids, np.zeros(len(features), np.int64))
         count += len(block)
-    summary = _deal(unordered, folder, chunk_size, seed)
+        cut += task.cut_rows(block, features, tokenizer, seq_len)
+    summary = _deal(unordered, folder, chunk_size, seed) | {"cut": cut}
     shutil.rmtree(unordered)
     write_json(os.path.join(folder, SUMMARY), summary)
     return TransferRows(folder, **summary)

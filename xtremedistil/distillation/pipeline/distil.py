@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xtremedistil.console.progress import Progress, clock
+from xtremedistil.data.features import LabelledSet
 from xtremedistil.distillation.data.corpus import data_fingerprint
 from xtremedistil.distillation.pipeline.measure import measured
 from xtremedistil.distillation.pipeline.output_source import Source, source_of
@@ -38,6 +39,7 @@ from xtremedistil.distillation.teacher_outputs.external_teacher import (
 from xtremedistil.distillation.teacher_outputs.onnx_teacher import Graph, OnnxTeacher
 from xtremedistil.evaluation.report import Report, read_report
 from xtremedistil.evaluation.scorer import scored_row
+from xtremedistil.evaluation.verdict import Scores, commonest_score, verdict, weak_teacher
 from xtremedistil.finetuning.supervised import LabelFit, fit_on_labels
 from xtremedistil.flags import old_names
 from xtremedistil.models.checkpoints.h5_weights import save_weights
@@ -143,7 +145,7 @@ def _saved_report(folder: str) -> Report | None:
 
 
 def _run(run: RunContext, external: ExternalLogits | OnnxTeacher | None) -> Report:
-    plan, report = run.plan, Report()
+    plan, report = run.plan, Report(metric_note=run.scorer.metric_note)
     for notice in plan.notices:
         run.progress.log(notice)
     teacher = _teacher(run, report) if external is None else _external_teacher(run, external, report)
@@ -156,6 +158,7 @@ def _run(run: RunContext, external: ExternalLogits | OnnxTeacher | None) -> Repo
         student.unfrozen(stage.unfrozen)
     report.best_stage, dev = _run_stages(run, teacher, student, report)
     _add_row(run, report, STUDENT, student.student.predict_function, student.student.parts, dev)
+    report.verdict = verdict(_test_scores(run, report))
     run.workers.on_chief(lambda: _save(run, student, report))
     return report
 
@@ -168,6 +171,8 @@ def _teacher(run: RunContext, report: Report) -> FinetunedTeacher:
     run.workers.on_chief(lambda: run_folder.bind_teacher(own, finetuned.key))
     model = finetuned.teacher
     dev = _add_row(run, report, TEACHER, model.predict_function, model.parts, finetuned.dev)
+    if warning := weak_teacher(dev, _commonest(run, run.corpus.dev)):
+        run.progress.log(f"warning: {warning}")
     if finetuned.epochs:
         _note(run, report, Stage(0, LABELS, (TEACHER,), 0, 0.0, 0), dev, finetuned.epochs, finetuned.seconds)
     return finetuned
@@ -288,6 +293,17 @@ def _add_row(
     report.rows.append(row)
     report.metrics[name] = metrics
     return row.dev
+
+
+def _commonest(run: RunContext, labelled: LabelledSet) -> float:
+    """Returns the score of the commonest label; 0.0 for the original's scores, which count chunks alone."""
+    task, train = run.corpus.task, run.corpus.train
+    return 0.0 if run.plan.score_by_token else commonest_score(task, train.examples, labelled.examples)
+
+
+def _test_scores(run: RunContext, report: Report) -> Scores:
+    found = {row.name: row.test for row in report.rows}
+    return Scores(_commonest(run, run.corpus.test), found[STUDENT], found.get(TEACHER), found.get(BASELINE))
 
 
 def _save(run: RunContext, student: InitialStudent, report: Report) -> None:

@@ -20,7 +20,9 @@ from xtremedistil.distillation.teacher_outputs.external_teacher import (
     external_graph,
     open_external_teacher,
 )
+from xtremedistil.evaluation.scorer import Scorer
 from xtremedistil.storage.folders import size_of
+from xtremedistil.tasks.labelled_sets import described_sets
 from xtremedistil.tasks.problem_types import LABEL_LOSSES
 from xtremedistil.terms.match import PATH
 
@@ -79,8 +81,15 @@ def _measures(plan: DistillationPlan, corpus: Corpus) -> Measures:
         outputs_bytes_at_a_time=size.at_a_time,
         frozen_bytes=frozen_size(corpus, width, outputs.precision) if outputs.frozen_features else 0,
         class_weights=None if weights is None else tuple(map(float, weights)),
+        data=tuple(_data_lines(plan, corpus)),
         path_widths=_path_widths(plan),
     )
+
+
+def _data_lines(plan: DistillationPlan, corpus: Corpus) -> list[str]:
+    scorer = Scorer(corpus.task, corpus.tokenizer.pad_id, 1, plan.score_by_token)
+    sets = corpus.train, corpus.dev, corpus.test
+    return described_sets(corpus.task, sets, corpus.tokenizer, plan.task.seq_len, scorer.metric_note)
 
 
 def _path_widths(plan: DistillationPlan) -> dict[str, tuple[int, int]]:

@@ -13,6 +13,7 @@ from xtremedistil.distillation.planning.plan import TEST, DistillationPlan
 from xtremedistil.distillation.teacher_outputs.cache_writer import OutputWriterConfig
 from xtremedistil.evaluation.scorer import Scorer
 from xtremedistil.finetuning.supervised import LabelFit
+from xtremedistil.tasks.labelled_sets import cut_note, described_sets
 from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.strategy import stage_seed
 from xtremedistil.training.trainer import TrainingSettings
@@ -97,6 +98,11 @@ def open_run(plan: DistillationPlan, strategy: tf.distribute.Strategy, workers: 
     corpus = read_corpus(plan, tokenizer, store_of(plan, tokenizer), workers.on_chief)
     scorer = Scorer(corpus.task, tokenizer.pad_id, plan.teacher.batch_size, plan.score_by_token)
     progress = Progress()
+    sets = corpus.train, corpus.dev, corpus.test
+    for line in described_sets(corpus.task, sets, tokenizer, plan.task.seq_len, scorer.metric_note):
+        progress.log(line)
+    if corpus.transfer.cut:
+        progress.log(f"transfer: {corpus.transfer.rows:,} rows{cut_note(corpus.transfer.cut, plan.task.seq_len)}")
     if corpus.augmented:
         progress.log(f"augmented transfer set: {corpus.augmented}")
     return RunContext(plan, corpus, scorer, strategy, workers, progress, kept)

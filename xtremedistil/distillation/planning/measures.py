@@ -17,6 +17,7 @@ class Measures:
         rows_bytes: encoded transfer set on disk. outputs_bytes, outputs_bytes_at_a_time: all teacher outputs, and the
             most that is on disk at a time. frozen_bytes: the student's hidden states for stages with a frozen encoder.
         class_weights: factor of each label in the loss; None: all weigh the same.
+        data: lines on rows and labels of train, dev and test, and on the metric.
         external_teacher: description of an external teacher; None where the teacher runs here.
         path_widths: widths of the teacher's and the student's tensor, by name of each match by path.
     """
@@ -36,5 +37,6 @@ class Measures:
     outputs_bytes_at_a_time: int
     frozen_bytes: int
     class_weights: tuple[float, ...] | None
+    data: tuple[str, ...] = ()
     external_teacher: str | None = None
     path_widths: Mapping[str, tuple[int, int]] = field(default_factory=dict)

@@ -32,6 +32,7 @@ def plan_text(plan, measures) -> str:
             "",
             f"teacher {measures.external_teacher or _describe(plan.teacher.shape)}",
             f"student {_describe(plan.student_shape(measures.tokens))}",
+            *measures.data,
             f"rows: train {measures.train_rows:,}, transfer {measures.transfer_rows:,} "
             f"(mean length {measures.mean_length:.1f} tokens), held out {measures.held_out_rows:,}",
             *_augmented(plan, measures),

@@ -1,6 +1,5 @@
 """Finds contradictions between flags, files and checkpoints before any model is loaded, and reports all at once."""
 
-import difflib
 import os
 from dataclasses import dataclass
 
@@ -19,6 +18,10 @@ from xtremedistil.terms.match import Match
 from xtremedistil.terms.soft_labels import SoftLabels
 
 POSITIONS_FROM_SCRATCH = 512  # position embeddings of a student from scratch, as in BERT
+OTHER_TEACHERS = (
+    "\nAny other model can teach by its logits: write them to a file (`teacher_logits`) or export it to ONNX "
+    "(`teacher_onnx`), see docs/outside_teachers.md."
+)
 TITLE = "Cannot distil with these settings"
 MATCHED = ("distil_attention", "distil_multi_hidden_states", "distil_relations")
 
@@ -67,7 +70,7 @@ def add_distil_problems(problems: Problems, config: DistilConfig) -> Checked | N
     config, family, teacher = resolve(config), None, None
     if not config.logits_only or config.compress_word_embedding:
         checkpoint = "`pt_teacher_checkpoint`", config.pt_teacher_checkpoint, config.pt_teacher
-        family, teacher = open_checkpoint(problems, *checkpoint)
+        family, teacher = open_checkpoint(problems, *checkpoint, OTHER_TEACHERS)
     if teacher and not config.logits_only:
         problems.add(length_problems(config.seq_len, teacher, config.pt_teacher_checkpoint))
     own_family, student = open_student(config, problems)
@@ -130,7 +133,7 @@ def _file_problems(config: DistilConfig) -> list[str]:
 
 
 def _augment_problems(config: DistilConfig) -> list[str]:
-    problems = [_unknown_augmenter(name) for name in config.augment if name not in AUGMENTATIONS]
+    problems: list[str] = []
     if config.augment_copies > 1 and not config.augment:
         problems.append(f"`augment_copies` {config.augment_copies} needs `augment`: {', '.join(AUGMENTATIONS)}")
     if config.augment_checkpoint and MASKED_LM not in config.augment:
@@ -141,12 +144,6 @@ def _augment_problems(config: DistilConfig) -> list[str]:
             "for augmented ones. Leave `augment` away, or use a checkpoint or `teacher_onnx` as the teacher"
         )
     return problems
-
-
-def _unknown_augmenter(name: str) -> str:
-    nearest = difflib.get_close_matches(name, AUGMENTATIONS, n=1, cutoff=0.5)
-    hint = f". Did you mean {nearest[0]}?" if nearest else ""
-    return f"`augment` {name}: unknown. Known: {', '.join(AUGMENTATIONS)}{hint}"
 
 
 def _masked_lm_problems(config: DistilConfig, problems: Problems) -> list[str]:
