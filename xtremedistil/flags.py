@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from xtremedistil.errors import InputError
 
 REQUIRED = dataclasses.MISSING
+ACCEPT_WEIGHTS = "accept_weights"
 
 # Groups of flags, in the order in which `--help` shows them.
 DATA, TEACHER, STUDENT, LEARNT, TRAINING, OUTPUTS, DEVICES, RUN = GROUPS = (
@@ -56,9 +57,14 @@ def flag(
     return field(default=default, metadata=metadata | {"left_out": left_out})
 
 
+def accept_weights_flag():
+    """The flag by which a command takes files that are not as they were written."""
+    return flag(False, "use model files that were changed on purpose: skip their checksums (checksums.json)", group=RUN)
+
+
 def saved_flags(config) -> dict:
-    """The values of a command's dataclass by name, as files have them."""
-    values = dataclasses.asdict(config)
+    """The values of a command's dataclass by name, as files have them; of what is given for one call, nothing."""
+    values = {name: value for name, value in dataclasses.asdict(config).items() if name != ACCEPT_WEIGHTS}
     unsaid = [entry.name for entry in dataclasses.fields(config) if entry.metadata.get("left_out")]
     given = given_flags(config, unsaid)
     return {name: value for name, value in values.items() if name not in unsaid or name in given}
@@ -163,6 +169,7 @@ class TrainingFlags:
         choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
     )
     tpu: str | None = flag(None, "name or address of the TPU, with --strategy tpu", group=DEVICES)
+    accept_weights: bool = accept_weights_flag()
     verbose: bool = flag(False, "show the messages of TensorFlow and transformers", group=RUN)
 
 

@@ -1,7 +1,6 @@
 """`xtremedistil export`: one or several forms of a student, and `export.json`, which tells how each compares."""
 
 import os
-import tempfile
 
 from xtremedistil.errors import InputError
 from xtremedistil.evaluation.report import aligned
@@ -34,7 +33,7 @@ def export(config: ExportConfig) -> list[Exported]:
             made += _write(form, source, config)
             record(source, made)
             if not FastTokenizer.is_in(config.model_dir):  # the original's folders hold none
-                _add_tokenizer(source)
+                source.tokenizer.save(config.model_dir, vouched=True)
     return made
 
 
@@ -55,17 +54,6 @@ def _write(form: str, source: Source, config: ExportConfig) -> list[Exported]:
     from xtremedistil.export.huggingface.huggingface import write_huggingface
 
     return [write_huggingface(source, os.path.join(folder, model_folder.HUGGING_FACE))]
-
-
-def _add_tokenizer(source: Source) -> None:
-    """Puts the tokenizer's files beside the exports, each whole or not at all."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="tokenizer-", dir=source.model_dir) as folder:
-            source.tokenizer.save(folder)
-            for name in sorted(os.listdir(folder)):
-                os.replace(os.path.join(folder, name), os.path.join(source.model_dir, name))
-    except OSError as error:
-        raise InputError(f"{source.model_dir} cannot be written to: {error.strerror or error}.") from error
 
 
 def record(source: Source, made: list[Exported]) -> None:

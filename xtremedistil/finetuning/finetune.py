@@ -93,7 +93,7 @@ def fine_tune(plan: FineTuningPlan) -> Report:
             with contextlib.suppress(FileNotFoundError):  # a record of weights that are replaced now
                 os.remove(plan.path(model_folder.TEACHER_RECORD))
             save_weights(plan.path(model_folder.TEACHER_WEIGHTS), teacher.parts)
-            tokenizer.save(plan.model_dir)
+            tokenizer.save(plan.model_dir, vouched=True)
             files.write_json(plan.path(model_folder.METRICS), report.to_dict())
             run.snapshots.clear()
 

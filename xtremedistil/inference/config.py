@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from xtremedistil.flags import DATA, DEVICES, REQUIRED, RUN, STUDENT, flag, takes_old_names
+from xtremedistil.flags import DATA, DEVICES, REQUIRED, RUN, STUDENT, accept_weights_flag, flag, takes_old_names
 
 
 @dataclass(kw_only=True)
@@ -25,6 +25,7 @@ class Prediction:
         None, "tokenizer for a folder that holds none (those of the original release)", group=DATA
     )
     legacy: bool = flag(False, "one tag per token, and the original's chunk score", group=RUN)
+    accept_weights: bool = accept_weights_flag()
     verbose: bool = flag(False, "show the messages of TensorFlow and transformers", group=RUN)
 
 

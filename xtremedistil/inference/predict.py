@@ -25,9 +25,15 @@ def predict_with_keras(config: PredictConfig) -> None:
     """`run_xtreme_distil_predict.py`."""
     from xtremedistil.training.strategy import precision
 
-    source = {"weights": config.weights, "tokenizer": config.pt_teacher_checkpoint}
     with precision(config.opt_policy):
-        _predict(config, load_predictor(config.model_dir, batch_size=config.batch_size, **source))
+        predictor = load_predictor(
+            config.model_dir,
+            weights=config.weights,
+            batch_size=config.batch_size,
+            tokenizer=config.pt_teacher_checkpoint,
+            accept_weights=config.accept_weights,
+        )
+        _predict(config, predictor)
 
 
 def predict_with_onnx(config: OnnxPredictConfig) -> None:
@@ -42,6 +48,7 @@ def predict_with_onnx(config: OnnxPredictConfig) -> None:
         tokenizer=config.pt_teacher_checkpoint,
         quantize=config.quantize,
         num_threads=config.num_threads,
+        accept_weights=config.accept_weights,
     )
     _predict(config, predictor)
 
@@ -59,6 +66,7 @@ def _export(config: OnnxPredictConfig) -> None:
         task=config.task,
         rows=None if config.task or os.path.isdir(task) else config.pred_file,
         pt_teacher_checkpoint=config.pt_teacher_checkpoint,
+        accept_weights=config.accept_weights,
     )
     check_export(export_config)
     import_tensorflow(config.verbose)

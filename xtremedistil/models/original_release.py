@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from xtremedistil.errors import InputError, MissingFileError
-from xtremedistil.models.checkpoints.h5_weights import UNNAMED_EMBEDDING, read_weights
+from xtremedistil.models.checkpoints.h5_weights import UNNAMED_EMBEDDING, read_weights, refuse_not_finite
 from xtremedistil.storage.model_folder import WORD_EMBEDDING
 
 
@@ -57,8 +57,12 @@ def frozen_word_embedding(model_dir: str) -> np.ndarray:
     """
     path = os.path.join(model_dir, WORD_EMBEDDING)
     try:
-        return np.load(path, allow_pickle=False)
+        table = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} does not exist: the student's word embeddings are kept there.") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, SyntaxError, MemoryError, TypeError) as error:
         raise InputError(f"{path} is not a NumPy array ({error}).") from error
+    if not isinstance(table, np.ndarray) or table.ndim != 2:
+        raise InputError(f"{path} is no table of word embeddings: expected an array [vocabulary, hidden size].")
+    refuse_not_finite(path, {"the table": table})
+    return table

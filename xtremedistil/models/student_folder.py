@@ -14,17 +14,21 @@ from xtremedistil.models.checkpoints.h5_weights import load_weights, save_weight
 from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
 from xtremedistil.models.features.word_embeddings import word_embedding_variable
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
-from xtremedistil.storage import files, model_folder
+from xtremedistil.storage import model_folder
+from xtremedistil.storage.checksums import check_files, write_vouched_array, write_vouched_json
 from xtremedistil.tasks import Task, saved_task
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 
-def load_student(model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS) -> tf.keras.Model:
+def load_student(
+    model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS, *, accept_weights: bool = False
+) -> tf.keras.Model:
     """Loads the student of a model folder as a Keras model.
 
     Args:
         model_dir: folder that distillation wrote (this package's, or the original release's).
         weights: weight file in it; may be a checkpoint of a stage or of the baseline.
+        accept_weights: use files that were changed on purpose, though their checksums are others.
 
     Returns:
         A functional model: takes a dict of `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S]; returns
@@ -33,11 +37,12 @@ def load_student(model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS) ->
     Raises:
         MissingFileError: the folder or one of its files is missing. InputError: a file is damaged, or of another model.
     """
+    check_files(model_dir, model_folder.keras_files(weights), accept=accept_weights)
     return restore_student(model_dir, weights).model
 
 
 def restore_student(model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS) -> Student:
-    """Loads a student with its parts; see `load_student`."""
+    """Loads a student with its parts; see `load_student`. Callers have checked its files."""
     saved = model_folder.read_config(model_dir)
     path = model_folder.weight_file(model_dir, weights)
     encoder_config = saved.get("student_config") or original_release.encoder_config(model_dir, saved, path)
@@ -64,12 +69,12 @@ def save_student(student: Student, folder: str, like: str) -> None:
         like: the folder that it was restored from; its settings, labels and tokenizer are copied.
     """
     os.makedirs(folder, exist_ok=True)
-    Tokenizer.load(like).save(folder)
-    files.write_array(
+    Tokenizer.load(like).save(folder, vouched=True)
+    write_vouched_array(
         os.path.join(folder, model_folder.WORD_EMBEDDING), word_embedding_variable(student.encoder).numpy()
     )
     save_weights(os.path.join(folder, model_folder.STUDENT_WEIGHTS), student.parts)
-    files.write_json(os.path.join(folder, model_folder.CONFIG), model_folder.read_config(like))
+    write_vouched_json(os.path.join(folder, model_folder.CONFIG), model_folder.read_config(like))
 
 
 def new_settings(student: Student, task: Task, *, folder: str, seq_len: int, seed: int) -> dict:

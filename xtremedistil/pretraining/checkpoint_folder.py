@@ -16,6 +16,7 @@ from xtremedistil.errors import InputError
 from xtremedistil.export.common.earlier_export import refuse_foreign
 from xtremedistil.export.huggingface.checkpoint_files import (
     OWN_FILES,
+    READ_FILES,
     input_names_of,
     write_card,
     write_config,
@@ -25,6 +26,7 @@ from xtremedistil.export.huggingface.pytorch_state import is_made_here, state_in
 from xtremedistil.models.architectures.families import Family
 from xtremedistil.models.checkpoints.pretrained import load_all, load_encoder, read_config
 from xtremedistil.models.checkpoints.weight_files import State
+from xtremedistil.storage.checksums import vouch
 from xtremedistil.storage.folders import new_folder
 from xtremedistil.tokenization.tokenizer import Tokenizer
 from xtremedistil.training.strategy import precision
@@ -77,6 +79,7 @@ def write_checkpoint(
             model = _read_back(folder, family, architecture if with_head else None)
             _refuse_differences(model, state)
             model.save_weights(os.path.join(folder, TENSORFLOW_WEIGHTS))
+        vouch(folder, READ_FILES | {TENSORFLOW_WEIGHTS})
 
 
 def check_place(out: str) -> None:

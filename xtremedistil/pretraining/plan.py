@@ -4,7 +4,7 @@ import dataclasses
 import os
 from dataclasses import dataclass
 
-from xtremedistil.flags import given_flags, resolve_seed
+from xtremedistil.flags import given_flags, resolve_seed, saved_flags
 from xtremedistil.models.architectures.shapes import EncoderShape
 from xtremedistil.pretraining.config import OF_THE_HEAD, PretrainConfig
 from xtremedistil.pretraining.recipes import predicts_any, recipe_matches
@@ -169,7 +169,7 @@ def make_pretrain_plan(config: PretrainConfig) -> PretrainPlan:
         precision=config.opt_policy,
         strategy=config.strategy,
         tpu=config.tpu,
-        flags=dataclasses.asdict(config) | {"seed": resolve_seed(config.seed)},
+        flags=saved_flags(config) | {"seed": resolve_seed(config.seed)},
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 
 from xtremedistil.distillation.planning.recipe_checks import pair_problems
 from xtremedistil.errors import InputError, Problems
@@ -18,7 +19,7 @@ from xtremedistil.pretraining.config import ALL_OF_THE_CORPUS, OF_HEAD_TRAINING,
 from xtremedistil.pretraining.corpus.files import check_beginnings, corpus_paths
 from xtremedistil.pretraining.corpus.masking import continues_word
 from xtremedistil.pretraining.corpus.sequences import SHORTEST
-from xtremedistil.pretraining.head_record import read_head_record
+from xtremedistil.pretraining.head_record import head_path, read_head_record
 from xtremedistil.pretraining.recipes import (
     MINILM,
     configured_terms,
@@ -27,6 +28,7 @@ from xtremedistil.pretraining.recipes import (
     uses_teacher_logits,
 )
 from xtremedistil.pretraining.student_shape import student_shape
+from xtremedistil.storage.checksums import check_file, check_files
 from xtremedistil.storage.model_folder import fingerprint_checkpoint
 from xtremedistil.terms.match_widths import divides
 from xtremedistil.terms.terms import Terms
@@ -59,6 +61,7 @@ def check_pretrain(config: PretrainConfig) -> Checked:
     problems.add(_share_problems(config))
     problems.add(_flag_problems(config))
     problems.attempt(check_beginnings, problems.attempt(corpus_paths, config.corpus) or ())
+    _check_model_files(config, problems)
     family, teacher = open_checkpoint(problems, "`pt_teacher_checkpoint`", config.pt_teacher_checkpoint, AUTO)
     if teacher:
         problems.add(_family_problems(config, config.pt_teacher_checkpoint, family))
@@ -169,6 +172,14 @@ def _check_vocabulary(config: PretrainConfig, tokenizer: Tokenizer) -> None:
         trimmed_config(read_config(config.pt_teacher_checkpoint), kept)
     if config.whole_word_mask:
         continues_word(tokenizer)
+
+
+def _check_model_files(config: PretrainConfig, problems: Problems) -> None:
+    """Adds those files of checkpoints and heads that are not as they were written."""
+    for checkpoint in filter(None, (config.pt_teacher_checkpoint, config.pt_student_checkpoint)):
+        problems.attempt(partial(check_files, accept=config.accept_weights), checkpoint)
+    for head in filter(None, (config.teacher_head, head_path(config.model_dir))):
+        problems.attempt(partial(check_file, accept=config.accept_weights), head)
 
 
 def _check_head_file(config: PretrainConfig, teacher: EncoderShape) -> None:

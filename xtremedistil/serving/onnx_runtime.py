@@ -85,6 +85,7 @@ def open_exported(
         function = OnnxFunction(path, path, num_threads)
     except InputError as error:
         raise InputError(f"{error}\nWrite it again: {command}") from error
+    _refuse_not_finite(function, path, command)
     if weights != model_folder.STUDENT_WEIGHTS or os.path.isfile(os.path.join(model_dir, weights)):
         source = model_folder.weight_file(model_dir, weights)
         if files.fingerprint(source) != function.notes["weights"]:
@@ -93,6 +94,17 @@ def open_exported(
                 f"again: {command} `weights` {weights}"
             )
     return function
+
+
+def _refuse_not_finite(function: OnnxFunction, path: str, command: str) -> None:
+    """Runs a graph on one short row. Raises InputError if its answer is infinite, NaN, or of another shape."""
+    batch = {name: np.ones((1, 4), np.int32) for name in INPUT_NAMES}
+    try:
+        logits = function(batch)["logits"]
+    except Exception as error:  # onnxruntime's own errors share no base but this
+        raise InputError(f"{path} cannot be run ({first_line(error)}). Write it again: {command}") from error
+    if logits.shape[-1] != len(function.notes["labels"]) or not np.isfinite(logits).all():
+        raise InputError(f"{path} answers with NaN, infinite numbers, or another shape. Write it again: {command}")
 
 
 def open_session(model: str | bytes, name: str, num_threads: int | None = None):

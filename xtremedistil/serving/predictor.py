@@ -1,5 +1,6 @@
 """`load_predictor`: labels for texts, computed by Keras or by ONNX Runtime. The latter never imports TensorFlow."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -8,7 +9,9 @@ from xtremedistil.data.features import Features
 from xtremedistil.data.text_files import shorten
 from xtremedistil.errors import InputError
 from xtremedistil.models.prediction import PredictFunction, predict_logits
+from xtremedistil.serving.onnx_runtime import exported_file, open_exported
 from xtremedistil.storage import model_folder
+from xtremedistil.storage.checksums import check_files
 from xtremedistil.tasks import Task, saved_task
 from xtremedistil.tokenization.model_folder import load_tokenizer
 from xtremedistil.tokenization.tokenizer import Tokenizer
@@ -133,6 +136,7 @@ def load_predictor(
     tokenizer: str | None = None,
     quantize: bool = False,
     num_threads: int | None = None,
+    accept_weights: bool = False,
 ) -> Predictor:
     """A `Predictor` for the student of a model folder.
 
@@ -141,15 +145,20 @@ def load_predictor(
         weights: weight file; for "onnx" the one that the graph has to be made of, if it is there.
         tokenizer: folder or hub name, for folders of the original release, which hold none.
         quantize: for "onnx": the int8 graph. num_threads: for "onnx"; by default the cores this process may use.
+        accept_weights: use files that were changed on purpose, though their checksums are others.
 
     Raises:
-        InputError: the folder cannot be used, or holds no such export.
+        InputError: the folder cannot be used, holds no such export, or a file in it is damaged.
     """
     _require_count("batch_size", batch_size)
     if num_threads is not None:
         _require_count("num_threads", num_threads)
     if runtime not in RUNTIMES:
         raise InputError(f"runtime {runtime!r} is unknown; known: {', '.join(RUNTIMES)}.")
+    large = [weights, *_large_files(model_dir, runtime, quantize)]
+    check_files(model_dir, large, accept=accept_weights)
+    if tokenizer:
+        check_files(tokenizer, (), accept=accept_weights)
     saved = model_folder.read_config(model_dir)
     task = saved_task(saved)
     if runtime == "onnx":
@@ -164,9 +173,15 @@ def _require_count(name: str, value) -> None:
         raise InputError(f"{name} {value!r}: must be a whole number of at least 1.")
 
 
-def _onnx_function(model_dir: str, task: Task, weights: str, quantize: bool, num_threads: int | None):
-    from xtremedistil.serving.onnx_runtime import open_exported
+def _large_files(model_dir: str, runtime: str, quantize: bool) -> list[str]:
+    """Names of the large files that a runtime reads, beside the student's weights."""
+    if runtime == "keras":
+        return [model_folder.WORD_EMBEDDING]
+    graph = exported_file(model_dir, quantize=quantize)
+    return [os.path.basename(graph)] if graph else []
 
+
+def _onnx_function(model_dir: str, task: Task, weights: str, quantize: bool, num_threads: int | None):
     function = open_exported(model_dir, weights=weights, quantize=quantize, num_threads=num_threads)
     if function.notes["labels"] != task.all_labels:
         found, expected = (shorten(", ".join(labels)) for labels in (function.notes["labels"], task.all_labels))

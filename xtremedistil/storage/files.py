@@ -5,27 +5,35 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from xtremedistil.errors import InputError, MissingFileError
+from xtremedistil.storage import partials
 
 
 @contextlib.contextmanager
-def atomic_file(path: str, mode: str = "w") -> Iterator:
+def atomic_file(path: str, mode: str = "w", announce: Callable[[str], None] = lambda partial: None) -> Iterator:
     """Opens a file that becomes `path` when the block ends; if the block fails, nothing is left of it.
+
+    Of several processes that write `path` at once, each writes a file of its own; the last to end stays.
+
+    Args:
+        announce: called with the path of the finished file before it takes its place.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written to; an existing file at `path` is untouched.
     """
-    partial = f"{path}.partial"
+    partials.remove_abandoned(path)
+    partial = partials.new_name(path)
     try:
-        with open(partial, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with _open_held(partial, mode) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+            announce(partial)
+            os.replace(partial, path)
     except InputError:
         raise  # raised by the block
     except OSError as error:
@@ -33,14 +41,28 @@ def atomic_file(path: str, mode: str = "w") -> Iterator:
             f"{path} cannot be written: {error.strerror or error}. The files before it are intact."
         ) from error
     finally:
-        with contextlib.suppress(OSError):
-            os.remove(partial)
+        partials.remove(partial)
+
+
+@contextlib.contextmanager
+def _open_held(path: str, mode: str) -> Iterator:
+    """Opens a file to be written and holds it, so that no other process takes it for abandoned."""
+    while True:
+        with open(path, mode, encoding=None if "b" in mode else "utf-8") as file:
+            partials.hold(file.fileno())
+            if os.path.exists(path):  # else removed before it was held
+                yield file
+                return
 
 
 def write_json(path: str, value) -> None:
     with atomic_file(path) as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+        file.write(json_text(value))
+
+
+def json_text(value) -> str:
+    """Returns a JSON value as files have it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 SEAL = "sealed"  # key of a record's own checksum

@@ -1,14 +1,16 @@
 """Locks folders, writes them atomically, and measures them."""
 
 import contextlib
+import errno
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 
 from xtremedistil.errors import InputError
+from xtremedistil.storage import partials
 
 LOCK = ".lock"
+MOST_REPLACED = 9  # times that another process may put a folder in the way
 
 
 @contextlib.contextmanager
@@ -118,30 +120,46 @@ def new_folder(out: str) -> Iterator[str]:
     Raises:
         InputError: the disk is full, or the folder cannot be written to; an existing folder at `out` is untouched.
     """
-    partial, new = f"{out}.partial", _missing_folders(os.path.dirname(os.path.abspath(out)))
+    new = _missing_folders(os.path.dirname(os.path.abspath(out)))
+    partials.remove_abandoned(out)
+    partial = partials.new_name(out)
     try:
-        shutil.rmtree(partial, ignore_errors=True)
         os.makedirs(partial)
-        yield partial
-        _replace(partial, out)
+        with partials.held(partial):
+            yield partial
+            _replace(partial, out)
     except InputError as error:  # raised by the block, which only knows the partial folder
         raise InputError(str(error).replace(partial, out)) from error
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror or error}. What was there is intact.") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        partials.remove(partial)
         _remove_empty(new)
 
 
 def _replace(partial: str, out: str) -> None:
-    replaced = f"{out}.replaced"
-    shutil.rmtree(replaced, ignore_errors=True)
-    if os.path.isdir(out):
-        os.rename(out, replaced)
-    try:
+    """Puts a folder in the place of another; what other processes put there meanwhile is replaced too."""
+    for last in (False,) * MOST_REPLACED + (True,):
+        replaced = partials.new_name(out, partials.REPLACED)
+        try:
+            _swap(partial, out, replaced)
+            return
+        except OSError as error:
+            if last or error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise
+        finally:
+            partials.remove(replaced)
+
+
+def _swap(partial: str, out: str, replaced: str) -> None:
+    if not os.path.isdir(out):
         os.rename(partial, out)
-    except OSError:
-        if os.path.isdir(replaced):
-            os.rename(replaced, out)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
+        return
+    with partials.held(out):
+        os.rename(out, replaced)
+        try:
+            os.rename(partial, out)
+        except OSError:
+            if not os.path.isdir(out):
+                os.rename(replaced, out)
+            raise

@@ -4,6 +4,7 @@ import os
 
 from xtremedistil.errors import InputError, MissingFileError
 from xtremedistil.flags import current_names
+from xtremedistil.storage.checksums import CHECKSUMS
 from xtremedistil.storage.files import fingerprint, read_json
 
 STUDENT_WEIGHTS = "xtremedistil.h5"
@@ -63,6 +64,11 @@ def read_config(model_dir: str) -> dict:
     return saved
 
 
+def keras_files(weights: str) -> tuple[str, str]:
+    """Returns the large files that a student's Keras model is made of."""
+    return weights, WORD_EMBEDDING
+
+
 def weight_file(model_dir: str, name: str) -> str:
     """Returns the path of a weight file in a model folder.
 
@@ -81,5 +87,5 @@ def fingerprint_checkpoint(checkpoint: str) -> str:
     if not os.path.isdir(checkpoint):
         return checkpoint
     kinds = (".json", ".safetensors", ".h5", ".bin", ".txt", ".model")
-    names = sorted(name for name in os.listdir(checkpoint) if name.endswith(kinds))
+    names = sorted(name for name in os.listdir(checkpoint) if name.endswith(kinds) and name != CHECKSUMS)
     return fingerprint(*(os.path.join(checkpoint, name) for name in names))

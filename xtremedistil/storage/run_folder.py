@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from xtremedistil.errors import InputError
 from xtremedistil.flags import current_names
+from xtremedistil.storage.checksums import forget
 from xtremedistil.storage.files import read_json, write_json
 from xtremedistil.storage.model_folder import (
     BASELINE_HISTORY,
@@ -120,7 +121,9 @@ def _run_files(folder: str) -> list[str]:
 
 def remove_run(folder: str) -> None:
     """Removes what a run wrote into `folder`, but not a fine-tuned teacher, which has its own record."""
-    for name in _run_files(folder):
+    names = _run_files(folder)
+    for name in names:
         os.remove(os.path.join(folder, name))
+    forget(folder, names)
     for name in (SNAPSHOTS, FROZEN_FEATURES):
         shutil.rmtree(os.path.join(folder, name), ignore_errors=True)

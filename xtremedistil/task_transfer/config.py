@@ -2,7 +2,19 @@
 
 from dataclasses import dataclass
 
-from xtremedistil.flags import DATA, DEVICES, LEARNT, REQUIRED, RUN, STUDENT, TEACHER, TRAINING, flag, takes_old_names
+from xtremedistil.flags import (
+    DATA,
+    DEVICES,
+    LEARNT,
+    REQUIRED,
+    RUN,
+    STUDENT,
+    TEACHER,
+    TRAINING,
+    accept_weights_flag,
+    flag,
+    takes_old_names,
+)
 from xtremedistil.tasks import KINDS
 from xtremedistil.tasks.kind_settings import COMMA
 
@@ -128,4 +140,5 @@ class TransferConfig:
     overwrite: bool = flag(
         False, "start over in a model_dir that holds another run; a fine-tuned teacher stays", group=RUN
     )
+    accept_weights: bool = accept_weights_flag()
     verbose: bool = flag(False, "show the messages of TensorFlow and transformers", group=RUN)

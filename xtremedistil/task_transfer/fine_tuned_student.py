@@ -7,7 +7,8 @@ from xtremedistil.models.checkpoints.pretrained import load_encoder, read_config
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.models.student_folder import new_settings
 from xtremedistil.models.teacher import HEAD_NAME
-from xtremedistil.storage import files, model_folder
+from xtremedistil.storage import model_folder
+from xtremedistil.storage.checksums import write_vouched_json
 from xtremedistil.tasks import Task, open_task
 
 FINE_TUNED_ENCODER = "tf_model"  # its layer in model-ft.h5
@@ -23,7 +24,7 @@ def write_fine_tuned_student(plan: FineTuningPlan, task_folder: str) -> None:
     student = _student_of(plan, task)
     save_weights(plan.path(model_folder.STUDENT_WEIGHTS), student.parts)
     saved = new_settings(student, task, folder=task_folder, seq_len=plan.seq_len, seed=plan.options.seed)
-    files.write_json(plan.path(model_folder.CONFIG), saved)
+    write_vouched_json(plan.path(model_folder.CONFIG), saved)
 
 
 def _student_of(plan: FineTuningPlan, task: Task) -> Student:

@@ -13,6 +13,7 @@ FEW_LABELS = "target-task"  # the target task with a sample of its labels
 TARGET = "target"  # the encoder, fine-tuned on the target task
 UNTRAINED = "untrained"  # an encoder of the same sizes that was not trained on the source task
 BASELINE = "baseline"  # the same, fine-tuned on the target task
+STEPS = (SOURCE, CHECKPOINT, TARGET, UNTRAINED, BASELINE)  # with models that the next ones read
 TARGET_LEARNING_RATE = LABELS_RATE_SHARE * SCRATCH_LEARNING_RATE  # as in the stages on the source task's labels
 
 
@@ -49,6 +50,7 @@ def source_config(config: TransferConfig) -> DistilConfig:
         seed=config.seed,
         strategy=config.strategy,
         tpu=config.tpu,
+        accept_weights=config.accept_weights,
         verbose=config.verbose,
     )
 
@@ -74,5 +76,6 @@ def target_config(config: TransferConfig, *, checkpoint: str, model_dir: str) ->
         seed=config.seed,
         strategy=config.strategy,
         tpu=config.tpu,
+        accept_weights=config.accept_weights,
         verbose=config.verbose,
     )

@@ -1,12 +1,16 @@
 """Contradictions between the flags, files and checkpoints of `xtremedistil task-transfer`."""
 
+import os
+from functools import partial
+
 from xtremedistil.data.text_files import is_there
 from xtremedistil.distillation.planning.validation import Checked, add_distil_problems
 from xtremedistil.errors import Problems
 from xtremedistil.flag_values import add_value_problems, require_settings
 from xtremedistil.flags import given_flags
+from xtremedistil.storage.checksums import check_files
 from xtremedistil.task_transfer.config import TransferConfig
-from xtremedistil.task_transfer.steps import source_config
+from xtremedistil.task_transfer.steps import STEPS, source_config
 from xtremedistil.tasks import KindSettings, folder_problems
 
 TITLE = "Cannot transfer with these settings"
@@ -27,6 +31,9 @@ def check_transfer(config: TransferConfig) -> Checked:
     if config.transfer_file and not is_there(config.transfer_file):
         problems.add([f"`transfer_file` {config.transfer_file}: there is no such file"])
     problems.add(_checkpoint_problems(config))
+    for step in () if config.overwrite else STEPS:
+        folder = os.path.join(config.model_dir, step)
+        problems.attempt(partial(check_files, accept=config.accept_weights), folder)
     checked = add_distil_problems(problems, source_config(config))
     problems.refuse(TITLE)
     return checked

@@ -5,6 +5,8 @@ import hashlib
 import json
 import logging
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -14,6 +16,8 @@ import numpy as np
 
 from xtremedistil.data.features import offsets_of, slice_index
 from xtremedistil.errors import InputError
+from xtremedistil.storage.checksums import vouched_file
+from xtremedistil.storage.files import atomic_file
 from xtremedistil.tokenization.loading import check_source, first_line, refuse_transfo_xl, why_not_loaded
 from xtremedistil.tokenization.serving_tokenizer import FastTokenizer
 
@@ -259,14 +263,21 @@ class Tokenizer:
         special = set(self._hf.all_special_ids)
         return [word if pieces[i] == [i] and i not in special else None for i, word in enumerate(words)]
 
-    def save(self, folder: str | os.PathLike) -> None:
-        """Writes the files that `load` needs into `folder`.
+    def save(self, folder: str | os.PathLike, *, vouched: bool = False) -> None:
+        """Writes the files that `load` needs into `folder`, each of them whole or not at all.
+
+        Args:
+            vouched: record their checksums there.
 
         Raises:
             InputError: the files cannot be written.
         """
         try:
-            self._hf.save_pretrained(os.fspath(folder))
+            os.makedirs(folder, exist_ok=True)
+            with tempfile.TemporaryDirectory() as written:
+                self._hf.save_pretrained(written)
+                for name in sorted(os.listdir(written)):
+                    _put(os.path.join(written, name), os.path.join(folder, name), vouched)
         except Exception as error:  # the tokenizers package raises bare Exception
             raise InputError(f"The tokenizer cannot be written to {folder} ({first_line(error)}).") from error
 
@@ -279,6 +290,11 @@ class Tokenizer:
         special = sorted((name, str(token)) for name, token in self._hf.special_tokens_map.items())
         state = [vocabulary, special, self._ids(list(PROBES)), self.start_ids, self.end_ids]
         return hashlib.sha256(json.dumps(state).encode()).hexdigest()
+
+
+def _put(source: str, target: str, vouched: bool) -> None:
+    with open(source, "rb") as written, (vouched_file if vouched else atomic_file)(target, "wb") as file:
+        shutil.copyfileobj(written, file)
 
 
 def _surrounding(hugging_face) -> tuple[str | None, str | None]:

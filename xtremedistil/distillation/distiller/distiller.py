@@ -48,6 +48,7 @@ from xtremedistil.objectives.term_checks import (
     classifies,
     logits_of,
 )
+from xtremedistil.storage.files import atomic_file
 from xtremedistil.tasks.problem_types import SPAN
 from xtremedistil.terms.match import Match
 from xtremedistil.terms.terms import Terms
@@ -345,7 +346,7 @@ class Distiller:
         except ValueError as error:
             Progress().log(f"{path} is not written: {error}")
             return
-        with open(path, "w", encoding="utf-8") as file:
+        with atomic_file(path) as file:
             file.write(text)
 
     def load_projections(self, folder: str) -> None:

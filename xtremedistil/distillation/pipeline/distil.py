@@ -45,6 +45,7 @@ from xtremedistil.flags import old_names
 from xtremedistil.models.checkpoints.h5_weights import save_weights
 from xtremedistil.models.prediction import PredictFunction
 from xtremedistil.storage import files, model_folder, run_folder
+from xtremedistil.storage.checksums import write_vouched_array, write_vouched_json
 from xtremedistil.training.run_once import run_once
 from xtremedistil.training.state import History
 from xtremedistil.training.strategy import make_strategy, precision, seed_everything, set_precision, stage_seed
@@ -310,11 +311,11 @@ def _save(run: RunContext, student: InitialStudent, report: Report) -> None:
     """Writes the student's files; the configuration comes last, because it marks the run as finished."""
     plan = run.plan
     shutil.rmtree(run.path(model_folder.FROZEN_FEATURES), ignore_errors=True)
-    run.corpus.tokenizer.save(plan.model_dir)
-    files.write_array(run.path(model_folder.WORD_EMBEDDING), student.word_embedding_to_save())
+    run.corpus.tokenizer.save(plan.model_dir, vouched=True)
+    write_vouched_array(run.path(model_folder.WORD_EMBEDDING), student.word_embedding_to_save())
     save_weights(run.path(model_folder.STUDENT_WEIGHTS), student.saved_parts)
     files.write_json(run.path(model_folder.REPORT), report.to_dict())
-    files.write_json(run.path(model_folder.CONFIG), saved_config(run, student))
+    write_vouched_json(run.path(model_folder.CONFIG), saved_config(run, student))
     run.progress.log(f"Stage {report.best_stage} was best on {plan.select_on}; the student is in {plan.model_dir}.")
 
 

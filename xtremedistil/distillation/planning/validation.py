@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 
 from xtremedistil.augmentation.word_edits import MASKED_LM
 from xtremedistil.data.text_files import is_there
@@ -12,6 +13,8 @@ from xtremedistil.flag_checks import device_problems, length_problems, open_chec
 from xtremedistil.flag_values import add_value_problems, require_settings
 from xtremedistil.models.architectures.families import AUTO, BILSTM, FAMILIES, Family
 from xtremedistil.models.architectures.shapes import BilstmShape, EncoderShape
+from xtremedistil.storage.checksums import check_file, check_files
+from xtremedistil.storage.model_folder import TEACHER_WEIGHTS
 from xtremedistil.tasks import KindSettings, folder_problems
 from xtremedistil.tasks.class_weights import NONE, parse_class_weight
 from xtremedistil.terms.match import Match
@@ -67,6 +70,7 @@ def add_distil_problems(problems: Problems, config: DistilConfig) -> Checked | N
     problems.add(_augment_problems(config))
     problems.add(_masked_lm_problems(config, problems))
     problems.add(_external_teacher_problems(config))
+    _check_model_files(config, problems)
     config, family, teacher = resolve(config), None, None
     if not config.logits_only or config.compress_word_embedding:
         checkpoint = "`pt_teacher_checkpoint`", config.pt_teacher_checkpoint, config.pt_teacher
@@ -79,6 +83,16 @@ def add_distil_problems(problems: Problems, config: DistilConfig) -> Checked | N
     lines, matches = _model_problems(config, (family, own_family), teacher, student)
     problems.add(lines)
     return Checked(config, None if config.logits_only else teacher, student, soft_labels, tuple(matches))
+
+
+def _check_model_files(config: DistilConfig, problems: Problems) -> None:
+    """Adds those files of checkpoints and of the fine-tuned teacher that are not as they were written."""
+    for name in ("pt_teacher_checkpoint", "pt_student_checkpoint", "augment_checkpoint"):
+        if checkpoint := getattr(config, name):
+            problems.attempt(partial(check_files, accept=config.accept_weights), checkpoint)
+    for path in (os.path.join(config.teacher_model_dir, TEACHER_WEIGHTS), config.teacher_onnx):
+        if path:
+            problems.attempt(partial(check_file, accept=config.accept_weights), path)
 
 
 def _flag_problems(config: DistilConfig) -> list[str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from xtremedistil.flags import DATA, REQUIRED, RUN, STUDENT, flag, takes_old_names
+from xtremedistil.flags import DATA, REQUIRED, RUN, STUDENT, accept_weights_flag, flag, takes_old_names
 
 EXPORT_FORMS = ("onnx", "int8", "saved_model", "huggingface")
 
@@ -32,4 +32,5 @@ class ExportConfig:
     pt_teacher_checkpoint: str | None = flag(
         None, "tokenizer for a folder that holds none (those of the original release)", group=DATA
     )
+    accept_weights: bool = accept_weights_flag()
     verbose: bool = flag(False, "show the messages of TensorFlow and transformers", group=RUN)

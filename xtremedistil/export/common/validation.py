@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Collection
+from functools import partial
 
 from xtremedistil.data.text_files import find_file
 from xtremedistil.errors import TENSORFLOW, Problems, missing_packages
 from xtremedistil.export.common.config import ExportConfig
 from xtremedistil.flag_values import add_value_problems, require_settings
-from xtremedistil.storage.model_folder import read_config, weight_file
+from xtremedistil.storage.checksums import check_files
+from xtremedistil.storage.model_folder import keras_files, read_config, weight_file
 
 
 def check_export(config: ExportConfig) -> None:
@@ -27,6 +29,10 @@ def check_export(config: ExportConfig) -> None:
     if saved := problems.attempt(read_config, config.model_dir):
         problems.add(_architecture_problems(saved, forms))
         problems.attempt(weight_file, config.model_dir, config.weights)
+    files = partial(check_files, accept=config.accept_weights)
+    problems.attempt(files, config.model_dir, keras_files(config.weights))
+    if config.pt_teacher_checkpoint:
+        problems.attempt(files, config.pt_teacher_checkpoint, ())
     problems.refuse(title)
 
 

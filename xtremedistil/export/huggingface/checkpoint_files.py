@@ -5,13 +5,15 @@ import os
 from xtremedistil.export.huggingface.pytorch_state import WEIGHTS
 from xtremedistil.models.architectures.families import Family
 from xtremedistil.storage import files
+from xtremedistil.storage.checksums import CHECKSUMS
 from xtremedistil.tokenization.loading import VOCABULARY_FILES
 from xtremedistil.tokenization.serving_tokenizer import ALL_FILES, SETTINGS_FILE
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 CONFIG = "config.json"
 CARD = "README.md"
-OWN_FILES = {CONFIG, WEIGHTS, CARD, *ALL_FILES, *VOCABULARY_FILES}
+READ_FILES = {CONFIG, WEIGHTS, *ALL_FILES, *VOCABULARY_FILES}  # by programs
+OWN_FILES = {*READ_FILES, CARD, CHECKSUMS}
 
 # Paths of another machine, code of another model, and what TensorFlow's classes do not heed: positions are absolute.
 NOT_COPIED = ("_name_or_path", "auto_map", "position_embedding_type")

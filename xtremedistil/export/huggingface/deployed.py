@@ -15,7 +15,8 @@ from xtremedistil.models.checkpoints.h5_weights import relative_name, save_weigh
 from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.models.student_folder import new_settings
-from xtremedistil.storage import files, model_folder
+from xtremedistil.storage import model_folder
+from xtremedistil.storage.checksums import write_vouched_json
 from xtremedistil.tasks import KINDS, KindSettings, Task
 from xtremedistil.tasks.kind_settings import COMMA
 from xtremedistil.tokenization.tokenizer import Tokenizer
@@ -60,10 +61,10 @@ def write_model_folder(
     how = KindSettings(do_pairwise=do_pairwise, label_separator=label_separator, pseudo_labels=())
     learnt, student = _kind(model).from_labels(names, how), student_of(model)
     os.makedirs(folder, exist_ok=True)
-    loaded.save(folder)
+    loaded.save(folder, vouched=True)
     save_weights(os.path.join(folder, model_folder.STUDENT_WEIGHTS), student.parts)
     settings = new_settings(student, learnt, folder=task, seq_len=seq_len, seed=DEFAULT_SEED)
-    files.write_json(os.path.join(folder, model_folder.CONFIG), settings)
+    write_vouched_json(os.path.join(folder, model_folder.CONFIG), settings)
 
 
 def _tokenizer(hugging_face) -> Tokenizer:

@@ -24,6 +24,7 @@ from xtremedistil.export.common.source import Source, open_source
 from xtremedistil.export.common.validation import check_export
 from xtremedistil.export.huggingface.checkpoint_files import (
     OWN_FILES,
+    READ_FILES,
     input_names_of,
     write_card,
     write_config,
@@ -37,6 +38,7 @@ from xtremedistil.models.features.encoder_outputs import model_inputs
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.student import Student
 from xtremedistil.storage import model_folder
+from xtremedistil.storage.checksums import vouch
 from xtremedistil.storage.folders import new_folder, size_of
 
 FORM = "huggingface"
@@ -117,6 +119,7 @@ def write_huggingface(source: Source, out: str) -> Exported:
         )
         parameters = sum(array.size for array in state.values())
         write_card(folder, model_card(source, exported, pytorch_class=pytorch_class(source), parameters=parameters))
+        vouch(folder, READ_FILES)
     return exported
 
 

@@ -15,6 +15,7 @@ from xtremedistil.models.architectures.families import BILSTM
 from xtremedistil.serving.onnx_runtime import OnnxFunction
 from xtremedistil.storage import files as files_module
 from xtremedistil.storage import model_folder
+from xtremedistil.storage.checksums import vouched_file
 
 PLAIN, FUSED, INT8 = "onnx", "onnx_opt", "int8"  # forms, as export.json names them
 
@@ -66,7 +67,7 @@ def metric_of(source: Source, logits: list[np.ndarray]) -> dict | None:
 def write_graphs(graphs: Mapping[str, onnx.ModelProto]) -> None:
     """Writes graphs by path; none takes its place before all are on disk."""
     with contextlib.ExitStack() as stack:
-        files = {path: stack.enter_context(files_module.atomic_file(path, "wb")) for path in graphs}
+        files = {path: stack.enter_context(vouched_file(path, "wb")) for path in graphs}
         for path, graph in graphs.items():
             files[path].write(graph.SerializeToString())
             files[path].flush()

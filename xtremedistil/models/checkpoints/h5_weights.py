@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from xtremedistil.errors import InputError, MissingFileError
-from xtremedistil.storage.files import atomic_file
+from xtremedistil.storage.checksums import vouched_file
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -45,7 +45,7 @@ def relative_name(name: str, part: str) -> str:
 
 
 def save_weights(path: str, parts: Parts) -> None:
-    """Writes all variables of `parts`, layer name -> variables, atomically.
+    """Writes all variables of `parts`, layer name -> variables, atomically; records the file's checksum in its folder.
 
     Raises:
         ValueError: two variables of a part have one name.
@@ -58,7 +58,7 @@ def save_weights(path: str, parts: Parts) -> None:
         file.attrs["keras_version"] = KERAS_VERSION
         for part, variables in parts.items():
             _write_part(file.create_group(part), _by_name(part, variables))
-    with atomic_file(path, "wb") as file:
+    with vouched_file(path, "wb") as file:
         file.write(memory.getbuffer())
 
 
@@ -87,6 +87,7 @@ def load_weights(path: str, parts: Parts, *, optional: Collection[str] = (), dep
     missing = variables.keys() - values.keys()
     left_over = values.keys() - variables.keys()
     _refuse_differences(path, sorted(missing - set(optional)), sorted(left_over), _wrong_shapes(values, variables))
+    refuse_not_finite(path, values)
     for name in variables.keys() - missing:
         variables[name].assign(values[name])
     return set(missing)
@@ -103,7 +104,7 @@ def read_weights(path: str) -> dict[str, Weights]:
     try:
         with h5py.File(path, "r") as file:
             layers = {layer: _read_layer(file[layer]) for layer in _read_names(file, "layer_names")}
-    except (OSError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+    except (OSError, KeyError, RuntimeError, AttributeError, TypeError, ValueError, MemoryError) as error:
         raise InputError(
             f"{path}: not a readable weight file ({error}). Expected HDF5 with the attributes layer_names and "
             "weight_names, as Keras' save_weights wrote them. Copy the file again, or train again."
@@ -211,6 +212,16 @@ def _refuse_differences(path: str, missing: list[str], left_over: list[str], wro
         raise InputError(
             f"{path}: its weights are not those of this model.\n{lines}\n"
             "Give the checkpoint and the sizes that the file was trained with."
+        )
+
+
+def refuse_not_finite(path: str, values: Weights) -> None:
+    """Raises InputError where a weight is infinite, NaN, or no number at all."""
+    wrong = [name for name, array in values.items() if array.dtype.kind not in "fiubV" or not np.isfinite(array).all()]
+    if wrong:
+        raise InputError(
+            f"{path}: {_first(sorted(wrong))} {'holds' if len(wrong) == 1 else 'hold'} infinite numbers, NaN, or no "
+            "numbers. The file is damaged, or its training went wrong. Copy it again, or train again."
         )
 
 

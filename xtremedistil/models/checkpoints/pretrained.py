@@ -17,7 +17,7 @@ import numpy as np
 
 from xtremedistil.errors import InputError, MissingFileError
 from xtremedistil.models.architectures.families import Family
-from xtremedistil.models.checkpoints.h5_weights import other_spelling, relative_name
+from xtremedistil.models.checkpoints.h5_weights import other_spelling, refuse_not_finite, relative_name
 from xtremedistil.models.checkpoints.weight_files import State, read_state
 from xtremedistil.models.features.word_embeddings import word_embedding_variable
 
@@ -298,6 +298,7 @@ def _load(encoder, source: str, state: State, may_resize: bool) -> None:
     missing = [relative_name(variable.name, encoder.name) for variable, array in found if array is None]
     if missing:
         raise InputError(_missing_message(encoder, source, state, missing))
+    refuse_not_finite(source, {variable.name: array for variable, array in found})
     for variable, array in found:
         if not (may_resize and variable is table and array.shape[0] != table.shape[0]):
             variable.assign(_fitted(array, variable, source))
