@@ -13,9 +13,11 @@ from tests.model_fixtures import (
     rows,
     shaken_encoder,
     shaken_masked_lm,
+    slow,
     tiny_config,
     write_checkpoint,
 )
+from xtremedistil.augmentation.masked_lm import load_masked_lm
 from xtremedistil.errors import InputError
 from xtremedistil.models.architectures.families import FAMILIES
 from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
@@ -44,13 +46,22 @@ def inputs_of(class_name: str) -> dict:
     return batch(tiny_config(class_name).get("pad_token_id", 0))
 
 
-@pytest.mark.parametrize("kind", ["safetensors", "h5"])
-@pytest.mark.parametrize("class_name", BERT_FIRST)
+FILES = ("safetensors", "h5", "tensorflow", "shards")  # the last two: safetensors with TensorFlow's own names
+MORE = [(name, kind) for name in STUDENTS for kind in FILES if name != "TFBertModel"] + [("TFBertModel", "shards")]
+
+
+@pytest.mark.parametrize("class_name, kind", [*(("TFBertModel", kind) for kind in FILES[:3]), *slow(*MORE)])
 def test_head_says_what_transformers_says(class_name, kind, tmp_path):
     reference = shaken_masked_lm(class_name)
     folder = str(tmp_path)
     if kind == "h5":
         reference.save_pretrained(folder, safe_serialization=False)
+    elif kind in ("tensorflow", "shards"):
+        size = "5KB" if kind == "shards" else "5GB"
+        reference.save_pretrained(folder, safe_serialization=True, max_shard_size=size)
+        loaded = load_masked_lm(folder, FAMILIES[class_name], tiny_config(class_name))
+        for one, other in zip(loaded.weights, reference.weights, strict=True):
+            np.testing.assert_array_equal(one, other)
     else:
         write_checkpoint(tmp_path, tiny_config(class_name), masked_lm_state(reference))
     inputs = inputs_of(class_name)

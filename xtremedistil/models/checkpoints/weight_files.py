@@ -1,5 +1,7 @@
 """Reads arrays by name from the three kinds of weight files of Hugging Face checkpoints."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
@@ -8,6 +10,7 @@ from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints.h5_weights import read_weights
 
 State = dict[str, np.ndarray]
+TENSORFLOW = ":0"  # ending of TensorFlow's names of variables
 
 
 def read_state(path: str) -> State:
@@ -22,18 +25,42 @@ def read_state(path: str) -> State:
 def read_safetensors(path: str) -> State:
     """Reads the arrays of a safetensors file; bfloat16 becomes the type of `ml_dtypes`.
 
-    Newer versions of transformers pass on the package's lazy object where a dict is needed.
+    Newer versions of transformers pass on the package's lazy object where a dict is needed. Files that TensorFlow wrote
+    leave out the model's name, with which names in its `.h5` begin; here it is added.
 
     Raises:
         InputError: the file is truncated, or not a safetensors file.
     """
     try:
-        return load_file(path)
+        state = load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{path}: not a whole safetensors file ({error}). Expected a header and all of its tensors. "
             "Download or copy the file again."
         ) from error
+    return {_as_in_h5(name): array for name, array in state.items()} if _by_tensorflow(state) else state
+
+
+def _by_tensorflow(names: Iterable[str]) -> bool:
+    """Whether these are TensorFlow's names of variables; PyTorch's have dots."""
+    return any("/" in name or name.endswith(TENSORFLOW) for name in names)
+
+
+def _as_in_h5(name: str) -> str:
+    return f"model/{name.removesuffix(TENSORFLOW)}{TENSORFLOW}"
+
+
+def in_pytorch(state: State) -> State:
+    """Converts arrays to PyTorch's names and layout, whichever file they came from."""
+    from transformers.modeling_tf_pytorch_utils import convert_tf_weight_name_to_pt_weight_name
+
+    renamed = {}
+    for name, array in state.items():
+        if name.endswith(TENSORFLOW):
+            name, transpose = convert_tf_weight_name_to_pt_weight_name(name, tf_weight_shape=array.shape)
+            array = array if transpose.value == "no" else array.T
+        renamed[name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")] = array
+    return renamed
 
 
 def read_pytorch_bin(path: str) -> State:

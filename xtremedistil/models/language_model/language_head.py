@@ -15,7 +15,7 @@ import tf_keras
 from xtremedistil.errors import InputError
 from xtremedistil.models.architectures.families import Family
 from xtremedistil.models.checkpoints.pretrained import read_checkpoint
-from xtremedistil.models.checkpoints.weight_files import State
+from xtremedistil.models.checkpoints.weight_files import State, in_pytorch
 from xtremedistil.models.features.word_embeddings import word_embedding_variable
 
 SPREAD = 0.02  # standard deviation of new weights
@@ -149,7 +149,7 @@ def head_state(checkpoint: str, family: Family) -> State | None:
     """
     names = HEADS[family.model_type]
     source, state = read_checkpoint(checkpoint)
-    known = _in_pytorch(state)
+    known = in_pytorch(state)
     _refuse_untied(source, known)
     if not names.dense:
         return {}
@@ -171,19 +171,6 @@ def _refuse_untied(source: str, state: State) -> None:
             f"{source}: {own[0]} differs from the word embeddings, but heads here use these. Take a checkpoint with "
             "tied embeddings (tie_word_embeddings)."
         )
-
-
-def _in_pytorch(state: State) -> State:
-    """Converts arrays to PyTorch's names and layout, whichever file they came from."""
-    from transformers.modeling_tf_pytorch_utils import convert_tf_weight_name_to_pt_weight_name
-
-    renamed = {}
-    for name, array in state.items():
-        if name.endswith(":0"):
-            name, transpose = convert_tf_weight_name_to_pt_weight_name(name, tf_weight_shape=array.shape)
-            array = array if transpose.value == "no" else array.T
-        renamed[name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")] = array
-    return renamed
 
 
 def _activation(named: str, config):
