@@ -21,6 +21,7 @@ from xtremedistil.finetuning.supervised import LabelFit, fit_on_labels
 from xtremedistil.models.architectures.families import find_family
 from xtremedistil.models.checkpoints.h5_weights import save_weights
 from xtremedistil.models.checkpoints.pretrained import load_encoder, read_config
+from xtremedistil.models.checkpoints.tuned_head import find_tuned_head
 from xtremedistil.models.features.word_embeddings import word_embedding_variable
 from xtremedistil.models.student import Student
 from xtremedistil.models.student_folder import restore_student
@@ -81,10 +82,13 @@ def fine_tune(plan: FineTuningPlan) -> Report:
         weights = class_weights(plan.class_weight, task.labels, sets[0].features)
         seed_everything(plan.options.seed)
         family = find_family(plan.class_name, read_config(plan.checkpoint)["model_type"])
+        head = {"by_position": task.by_position, "problem_type": task.problem_type}
+        tuned = find_tuned_head(plan.checkpoint, family, task.labels, **head)
+        if line := tuned.fate("training goes on from it"):
+            Progress().log(f"model: {line}")
         with strategy.scope():
             encoder = load_encoder(plan.checkpoint, family, name="tf_model")
-            head = {"by_position": task.by_position, "problem_type": task.problem_type}
-            teacher = build_teacher(encoder, family, **head, num_labels=len(task.all_labels))
+            teacher = build_teacher(encoder, family, **head, num_labels=len(task.all_labels), tuned=tuned.head)
         started_from = model_folder.fingerprint_checkpoint(plan.checkpoint)
         run = _LabelRun(plan, task, tokenizer, sets, strategy, workers, weights, started_from, plan.seq_len)
         report = run.fit_and_report("fine-tuned model", teacher, teacher.weights, teacher.parts)

@@ -99,9 +99,10 @@ class TransferConfig:
     )
     teacher_epochs: int | None = flag(
         None,
-        "maximum epochs of the teacher's fine-tuning; by default ft_epochs",
+        "maximum epochs of the teacher's fine-tuning; 0: none; by default ft_epochs, or 0 if the classifier of the "
+        "teacher's checkpoint has the task's labels",
         group=TRAINING,
-        least=1,
+        least=0,
     )
     distil_epochs: int = flag(500, "maximum epochs of each stage on the transfer set", group=TRAINING, least=1)
     ft_epochs: int = flag(100, "maximum epochs of each stage on the source task's labels", group=TRAINING, least=1)

@@ -8,6 +8,7 @@ from xtremedistil.console.quiet import import_tensorflow
 from xtremedistil.distillation.data.augmented_set import no_model
 from xtremedistil.distillation.data.corpus import Corpus, read_corpus
 from xtremedistil.distillation.data.vocabulary import run_vocabulary
+from xtremedistil.distillation.pipeline.teacher_head import head_line, teacher_head
 from xtremedistil.distillation.planning.config import DistilConfig
 from xtremedistil.distillation.planning.measures import Measures
 from xtremedistil.distillation.planning.plan import DistillationPlan
@@ -53,7 +54,8 @@ def measure(plan: DistillationPlan) -> Measures:
         external = open_external_teacher(plan, corpus, external_graph(plan.teacher))
         measures = _measures(plan, corpus)
         if external is None:
-            return measures
+            head = head_line(plan, teacher_head(plan, corpus.task))
+            return dataclasses.replace(measures, teacher_head=head)
         changes: dict = {"external_teacher": describe(external, corpus.task.labels)}
         if isinstance(external, ExternalLogits):
             size = external.values.nbytes

@@ -9,10 +9,12 @@ from xtremedistil.console.progress import Progress
 from xtremedistil.data.features import LabelledSet
 from xtremedistil.distillation.data.corpus import Corpus, read_corpus, store_of
 from xtremedistil.distillation.data.vocabulary import run_vocabulary
+from xtremedistil.distillation.pipeline.teacher_head import teacher_head
 from xtremedistil.distillation.planning.plan import TEST, DistillationPlan
 from xtremedistil.distillation.teacher_outputs.cache_writer import OutputWriterConfig
 from xtremedistil.evaluation.scorer import Scorer
 from xtremedistil.finetuning.supervised import LabelFit
+from xtremedistil.models.checkpoints.tuned_head import HeadOfCheckpoint
 from xtremedistil.tasks.labelled_sets import cut_note, described_sets
 from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.strategy import stage_seed
@@ -26,6 +28,7 @@ class RunContext:
 
     Fields:
         kept: ids of the tokens that the teacher keeps, from `run_vocabulary`; None: all.
+        head: what the teacher's checkpoint has in the way of a classifier; None: an external teacher.
     """
 
     plan: DistillationPlan
@@ -35,6 +38,7 @@ class RunContext:
     workers: Workers
     progress: Progress
     kept: np.ndarray | None = None
+    head: HeadOfCheckpoint | None = None
 
     @property
     def pad_id(self) -> int:
@@ -105,4 +109,5 @@ def open_run(plan: DistillationPlan, strategy: tf.distribute.Strategy, workers: 
         progress.log(f"transfer: {corpus.transfer.rows:,} rows{cut_note(corpus.transfer.cut, plan.task.seq_len)}")
     if corpus.augmented:
         progress.log(f"augmented transfer set: {corpus.augmented}")
-    return RunContext(plan, corpus, scorer, strategy, workers, progress, kept)
+    head = None if plan.teacher.is_external else teacher_head(plan, corpus.task)
+    return RunContext(plan, corpus, scorer, strategy, workers, progress, kept, head)

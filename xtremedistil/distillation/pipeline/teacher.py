@@ -10,18 +10,21 @@ import numpy as np
 from xtremedistil.console.progress import Progress
 from xtremedistil.distillation.data.corpus import Corpus, data_fingerprint
 from xtremedistil.distillation.pipeline.run_context import RunContext
+from xtremedistil.distillation.pipeline.teacher_head import head_line, tuning_epochs
 from xtremedistil.distillation.planning.plan import DistillationPlan
 from xtremedistil.distillation.teacher_outputs.disk_size import resolve_policy, run_outputs
 from xtremedistil.distillation.teacher_outputs.onnx_teacher import OnnxTeacher
 from xtremedistil.errors import InputError
 from xtremedistil.finetuning.supervised import fit_on_labels
 from xtremedistil.models.architectures.families import find_family
-from xtremedistil.models.checkpoints.h5_weights import load_weights, read_weights, save_weights
+from xtremedistil.models.checkpoints.h5_weights import load_weights, save_weights
 from xtremedistil.models.checkpoints.pretrained import load_encoder, read_config
-from xtremedistil.models.teacher import Teacher, build_teacher
+from xtremedistil.models.teacher import Teacher, build_teacher, head_widths
 from xtremedistil.models.vocabulary_trimming import with_vocabulary
 from xtremedistil.storage.files import fingerprint, read_json, write_json
 from xtremedistil.storage.model_folder import TEACHER_RECORD, TEACHER_WEIGHTS, fingerprint_checkpoint
+from xtremedistil.training.snapshots import SnapshotManager
+from xtremedistil.training.state import History
 from xtremedistil.training.strategy import seed_everything, stage_seed
 
 IN_WORDS = {"pieces": "vocabulary"}  # keys of the record that do not speak for themselves
@@ -56,8 +59,10 @@ def load_or_finetune_teacher(run: RunContext) -> FinetunedTeacher:
     record_path = os.path.join(plan.folder, TEACHER_RECORD)
     record = _record(run.plan, corpus, run.kept)
     found = bool(run.workers.broadcast_from_chief(os.path.isfile(path)))
-    num_labels = _checked_labels(path, record_path, record, corpus, progress) if found else len(corpus.task.all_labels)
-    if not found:
+    if found:
+        sizes = _checked_sizes(path, record_path, record, corpus, progress)
+    else:
+        sizes = {"num_labels": len(corpus.task.all_labels), "tuned": run.head.head}
         run.workers.on_chief(lambda: _refuse_early(run))
     seed_everything(stage_seed(run.plan.training.seed, STAGE))
     family = find_family(plan.class_name, read_config(plan.checkpoint)["model_type"])
@@ -66,17 +71,15 @@ def load_or_finetune_teacher(run: RunContext) -> FinetunedTeacher:
         if run.kept is not None:
             encoder = with_vocabulary(encoder, family, run.kept, "tf_model")
         head = {"by_position": corpus.task.by_position, "problem_type": corpus.task.problem_type}
-        teacher = build_teacher(encoder, family, **head, num_labels=num_labels)
+        teacher = build_teacher(encoder, family, **head, **sizes)
     if found:
         load_weights(path, teacher.parts)
         progress.log(f"teacher: read from {path}")
         return FinetunedTeacher(teacher, fingerprint(path), 0.0, 0)
-    settings = run.training_settings(plan.learning_rate, plan.epochs, STAGE)
-    progress.begin("teacher", later=[])
-    snapshots = run.snapshots("teacher")
-    label_fit = run.label_fit(settings, plan.batch_size, snapshots)
-    score = partial(run.scorer.primary, teacher.predict_function, corpus.dev)
-    history = fit_on_labels(teacher.model, teacher.weights, teacher, label_fit, score)
+    if line := head_line(run.plan, run.head):
+        progress.log(f"teacher: {line}")
+    snapshots, epochs = run.snapshots("teacher"), tuning_epochs(run.plan, run.head)
+    history = _tune(run, teacher, epochs, snapshots) if epochs else None
 
     def save() -> None:
         write_json(record_path, record)  # first: weights without a record would never be checked again
@@ -85,7 +88,18 @@ def load_or_finetune_teacher(run: RunContext) -> FinetunedTeacher:
 
     run.workers.on_chief(save)
     snapshots.stop_if_asked()
+    if history is None:
+        return FinetunedTeacher(teacher, fingerprint(path), 0.0, 0)
     return FinetunedTeacher(teacher, fingerprint(path), history.seconds, len(history.epochs), history.best_score)
+
+
+def _tune(run: RunContext, teacher: Teacher, epochs: int, snapshots: SnapshotManager) -> History:
+    plan = run.plan.teacher
+    settings = run.training_settings(plan.learning_rate, epochs, STAGE)
+    run.progress.begin("teacher", later=[])
+    label_fit = run.label_fit(settings, plan.batch_size, snapshots)
+    score = partial(run.scorer.primary, teacher.predict_function, run.corpus.dev)
+    return fit_on_labels(teacher.model, teacher.weights, teacher, label_fit, score)
 
 
 def _refuse_early(run: RunContext) -> None:
@@ -106,8 +120,9 @@ def _record(plan: DistillationPlan, corpus: Corpus, kept: np.ndarray | None) -> 
     } | ({"task_kind": task_kind} if task_kind else {})
 
 
-def _checked_labels(path: str, record_path: str, record: dict, corpus: Corpus, progress: Progress) -> int:
-    """Returns the number of labels of the teacher in `path`, with or without the original's pseudo-labels."""
+def _checked_sizes(path: str, record_path: str, record: dict, corpus: Corpus, progress: Progress) -> dict:
+    """Returns the sizes of the classifier in `path`: its number of labels, perhaps with the original's pseudo-labels,
+    and the width of a dense layer below it."""
     if os.path.isfile(record_path):
         saved = read_json(record_path)
         keys = {**record, **saved}
@@ -119,17 +134,10 @@ def _checked_labels(path: str, record_path: str, record: dict, corpus: Corpus, p
             )
     else:
         progress.log(f"teacher: {path} has no record of its task; only its number of labels can be checked")
-    width = _head_width(path)
+    width, inner_width = head_widths(path)
     if width not in corpus.task.head_widths or width < len(corpus.task.all_labels):
         raise InputError(
             f"{path} was fine-tuned for {width} labels; this task has {len(corpus.task.all_labels)}.\n"
             "Give another `teacher_model_dir` to fine-tune a teacher for this task."
         )
-    return width
-
-
-def _head_width(path: str) -> int:
-    head = read_weights(path).get("final_logits", {})
-    if "final_logits/bias:0" not in head:
-        raise InputError(f"{path} is not a fine-tuned teacher: it has no layer final_logits.")
-    return len(head["final_logits/bias:0"])
+    return {"num_labels": width, "inner_width": inner_width}

@@ -211,9 +211,10 @@ class DistilConfig(TrainingFlags):
     )
     teacher_epochs: int | None = flag(
         None,
-        "maximum epochs of the teacher's fine-tuning; by default ft_epochs",
+        "maximum epochs of the teacher's fine-tuning; 0: none; by default ft_epochs, or 0 if the classifier of the "
+        "teacher's checkpoint has the task's labels",
         group=TRAINING,
-        least=1,
+        least=0,
     )
     distil_epochs: int = flag(
         500, "maximum epochs of each stage on the transfer set", group=TRAINING, original=True, least=1

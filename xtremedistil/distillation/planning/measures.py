@@ -19,6 +19,7 @@ class Measures:
         class_weights: factor of each label in the loss; None: all weigh the same.
         data: lines on rows and labels of train, dev and test, and on the metric.
         external_teacher: description of an external teacher; None where the teacher runs here.
+        teacher_head: what becomes of the classifier of the teacher's checkpoint; empty if it has none.
         path_widths: widths of the teacher's and the student's tensor, by name of each match by path.
     """
 
@@ -39,4 +40,5 @@ class Measures:
     class_weights: tuple[float, ...] | None
     data: tuple[str, ...] = ()
     external_teacher: str | None = None
+    teacher_head: str = ""
     path_widths: Mapping[str, tuple[int, int]] = field(default_factory=dict)

@@ -65,6 +65,7 @@ class TeacherPlan:
         logits_file, onnx_file: an external teacher, which gives only logits.
         shape: None for an external teacher.
         epochs: most epochs of its fine-tuning. learning_rate: peak. batch_size: rows per step and device.
+        epochs_given: whether the user asked for `epochs`; else a teacher that was tuned on the task is not tuned again.
         precision: policy of its fine-tuning and outputs; None: float32.
     """
 
@@ -78,6 +79,7 @@ class TeacherPlan:
     learning_rate: float
     batch_size: int
     precision: str | None
+    epochs_given: bool = False
 
     @property
     def is_external(self) -> bool:

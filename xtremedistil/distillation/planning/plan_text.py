@@ -31,6 +31,7 @@ def plan_text(plan, measures) -> str:
             aligned(term_lines(plan, measures)),
             "",
             f"teacher {measures.external_teacher or _describe(plan.teacher.shape)}",
+            *([f"teacher: {measures.teacher_head}"] if measures.teacher_head else []),
             f"student {_describe(plan.student_shape(measures.tokens))}",
             *measures.data,
             f"rows: train {measures.train_rows:,}, transfer {measures.transfer_rows:,} "

@@ -120,6 +120,7 @@ def _teacher(checked: Checked) -> TeacherPlan:
         learning_rate=config.teacher_learning_rate,
         batch_size=config.teacher_batch_size,
         precision=config.teacher_opt_policy,
+        epochs_given=checked.teacher_epochs_given,
     )
 
 

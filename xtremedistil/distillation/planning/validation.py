@@ -36,6 +36,7 @@ class Checked:
     Fields:
         config: returned by `config.resolve`. teacher: its sizes; None for an external teacher.
         student: its sizes; vocab_size is that of its checkpoint, or 0 from scratch.
+        teacher_epochs_given: whether the user set `teacher_epochs`.
     """
 
     config: DistilConfig
@@ -43,6 +44,7 @@ class Checked:
     student: EncoderShape | BilstmShape
     soft_labels: SoftLabels
     matches: tuple[Match, ...]
+    teacher_epochs_given: bool
 
 
 def check_distil(config: DistilConfig) -> Checked:
@@ -71,6 +73,7 @@ def add_distil_problems(problems: Problems, config: DistilConfig) -> Checked | N
     problems.add(_masked_lm_problems(config, problems))
     problems.add(_external_teacher_problems(config))
     _check_model_files(config, problems)
+    epochs_given = config.teacher_epochs is not None
     config, family, teacher = resolve(config), None, None
     if not config.logits_only or config.compress_word_embedding:
         checkpoint = "`pt_teacher_checkpoint`", config.pt_teacher_checkpoint, config.pt_teacher
@@ -78,11 +81,14 @@ def add_distil_problems(problems: Problems, config: DistilConfig) -> Checked | N
     if teacher and not config.logits_only:
         problems.add(length_problems(config.seq_len, teacher, config.pt_teacher_checkpoint))
     own_family, student = open_student(config, problems)
+    if teacher and student:
+        problems.add(_token_problems(config, teacher, student.embedding_size))
     if student is None or not (teacher or config.logits_only):
         return None
     lines, matches = _model_problems(config, (family, own_family), teacher, student)
     problems.add(lines)
-    return Checked(config, None if config.logits_only else teacher, student, soft_labels, tuple(matches))
+    teacher = None if config.logits_only else teacher
+    return Checked(config, teacher, student, soft_labels, tuple(matches), epochs_given)
 
 
 def _check_model_files(config: DistilConfig, problems: Problems) -> None:
@@ -274,6 +280,42 @@ def _embedding_problems(config: DistilConfig, teacher: EncoderShape | None, widt
         f"`compress_word_embedding`: the teacher's word embeddings are {teacher.embedding_size} wide, the student's "
         f"{width}; there is nothing to reduce. Leave the flag away, or use a student of at most that width"
     ]
+
+
+def _token_problems(config: DistilConfig, teacher: EncoderShape, width: int) -> list[str]:
+    """Problems between the tokens and the word embeddings of the teacher's checkpoint; `width`: of the student's."""
+    from xtremedistil.tokenization.tokenizer import Tokenizer
+
+    try:
+        teachers = Tokenizer.load(config.pt_teacher_checkpoint)
+    except InputError:  # the run refuses it when it reads the task
+        return []
+    name, tokens = config.pt_teacher_checkpoint, _run_tokens(config, teachers)
+    if teachers.size > teacher.vocab_size:
+        return [
+            f"`pt_teacher_checkpoint` {name}: its config.json says vocab_size {teacher.vocab_size}, but there are "
+            f"{teachers.size} tokens in the tokenizer. The two belong to different models"
+        ]
+    if config.compress_word_embedding and tokens < width < teacher.embedding_size:
+        return [
+            f"`compress_word_embedding`: the word embeddings of {tokens} tokens have at most {tokens} principal "
+            f"components, but the student's are {width} wide. Leave the flag away, or use a narrower student"
+        ]
+    return []
+
+
+def _run_tokens(config: DistilConfig, teachers) -> int:
+    """Returns the number of tokens of the run: the teacher's, or those of a student with part of them."""
+    from xtremedistil.tokenization.tokenizer import Tokenizer
+    from xtremedistil.tokenization.vocabulary import tokens_among
+
+    if not config.pt_student_checkpoint or config.student_kind == "bilstm" or config.logits_only:
+        return teachers.size
+    try:
+        students = Tokenizer.load(config.pt_student_checkpoint)
+    except InputError:  # it has the teacher's tokens; other checks refuse it if not
+        return teachers.size
+    return teachers.size if tokens_among(students, teachers) is None else students.size
 
 
 def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[str]:

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from xtremedistil.console.progress import Progress
 from xtremedistil.data.padding import INPUT_NAMES
-from xtremedistil.export.huggingface.huggingface import TEXT_HEADS
+from xtremedistil.export.huggingface.huggingface import TOP_NORMS
 from xtremedistil.models.adapters import TaskModel
 from xtremedistil.models.architectures.shapes import encoder_shape
+from xtremedistil.models.architectures.text_heads import TEXT_HEADS
 from xtremedistil.models.checkpoints.h5_weights import relative_name, save_weights
 from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
+from xtremedistil.models.checkpoints.tuned_head import listed, unnamed
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.models.student_folder import new_settings
 from xtremedistil.storage import model_folder
@@ -49,7 +52,7 @@ def write_model_folder(
         ValueError: the model has a head, a family or labels that no student has, or too few positions.
     """
     config = model.pretrained.config
-    names = [config.id2label[number] for number in range(config.num_labels)] if labels is None else list(labels)
+    names = _names_of(model) if labels is None else list(labels)
     if len(names) != config.num_labels:
         raise ValueError(f"There are {len(names)} labels for {config.num_labels} logits.")
     loaded = Tokenizer.load(tokenizer) if isinstance(tokenizer, (str, os.PathLike)) else _tokenizer(tokenizer)
@@ -65,6 +68,18 @@ def write_model_folder(
     save_weights(os.path.join(folder, model_folder.STUDENT_WEIGHTS), student.parts)
     settings = new_settings(student, learnt, folder=task, seq_len=seq_len, seed=DEFAULT_SEED)
     write_vouched_json(os.path.join(folder, model_folder.CONFIG), settings)
+
+
+def _names_of(model: TaskModel) -> list[str]:
+    """Returns the labels of the model's configuration; says where they have no names."""
+    if model.labels:
+        return list(model.labels)
+    names = unnamed(model.pretrained.config.num_labels)
+    Progress().log(
+        f"The model's labels have no names; predictions will say {listed(names)}. Give labels=[...], by column, or "
+        "set id2label in its configuration."
+    )
+    return names
 
 
 def _tokenizer(hugging_face) -> Tokenizer:
@@ -105,10 +120,10 @@ def _kind(model: TaskModel) -> type[Task]:
         for kind in KINDS.values()
         if name.endswith(kind.huggingface_ending) and kind.problem_type == model.problem_type
     ]
-    if not kinds or model.family.model_type not in TEXT_HEADS:
+    if not kinds or model.family.model_type not in TOP_NORMS:
         raise ValueError(
             f"{name} ({model.problem_type}) has no form as a model folder: these are of classes, of texts or of words, "
-            f"by {', '.join(TEXT_HEADS)}. Save it as a Hugging Face folder: save(folder)."
+            f"by {', '.join(TOP_NORMS)}. Save it as a Hugging Face folder: save(folder)."
         )
     return kinds[0]
 

@@ -9,7 +9,6 @@ Axes: H hidden, L labels.
 """
 
 import os
-from dataclasses import dataclass
 
 import numpy as np
 import tf_keras
@@ -33,6 +32,7 @@ from xtremedistil.export.huggingface.checkpoint_files import (
 from xtremedistil.export.huggingface.linear_head import equivalent_linear_head
 from xtremedistil.export.huggingface.model_card import model_card
 from xtremedistil.export.huggingface.pytorch_state import is_made_here, state_in_pytorch, write_state
+from xtremedistil.models.architectures.text_heads import TEXT_HEADS
 from xtremedistil.models.checkpoints.weight_files import State
 from xtremedistil.models.features.encoder_outputs import model_inputs
 from xtremedistil.models.forward import make_predict_function
@@ -44,30 +44,11 @@ from xtremedistil.storage.folders import new_folder, size_of
 FORM = "huggingface"
 
 
-@dataclass(frozen=True)
-class TextHead:
-    """What the PyTorch class of a family does with the first state to classify a text: outer(activation(inner(x))).
-
-    Fields:
-        inner, outer: names of the two linear layers, [H, H] and [H, L].
-        activation: "tanh", "relu" or "gelu", whatever `config.json` says of the layers below.
-        top_norm: name of the layer norm that the state comes from; {} is the number of the last layer.
-    """
-
-    inner: str
-    outer: str
-    activation: str
-    top_norm: str
-
-
-_ROBERTA = TextHead("classifier.dense", "classifier.out_proj", "tanh", "roberta.encoder.layer.{}.output.LayerNorm")
-
-TEXT_HEADS = {
-    "bert": TextHead("bert.pooler.dense", "classifier", "tanh", "bert.encoder.layer.{}.output.LayerNorm"),
-    "electra": TextHead("classifier.dense", "classifier.out_proj", "gelu", "electra.encoder.layer.{}.output.LayerNorm"),
-    "distilbert": TextHead("pre_classifier", "classifier", "relu", "distilbert.transformer.layer.{}.output_layer_norm"),
-    "roberta": _ROBERTA,
-    "xlm-roberta": _ROBERTA,
+# Name of the layer norm that the state of a text comes from; {} is the number of the last layer.
+_LAST = "encoder.layer.{}.output.LayerNorm"
+TOP_NORMS = {family: f"{family}.{_LAST}" for family in ("bert", "electra", "roberta")} | {
+    "distilbert": "distilbert.transformer.layer.{}.output_layer_norm",
+    "xlm-roberta": f"roberta.{_LAST}",
 }
 
 
@@ -170,7 +151,7 @@ def student_state(student: Student) -> tuple[State, list[str]]:
     if student.by_position:
         return state | _in_pytorch("classifier", classifier), remarks
     head = TEXT_HEADS[student.family.model_type]
-    norm = head.top_norm.format(student.encoder.config.num_hidden_layers - 1)
+    norm = TOP_NORMS[student.family.model_type].format(student.encoder.config.num_hidden_layers - 1)
     gamma, beta = (state[f"{norm}.{part}"] for part in ("weight", "bias"))
     inner, outer, remark = equivalent_linear_head(classifier, head.activation, gamma, beta)
     return state | _text_head(student, inner, outer, head.activation), [
