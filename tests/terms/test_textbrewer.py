@@ -40,6 +40,19 @@ def test_textbrewers_configuration_is_read_as_it_stands():
     )
 
 
+@pytest.mark.parametrize("release, options", [("master", {}), ("0.2.1", {"normalize_by": "length"})])
+def test_mmd_is_that_of_the_release(release, options):
+    config = {"intermediate_matches": [hidden([0, 0], [0, 0], "mmd"), hidden(1, 1, "cos")]}
+    mmd, cosine = Terms.from_textbrewer(config, release=release).matches
+    assert (mmd.loss, mmd.options, cosine.options) == ("nst", options, {})
+
+
+def test_release_that_is_unknown_is_refused():
+    config = {"intermediate_matches": [hidden([0, 0], [0, 0], "mmd")]}
+    with pytest.raises(ValueError, match='no release of TextBrewer "0.2"'):
+        Terms.from_textbrewer(config, release="0.2")
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

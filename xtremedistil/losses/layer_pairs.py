@@ -40,8 +40,8 @@ def nst(*, teacher, student, mask=None, normalize_by: str = "hidden") -> tf.Tens
     Args:
         teacher, student: two layers each, ([B, S, H], [B, S, H]).
         mask: optional [B, S]; a pair of positions counts where both are 1.
-        normalize_by: "hidden" divides by each model's width; "length" by S with padding, as TextBrewer 0.2.1 did with a
-            mask.
+        normalize_by: "hidden" divides by each model's width, as TextBrewer's master branch does; "length" by S with
+            padding, as its last release, 0.2.1, does with a mask (without one, it divides by the width too).
 
     Returns:
         float32 scalar, mean over pairs of unmasked positions.

@@ -25,7 +25,7 @@ from xtremedistil.terms.soft_labels import (
     read_temperatures,
     written_temperatures,
 )
-from xtremedistil.terms.textbrewer import textbrewer_match, textbrewer_soft_labels, textbrewer_weight
+from xtremedistil.terms.textbrewer import MASTER, RELEASES, textbrewer_match, textbrewer_soft_labels, textbrewer_weight
 
 TEXTBREWER_KEYS = (
     "temperature temperature_scheduler hard_label_weight hard_label_weight_scheduler kd_loss_type kd_loss_weight "
@@ -165,12 +165,14 @@ class Terms:
         return cls(**found)
 
     @classmethod
-    def from_textbrewer(cls, config: Mapping, *, first_attention: int = 0) -> "Terms":
+    def from_textbrewer(cls, config: Mapping, *, first_attention: int = 0, release: str = MASTER) -> "Terms":
         """Makes the terms of TextBrewer's `DistillationConfig`, with its defaults.
 
         Args:
             first_attention: number of the first layer in the adaptor's list of attention scores: 0 for the list that
                 Hugging Face returns, 1 after a dummy, as in TextBrewer's examples and their matches.
+            release: "master" or "0.2.1": the last release divides the similarities of `mmd` by the number of positions,
+                padding included, where its master branch divides by the width.
 
         Raises:
             ValueError: a key or a name is unknown.
@@ -178,7 +180,9 @@ class Terms:
         for name in config:
             require_known("key in a DistillationConfig", name, TEXTBREWER_KEYS)
         weight, schedule = textbrewer_weight(config, "hard_label_weight", 0)
-        matches = [textbrewer_match(entry, first_attention) for entry in config.get("intermediate_matches") or ()]
+        require_known("release of TextBrewer", release, RELEASES)
+        entries = config.get("intermediate_matches") or ()
+        matches = [textbrewer_match(entry, first_attention, release) for entry in entries]
         return cls(
             soft_labels=textbrewer_soft_labels(config),
             matches=tuple(matches),

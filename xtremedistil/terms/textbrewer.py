@@ -1,7 +1,9 @@
-"""Reads TextBrewer's dictionaries (TextBrewer 0.2.1: `intermediate_matches`, `DistillationConfig`).
+"""Reads TextBrewer's dictionaries: `intermediate_matches`, `DistillationConfig`.
 
-The losses are TextBrewer's: attention losses compare scores without correcting masked ones (`compat`), soft labels have
-no factor T^2, and a weight scheduler replaces its weight from the second step on.
+The losses are those of TextBrewer's master branch, from which its last release, 0.2.1, differs in one: with a mask, it
+divides the similarities of `mmd` by the number of positions, not by the width (`release`). Attention losses compare
+scores without correcting masked ones (`compat`), soft labels have no factor T^2, and a weight scheduler replaces its
+weight from the second step on.
 
 TextBrewer's layers are indices into the adaptor's lists. For hidden states, 0 are the embeddings, as here. For
 attention, 0 is the first layer, as here, if the adaptor returns Hugging Face's list; TextBrewer's examples put a dummy
@@ -35,6 +37,8 @@ LOSSES = {
 KD_LOSSES = {"ce": "soft_label_ce", "mse": "logits_mse"}
 PROJECTIONS = ("linear", "relu", "tanh")
 OPTIONS = ("lr",)  # keys of a projection's optimizer group
+MASTER = "master"
+RELEASES = {MASTER: {}, "0.2.1": {"nst": {"normalize_by": "length"}}}  # options of losses that differ
 WEIGHT_SCHEDULERS = ("linear_growth", "linear_decay")
 
 
@@ -43,11 +47,12 @@ def is_textbrewers(entry: Mapping) -> bool:
     return "layer_T" in entry or "layer_S" in entry
 
 
-def textbrewer_match(entry: Mapping, first_attention: int = 0) -> Match:
+def textbrewer_match(entry: Mapping, first_attention: int = 0, release: str = MASTER) -> Match:
     """Makes a match from an entry of `intermediate_matches`.
 
     Args:
         first_attention: number of the first layer in the adaptor's list of attention scores; 1 after a dummy.
+        release: "master" or "0.2.1", whose `mmd` to compute.
 
     Raises:
         ValueError: a key or a name is unknown, or one is missing.
@@ -59,6 +64,7 @@ def textbrewer_match(entry: Mapping, first_attention: int = 0) -> Match:
         require_known("key in a match of TextBrewer", name, KEYS)
     if missing := [name for name in KEYS[:-1] if name not in entry]:
         raise ValueError(f"{', '.join(missing)} is missing in a match of TextBrewer.")
+    require_known("release of TextBrewer", release, RELEASES)
     require_known("feature of TextBrewer", entry["feature"], FEATURES)
     require_known("match loss of TextBrewer", entry["loss"], LOSSES)
     loss = LOSSES[entry["loss"]]
@@ -72,7 +78,7 @@ def textbrewer_match(entry: Mapping, first_attention: int = 0) -> Match:
         float(entry["weight"]),
         projection,
         rate,
-        options={"compat": True} if loss.startswith("attention") else {},
+        options={"compat": True} if loss.startswith("attention") else RELEASES[release].get(loss, {}),
     )
 
 
