@@ -2,7 +2,7 @@
 
 import difflib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 
 class InputError(ValueError):
@@ -24,7 +24,7 @@ def first_line(error: Exception) -> str:
 
 def require_known(what: str, name, known) -> None:
     """Raises ValueError where `name` is not one of `known`, with the nearest of these."""
-    if name in known:
+    if isinstance(name, Hashable) and name in known:
         return
     near = difflib.get_close_matches(str(name), known, 1)
     hint = f" Did you mean {near[0]}?" if near else ""

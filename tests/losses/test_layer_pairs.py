@@ -52,7 +52,7 @@ def test_nst_of_rotated_features_is_the_same():
 
 
 def test_nst_refuses_another_normalisation():
-    with pytest.raises(ValueError, match='normalize_by is "width"; it is "hidden" or "length"'):
+    with pytest.raises(ValueError, match="normalize_by of nst is 'width'; give hidden or length"):
         nst(teacher=(COLUMN, COLUMN), student=(COLUMN, COLUMN), normalize_by="width")
 
 

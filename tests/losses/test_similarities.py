@@ -118,7 +118,7 @@ def test_cckd_series_of_unit_rows_is_the_gaussian_kernel():
 
 
 def test_unknown_norms_and_kernels_are_refused():
-    with pytest.raises(ValueError, match='row_norm is "max"; it is "l2" or "l1"'):
+    with pytest.raises(ValueError, match="row_norm of spkd is 'max'; give l2 or l1"):
         spkd(teacher=rows(2, 3), student=rows(2, 3), row_norm="max")
-    with pytest.raises(ValueError, match='kernel is "linear"; it is "gaussian" or "bilinear"'):
+    with pytest.raises(ValueError, match="kernel of cckd is 'linear'; give gaussian or bilinear"):
         cckd(teacher=rows(2, 3), student=rows(2, 3), kernel="linear")

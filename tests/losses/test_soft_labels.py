@@ -111,7 +111,7 @@ def test_temperature_of_padding_changes_nothing(loss):
 @pytest.mark.parametrize("loss", TEMPERED)
 @pytest.mark.parametrize("temperature", [0, -1.0])
 def test_temperature_that_is_not_positive_is_refused(loss, temperature):
-    with pytest.raises(ValueError, match="temperature is .*; it must be greater than 0"):
+    with pytest.raises(ValueError, match="temperature of .* is .*; give number above 0"):
         loss(**logits(2, 3), temperature=temperature)
 
 

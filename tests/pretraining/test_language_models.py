@@ -5,7 +5,6 @@ import pytest
 
 import xtremedistil  # noqa: F401 - chooses legacy Keras
 from tests.model_fixtures import (
-    BERT_FIRST,
     STUDENTS,
     masked_lm_state,
     open_language_model,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from xtremedistil.arguments import require_whole, shown
 from xtremedistil.evaluation.report import aligned
 
 if TYPE_CHECKING:
@@ -38,7 +39,13 @@ def parameter_summary(model: "tf_keras.Model", max_depth: int | None = None) -> 
     Args:
         model: must be built.
         max_depth: levels below the model; None: all of them.
+
+    Raises:
+        ValueError: `model` is no model, or `max_depth` no whole number.
     """
+    if not hasattr(model, "weights") or not hasattr(model, "name"):
+        raise ValueError(f"model is {shown(model)}; it is a Keras model.")
+    require_whole("max_depth", max_depth, optional=True)
     owners = Counter(_memory(variable) for variable in _held(model))
     variables: dict[int, object] = {}
     for variable in model.weights:

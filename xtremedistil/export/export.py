@@ -2,6 +2,7 @@
 
 import os
 
+from xtremedistil.arguments import require_switch
 from xtremedistil.errors import InputError
 from xtremedistil.evaluation.report import aligned
 from xtremedistil.export.common.config import ExportConfig
@@ -104,7 +105,7 @@ def export_onnx(
     Raises:
         InputError: the folder cannot be exported, or an export differs from the student.
     """
-
+    require_switch("quantize", quantize)
     config = ExportConfig(
         model_dir=model_dir,
         to=("onnx", "int8") if quantize else ("onnx",),

@@ -31,6 +31,7 @@ _BESIDES = {
     "masking": ("masked_mean", "pair_mask"),
 }
 _HOME = {name: module for table in (_LOSSES, _BESIDES) for module, names in table.items() for name in names}
+_CHECKED = {name for names in _LOSSES.values() for name in names}
 __all__ = ["LOSSES", *_HOME]
 
 
@@ -39,6 +40,8 @@ def __getattr__(name: str):
         found = {name: __getattr__(name) for names in _LOSSES.values() for name in names}
     elif name in _HOME:
         found = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        if name in _CHECKED:
+            found = importlib.import_module(f"{__name__}.border").checked(name, found)
     else:
         raise AttributeError(f"{__name__} has no {name}; it has {', '.join(__all__)}.")
     globals()[name] = found

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from xtremedistil.losses.border import numbers, require_fit
+
 EXCLUDED = -1e9  # score that excludes an entry from a softmax; its exponential is 0 in float32
 
 
@@ -12,10 +14,11 @@ def competing(logits: tf.Tensor) -> tf.Tensor:
 
 def masked_mean(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Returns the mean of `values` where `mask` (same shape) is 1, or weighted by it; float32 scalar."""
-    values = tf.cast(values, tf.float32)
+    values = tf.cast(numbers("values", values), tf.float32)
     if mask is None:
         return tf.math.divide_no_nan(tf.reduce_sum(values), tf.cast(tf.size(values), tf.float32))
-    mask = tf.cast(mask, tf.float32)
+    mask = tf.cast(numbers("mask", mask), tf.float32)
+    require_fit("mask", mask.shape, values.shape)
     # Masked values may be infinite, so they are replaced, not multiplied by 0.
     kept = tf.where(mask > 0, values, 0.0)
     return tf.math.divide_no_nan(tf.reduce_sum(kept * mask), tf.reduce_sum(mask))
@@ -79,7 +82,7 @@ def require_one_shape(teacher: tf.Tensor, student: tf.Tensor) -> None:
 
 def pair_mask(mask) -> tf.Tensor:
     """Turns [B, S] into [B, S, S], 1 where query and key are both unmasked."""
-    mask = tf.cast(mask, tf.float32)
+    mask = tf.cast(numbers("mask", mask, (2,), "[B, S]"), tf.float32)
     return mask[:, :, None] * mask[:, None, :]
 
 

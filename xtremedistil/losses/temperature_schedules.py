@@ -5,11 +5,13 @@ distillation, Wen et al., 2019, arXiv 1911.07471). Temperatures vary around the 
 device, and each accumulated batch, has its own mean.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import tensorflow as tf
 
+from xtremedistil.arguments import require_number
 from xtremedistil.losses.masking import competing, masked_mean, real
 
 NORM_FLOOR = 1e-4  # added to the norms of flsw
@@ -42,7 +44,9 @@ class Flsw:
     min_temperature: float = MIN_TEMPERATURE
 
     def __post_init__(self):
-        _require_positive(self.min_temperature)
+        require_number("beta", self.beta, -math.inf)
+        require_number("gamma", self.gamma)
+        require_number("min_temperature", self.min_temperature, above=True)
 
     def __call__(self, *, teacher, student, temperature, mask=None) -> tf.Tensor:
         """Returns the temperature of each row or token; no gradient flows through it.
@@ -73,7 +77,8 @@ class Cwsm:
     min_temperature: float = MIN_TEMPERATURE
 
     def __post_init__(self):
-        _require_positive(self.min_temperature)
+        require_number("beta", self.beta, -math.inf)
+        require_number("min_temperature", self.min_temperature, above=True)
 
     def __call__(self, *, teacher, student, temperature, mask=None) -> tf.Tensor:
         """Args, returns: as `Flsw`. The teacher's logits are not used."""
@@ -86,11 +91,6 @@ TEMPERATURES: dict[str, Callable[..., Callable[..., tf.Tensor]]] = {
     "flsw": Flsw,
     "cwsm": Cwsm,
 }
-
-
-def _require_positive(min_temperature: float) -> None:
-    if not min_temperature > 0:
-        raise ValueError(f"min_temperature is {min_temperature}; it must be greater than 0.")
 
 
 def _shortened(logits: tf.Tensor) -> tf.Tensor:

@@ -1,10 +1,10 @@
 """How the weight of a term varies over training: factors as functions of the progress, 0 to 1."""
 
 import math
-import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from xtremedistil.arguments import is_number, shown
 from xtremedistil.errors import require_known
 
 
@@ -54,6 +54,8 @@ def weight_factor(schedule: str | Callable) -> Callable:
     """
     if callable(schedule):
         return schedule
+    if not isinstance(schedule, str):
+        raise ValueError(f"The weight schedule is {shown(schedule)}; it is one of {', '.join(WEIGHTS)}, or a function.")
     name, colon, first = schedule.partition(":")
     require_known("weight schedule", name, WEIGHTS)
     return FirstThenSchedule(_factor(first, schedule), WEIGHTS[name]) if colon else WEIGHTS[name]
@@ -69,11 +71,6 @@ def _factor(text: str, schedule: str) -> float:
             f'The weight schedule "{schedule}" is not written as NAME or NAME:FIRST, as linear_growth:0.5.'
         )
     return factor
-
-
-def is_number(value) -> bool:
-    """Whether a value is a finite number; texts and booleans are not."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def require_weight(term: str, weight: float, schedule: str | Callable) -> None:

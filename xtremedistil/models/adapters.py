@@ -1,11 +1,15 @@
 """Wraps models with their own head as teachers and students: Hugging Face models, or any Keras model by an adaptor."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 
+import tensorflow as tf
 import tf_keras
 
-from xtremedistil.errors import require_known
+from xtremedistil.arguments import require_function, require_kind, require_text, shown
+from xtremedistil.errors import first_line, require_known
 from xtremedistil.models.architectures.families import AUTO, find_family
+from xtremedistil.models.checkpoints.tuned_head import TEXTS, WORDS, label_names
 from xtremedistil.models.features.encoder_outputs import in_float32, model_inputs
 from xtremedistil.models.features.extraction import encoder_features
 from xtremedistil.models.projections import Match, matched_tensors
@@ -24,10 +28,12 @@ class NamedOutputs:
         model: the model in inference mode: takes inputs, returns its logits by name.
         mask_model: takes inputs, returns {"logits_mask"} [B, S]; None: all tokens but padding count.
         problem_type: what its logits mean, see `problem_types`.
+        labels: names of its logits; empty if they have none.
     """
 
     logit_names: tuple[str, ...]
     mask_model: tf_keras.Model | None = None
+    labels: tuple[str, ...] = ()
 
     def __init__(self, problem_type: str | None = None):
         self.model = self.feature_model(self.logit_names)
@@ -65,6 +71,9 @@ class TaskModel(NamedOutputs):
 
     Its outputs are logits and the features of `encoder_features`.
 
+    Args:
+        columns: numbers of the columns of its logits, in another order.
+
     Fields:
         weights: all its variables.
 
@@ -72,9 +81,10 @@ class TaskModel(NamedOutputs):
         ValueError: the model's family or head is not supported.
     """
 
-    def __init__(self, pretrained):
+    def __init__(self, pretrained, columns: Sequence[int] | None = None):
+        _require_pretrained(pretrained)
         name = type(pretrained).__name__
-        self.pretrained = pretrained
+        self.pretrained, self._columns = pretrained, columns
         self.logit_names = SPANS if name.endswith(OF_SPANS) else ("logits",)
         if name.endswith("ForMultipleChoice"):
             raise ValueError(f"{name} reads several rows at once: {ADVICE}.")
@@ -89,6 +99,28 @@ class TaskModel(NamedOutputs):
                 f"{name} gives no {error.args[0]}: take a class with a head for sequences, tokens, question answering "
                 f"or language modelling, as TFAutoModelForSequenceClassification; or {ADVICE}."
             ) from error
+
+    @property
+    def names_labels(self) -> bool:
+        """Whether its configuration names the labels that its logits are for."""
+        kind = type(self.pretrained).__name__.endswith((TEXTS, WORDS)) and self.problem_type != SCORES
+        return kind and self.model.output["logits"].shape[-1] == self.pretrained.config.num_labels
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of its configuration, by column; empty if they are called LABEL_0, LABEL_1, ..."""
+        names = label_names({"id2label": self.pretrained.config.id2label}) if self.names_labels else None
+        order = range(len(names or ())) if self._columns is None else self._columns
+        return tuple(names[number] for number in order) if names else ()
+
+    def name_labels(self, names: Sequence[str]) -> None:
+        """Writes names of its labels, by column, into its configuration."""
+        self.pretrained.config.id2label = dict(enumerate(names))
+        self.pretrained.config.label2id = {name: number for number, name in enumerate(names)}
+
+    def with_columns(self, columns: Sequence[int]) -> "TaskModel":
+        """Returns the same model with the columns of its logits in another order."""
+        return TaskModel(self.pretrained, columns)
 
     @property
     def num_hidden_layers(self) -> int:
@@ -108,7 +140,27 @@ class TaskModel(NamedOutputs):
         return list(self.pretrained.trainable_weights)
 
     def _run(self, inputs: dict, names: Sequence[str]) -> dict:
-        return encoder_features(self.pretrained, self.family, inputs, names)
+        found = encoder_features(self.pretrained, self.family, inputs, names)
+        if self._columns is not None and "logits" in found:
+            found["logits"] = tf.gather(found["logits"], list(self._columns), axis=-1)
+        return found
+
+
+class ModelKindError(ValueError):
+    """A value is no model of the kind that is expected."""
+
+
+def _require_pretrained(model) -> None:
+    """Raises ModelKindError for anything but a TensorFlow model of transformers."""
+    if isinstance(model, tf_keras.Model) and hasattr(getattr(model, "config", None), "model_type"):
+        return
+    what = "is a path, not a model: load it first" if isinstance(model, (str, os.PathLike)) else f"is {shown(model)}"
+    if hasattr(model, "state_dict"):
+        what = f"is a PyTorch model, {type(model).__name__}: load it by its TensorFlow class, TF{type(model).__name__}"
+    raise ModelKindError(
+        f"{what}; a TensorFlow model of transformers with a head, an AdaptedModel, a Teacher or a Student is expected. "
+        f"For any other Keras model, {ADVICE}."
+    )
 
 
 LOGITS_MASK = "logits_mask"
@@ -142,6 +194,8 @@ class AdaptedModel(NamedOutputs):
         adaptor: Callable[[dict, object], dict],
         problem_type: str | None = None,
     ):
+        require_kind("model", model, tf_keras.Model, "a Keras model (of tf_keras, Keras 2)")
+        require_function("adaptor", adaptor)
         if problem_type is not None:
             require_known("problem type", problem_type, PROBLEM_TYPES)
         self._keras_model, self._adaptor = model, adaptor
@@ -170,12 +224,25 @@ class AdaptedModel(NamedOutputs):
         return {name: adapted[name] for name in names}
 
     def _explained(self, inputs: dict) -> Mapping:
-        found = self._adaptor(inputs, self._keras_model(inputs))
+        found = self._adaptor(inputs, _outputs(self._keras_model, inputs))
+        if not isinstance(found, Mapping):
+            raise ValueError(f'The adaptor returns {shown(found)}; a mapping is expected, such as {{"logits": ...}}.')
         for key in found:
             require_known("key of an adaptor", key, ADAPTED)
         if "logits" not in found:
             raise ValueError("The adaptor gives no logits.")
         return found
+
+
+def _outputs(model: tf_keras.Model, inputs: dict):
+    """Returns the model's outputs; raises ValueError if it cannot be called with the inputs of a batch."""
+    try:
+        return model(inputs)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, tf.errors.OpError) as error:
+        raise ValueError(
+            f"The model {model.name} cannot be called with {', '.join(inputs)}, int32 [B, S] each "
+            f"({first_line(error)}). Wrap it in a tf_keras.Model that takes these names."
+        ) from error
 
 
 def _named(found: Mapping) -> dict:
@@ -192,12 +259,21 @@ def _logits(found: Mapping) -> dict:
     """
     given = found["logits"]
     named = dict(given) if isinstance(given, Mapping) else {"logits": given}
+    if not named:
+        raise ValueError("The adaptor's logits are empty.")
     for name, tensor in named.items():
+        require_text("The name of logits", name)
+        _require_tensor(name, tensor)
         _check_logits(name, tensor.shape)
     if len({tensor.shape.rank for tensor in named.values()}) > 1:
         shapes = ", ".join(f"{name} {tensor.shape}" for name, tensor in named.items())
         raise ValueError(f"Logits of a model must all be per row, or all per token; the adaptor gives {shapes}.")
     return named
+
+
+def _require_tensor(name: str, tensor) -> None:
+    if not hasattr(getattr(tensor, "shape", None), "rank"):
+        raise ValueError(f"{name} of the adaptor is {shown(tensor)}; a tensor of the model is expected.")
 
 
 def _check_logits(name: str, shape) -> None:
@@ -213,6 +289,7 @@ def _check_logits(name: str, shape) -> None:
 
 def _mask_model(inputs: dict, mask, by_position: bool) -> tf_keras.Model:
     """Makes the model of the mask; raises ValueError if the mask is not per token, or depends on weights."""
+    _require_tensor(LOGITS_MASK, mask)
     if mask.shape.rank != ADAPTED[LOGITS_MASK] or not by_position:
         raise ValueError(
             f"{LOGITS_MASK} has shape {mask.shape}; [B, S] is expected, for logits [B, S, L]. If the logits are "
@@ -231,6 +308,7 @@ def _checked_list(key: str, tensors) -> dict:
     if not isinstance(tensors, (list, tuple)):
         raise ValueError(f"{key} is one tensor; a list is expected, with one per layer. Put it into [ ].")
     for number, tensor in enumerate(tensors):
+        _require_tensor(f"{key}[{number}]", tensor)
         if tensor.shape.rank != ADAPTED[key]:
             raise ValueError(f"{key}[{number}] has shape {tensor.shape}; {ADAPTED[key]} axes are expected.")
     return {f"{key}_{number}": tensor for number, tensor in enumerate(tensors)}

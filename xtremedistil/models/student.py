@@ -32,6 +32,7 @@ class Student(Classifier):
         head: dense layer from the projected top hidden state to the logits.
         by_position: whether each token has logits. problem_type: what they mean, see `problem_types`.
         dropout_rate: of dropout before projection and head.
+        labels: names of its logits; empty if they are not known.
         word_map: replaces the encoder's word embeddings during training; None: they are trained directly.
         model: the deployed model: takes `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S]; returns
             {"logits": float32 [B, S, L] for tagging, [B, L] for classification}. B batch, S positions, L labels.
@@ -47,6 +48,7 @@ class Student(Classifier):
     dropout_rate: float
     word_map: MappedEmbedding | None = None
     problem_type: str = CLASSES
+    labels: tuple[str, ...] = ()
     model: tf_keras.Model = field(init=False)
     training_model: tf_keras.Model = field(init=False)
 

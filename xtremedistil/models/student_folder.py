@@ -7,6 +7,7 @@ import os
 
 import tensorflow as tf
 
+from xtremedistil.arguments import require_path, require_text
 from xtremedistil.errors import InputError
 from xtremedistil.models import original_release
 from xtremedistil.models.architectures.families import student_family
@@ -43,6 +44,8 @@ def load_student(
 
 def restore_student(model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS) -> Student:
     """Loads a student with its parts; see `load_student`. Callers have checked its files."""
+    require_path("model_dir", model_dir)
+    require_text("weights", weights)
     saved = model_folder.read_config(model_dir)
     path = model_folder.weight_file(model_dir, weights)
     encoder_config = saved.get("student_config") or original_release.encoder_config(model_dir, saved, path)
@@ -59,6 +62,7 @@ def restore_student(model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS)
         projection_activation=saved.get("projection_activation"),
     )
     _load(student, model_dir, path)
+    student.labels = () if task.pseudo_labels else tuple(task.labels)
     return student
 
 

@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass
 
+from xtremedistil.arguments import is_whole, shown
+
 COMMA = ","
+
+
+def require_labels(labels) -> None:
+    """Raises ValueError if labels are no list of texts, or of numbers, or one is there twice."""
+    listed = isinstance(labels, (list, tuple)) and all(isinstance(one, str) or is_whole(one) for one in labels)
+    if not listed or len({str(one) for one in labels}) < len(labels):
+        raise ValueError(f"labels are {shown(labels)}; a list of names is expected, each of them once.")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xtremedistil.arguments import require_text
 from xtremedistil.data.features import Features
 from xtremedistil.errors import InputError
 from xtremedistil.tasks.kind_settings import COMMA, KindSettings
@@ -45,6 +46,7 @@ class MultiLabelClassification(SequenceClassification):
 
     def __init__(self, labels: Sequence[str], pairs: bool = False, label_separator: str = COMMA):
         super().__init__(labels, pairs)
+        require_text("label_separator", label_separator)
         self.label_separator = label_separator
         for label in self.labels:
             if label_separator in label:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from xtremedistil import metrics
+from xtremedistil.arguments import require_switch
 from xtremedistil.data.features import Features
 from xtremedistil.data.text_files import find_file, read_lines, read_table, shorten
 from xtremedistil.errors import InputError
-from xtremedistil.tasks.kind_settings import KindSettings
+from xtremedistil.tasks.kind_settings import KindSettings, require_labels
 from xtremedistil.tasks.label_checks import check_class_rows, counts_line
 from xtremedistil.tasks.problem_types import CLASSES
 from xtremedistil.tasks.token_classification import LABELS_FILE, named_probabilities, read_labels, softmax
@@ -94,6 +95,8 @@ class SequenceClassification:
     pipeline_remark = "Longer texts are cut with `truncation=True`, and only then."
 
     def __init__(self, labels: Sequence[str], pairs: bool = False):
+        require_labels(labels)
+        require_switch("pairs", pairs)
         self.labels = [str(label) for label in labels]
         self.pairs = pairs
         self._ids = {label: number for number, label in enumerate(self.labels)}

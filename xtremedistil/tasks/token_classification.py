@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from xtremedistil import metrics
+from xtremedistil.arguments import require_texts
 from xtremedistil.data.features import NO_WORD, Features
 from xtremedistil.data.text_files import find_file, read_lines, read_table, shorten
 from xtremedistil.errors import InputError
 from xtremedistil.tag_schemes import find_scheme, is_chunk_tag, require_scheme
-from xtremedistil.tasks.kind_settings import KindSettings
+from xtremedistil.tasks.kind_settings import KindSettings, require_labels
 from xtremedistil.tasks.label_checks import check_sentence_rows, counts_line
 from xtremedistil.tasks.problem_types import CLASSES
 from xtremedistil.tasks.token_windows import TokenStream
@@ -89,6 +90,8 @@ class TokenClassification:
     pipeline_remark = CARD_REMARK
 
     def __init__(self, labels: Sequence[str], pseudo_labels: Sequence[str] = ()):
+        require_labels(labels)
+        require_texts("pseudo_labels", pseudo_labels)
         self.labels = list(labels)
         self.pseudo_labels = tuple(pseudo_labels)
         self._ids = {label: number for number, label in enumerate(self.labels)}

@@ -1,10 +1,10 @@
 """A pair of tensors, one of the teacher and one of the student, and the loss between them."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from xtremedistil.arguments import require_mapping, require_number
 from xtremedistil.errors import require_known
 from xtremedistil.losses.specs import LOSS_KINDS, MANY, MAPS, STATES, losses_of, require_options
 from xtremedistil.losses.weight_schedules import require_weight
@@ -61,6 +61,7 @@ class Match:
     teacher_number: int = 0
 
     def __post_init__(self):
+        require_mapping("options", self.options)
         require_known("feature", self.feature, FEATURES)
         require_known("loss", self.loss, LOSS_KINDS)
         require_known("projection", self.projection, PROJECTIONS)
@@ -88,10 +89,7 @@ class Match:
     def _check_numbers(self) -> None:
         require_weight(f"The weight of {self.name}", self.weight, self.weight_schedule)
         rate = self.projection_learning_rate
-        if rate is not None and not (math.isfinite(rate) and rate >= 0):
-            raise ValueError(
-                f"The projection_learning_rate of {self.name} is {rate}; it is a finite number of at least 0."
-            )
+        require_number(f"The projection_learning_rate of {self.name}", rate, optional=True)
         if not _is_number(self.teacher_number):
             raise ValueError(f"teacher_number is {self.teacher_number!r}; teachers are counted from 0.")
 

@@ -5,9 +5,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from xtremedistil.arguments import is_number, require_function, require_kind, require_mapping, require_switch
 from xtremedistil.errors import require_known
 from xtremedistil.losses.specs import LOGITS, LOSS_KINDS, losses_of, require_options
-from xtremedistil.losses.weight_schedules import is_number, require_weight
+from xtremedistil.losses.weight_schedules import require_weight
 
 COMBINATIONS = ("logits", "probabilities", "losses")  # what is averaged over several teachers
 OF_PROBABILITIES = ("soft_label_ce", "soft_label_kl", "logit_standardized_kl", "dist")  # losses with a softmax
@@ -39,6 +40,9 @@ class SoftLabels:
     options: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
+        require_mapping("options", self.options)
+        require_switch("probability_shift", self.probability_shift)
+        require_function("temperature_of", self.temperature_of, optional=True)
         require_known("loss of logits", self.loss, losses_of(LOGITS))
         if "temperature" in self.options:
             raise ValueError("temperature is a field of SoftLabels: give it there, not among the options.")
@@ -93,6 +97,7 @@ def read_temperatures(found: Mapping | str | None) -> Callable | None:
     Raises:
         ValueError: a name is unknown, or a number is missing.
     """
+    require_kind("temperature_of", found, (str, Mapping), "the name of a schedule, or a mapping", optional=True)
     if found is None or isinstance(found, str):
         return found and parse_temperature_schedule(found)
     from xtremedistil.losses.temperature_schedules import TEMPERATURES

@@ -5,7 +5,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xtremedistil.errors import require_known
+import numpy as np
+
+from xtremedistil.arguments import (
+    is_number,
+    require_kind,
+    require_mapping,
+    require_text,
+    require_whole,
+    shown,
+)
+from xtremedistil.errors import first_line, require_known
 from xtremedistil.losses.weight_schedules import require_weight
 from xtremedistil.tasks.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
 from xtremedistil.terms.layer_map import (
@@ -67,9 +77,14 @@ class Terms:
     further_soft_labels: tuple[SoftLabels, ...] = ()
 
     def __post_init__(self):
+        require_kind("soft_labels", self.soft_labels, SoftLabels, "a SoftLabels", optional=True)
+        _require_list("further_soft_labels", self.further_soft_labels, SoftLabels, "SoftLabels")
+        if self.teacher_weights is not None:
+            _require_shares(self.teacher_weights)
         if isinstance(self.matches, str):
             _require_layer_map(self.matches)
         else:
+            _require_list("matches", self.matches, (Match, Mapping), "Match, or a layer map as a text")
             entries = [entry if isinstance(entry, Match) else match_of(entry) for entry in self.matches]
             object.__setattr__(self, "matches", tuple(entries))
             names = [match.name for match in entries]
@@ -107,6 +122,7 @@ class Terms:
 
     def for_problem(self, problem_type: str) -> "Terms":
         """Fills in the default soft labels of a problem type, if none are given."""
+        require_known("problem type", problem_type, BY_PROBLEM)
         return self if self.soft_labels else dataclasses.replace(self, soft_labels=BY_PROBLEM[problem_type])
 
     def matches_for(self, teacher_layers: int, student_layers: int) -> tuple[Match, ...]:
@@ -115,6 +131,8 @@ class Terms:
         Raises:
             ValueError: the student is deeper than the teacher, or the map names a layer that a model does not have.
         """
+        require_whole("teacher_layers", teacher_layers)
+        require_whole("student_layers", student_layers)
         if not isinstance(self.matches, str):
             return self.matches
         if self.matches in TRANSPORTS:
@@ -149,7 +167,11 @@ class Terms:
         Raises:
             ValueError: a name is unknown.
         """
-        found = json.loads(text)
+        require_text("text", text)
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"text is {shown(text)}, which is no JSON ({first_line(error)}).") from error
         if not isinstance(found, Mapping):
             raise ValueError(f"Terms are written as a mapping of names to values; this is a {type(found).__name__}.")
         if _is_textbrewers_alone(found, cls):
@@ -157,9 +179,12 @@ class Terms:
         _require_fields(found, cls)
         if found.get("soft_labels") is not None:
             found["soft_labels"] = _soft_labels(found["soft_labels"])
+        for name, entries in (("matches", Mapping), ("further_soft_labels", Mapping), ("teacher_weights", object)):
+            if not isinstance(found.get(name) or [], str):
+                _require_list(name, found.get(name) or [], entries, "values of that name")
         if not isinstance(found.get("matches", ""), str):
-            found["matches"] = tuple(_match(entry) for entry in found["matches"])
-        found["further_soft_labels"] = tuple(_soft_labels(entry) for entry in found.get("further_soft_labels", ()))
+            found["matches"] = tuple(_match(entry) for entry in found["matches"] or ())
+        found["further_soft_labels"] = tuple(_soft_labels(entry) for entry in found.get("further_soft_labels") or ())
         if found.get("teacher_weights"):
             found["teacher_weights"] = tuple(found["teacher_weights"])
         return cls(**found)
@@ -177,17 +202,37 @@ class Terms:
         Raises:
             ValueError: a key or a name is unknown.
         """
+        require_mapping("config", config)
+        require_whole("first_attention", first_attention)
         for name in config:
             require_known("key in a DistillationConfig", name, TEXTBREWER_KEYS)
         weight, schedule = textbrewer_weight(config, "hard_label_weight", 0)
         require_known("release of TextBrewer", release, RELEASES)
         entries = config.get("intermediate_matches") or ()
+        _require_list("intermediate_matches", entries, Mapping, "mappings")
         matches = [textbrewer_match(entry, first_attention, release) for entry in entries]
         return cls(
             soft_labels=textbrewer_soft_labels(config),
             matches=tuple(matches),
             hard_label_weight=weight,
             hard_label_weight_schedule=schedule,
+        )
+
+
+def _require_list(name: str, values, kind, what: str) -> None:
+    """Raises ValueError if a value is no list or tuple of `kind`; `what`: how a message calls the entries."""
+    if not isinstance(values, (list, tuple)):
+        raise ValueError(f"{name} is {shown(values)}; it is a list of {what}.")
+    for number, value in enumerate(values):
+        require_kind(f"{name}[{number}]", value, kind, f"one of {what}")
+
+
+def _require_shares(weights) -> None:
+    """Raises ValueError if weights are no list of numbers of at least 0, of which one is above 0."""
+    listed = isinstance(weights, (Sequence, np.ndarray)) and not isinstance(weights, str) and len(weights)
+    if not listed or not all(is_number(one) and one >= 0 for one in weights) or not any(weights):
+        raise ValueError(
+            f"teacher_weights are {shown(weights)}; one number of at least 0 per teacher is expected, not all 0."
         )
 
 
@@ -206,6 +251,7 @@ def _is_textbrewers_alone(found: Mapping, kind) -> bool:
 
 
 def _soft_labels(found: Mapping) -> SoftLabels:
+    require_mapping("soft_labels", found)
     _require_fields(found, SoftLabels)
     return SoftLabels(**found | {"temperature_of": read_temperatures(found.get("temperature_of"))})
 

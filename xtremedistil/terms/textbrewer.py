@@ -12,6 +12,7 @@ in front, so that their attention matches (4, 8 and 12 of 12 layers) count from 
 
 from collections.abc import Mapping, Sequence
 
+from xtremedistil.arguments import is_whole, require_kind, require_number
 from xtremedistil.errors import require_known
 from xtremedistil.losses.weight_schedules import weight_factor
 from xtremedistil.terms.match import Match
@@ -75,7 +76,7 @@ def textbrewer_match(entry: Mapping, first_attention: int = 0, release: str = MA
         _layer(entry["layer_T"], first),
         _layer(entry["layer_S"], first),
         loss,
-        float(entry["weight"]),
+        _number("weight", entry["weight"]),
         projection,
         rate,
         options={"compat": True} if loss.startswith("attention") else RELEASES[release].get(loss, {}),
@@ -88,7 +89,12 @@ def _layer(layer, first: int):
         return tuple(_layer(one, first) for one in layer)
     if first and isinstance(layer, int) and layer < first:
         raise ValueError(f"Attention {layer} is the dummy in front of the first layer's, which is {first}.")
-    return layer - first if isinstance(layer, int) else layer
+    return layer - first if is_whole(layer) else layer
+
+
+def _number(name: str, value) -> float:
+    require_number(f"{name} of TextBrewer", value)
+    return float(value)
 
 
 def _projection(proj) -> tuple[str, float | None]:
@@ -98,7 +104,7 @@ def _projection(proj) -> tuple[str, float | None]:
     """
     if not proj:
         return "none", None
-    kind, *rest = proj
+    kind, *rest = proj if isinstance(proj, (list, tuple)) else [None]
     widths, groups = rest[:2], rest[2:]
     written = len(widths) == 2 and all(isinstance(width, int) for width in widths)
     if not written or len(groups) > 1 or not all(isinstance(group, Mapping) for group in groups):
@@ -124,7 +130,7 @@ def textbrewer_soft_labels(config: Mapping) -> SoftLabels:
     weight, schedule = textbrewer_weight(config, "kd_loss_weight", 1)
     return SoftLabels(
         KD_LOSSES[kind],
-        temperature=float(config.get("temperature", 4)),
+        temperature=_number("temperature", config.get("temperature", 4)),
         temperature_of=_temperature_of(config.get("temperature_scheduler", "none")),
         weight=weight,
         weight_schedule=schedule,
@@ -137,7 +143,8 @@ def _temperature_of(schedule):
     """Reads "none", "constant", ["flsw", beta, gamma] or ["flsw", {"beta": 1, "gamma": 2}]."""
     if schedule in ("none", "constant"):
         return None
-    name, *numbers = [schedule] if isinstance(schedule, str) else schedule
+    require_kind("temperature_scheduler", schedule, (str, list, tuple), "a name, or a list of a name and numbers")
+    name, *numbers = [schedule] if isinstance(schedule, str) else schedule or [""]
     if len(numbers) == 1 and isinstance(numbers[0], Mapping):
         return read_temperatures({"name": name} | dict(numbers[0]))
     return parse_temperature_schedule(f"{name}:{','.join(map(str, numbers))}")
@@ -154,7 +161,7 @@ def textbrewer_weight(config: Mapping, name: str, default: float) -> tuple[float
 
     Example: {"hard_label_weight": 0, "hard_label_weight_scheduler": "linear_growth"} grows from 0 to 1.
     """
-    weight, schedule = float(config.get(name, default)), config.get(f"{name}_scheduler", "none")
+    weight, schedule = _number(name, config.get(name, default)), config.get(f"{name}_scheduler", "none")
     if schedule == "none":
         return weight, "constant"
     require_known(f"{name}_scheduler", schedule, WEIGHT_SCHEDULERS)

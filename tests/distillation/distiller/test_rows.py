@@ -59,6 +59,71 @@ def test_datasets_that_give_no_batches_are_refused(change, message):
         features_of(change(tf.data.Dataset.from_tensor_slices(padded(rows(4)))), by_position=False)
 
 
+IDS = np.arange(24).reshape(4, 6)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"input_ids": IDS, "attention_mask": np.ones([4, 5])}, "Row 0 has 6 input_ids and 5 attention_mask"),
+        ({"input_ids": IDS, "attention_mask": np.ones([3, 6])}, "There are 3 attention_mask for 4 rows"),
+        ({"input_ids": IDS.reshape(4, 3, 2)}, "Row 0 of input_ids is int64 .3, 2., array"),
+        ({"input_ids": IDS / 2}, "Row 0 of input_ids holds float64, such as 0.0; whole numbers are expected"),
+        ({"input_ids": [1, 2]}, "Row 0 of input_ids is 1; a sequence of numbers is expected"),
+        ({"input_ids": [[1], [2, [3]]]}, "Row 1 of input_ids is .2, .3..; a sequence of numbers"),
+        ({"input_ids": [[1], None]}, "Row 1 of input_ids is None"),
+        ({"input_ids": [["a"]]}, "Row 0 of input_ids is <U1"),
+        ({"input_ids": [[1, None]]}, "Row 0 of input_ids is object"),
+        ({"input_ids": [[True]]}, "Row 0 of input_ids holds bool"),
+        ({"input_ids": [[1], [2**31]]}, "Row 1 of input_ids holds 2147483648, which is no int32"),
+        ({"input_ids": "abc"}, "input_ids are 'abc'; one sequence per row"),
+        ({"input_ids": 5}, "input_ids are 5; one sequence per row"),
+        ({"input_ids": None}, "input_ids are missing"),
+        ({"input_ids": [[1, 2]], "attention_mask": [[1, 2]]}, "Row 0 has 2 in its attention_mask"),
+        ({"input_ids": [[1, 2]], "attention_mask": [[1, -1]]}, "Row 0 has -1 in its attention_mask"),
+        ({"input_ids": [[1, 2]], "attention_mask": [[1, float("nan")]]}, "Row 0 has nan in its attention_mask"),
+        ({"input_ids": [[1], [2]], "attention_mask": [[1], [0]]}, "Row 1 has an attention_mask of zeros"),
+        ({"input_ids": [[1, 2]], "attention_mask": 1}, "attention_mask are 1"),
+        ({"input_ids": [[1, 2]], "token_type_ids": [[0]]}, "Row 0 has 2 input_ids and 1 token_type_ids"),
+        ({"input_ids": [[1, 2]], "token_type_ids": [[0, 0.5]]}, "Row 0 of token_type_ids holds float64"),
+        ({"input_ids": [[1], [2]], "labels": [0]}, "There are 1 labels for 2 rows"),
+        ({"input_ids": [[1], [2]], "labels": [0, [1]]}, "Each row needs one whole number .* row 1 has .1."),
+        ({"input_ids": [[1], [2]], "labels": ["a", "b"]}, "Each row needs one whole number .* row 0 has 'a'"),
+        ({"input_ids": [[1], [2]], "labels": [0, None]}, "Each row needs one whole number .* row 1 has None"),
+        ({"input_ids": [[1], [2]], "labels": [0, float("nan")]}, "Each row needs one whole number .* row 1 has nan"),
+        ({"input_ids": [[1], [2]], "labels": [0, 2.0**40]}, "Each row needs one whole number .* row 1 has 1"),
+        ({"input_ids": [[1, 2]], "word_ids": [[0, -2]]}, "Row 0 has the word -2"),
+        ({"input_ids": [[1, 2]], "word_ids": [[0, 0.5]]}, "Row 0 of word_ids holds float64"),
+    ],
+)
+def test_columns_are_checked_against_each_other(columns, message):
+    with pytest.raises(ValueError, match=message):
+        features_of(columns, by_position=False)
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "columns", "message"),
+    [
+        ("multi_label_classification", {"labels": [[0, 1], [1]]}, "the same number of numbers as labels; row 1"),
+        ("multi_label_classification", {"labels": [[0, 1], [1, float("nan")]]}, "Row 1 has no finite score"),
+        ("regression", {"labels": ["good", "bad"]}, "row 0 has 'good'"),
+        ("question_answering", {"start_positions": [0, 0.5], "end_positions": [1, 1]}, "start_positions need"),
+        ("question_answering", {"start_positions": [0], "end_positions": [1, 1]}, "There are 1 start_positions for 2"),
+    ],
+)
+def test_labels_of_other_kinds_are_checked_row_by_row(problem_type, columns, message):
+    with pytest.raises(ValueError, match=message):
+        features_of({"input_ids": [[1, 2], [3]]} | columns, by_position=False, problem_type=problem_type)
+
+
+def test_masks_of_other_types_and_ragged_batches_are_read():
+    data = {"input_ids": [[1, 2, 3], [4, 5, 6]]}
+    for mask in ([[True, True, False], [1, 1, 1]], np.array([[1.0, 1, 0], [1, 1, 1]])):
+        assert features_of(data | {"attention_mask": mask}, by_position=False).lengths.tolist() == [2, 3]
+    ragged = tf.data.Dataset.from_tensors({"input_ids": tf.ragged.constant([[1, 2], [3]])})
+    assert features_of(ragged, by_position=False).lengths.tolist() == [2, 1]
+
+
 @pytest.mark.parametrize("labels", [[2.5, 1.0], [[0, 1], [1, 1]]])
 def test_labels_that_are_no_classes_are_refused(labels):
     with pytest.raises(ValueError, match="Each row needs one whole number"):
@@ -123,7 +188,9 @@ def test_unlabelled_rows_for_gold_labels_are_refused():
     ("data", "message"),
     [
         ({"input_ids": [[1] * 17]}, "Row 0 is 17 tokens long; the student has positions for 16"),
-        ({"input_ids": [[1], [WORDS]]}, "the token id 40; the student has 40 tokens, counted from 0"),
+        ({"input_ids": [[1], [WORDS]]}, "Row 1 has the token id 40; the student has 40 tokens, counted from 0"),
+        ({"input_ids": [[1], [2, -3]]}, "Row 1 has the token id -3; they count from 0"),
+        ({"input_ids": [[1], [2, 3]], "token_type_ids": [[0], [1, 2]]}, "Row 1 has the token type 2; the student"),
         ({"input_ids": [[1], []]}, "Row 1 is empty"),
         ({"input_ids": []}, "There are no rows"),
     ],

@@ -5,7 +5,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from xtremedistil.arguments import shown
 from xtremedistil.data.features import NO_WORD, NOT_SCORED, Features
+from xtremedistil.distillation.data.row_columns import (
+    are_whole,
+    array_of,
+    listed_rows,
+    masks_of,
+    number_rows,
+    require_fit,
+    whole_rows,
+)
 from xtremedistil.tasks.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
 
 LIKE_LABELS = ("label", "label_ids")  # other names of the column "labels"
@@ -45,32 +55,29 @@ def encoded_rows(
         return rows, rows.word_ids
     columns = _columns(rows, most)
     _require_names(columns)
-    masks = columns.get("attention_mask")
-    ids = [np.asarray(row).reshape(-1) for row in columns["input_ids"]]
-    masks = [np.ones(len(row), np.int32) for row in ids] if masks is None else [np.asarray(row) for row in masks]
-    lengths = [int(np.flatnonzero(mask)[-1]) + 1 if mask.any() else 1 for mask in masks]
-
-    def cut(name: str):
-        if columns.get(name) is None:
-            return None
-        _require_fit(name, columns[name], ids, by_row=False)
-        return [np.asarray(row)[:length] for row, length in zip(columns[name], lengths, strict=True)]
-
+    ids = whole_rows("input_ids", columns["input_ids"])
+    masks = masks_of(columns.get("attention_mask"), ids)
+    lengths = [int(np.flatnonzero(mask)[-1]) + 1 if mask.any() else len(mask) for mask in masks]
     tagged, words = by_position and problem_type != SPAN, _words(columns, ids, lengths)
+    types, tags = columns.get("token_type_ids"), _tags(columns, ids) if tagged else None
     features = Features.from_rows(
-        [row[:length] for row, length in zip(ids, lengths, strict=True)],
-        attention_mask=[mask[:length] for mask, length in zip(masks, lengths, strict=True)],
-        token_type_ids=cut("token_type_ids"),
-        labels=_tags(cut("labels")) if tagged else None,
-        word_ids=(words or _places(columns, lengths)) if tagged else None,
+        _cut(ids, lengths),
+        attention_mask=_cut(masks, lengths),
+        token_type_ids=None if types is None else _cut(whole_rows("token_type_ids", types, ids), lengths),
+        labels=None if tags is None else _cut(tags, lengths),
+        word_ids=(words or _places(tags, lengths)) if tagged else None,
     )
     if not tagged:
         features = dataclasses.replace(features, labels=_labels_of_rows(columns, problem_type))
     return features, words and np.concatenate([np.zeros(0, np.int32), *words]).astype(np.int32)
 
 
+def _cut(rows: Sequence[np.ndarray], lengths: Sequence[int]) -> list[np.ndarray]:
+    return [row[:length] for row, length in zip(rows, lengths, strict=True)]
+
+
 def _require_names(columns: Mapping) -> None:
-    if "input_ids" not in columns:
+    if columns.get("input_ids") is None:
         raise ValueError(f"The rows have {', '.join(columns) or 'no columns'}; input_ids are missing.")
     if "labels" not in columns and (near := [name for name in LIKE_LABELS if name in columns]):
         raise ValueError(
@@ -86,33 +93,35 @@ def _labels_of_rows(columns: Mapping, problem_type: str) -> np.ndarray | None:
     labels = columns.get("labels")
     if labels is None:
         return None
-    _require_fit("labels", labels, columns["input_ids"], by_row=True)
+    require_fit("labels", listed_rows("labels", labels), columns["input_ids"], by_row=True)
     return _numbers(labels, problem_type) if problem_type in (SEVERAL_LABELS, SCORES) else _classes(labels)
 
 
 def _classes(labels) -> np.ndarray:
     """Returns int32 [N]; `labels` are whole numbers [N] or [N, 1]."""
-    array = np.asarray(labels)
-    if array.size != len(array) or not _are_whole(array):
+    array = number_rows(labels, "Each row needs one whole number as its gold label")
+    if array.size != len(array) or not are_whole(array):
+        wrong = next((number for number, row in enumerate(array) if np.size(row) != 1 or not are_whole(row)), 0)
         raise ValueError(
-            f"Each row needs one whole number as its gold label; these are {array.dtype} {list(array.shape)}. If "
-            f'they are scores, or several labels per row, set the student\'s config.problem_type to "{SCORES}" or '
-            f'"{SEVERAL_LABELS}".'
+            f"Each row needs one whole number as its gold label; row {wrong} has {array[wrong]}. If they are scores, "
+            f'or several labels per row, set the student\'s config.problem_type to "{SCORES}" or "{SEVERAL_LABELS}".'
         )
     _require_classes(array.reshape(-1, 1))
     return array.reshape(-1).astype(np.int32)
 
 
-def _tags(rows: list | None) -> list | None:
-    """Checks that labels of tokens are whole numbers and returns them."""
-    if rows is not None and not all(_are_whole(np.asarray(row)) for row in rows):
-        raise ValueError("Each token needs a whole number as its gold label; some of these are not.")
-    _require_classes(rows or [])
-    return rows
-
-
-def _are_whole(array: np.ndarray) -> bool:
-    return array.dtype.kind in "biuf" and np.array_equal(array, array.astype(np.int32))
+def _tags(columns: Mapping, ids: Sequence[np.ndarray]) -> list[np.ndarray] | None:
+    """Returns labels of tokens; raises ValueError if they are no classes."""
+    if columns.get("labels") is None:
+        return None
+    rows = [array_of("labels", number, row) for number, row in enumerate(listed_rows("labels", columns["labels"]))]
+    require_fit("labels", rows, ids, by_row=False)
+    for number, row in enumerate(rows):
+        if not are_whole(row):
+            wrong = next(value for value in row if not are_whole(np.asarray(value)))
+            raise ValueError(f"Each token needs a whole number as its gold label; row {number} has {wrong}.")
+    _require_classes(rows)
+    return [row.astype(np.int32) for row in rows]
 
 
 def _require_classes(rows: Sequence[np.ndarray]) -> None:
@@ -127,15 +136,15 @@ def _require_classes(rows: Sequence[np.ndarray]) -> None:
 
 def _numbers(labels, problem_type: str) -> np.ndarray:
     """Returns float32 [N, L]; `labels` are [N] or [N, L]."""
-    array = np.asarray(labels, np.float32)
-    array = array.reshape(len(array), -1)
+    array = number_rows(labels, "Each row needs the same number of numbers as labels").astype(np.float32)
+    array = array.reshape(len(array), -1) if array.size else array.reshape(len(array), 1)
+    if not np.isfinite(array).all():
+        raise ValueError(f"Row {int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])} has no finite score as label.")
     if problem_type == SEVERAL_LABELS and not ((array >= 0) & (array <= 1)).all():
         raise ValueError(
             f"Labels of {SEVERAL_LABELS} are 0 or 1 for each label of a row; these reach from {array.min():g} to "
             f"{array.max():g}. Give [N, L], 1 where a label holds."
         )
-    if not np.isfinite(array).all():
-        raise ValueError(f"Row {int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])} has no finite score as label.")
     return array
 
 
@@ -143,9 +152,13 @@ def _span_ends(columns: Mapping) -> np.ndarray | None:
     given = [name for name in SPAN_ENDS if columns.get(name) is not None]
     if len(given) == 1:
         raise ValueError(f"The rows have {given[0]} alone; a span has {' and '.join(SPAN_ENDS)}.")
+    ends = []
     for name in given:
-        _require_fit(name, columns[name], columns["input_ids"], by_row=True)
-    ends = [np.asarray(columns[name], np.int32).reshape(-1) for name in given]
+        array = number_rows(columns[name], f"{name} need one whole number per row")
+        require_fit(name, array, columns["input_ids"], by_row=True)
+        if array.size != len(array) or not are_whole(array):
+            raise ValueError(f"{name} need one whole number per row; these are {array.dtype}, {shown(array.tolist())}.")
+        ends.append(array.reshape(-1).astype(np.int32))
     return np.stack(ends, axis=1) if ends else None
 
 
@@ -174,15 +187,15 @@ def _of_batches(dataset, most: int | None) -> dict:
     wanted = most if size < 0 else None
     columns: dict[str, list] = {}
     for batch in dataset.as_numpy_iterator():
-        inputs, *rest = batch if isinstance(batch, tuple) else (batch,)
+        inputs, *rest = batch if isinstance(batch, tuple) and batch else (batch,)
         _require_batch(inputs)
         if len(rest) > 1:
             raise ValueError(
                 "A batch of the tf.data.Dataset has weights after its labels; no loss uses them. Drop them."
             )
-        for name, values in (inputs | _gold(*rest)).items():
+        for name, values in (dict(inputs) | dict(_gold(*rest))).items():
             if name in KNOWN:
-                columns.setdefault(name, []).extend(values)
+                columns.setdefault(name, []).extend(_of_batch(name, values))
         if wanted is not None and len(columns.get("input_ids", ())) >= wanted:
             break
     return {name: values[:wanted] for name, values in columns.items()}
@@ -200,8 +213,17 @@ def _require_batch(inputs) -> None:
         raise ValueError(
             f"A batch of the tf.data.Dataset holds a {type(inputs).__name__}; a mapping with input_ids is expected."
         )
-    if np.ndim(inputs.get("input_ids", [[]])) < 2:
+    if not hasattr(inputs.get("input_ids"), "to_list") and np.ndim(inputs.get("input_ids", [[]])) < 2:
         raise ValueError("The tf.data.Dataset gives single rows; batches are expected. Add .batch(32).")
+
+
+def _of_batch(name: str, values) -> Sequence:
+    """Returns a column of a batch, one entry per row."""
+    if hasattr(values, "to_list"):  # a ragged tensor
+        return values.to_list()
+    if np.ndim(values) < 1:
+        raise ValueError(f"A batch of the tf.data.Dataset has {shown(values)} as its {name}; one per row is expected.")
+    return values
 
 
 def _words_of_tokenizer(rows) -> dict:
@@ -217,28 +239,20 @@ def _counted_on(rows, number: int) -> list[int | None]:
     return [None if word is None else word + NEXT_TEXT * text for word, text in pairs]
 
 
-def _require_fit(name: str, values: Sequence, ids: Sequence, *, by_row: bool) -> None:
-    if len(values) != len(ids):
-        raise ValueError(f"There are {len(values)} {name} for {len(ids)} rows.")
-    for number, (value, row) in enumerate(zip(values, ids, strict=True)):
-        if not by_row and np.size(value) != len(row):
-            raise ValueError(
-                f"Row {number} has {len(row)} input_ids and {np.size(value)} {name}; one each is expected."
-            )
-
-
 def _words(columns: dict, ids: Sequence, lengths: Sequence[int]) -> list | None:
     """Returns the given word_ids of each row, -1 for None."""
     if columns.get("word_ids") is None:
         return None
-    _require_fit("word_ids", columns["word_ids"], ids, by_row=False)
-    rows = [[NO_WORD if word is None else word for word in row] for row in columns["word_ids"]]
-    return [row[:length] for row, length in zip(rows, lengths, strict=True)]
+    given = [listed_rows(f"word_ids of row {number}", row) for number, row in enumerate(columns["word_ids"])]
+    rows = whole_rows("word_ids", [[NO_WORD if word is None else word for word in row] for row in given], ids)
+    for number, row in enumerate(rows):
+        if row.size and row.min() < NO_WORD:
+            raise ValueError(f"Row {number} has the word {row.min()}; words count from 0, {NO_WORD} means none.")
+    return _cut(rows, lengths)
 
 
-def _places(columns: dict, lengths: Sequence[int]) -> list:
+def _places(tags: Sequence[np.ndarray] | None, lengths: Sequence[int]) -> list:
     """Without word_ids, each scored token is a word of its own."""
-    if columns.get("labels") is None:
+    if tags is None:
         return [np.arange(length) for length in lengths]
-    labels = [np.asarray(row)[:length] for row, length in zip(columns["labels"], lengths, strict=True)]
-    return [np.where(row == NOT_SCORED, NO_WORD, np.arange(len(row))) for row in labels]
+    return [np.where(row == NOT_SCORED, NO_WORD, np.arange(len(row))) for row in _cut(tags, lengths)]

@@ -6,12 +6,23 @@ similar length, and devices, precision, gradient accumulation and resuming work 
 
 import contextlib
 import functools
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
 
 import numpy as np
 import tensorflow as tf
 
+from xtremedistil.arguments import (
+    is_whole,
+    require_function,
+    require_kind,
+    require_mapping,
+    require_number,
+    require_path,
+    require_texts,
+    require_whole,
+)
 from xtremedistil.console.progress import Progress
 from xtremedistil.data.features import NOT_SCORED, Features
 from xtremedistil.data.padding import Arrays
@@ -25,10 +36,11 @@ from xtremedistil.distillation.distiller.fit_inputs import (
     known_as,
     output_writer,
 )
+from xtremedistil.distillation.distiller.label_names import teachers_in_order
 from xtremedistil.distillation.distiller.row_checks import check_rows
-from xtremedistil.distillation.distiller.settings import FitSettings
+from xtremedistil.distillation.distiller.settings import FitSettings, settings_of
 from xtremedistil.distillation.teacher_outputs.cache_writer import OutputWriterConfig
-from xtremedistil.models.adapters import AdaptedModel, TaskModel
+from xtremedistil.models.adapters import AdaptedModel, ModelKindError, TaskModel
 from xtremedistil.models.checkpoints.h5_weights import load_weights, save_weights
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.prediction import PredictFunction, predict_batches
@@ -77,14 +89,18 @@ class Distiller:
         matching: the student in training: returns its logits and all tensors of the matches.
 
     Raises:
-        ValueError: models and terms do not fit together.
+        ValueError: models and terms do not fit together, or teacher and student have other labels.
     """
 
     def __init__(self, teacher, student, terms: Terms | None = None, *, strategy: tf.distribute.Strategy | None = None):
+        require_kind("terms", terms, Terms, "a Terms", optional=True)
+        require_kind("strategy", strategy, tf.distribute.Strategy, "a tf.distribute.Strategy", optional=True)
         with strategy.scope() if strategy else contextlib.nullcontext():  # a model may create its variables here
-            self.teachers = [_member(one) for one in _listed(teacher)]
-            self.student = _member(student)
+            self.teachers = [_member(f"teacher {number}", one) for number, one in enumerate(_listed(teacher))]
+            self.student = _member("student", student)
         self.terms = (terms or Terms()).for_problem(self.student.problem_type)
+        if self.terms.uses_logits:
+            self.teachers = teachers_in_order(self.teachers, self.student)
         self.strategy = strategy or getattr(self.student.weights[0], "distribute_strategy", None)
         self.strategy = self.strategy or tf.distribute.get_strategy()
         depth = self.teachers[0].num_hidden_layers if self.teachers else 0
@@ -142,7 +158,8 @@ class Distiller:
         Raises:
             ValueError: rows or names do not fit, or a loss would train nothing. InputError: training diverged.
         """
-        settings = (settings or FitSettings()).changed(**changes)
+        settings = settings_of(settings, changes)
+        require_function("metric", metric, optional=True)
         self.check_fit(jit_compile=settings.jit_compile, resumable=bool(settings.folder))
         _, steps_per_epoch = settings.epochs_and_steps
         replicas, batches_per_step = self.strategy.num_replicas_in_sync, settings.gradient_accumulation_steps
@@ -201,6 +218,9 @@ class Distiller:
             folder: where teacher outputs are kept. how: how they are computed and kept. most: rows to read of an
                 infinite dataset.
         """
+        require_mapping("teacher_train", teacher_train, optional=True)
+        require_mapping("teacher_dev", teacher_dev, optional=True)
+        require_kind("teachers", teachers, (list, tuple, range, set), "a list of numbers of teachers", optional=True)
         active = range(len(self.teachers)) if teachers is None else teachers
         self._require_teachers(active, teacher_train or {}, teacher_dev or {})
         check_other_tokenizers(self.matches, {*(teacher_train or {}), *(teacher_dev or {})})
@@ -217,7 +237,7 @@ class Distiller:
 
     def _require_teachers(self, active: Sequence[int], train: Mapping, dev: Mapping) -> None:
         for what, numbers in (("teachers", active), ("teacher_train", train), ("teacher_dev", dev)):
-            if wrong := [number for number in numbers if number not in range(len(self.teachers))]:
+            if wrong := [one for one in numbers if not is_whole(one) or one not in range(len(self.teachers))]:
                 raise ValueError(f"{what} names {wrong}; there are {len(self.teachers)} teachers, counted from 0.")
 
     def _require_labels(self, features: Features, which: str) -> None:
@@ -234,6 +254,7 @@ class Distiller:
         """Returns the variables to train, and the factor of each one's learning rate."""
         if isinstance(names, str):
             raise ValueError(f"trained is {names!r}; give a list of one or several prefixes of names: [{names!r}].")
+        require_texts("trained", names, optional=True)
         own = self.student.trainable_weights
         projected = [variable for layer in self.projections for variable in layer.weights]
         if names is not None:
@@ -253,6 +274,7 @@ class Distiller:
         if dev is None:
             return None
         features = self._features(dev)
+        check_rows(features, self.student, "the student")
         by_labels = classifies(self.student) and are_scored(features, self.student.problem_type)
         if metric is None and not by_labels:
             if missing := aligned - set(teacher_dev):
@@ -268,7 +290,9 @@ class Distiller:
 
     def _score(self, metric: Callable[[list, Features], float], features: Features) -> float:
         self.sync_word_embeddings()
-        return metric(self.predict(features), features)
+        score = metric(self.predict(features), features)
+        require_number("The result of metric", score, -math.inf)
+        return float(score)
 
     @functools.cached_property
     def _logits_of(self) -> PredictFunction:
@@ -277,6 +301,7 @@ class Distiller:
 
     def predict(self, rows, batch_size: int = 64) -> list[np.ndarray]:
         """Returns the student's logits of each row without padding: float32 [S, L] or [L]; for spans [S, 2]."""
+        require_whole("batch_size", batch_size, 1)
         features = self._features(rows)
         check_rows(features, self.student, "the student")
         logits: list[np.ndarray] = [np.empty(0)] * len(features)
@@ -303,6 +328,8 @@ class Distiller:
         Raises:
             ValueError: the student is a Keras model with an adaptor, which has its own `save`; or `like` is missing.
         """
+        require_path("folder", folder)
+        require_path("like", like, optional=True)
         if isinstance(self.student, AdaptedModel):
             raise ValueError("This student is your own Keras model: save it with its own `save`.")
         os.makedirs(folder, exist_ok=True)
@@ -351,6 +378,7 @@ class Distiller:
 
     def load_projections(self, folder: str) -> None:
         """Loads the projections that `save` wrote, to continue training."""
+        require_path("folder", folder)
         load_weights(os.path.join(folder, PROJECTIONS), self._projection_parts())
 
     def _projection_parts(self) -> dict:
@@ -363,8 +391,13 @@ def _listed(teacher) -> list:
     return list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
 
 
-def _member(model) -> TaskModel | AdaptedModel | Teacher | Student:
-    return model if isinstance(model, (TaskModel, AdaptedModel, Teacher, Student)) else TaskModel(model)
+def _member(name: str, model) -> TaskModel | AdaptedModel | Teacher | Student:
+    if isinstance(model, (TaskModel, AdaptedModel, Teacher, Student)):
+        return model
+    try:
+        return TaskModel(model)
+    except ModelKindError as error:
+        raise ValueError(f"{name} {error}") from error
 
 
 def _is_below(variable: tf.Variable, names: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
 """Trains one encoder on several tasks, each with its own teachers and head."""
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,10 +8,18 @@ import numpy as np
 import tf_keras
 from transformers import PretrainedConfig
 
+from xtremedistil.arguments import (
+    require_function,
+    require_kind,
+    require_mapping,
+    require_number,
+    require_text,
+    shown,
+)
 from xtremedistil.data.features import Features
 from xtremedistil.distillation.distiller.distiller import Distiller
 from xtremedistil.distillation.distiller.fit_inputs import FitInputs, ResumableFit, kept, output_writer
-from xtremedistil.distillation.distiller.settings import FitSettings
+from xtremedistil.distillation.distiller.settings import FitSettings, settings_of
 from xtremedistil.errors import require_known
 from xtremedistil.training.batching import TrainingBatches
 from xtremedistil.training.multi_task import TaskBatches, TaskTrainers, union
@@ -28,6 +37,9 @@ def share_encoder(first, *others) -> None:
         ValueError: the models are of different families, or their encoders are configured differently, so that they
             could not be loaded once saved.
     """
+    for model in (first, *others):
+        if not isinstance(model, tf_keras.Model) or not hasattr(model, "base_model_prefix"):
+            raise ValueError(f"{shown(model)} is no TensorFlow model of transformers, whose encoder could be shared.")
     for other in others:
         if differing := _differing(first.config, other.config):
             raise ValueError(
@@ -77,8 +89,15 @@ def fit_tasks(
     Raises:
         ValueError: the arguments name different tasks, or strategies differ, or a loss would train nothing.
     """
-    settings = (settings or FitSettings()).changed(**changes)
-    teachers, trained, metric = teachers or {}, trained or {}, metric or {}
+    require_mapping("distillers", distillers)
+    for name, one in distillers.items():
+        require_text("The name of a task", name)
+        require_kind(f"distillers[{name!r}]", one, Distiller, "a Distiller")
+    require_mapping("train", train)
+    require_mapping("dev", dev, optional=True)
+    require_number("tau", tau, -math.inf)
+    settings = settings_of(settings, changes)
+    teachers, trained, metric = ({} if one is None else one for one in (teachers, trained, metric))
     _require_same_tasks(distillers, train, dev)
     _require_tasks(distillers, {"teachers": teachers, "trained": trained, "metric": metric})
     for one in distillers.values():
@@ -167,9 +186,13 @@ def _require_tasks(distillers: Mapping, given: Mapping[str, Mapping]) -> None:
             raise ValueError(f"{what} is {by_task!r}; give a mapping by task: {{{next(iter(distillers))!r}: ...}}.")
         for name in by_task:
             require_known(f"task of {what}", name, distillers)
+    for name, one in given["metric"].items():
+        require_function(f"metric[{name!r}]", one, optional=True)
 
 
 def _require_same_tasks(distillers: Mapping, train: Mapping, dev: Mapping | None) -> None:
+    if not distillers:
+        raise ValueError("distillers is empty; give one Distiller per task, by its name.")
     for what, given in (("train", train), ("dev", dev if dev is not None else distillers)):
         if given.keys() != distillers.keys():
             raise ValueError(f"{what} has the tasks {', '.join(given)}; the distillers {', '.join(distillers)}.")

@@ -1,13 +1,17 @@
 """Settings of a fit from Python, for `Distiller.fit` and `fit_tasks`."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from xtremedistil.arguments import require_kind, require_number, require_path, require_whole
 from xtremedistil.distillation.teacher_outputs.disk_size import PRECISIONS
 from xtremedistil.errors import Problems, require_known
 from xtremedistil.flag_values import add_value_problems
-from xtremedistil.training.learning_rate import LearningRate, planned_epochs, require_at_least_one
+from xtremedistil.training.learning_rate import LearningRate, planned_epochs
 from xtremedistil.training.trainer import TrainingSettings
+
+LARGEST_SEED = 2**32 - 1  # that NumPy and TensorFlow take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +62,15 @@ class FitSettings:
         problems = Problems()
         add_value_problems(problems, self, title := "Cannot fit with these settings")
         problems.refuse(title)
-        batches = self.gradient_accumulation_steps
-        require_at_least_one(patience=self.patience, batch_size=self.batch_size, gradient_accumulation_steps=batches)
+        for name in ("epochs", "batch_size", "gradient_accumulation_steps"):
+            require_whole(name, getattr(self, name), 1)
+        for name in ("steps", "steps_per_epoch", "patience"):
+            require_whole(name, getattr(self, name), 1, optional=True)
+        require_whole("seed", self.seed, 0, LARGEST_SEED)
+        for name in ("learning_rate", "weight_decay", "max_grad_norm", "save_minutes"):
+            require_number(name, getattr(self, name))
+        require_number("warmup_ratio", self.warmup_ratio, 0, 1)
+        require_path("folder", self.folder, optional=True)
         require_known("targets_precision", self.targets_precision, PRECISIONS)
         _ = self.training  # which checks the rest
 
@@ -91,3 +102,9 @@ class FitSettings:
         """Returns the maximum number of rows that the steps read; None if epochs are passes over the rows."""
         epochs, steps = self.epochs_and_steps
         return steps and epochs * steps * self.batch_size * replicas * self.gradient_accumulation_steps
+
+
+def settings_of(settings: FitSettings | None, changes: Mapping) -> FitSettings:
+    """Returns the settings of a fit, by default those of `FitSettings`, with changes; raises ValueError for others."""
+    require_kind("settings", settings, FitSettings, "a FitSettings", optional=True)
+    return (settings or FitSettings()).changed(**changes)

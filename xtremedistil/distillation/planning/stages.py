@@ -10,8 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xtremedistil.distillation.planning.config import JOINT, DistilConfig
-from xtremedistil.errors import InputError
+from xtremedistil.arguments import is_number, require_kind, require_text, require_texts, require_whole, shown
+from xtremedistil.distillation.planning.config import JOINT, DistilConfig, resolve
+from xtremedistil.errors import InputError, require_known
 
 HEAD, PROJECTION, ENCODER = "head", "dense", "student"
 REPRESENTATION, LOGITS, LABELS = "representation", "logits", "labels"
@@ -39,6 +40,16 @@ class Stage:
     learning_rate: float
     batch_size: int
 
+    def __post_init__(self):
+        for name in ("number", "epochs", "batch_size"):
+            require_whole(name, getattr(self, name))
+        require_text("objective", self.objective)
+        if isinstance(self.unfrozen, str):
+            raise InputError(f"unfrozen is {self.unfrozen!r}; list one or several blocks, or paths of sub-layers.")
+        require_texts("unfrozen", self.unfrozen)
+        if not (is_number(self.learning_rate) and self.learning_rate >= 0):
+            raise InputError(f"learning_rate is {shown(self.learning_rate)}; learning_rate is a number above 0.")
+
     @property
     def trains_encoder(self) -> bool:
         """Whether it trains the encoder or some of its layers."""
@@ -63,9 +74,18 @@ def plan_stages(config: DistilConfig, blocks: Sequence[str]) -> list[Stage]:
     """Returns all stages of a run.
 
     Args:
-        config: returned by `config.resolve`.
+        config: as given, or returned by `config.resolve`.
         blocks: names of the student's blocks: "student", "head", and "dense" if it has a projection.
+
+    Raises:
+        ValueError: these are no settings, or no such names.
     """
+    require_kind("config", config, DistilConfig, "a DistilConfig")
+    require_texts("blocks", blocks)
+    for name in blocks:
+        require_known("block", name, (HEAD, PROJECTION, ENCODER))
+    if config.representation_learning_rate == "auto":
+        config = resolve(config)
     shared = unfreeze_order(config, blocks)
     growing = [(HEAD, *shared[:count]) for count in range(len(shared) + 1)]
     if config.recipe == JOINT:
@@ -98,6 +118,8 @@ def check_stages(stages: Sequence[Stage], *, logits_only: bool) -> None:
     Raises:
         InputError: a stage has a problem, or no stage trains the head, so that no score could select one.
     """
+    if not isinstance(stages, (list, tuple)) or not all(isinstance(stage, Stage) for stage in stages):
+        raise InputError(f"stages is {shown(stages)}; it is a list of Stage, as plan_stages returns it.")
     if [stage.number for stage in stages] != list(range(1, len(stages) + 1)):
         numbers = ", ".join(str(stage.number) for stage in stages)
         raise InputError(f"stages: their numbers are {numbers}; count them from 1 in the order in which they run.")
@@ -113,7 +135,7 @@ def _stage_problem(stage: Stage, logits_only: bool) -> str | None:
         return f'the objective is "{stage.objective}"; there are: {", ".join(OBJECTIVES)}.'
     if logits_only and stage.objective == REPRESENTATION:
         return "an external teacher gives only logits, no hidden states; take another objective."
-    if not stage.unfrozen or isinstance(stage.unfrozen, str):
+    if not stage.unfrozen:
         return f"unfrozen is {stage.unfrozen!r}; list one or several blocks, or paths of sub-layers."
     if twice := _named_twice(stage.unfrozen):
         return f"unfrozen is {stage.unfrozen!r}; another entry already covers {twice}. Leave it away."

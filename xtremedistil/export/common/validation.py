@@ -1,9 +1,11 @@
 """Contradictions between the flags of prediction and export, reported together. Needs nothing but this package."""
 
+import math
 import os
 from collections.abc import Collection
 from functools import partial
 
+from xtremedistil.arguments import require_number, require_path, require_text
 from xtremedistil.data.text_files import find_file
 from xtremedistil.errors import TENSORFLOW, Problems, missing_packages
 from xtremedistil.export.common.config import ExportConfig
@@ -15,6 +17,11 @@ from xtremedistil.storage.model_folder import keras_files, read_config, weight_f
 def check_export(config: ExportConfig) -> None:
     """The same for an export."""
     require_settings(config, ExportConfig)
+    require_path("model_dir", config.model_dir)
+    require_text("weights", config.weights)
+    for name in ("task", "rows", "pt_teacher_checkpoint"):
+        require_path(name, getattr(config, name), optional=True)
+    require_number("max_metric_drop", config.max_metric_drop, -math.inf)
     problems = Problems()
     add_value_problems(problems, config, title := "Cannot export with these settings")
     forms = dict.fromkeys(config.to)

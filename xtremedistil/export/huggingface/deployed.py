@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from xtremedistil.arguments import require_path, require_switch, require_text, require_texts, require_whole, shown
 from xtremedistil.console.progress import Progress
 from xtremedistil.data.padding import INPUT_NAMES
 from xtremedistil.export.huggingface.huggingface import TOP_NORMS
@@ -51,6 +52,7 @@ def write_model_folder(
     Raises:
         ValueError: the model has a head, a family or labels that no student has, or too few positions.
     """
+    _check_arguments(folder, tokenizer, labels, seq_len, do_pairwise, label_separator, task)
     config = model.pretrained.config
     names = _names_of(model) if labels is None else list(labels)
     if len(names) != config.num_labels:
@@ -68,6 +70,20 @@ def write_model_folder(
     save_weights(os.path.join(folder, model_folder.STUDENT_WEIGHTS), student.parts)
     settings = new_settings(student, learnt, folder=task, seq_len=seq_len, seed=DEFAULT_SEED)
     write_vouched_json(os.path.join(folder, model_folder.CONFIG), settings)
+
+
+def _check_arguments(folder, tokenizer, labels, seq_len, do_pairwise, label_separator, task) -> None:
+    """Raises ValueError if one of the arguments of `write_model_folder` is of another kind."""
+    require_path("folder", folder)
+    if not isinstance(tokenizer, (str, os.PathLike)) and not hasattr(tokenizer, "convert_tokens_to_ids"):
+        raise ValueError(f"tokenizer is {shown(tokenizer)}; it is one of transformers, or a folder or hub name.")
+    require_texts("labels", labels, optional=True)
+    if labels is not None and (len(set(labels)) < len(labels) or not all(labels)):
+        raise ValueError(f"labels is {shown(labels)}; each has a name of its own, which is not empty.")
+    require_whole("seq_len", seq_len, 3)
+    require_switch("do_pairwise", do_pairwise)
+    require_text("label_separator", label_separator)
+    require_text("task", task, empty=True)
 
 
 def _names_of(model: TaskModel) -> list[str]:

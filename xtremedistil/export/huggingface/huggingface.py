@@ -14,6 +14,7 @@ import numpy as np
 import tf_keras
 import transformers
 
+from xtremedistil.arguments import require_path
 from xtremedistil.errors import InputError
 from xtremedistil.export.common.config import ExportConfig
 from xtremedistil.export.common.earlier_export import refuse_foreign
@@ -75,6 +76,8 @@ def save_pretrained(
     Raises:
         InputError: the folder cannot be exported, `out` holds something else, or the export differs from the student.
     """
+    require_path("out", out)
+    require_path("tokenizer", tokenizer, optional=True)
     check_export(ExportConfig(model_dir=model_dir, to=(FORM,), weights=weights, task=task, rows=rows))
     return write_huggingface(open_source(model_dir, weights=weights, task=task, rows=rows, tokenizer=tokenizer), out)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from xtremedistil.arguments import require_path
 from xtremedistil.data.padding import INPUT_NAMES, Arrays
 from xtremedistil.data.text_files import shorten
 from xtremedistil.errors import InputError
@@ -59,6 +60,8 @@ def export_saved_model(
     Raises:
         InputError: the folder cannot be exported, `out` holds something else, or the export differs from the student.
     """
+    require_path("out", out, optional=True)
+    require_path("tokenizer", tokenizer, optional=True)
     check_export(ExportConfig(model_dir=model_dir, to=(FORM,), weights=weights, task=task, rows=rows))
     source = open_source(model_dir, weights=weights, task=task, rows=rows, tokenizer=tokenizer)
     return write_saved_model(source, out or os.path.join(model_dir, model_folder.SAVED_MODEL))
