@@ -12,6 +12,7 @@ import tensorflow as tf
 from xtremedistil.arguments import shown
 from xtremedistil.losses.specs import LOGITS, LOSS_KINDS, MANY, MAPS, STATES, LossKind, require_options
 
+as_written = tf.autograph.experimental.do_not_convert  # there is nothing for AutoGraph in them
 AXES = {STATES: "[B, S, H]", MAPS: "[B, A, S, S] or [B, S, S]", LOGITS: "[B, L] or [B, S, L]"}
 RANKS = {STATES: (3,), MAPS: (3, 4), LOGITS: (2, 3)}
 
@@ -24,6 +25,7 @@ def checked(name: str, loss: Callable) -> Callable:
             unknown or out of range.
     """
     kind = LOSS_KINDS[name]
+
     @functools.wraps(loss)
     def wrapped(*, teacher, student, mask=None, **options):
         pairs = _paired(name, kind, teacher, student)
@@ -37,6 +39,7 @@ def checked(name: str, loss: Callable) -> Callable:
     return wrapped
 
 
+@as_written
 def _settings(kind: LossKind, options: dict) -> tuple[dict, dict]:
     """Returns the options that can be checked here, and those that are known: a temperature may be a tensor."""
     tensors = {name for name, value in options.items() if name == "temperature" and not _is_one(value)}
@@ -52,6 +55,7 @@ def _is_one(temperature) -> bool:
     return not (tf.is_tensor(temperature) or isinstance(temperature, (np.ndarray, list, tuple)))
 
 
+@as_written
 def _paired(name: str, kind: LossKind, teacher, student) -> list[tuple]:
     """Returns pairs of a teacher's and a student's tensor: one, or one for each layer."""
     if kind.layers == 1:
@@ -73,6 +77,7 @@ def _paired(name: str, kind: LossKind, teacher, student) -> list[tuple]:
     return list(zip(found["teacher"], found["student"], strict=True))
 
 
+@as_written
 def numbers(what: str, value, ranks: tuple[int, ...] | None = None, axes: str = "") -> tf.Tensor:
     """Returns a value as a tensor of numbers; raises ValueError if it is something else, or of another rank."""
     try:
@@ -86,26 +91,25 @@ def numbers(what: str, value, ranks: tuple[int, ...] | None = None, axes: str = 
     return tensor
 
 
+@as_written
 def require_fit(what: str, found, wanted) -> None:
     """Raises ValueError if a static shape is not another one."""
     if not tf.TensorShape(found).is_compatible_with(tf.TensorShape(wanted)):
         raise ValueError(f"{what} has the shape {list(found)}; {list(wanted)} is expected.")
 
 
+@as_written
 def _require_same_axes(name: str, kind: LossKind, teacher: tf.Tensor, student: tf.Tensor) -> None:
     """Raises ValueError for other ranks than the loss takes, and for other batches or lengths of the two."""
     ranks = (2, *RANKS[kind.compares]) if kind.takes_rows or name == "pkd" else RANKS[kind.compares]
     for side, tensor in (("teacher", teacher), ("student", student)):
         if tensor.shape.rank is not None and tensor.shape.rank not in ranks:
             rows = "[B, H] or " if ranks[0] == 2 and kind.compares == STATES else ""
-            raise ValueError(
-                f"{name}: {side} has shape {list(tensor.shape)}; {rows}{AXES[kind.compares]} is expected."
-            )
+            raise ValueError(f"{name}: {side} has shape {list(tensor.shape)}; {rows}{AXES[kind.compares]} is expected.")
     if teacher.shape.rank is None or student.shape.rank is None:
         return
     if kind.compares == MAPS:
         same = [(teacher.shape[at], student.shape[at]) for at in (0, -1, -2)]
-        same.append((student.shape[-1], student.shape[-2]))
     else:
         same = list(zip(teacher.shape[:-1], student.shape[:-1], strict=False))
     fits = kind.compares == MAPS or teacher.shape.rank == student.shape.rank
@@ -120,7 +124,7 @@ def _require_same_axes(name: str, kind: LossKind, teacher: tf.Tensor, student: t
 
 def _fitting(kind: LossKind) -> str:
     if kind.compares == MAPS:
-        return "both have the same rows and positions, and as many keys as queries"
+        return "both have the same rows, queries and keys"
     if kind.compares == LOGITS or kind.equal_widths:
         return (
             "this loss compares them element by element. Project the student to the teacher's width, or choose a loss "
@@ -129,6 +133,7 @@ def _fitting(kind: LossKind) -> str:
     return "both have the same rows and positions"
 
 
+@as_written
 def _require_mask(name: str, kind: LossKind, mask, student: tf.Tensor) -> None:
     tensor = numbers(f"{name}: mask", mask)
     shape = student.shape
@@ -137,7 +142,9 @@ def _require_mask(name: str, kind: LossKind, mask, student: tf.Tensor) -> None:
     wanted = [shape[0], shape[-1]] if kind.compares == MAPS else list(shape[:-1])
     rows_only = name == "pkd" and tensor.shape.rank == 1
     fits = tensor.shape.rank == len(wanted) or rows_only
-    sizes = zip(tensor.shape, wanted, strict=False)
+    sizes = [*zip(tensor.shape, wanted, strict=False)]
+    if kind.compares == MAPS and fits:
+        sizes.append((tensor.shape[1], shape[-2]))
     if not fits or any(None not in pair and pair[0] != pair[1] for pair in sizes):
         raise ValueError(
             f"{name}: A mask of shape {tuple(tensor.shape)} does not fit values of shape {tuple(shape)}: "

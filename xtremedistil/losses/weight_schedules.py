@@ -77,7 +77,7 @@ def require_weight(term: str, weight: float, schedule: str | Callable) -> None:
     """Raises ValueError if a weight is not a number of at least 0, or a schedule is unknown or multiplies 0."""
     factor = weight_factor(schedule)
     if not (is_number(weight) and weight >= 0):
-        raise ValueError(f"{term} is {weight!r}; it is a finite number of at least 0.")
+        raise ValueError(f"{term} is {shown(weight)}; it is a finite number of at least 0.")
     if weight == 0 and factor is not constant_weight:
         raise ValueError(
             f"{term} is 0, and {schedule} multiplies it, so it would stay 0. Give a weight above 0 for the schedule to "

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from xtremedistil.arguments import is_number, require_function, require_kind, require_mapping, require_switch
+from xtremedistil.arguments import is_number, require_function, require_kind, require_mapping, require_switch, shown
 from xtremedistil.errors import require_known
 from xtremedistil.losses.specs import LOGITS, LOSS_KINDS, losses_of, require_options
 from xtremedistil.losses.weight_schedules import require_weight
@@ -49,7 +49,7 @@ class SoftLabels:
         require_options(self.loss, self.options, LOSS_KINDS[self.loss].options)
         require_weight(f"The weight of {self.loss}", self.weight, self.weight_schedule)
         if not (is_number(self.temperature) and self.temperature > 0):
-            raise ValueError(f"temperature is {self.temperature!r}; it must be greater than 0.")
+            raise ValueError(f"temperature is {shown(self.temperature)}; it must be greater than 0.")
         if self.temperature_of is not None and self.loss == "dist":
             raise ValueError("The loss dist takes one temperature; a temperature schedule needs another loss.")
 
