@@ -5,17 +5,9 @@ import numbers
 import os
 from collections.abc import Mapping, Sequence
 
+from xtremedistil.flag_values import shown
+
 LARGEST_WHOLE = 2**31 - 1
-SHOWN = 80  # characters of a value in a message
-
-
-def shown(value) -> str:
-    """Returns a value as text, on one line and cut short."""
-    try:
-        text = " ".join(repr(value).split())
-    except Exception:  # a caller's own class may fail here
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def is_whole(value) -> bool:

@@ -484,16 +484,6 @@ def test_tokenizer_with_more_tokens_than_the_teachers_embeddings_is_refused(asse
     assert_refused_early({}, f"says vocab_size {PIECES}, but there are {PIECES + 1} tokens in the tokenizer")
 
 
-@pytest.mark.parametrize("flag", ["compress_word_embedding", "freeze_word_embedding"])
-def test_fewer_tokens_than_the_width_of_reduced_embeddings_are_refused(
-    flag, assert_refused_early, word_piece_folder, tmp_path
-):
-    wide = {"hidden_size": PIECES + 14, "num_attention_heads": 2}
-    teacher = write_hollow_bert(tmp_path / "wide", word_piece_folder, **wide)
-    sizes = {"pt_teacher_checkpoint": teacher, "hidden_size": PIECES + 2, "num_attention_heads": 1, flag: True}
-    assert_refused_early(sizes, f"the word embeddings of {PIECES} tokens", f"the student's are {PIECES + 2} wide")
-
-
 def test_student_of_another_vocabulary_needs_the_teachers_embeddings(assert_refused_early, word_piece_folder, tmp_path):
     changes = {"hidden_size": 8, "num_hidden_layers": 2, "vocab_size": PIECES + 9}
     student = write_hollow_bert(tmp_path / "student", word_piece_folder, **changes)

@@ -444,6 +444,15 @@ def test_mapped_embedding_moves_words_that_it_never_sees_and_settles_into_the_de
     np.testing.assert_allclose(student.model(inputs)["logits"], student.training_model(inputs)["logits"], atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["pca", "svd"])
+def test_fewer_tokens_than_columns_keep_their_products_and_the_other_columns_are_0(method):
+    table = np.random.default_rng(0).standard_normal((5, 12)).astype(np.float32)
+    full, kernel = factorize(table, 8, method)
+    assert kernel.shape == (12, 8) and not kernel[:, 5:].any()
+    reduced = full @ kernel
+    np.testing.assert_allclose(reduced @ reduced.T, full @ full.T, atol=1e-4)
+
+
 def test_factorization_to_more_columns_than_there_are_is_refused():
     with pytest.raises(ValueError, match=r"\[9, 4\] cannot be reduced to width 5"):
         factorize(np.zeros((9, 4)), 5)

@@ -236,6 +236,12 @@ class AdaptedModel(NamedOutputs):
 
 def _outputs(model: tf_keras.Model, inputs: dict):
     """Returns the model's outputs; raises ValueError if it cannot be called with the inputs of a batch."""
+    names = getattr(model, "input_names", None) or []
+    if unknown := [name for name in names if name not in inputs]:
+        raise ValueError(
+            f"The model {model.name} has the inputs {', '.join(names)}; batches have {', '.join(inputs)}. Name the "
+            f"tf_keras.Input {unknown[0]} like one of these, or wrap the model in one that has these inputs."
+        )
     try:
         return model(inputs)
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, tf.errors.OpError) as error:

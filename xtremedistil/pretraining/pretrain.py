@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from xtremedistil.arguments import require_kind
 from xtremedistil.console.progress import Progress
 from xtremedistil.errors import InputError
 from xtremedistil.flags import old_names
@@ -64,7 +63,6 @@ def pretrain(config: PretrainConfig) -> PretrainReport:
     Raises:
         InputError: something in the settings or files cannot be used; nothing half-written stays behind.
     """
-    require_kind("config", config, PretrainConfig, "a PretrainConfig")
     return run_plan(make_pretrain_plan(config))
 
 

@@ -10,7 +10,6 @@ import dataclasses
 import os
 import shutil
 
-from xtremedistil.arguments import require_kind
 from xtremedistil.console.progress import Progress
 from xtremedistil.data.text_files import find_file
 from xtremedistil.distillation.pipeline.distil import STUDENT as STUDENT_ROW
@@ -51,7 +50,6 @@ def transfer(config: TransferConfig) -> Report:
     Raises:
         InputError: something in the settings or files cannot be used, or the folder belongs to another run.
     """
-    require_kind("config", config, TransferConfig, "a TransferConfig")
     return run_plan(make_task_transfer_plan(config))
 
 

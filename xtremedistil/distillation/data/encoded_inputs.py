@@ -213,14 +213,13 @@ def _require_batch(inputs) -> None:
         raise ValueError(
             f"A batch of the tf.data.Dataset holds a {type(inputs).__name__}; a mapping with input_ids is expected."
         )
-    if not hasattr(inputs.get("input_ids"), "to_list") and np.ndim(inputs.get("input_ids", [[]])) < 2:
+    ids = np.asarray(inputs.get("input_ids", [[]]))
+    if ids.ndim < 2 and not (ids.ndim == 1 and ids.dtype == object):  # that is a ragged tensor
         raise ValueError("The tf.data.Dataset gives single rows; batches are expected. Add .batch(32).")
 
 
 def _of_batch(name: str, values) -> Sequence:
     """Returns a column of a batch, one entry per row."""
-    if hasattr(values, "to_list"):  # a ragged tensor
-        return values.to_list()
     if np.ndim(values) < 1:
         raise ValueError(f"A batch of the tf.data.Dataset has {shown(values)} as its {name}; one per row is expected.")
     return values

@@ -4,7 +4,6 @@ import dataclasses
 import os
 from collections.abc import Sequence
 
-from xtremedistil.arguments import require_kind
 from xtremedistil.distillation.planning.config import JOINT, DistilConfig
 from xtremedistil.distillation.planning.plan import (
     DEV,
@@ -46,7 +45,6 @@ def make_plan(config: DistilConfig, stages: Sequence[Stage] | None = None) -> Di
     Raises:
         InputError: lists all problems of the settings; or a problem of the stages.
     """
-    require_kind("config", config, DistilConfig, "a DistilConfig")
     return plan_of(check_distil(config), stages)
 
 

@@ -81,8 +81,8 @@ def add_distil_problems(problems: Problems, config: DistilConfig) -> Checked | N
     if teacher and not config.logits_only:
         problems.add(length_problems(config.seq_len, teacher, config.pt_teacher_checkpoint))
     own_family, student = open_student(config, problems)
-    if teacher and student:
-        problems.add(_token_problems(config, teacher, student.embedding_size))
+    if teacher:
+        problems.add(_token_problems(config, teacher))
     if student is None or not (teacher or config.logits_only):
         return None
     lines, matches = _model_problems(config, (family, own_family), teacher, student)
@@ -282,40 +282,21 @@ def _embedding_problems(config: DistilConfig, teacher: EncoderShape | None, widt
     ]
 
 
-def _token_problems(config: DistilConfig, teacher: EncoderShape, width: int) -> list[str]:
-    """Problems between the tokens and the word embeddings of the teacher's checkpoint; `width`: of the student's."""
+def _token_problems(config: DistilConfig, teacher: EncoderShape) -> list[str]:
+    """Problems between the tokens and the word embeddings of the teacher's checkpoint."""
     from xtremedistil.tokenization.tokenizer import Tokenizer
 
     try:
         teachers = Tokenizer.load(config.pt_teacher_checkpoint)
     except InputError:  # the run refuses it when it reads the task
         return []
-    name, tokens = config.pt_teacher_checkpoint, _run_tokens(config, teachers)
-    if teachers.size > teacher.vocab_size:
-        return [
-            f"`pt_teacher_checkpoint` {name}: its config.json says vocab_size {teacher.vocab_size}, but there are "
-            f"{teachers.size} tokens in the tokenizer. The two belong to different models"
-        ]
-    if config.compress_word_embedding and tokens < width < teacher.embedding_size:
-        return [
-            f"`compress_word_embedding`: the word embeddings of {tokens} tokens have at most {tokens} principal "
-            f"components, but the student's are {width} wide. Leave the flag away, or use a narrower student"
-        ]
-    return []
-
-
-def _run_tokens(config: DistilConfig, teachers) -> int:
-    """Returns the number of tokens of the run: the teacher's, or those of a student with part of them."""
-    from xtremedistil.tokenization.tokenizer import Tokenizer
-    from xtremedistil.tokenization.vocabulary import tokens_among
-
-    if not config.pt_student_checkpoint or config.student_kind == "bilstm" or config.logits_only:
-        return teachers.size
-    try:
-        students = Tokenizer.load(config.pt_student_checkpoint)
-    except InputError:  # it has the teacher's tokens; other checks refuse it if not
-        return teachers.size
-    return teachers.size if tokens_among(students, teachers) is None else students.size
+    if teachers.size <= teacher.vocab_size:
+        return []
+    return [
+        f"`pt_teacher_checkpoint` {config.pt_teacher_checkpoint}: its config.json says vocab_size "
+        f"{teacher.vocab_size}, but there are {teachers.size} tokens in the tokenizer. The two belong to different "
+        "models"
+    ]
 
 
 def _vocabulary_problems(config: DistilConfig, student: EncoderShape) -> list[str]:

@@ -17,13 +17,13 @@ from xtremedistil.storage.model_folder import keras_files, read_config, weight_f
 def check_export(config: ExportConfig) -> None:
     """The same for an export."""
     require_settings(config, ExportConfig)
+    problems = Problems()
+    add_value_problems(problems, config, title := "Cannot export with these settings")
     require_path("model_dir", config.model_dir)
     require_text("weights", config.weights)
     for name in ("task", "rows", "pt_teacher_checkpoint"):
         require_path(name, getattr(config, name), optional=True)
     require_number("max_metric_drop", config.max_metric_drop, -math.inf)
-    problems = Problems()
-    add_value_problems(problems, config, title := "Cannot export with these settings")
     forms = dict.fromkeys(config.to)
     needed = dict.fromkeys(package for form in forms for package in (*TENSORFLOW, *NEEDED_BY_EXPORTS[form]))
     problems.add(missing_packages(tuple(needed), f"Export to {' and '.join(forms)}"))

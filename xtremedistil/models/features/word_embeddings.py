@@ -29,7 +29,8 @@ def factorize(table: np.ndarray, width: int, method: str = "pca", seed: int = 42
         seed: of the randomized solvers that large tables need.
 
     Returns:
-        float32 [V, H], the embeddings (minus their mean for "pca"), and float32 [H, width], orthonormal columns.
+        float32 [V, H], the embeddings (minus their mean for "pca"), and float32 [H, width], orthonormal columns; those
+        beyond the number of tokens are 0, because fewer tokens than that span no more directions.
 
     Raises:
         ValueError: `width` is larger than that of the embeddings, or `method` is unknown.
@@ -37,13 +38,15 @@ def factorize(table: np.ndarray, width: int, method: str = "pca", seed: int = 42
     from sklearn.decomposition import PCA, TruncatedSVD  # a second to import, for a few runs only
 
     rows, columns = table.shape
-    if width > min(rows, columns) and width != columns:
+    if width > columns or not rows:
         raise ValueError(f"Word embeddings of shape [{rows}, {columns}] cannot be reduced to width {width}.")
     if method not in METHODS:
         raise ValueError(f"Unknown method '{method}'; known: {', '.join(METHODS)}.")
     table = np.asarray(table, np.float32)
     if width == columns:
         return table, np.eye(columns, dtype=np.float32)
-    solver = (PCA if method == "pca" else TruncatedSVD)(n_components=width, random_state=seed).fit(table)
+    solver = (PCA if method == "pca" else TruncatedSVD)(n_components=min(width, rows), random_state=seed).fit(table)
     centred = table - solver.mean_ if method == "pca" else table
-    return centred.astype(np.float32), solver.components_.T.astype(np.float32)
+    kernel = np.zeros([columns, width], np.float32)
+    kernel[:, : len(solver.components_)] = solver.components_.T
+    return centred.astype(np.float32), kernel
