@@ -47,19 +47,64 @@ def test_interrupted_use_of_a_student_promises_nothing(interrupted, verb):
     assert interrupted(verb).strip() == "xtremedistil: interrupted."
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-def test_full_disk_is_an_error_of_one_line_whatever_meets_it(run_command, monkeypatch, tmp_path, number):
-    def fail(config):
-        raise OSError(number, os.strerror(number), "some/file")
+SYSTEM_ERRORS = {
+    errno.ENOSPC: "No space left on device. Make room, and give the same command again.",
+    errno.EDQUOT: "Disk quota exceeded. Make room, and give the same command again.",
+    errno.EACCES: "Permission denied. Get the right to it, or name another place.",
+    errno.EPERM: "Operation not permitted. Get the right to it, or name another place.",
+    errno.EROFS: "Read-only file system. Name a place that can be written to.",
+    errno.EISDIR: "Is a directory. This is a folder; name a file.",
+    errno.ENOTDIR: "Not a directory. A file stands where a folder is expected",
+    errno.ELOOP: "Too many levels of symbolic links. Its symbolic links lead in a circle; name the file itself.",
+    errno.ENAMETOOLONG: "File name too long. Give a shorter name.",
+    errno.EMFILE: "Too many open files. Let this process open more files",
+    errno.EIO: "Input/output error. The disk or the network has a fault",
+    errno.EPIPE: "Broken pipe. See to it, and give the same command again.",
+    errno.ESTALE: "Stale file handle. See to it, and give the same command again.",
+    errno.ENOENT: "No such file or directory. Name what is there.",
+    errno.ETIMEDOUT: "Connection timed out. See to it, and give the same command again.",
+}
 
-    monkeypatch.setitem(cli.VERBS, "predict", (fail, *cli.VERBS["predict"][1:]))
-    if number == errno.EIO:
-        with pytest.raises(OSError, match="some/file"):
-            run_command("predict", "--model_dir", tmp_path)
-        return
-    outcome = run_command("predict", "--model_dir", tmp_path)
-    said = "xtremedistil: some/file: No space left on device. Make room, and give the same command again."
-    assert (outcome.code, outcome.err.strip()) == (2, said)
+
+@pytest.fixture
+def failing(run_command, monkeypatch, tmp_path):
+    """Runs a command that meets an error."""
+
+    def run(error: Exception):
+        def fail(config):
+            raise error
+
+        monkeypatch.setitem(cli.VERBS, "predict", (fail, *cli.VERBS["predict"][1:]))
+        return run_command("predict", "--model_dir", tmp_path)
+
+    return run
+
+
+@pytest.mark.parametrize("number", SYSTEM_ERRORS)
+def test_what_the_system_refuses_is_a_sentence_that_names_the_file(failing, number):
+    outcome = failing(OSError(number, os.strerror(number), "some/file"))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"xtremedistil: some/file: {SYSTEM_ERRORS[number]}")
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("Unable to open file\n(more)"), ConnectionError(), TimeoutError("timed out")]
+)
+def test_error_without_a_number_is_a_sentence_too(failing, error):
+    outcome = failing(error)
+    what = str(error).partition("\n")[0] or type(error).__name__
+    assert (outcome.code, outcome.err) == (2, f"xtremedistil: {what}. See to it, and give the same command again.\n")
+
+
+def test_system_error_of_two_files_names_both(failing):
+    outcome = failing(OSError(errno.EXDEV, os.strerror(errno.EXDEV), "one", None, "other"))
+    assert "one -> other: " in outcome.err
+
+
+def test_fault_of_ours_keeps_its_traceback(failing):
+    with pytest.raises(ZeroDivisionError):
+        failing(ZeroDivisionError())
 
 
 # Help

@@ -1,17 +1,14 @@
-"""Command line: `xtremedistil <verb>`, exit codes.
-
-Exit codes: 0 done; 1 a fault of ours (traceback); 2 something to mend in what was given; 130 interrupted (Ctrl-C);
-143 terminated (SIGTERM).
-"""
+"""Command line: `xtremedistil <verb>`; exit codes are those of `console.ending`."""
 
 import dataclasses
-import errno
 import re
 import sys
 from functools import partial
 
+from xtremedistil.console.ending import exit_code
 from xtremedistil.console.quiet import import_tensorflow, without_native_noise
 from xtremedistil.console.sigterm import TERMINATED, on_sigterm
+from xtremedistil.console.streams import tolerant_streams
 from xtremedistil.distillation.planning.config import DistilConfig, expand_recipe
 from xtremedistil.errors import InputError
 from xtremedistil.export.common.config import ExportConfig
@@ -223,29 +220,19 @@ def with_flags(message: str, kind) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
-    try:
-        verb, config = read_flags(arguments)
-    except InputError as error:
-        print(f"xtremedistil: {error}", file=sys.stderr)
-        return 2
-    run = VERBS[verb][0]
-    try:
-        with on_sigterm(_end), without_native_noise(config.verbose):
-            run(config)
-            return 0
-    except InputError as error:
-        print(f"xtremedistil: {with_flags(str(error), type(config))}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"xtremedistil: {where}{error.strerror}. Make room, and give the same command again.", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        resuming = "; the same command goes on from where it was last saved" if verb in TRAINING else ""
-        print(f"\nxtremedistil: interrupted{resuming}.", file=sys.stderr)
-        return 130
+    with tolerant_streams(), on_sigterm(_end):
+        given = []
+        code = exit_code(lambda: given.extend(read_flags(arguments)))
+        if code:
+            return code
+        verb, config = given
+        worded = partial(with_flags, kind=type(config))
+        return exit_code(lambda: _run(verb, config), worded, resumes=verb in TRAINING)
+
+
+def _run(verb: str, config) -> None:
+    with without_native_noise(config.verbose):
+        VERBS[verb][0](config)
 
 
 if __name__ == "__main__":

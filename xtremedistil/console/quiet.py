@@ -6,6 +6,8 @@ import os
 import sys
 import warnings
 
+from xtremedistil.console.streams import TolerantStream
+
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_VERBOSITY": "error"}
 
 
@@ -29,8 +31,9 @@ def without_native_noise(verbose: bool):
     for name, level in QUIET.items():
         os.environ.setdefault(name, level)
     kept, python_stderr = os.dup(2), sys.stderr
-    if sys.stderr is sys.__stderr__:
-        sys.stderr = os.fdopen(os.dup(kept), "w", buffering=1, errors="replace")
+    if getattr(sys.stderr, "stream", sys.stderr) is sys.__stderr__ is not None:
+        of_python = os.fdopen(os.dup(kept), "w", buffering=1, errors="backslashreplace")
+        sys.stderr = TolerantStream(of_python, drops_all=True)
     try:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)

@@ -80,8 +80,8 @@ def _predict(config: Config, predictor: Predictor) -> None:
     folder = _output_folder(config)
     if config.do_eval:
         metrics = evaluate_folder(config, predictor)
-        print(json.dumps(metrics, indent=2, ensure_ascii=False))
         files.write_json(os.path.join(folder, model_folder.METRICS), metrics)
+        print(json.dumps(metrics, indent=2, ensure_ascii=False))
     if config.do_predict:
         path = predict_file(config, predictor, folder)
         print(f"predictions are in {path}")

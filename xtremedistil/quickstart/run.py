@@ -10,7 +10,9 @@ import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from xtremedistil.console.ending import exit_code
 from xtremedistil.console.quiet import import_tensorflow, without_native_noise
+from xtremedistil.console.streams import tolerant_streams
 from xtremedistil.distillation.planning.config import DistilConfig
 from xtremedistil.evaluation.report import ReportRow, aligned
 from xtremedistil.quickstart.sample_task import write_sample_task
@@ -123,7 +125,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=7, help="another seed, other sentences (default: %(default)s)")
     parser.add_argument("--scratch_teacher", action="store_true", help="download nothing; train a teacher from scratch")
     values = parser.parse_args(arguments)
+    with tolerant_streams():
+        return exit_code(lambda: _run_quietly(values), resumes=True)
+
+
+def _run_quietly(values: argparse.Namespace) -> None:
     with without_native_noise(verbose=False):
         import_tensorflow(verbose=False)
         run(values.folder, seed=values.seed, scratch=values.scratch_teacher)
-    return 0

@@ -160,7 +160,8 @@ def resolve_policy(targets: str, size: OutputSize, folder: str, names: Sequence[
     Raises:
         InputError: `teacher_outputs` cache needs more than the disk has.
     """
-    kept = sum(size_of(path) for name in names for path in glob.glob(os.path.join(folder, "*", array_file(name))))
+    below = os.path.join(glob.escape(folder), "*")
+    kept = sum(size_of(path) for name in names for path in glob.glob(os.path.join(below, array_file(name))))
     free = shutil.disk_usage(nearest_existing(folder)).free + kept
     room = free - size.besides
     if targets == "live" or (targets == "auto" and size.at_a_time > room):
