@@ -10,7 +10,6 @@ from xtremedistil.console.quiet import import_tensorflow, without_native_noise
 from xtremedistil.console.sigterm import TERMINATED, on_sigterm
 from xtremedistil.console.streams import tolerant_streams
 from xtremedistil.distillation.planning.config import DistilConfig, expand_recipe
-from xtremedistil.errors import InputError
 from xtremedistil.export.common.config import ExportConfig
 from xtremedistil.finetuning.config import BaselineConfig, ContinueConfig
 from xtremedistil.flag_parser import WITHOUT_VALUE, Parser, add_help, build_command

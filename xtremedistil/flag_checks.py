@@ -1,12 +1,13 @@
 """Contradictions between flags, files and checkpoints, found before any model is loaded and reported together."""
 
-import json
 import os
 
 from xtremedistil.errors import InputError, Problems
 from xtremedistil.models.architectures.families import Family, find_family
 from xtremedistil.models.architectures.shapes import EncoderShape, encoder_shape
 from xtremedistil.models.checkpoints.pretrained import read_config
+from xtremedistil.models.checkpoints.weight_headers import check_weight_file
+from xtremedistil.storage.json_files import parse_json
 
 
 def open_checkpoint(
@@ -28,13 +29,16 @@ def open_checkpoint(
     family = problems.attempt(find)
     if saved is None or family is None:
         return None, None
-    return family, problems.attempt(encoder_shape, saved, f"{flag} {source}")
+    shape = problems.attempt(encoder_shape, saved, f"{flag} {source}")
+    if shape and os.path.isdir(source):
+        problems.attempt(check_weight_file, source, shape)
+    return family, shape
 
 
 def _is_cluster(text: str) -> bool:
     """Whether it says which workers there are, and which of them this is."""
     try:
-        found = json.loads(text)
+        found = parse_json(text, "TF_CONFIG")
         addresses = found["cluster"][found["task"]["type"]]
         return isinstance(addresses, list) and 0 <= int(found["task"]["index"]) < len(addresses)
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Standard output and error that do not stop a program: a closed pipe takes no more, an ASCII terminal shows escapes."""
+"""Standard output and error that do not stop a program: a closed pipe takes no more, an ASCII terminal gets escapes."""
 
 import contextlib
 import errno

@@ -3,7 +3,21 @@
 import dataclasses
 from dataclasses import dataclass, field
 
-from xtremedistil.storage.files import read_json
+from xtremedistil.storage.declared import Anything, ListOf, MapOf, Number, Object, OrNull, Text, Whole
+from xtremedistil.storage.json_files import read_json
+
+ROW = {"name": Text(), "parameters": Whole(most=10**15), "metric": Text(), "dev": Number(), "test": Number()}
+ROW["milliseconds"] = Number()
+SAVED = Object(
+    {
+        "rows": ListOf(Object(ROW, required=ROW)),
+        "metrics": MapOf(MapOf(Anything())),
+        "stages": ListOf(MapOf(Anything())),
+        "best_stage": OrNull(Whole()),
+    },
+    required=("rows",),
+)
+REMOVE = "Remove the file and give the same command again: it is written anew."
 
 
 @dataclass(frozen=True)
@@ -55,9 +69,10 @@ class Report:
 
 
 def read_report(path: str) -> Report:
-    """Reads the report of a finished run."""
-    saved = read_json(path)
-    return Report(**saved | {"rows": [ReportRow(**row) for row in saved["rows"]]})
+    """Reads the report of a finished run. Raises InputError if it is damaged."""
+    saved = read_json(path, SAVED, REMOVE)
+    rows = [ReportRow(**{name: row[name] for name in ROW}) for row in saved["rows"]]
+    return Report(**{name: saved[name] for name in SAVED.keys if name in saved} | {"rows": rows})
 
 
 def aligned(lines: list[list[str]]) -> str:

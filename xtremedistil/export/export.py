@@ -10,7 +10,9 @@ from xtremedistil.export.common.parity import Exported
 from xtremedistil.export.common.source import Source, open_source
 from xtremedistil.export.common.validation import check_export
 from xtremedistil.storage import files, model_folder
+from xtremedistil.storage.declared import MapOf, Object
 from xtremedistil.storage.folders import locked
+from xtremedistil.storage.json_files import read_json
 from xtremedistil.tokenization.serving_tokenizer import FastTokenizer
 
 
@@ -62,7 +64,7 @@ def record(source: Source, made: list[Exported]) -> None:
     path = os.path.join(source.model_dir, model_folder.EXPORTS)
     weights = {source.weights: files.fingerprint(os.path.join(source.model_dir, source.weights))}
     try:
-        before = files.read_json(path)
+        before = read_json(path, Object({"exports": MapOf(Object({}))}))
     except InputError:  # none yet, or a damaged one, which the new one replaces
         before = {}
     exports = before.get("exports", {}) if before.get("weights") == weights else {}

@@ -19,6 +19,7 @@ from xtremedistil.evaluation.verdict import Scores, commonest_score, verdict
 from xtremedistil.finetuning.plan import FineTuningPlan, LabelPlan
 from xtremedistil.finetuning.supervised import LabelFit, fit_on_labels
 from xtremedistil.models.architectures.families import find_family
+from xtremedistil.models.architectures.shapes import encoder_shape
 from xtremedistil.models.checkpoints.h5_weights import save_weights
 from xtremedistil.models.checkpoints.pretrained import load_encoder, read_config
 from xtremedistil.models.checkpoints.tuned_head import find_tuned_head
@@ -32,6 +33,7 @@ from xtremedistil.tasks.class_weights import class_weights
 from xtremedistil.tasks.labelled_sets import described_sets, read_labelled_sets
 from xtremedistil.tokenization.model_folder import load_tokenizer
 from xtremedistil.tokenization.tokenizer import Tokenizer
+from xtremedistil.tokenization.vocabulary import refuse_unknown_tokens
 from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.state import History
 from xtremedistil.training.strategy import make_strategy, precision, seed_everything, stage_seed
@@ -56,7 +58,7 @@ def continue_training(plan: LabelPlan) -> Report:
         with strategy.scope():
             student = restore_student(plan.model_dir)
         started_from = files.fingerprint(model_folder.weight_file(plan.model_dir, model_folder.STUDENT_WEIGHTS))
-        frozen = word_embedding_variable(student.encoder) if saved["freeze_word_embedding"] else None
+        frozen = word_embedding_variable(student.encoder) if saved.get("freeze_word_embedding") else None
         parts = {name: [v for v in variables if v is not frozen] for name, variables in student.parts.items()}
         variables = [v for block in student.blocks.values() for v in block if v is not frozen]
         run = _LabelRun(plan, task, tokenizer, sets, strategy, workers, weights, started_from, saved["seq_len"])
@@ -76,12 +78,13 @@ def fine_tune(plan: FineTuningPlan) -> Report:
     strategy = make_strategy(plan.strategy, plan.tpu)
     workers = Workers(strategy)
     with told_of_lost_workers(workers), folder_lock(workers, plan.model_dir), precision(plan.precision):
-        tokenizer = Tokenizer.load(plan.tokenizer)
+        tokenizer, saved = Tokenizer.load(plan.tokenizer), read_config(plan.checkpoint)
+        refuse_unknown_tokens(tokenizer, encoder_shape(saved, plan.checkpoint).vocab_size, plan.checkpoint)
         task = open_task(plan.task, plan.kind)
         sets = read_labelled_sets(task, plan.task, tokenizer, plan.seq_len)
         weights = class_weights(plan.class_weight, task.labels, sets[0].features)
         seed_everything(plan.options.seed)
-        family = find_family(plan.class_name, read_config(plan.checkpoint)["model_type"])
+        family = find_family(plan.class_name, saved["model_type"])
         head = {"by_position": task.by_position, "problem_type": task.problem_type}
         tuned = find_tuned_head(plan.checkpoint, family, task.labels, **head)
         if line := tuned.fate("training goes on from it"):

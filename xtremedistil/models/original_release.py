@@ -6,7 +6,8 @@ import numpy as np
 
 from xtremedistil.errors import InputError, MissingFileError
 from xtremedistil.models.checkpoints.h5_weights import UNNAMED_EMBEDDING, read_weights, refuse_not_finite
-from xtremedistil.storage.model_folder import WORD_EMBEDDING
+from xtremedistil.storage.arrays import read_array
+from xtremedistil.storage.model_folder import CONFIG, WORD_EMBEDDING
 
 
 def encoder_config(model_dir: str, saved: dict, weights_path: str) -> dict:
@@ -28,8 +29,10 @@ def encoder_config(model_dir: str, saved: dict, weights_path: str) -> dict:
         positions, width = shapes["embeddings/position_embeddings/embeddings:0"]
         types, _ = shapes["embeddings/token_type_embeddings/embeddings:0"]
         _, inner = shapes["encoder/layer_._0/intermediate/dense/kernel:0"]
-    except KeyError as error:
+    except (KeyError, ValueError) as error:  # absent, or of other axes
         raise InputError(f"{weights_path} holds no weights of a BERT student ({error} is missing).") from error
+    if saved.get("num_attention_heads") is None:
+        raise InputError(f"{os.path.join(model_dir, CONFIG)} lacks num_attention_heads, which no weight shows. Add it.")
     return {
         "model_type": "bert",
         "vocab_size": _vocabulary(model_dir, shapes),
@@ -53,16 +56,11 @@ def frozen_word_embedding(model_dir: str) -> np.ndarray:
     """Reads `word_embedding.npy`, float32 [V, H], the only file with a student's frozen word embeddings.
 
     Raises:
-        MissingFileError: the file does not exist. InputError: it is not a NumPy array.
+        MissingFileError: the file does not exist. InputError: it is not a NumPy array of that kind.
     """
     path = os.path.join(model_dir, WORD_EMBEDDING)
-    try:
-        table = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise MissingFileError(f"{path} does not exist: the student's word embeddings are kept there.") from error
-    except (ValueError, EOFError, SyntaxError, MemoryError, TypeError) as error:
-        raise InputError(f"{path} is not a NumPy array ({error}).") from error
-    if not isinstance(table, np.ndarray) or table.ndim != 2:
-        raise InputError(f"{path} is no table of word embeddings: expected an array [vocabulary, hidden size].")
+    if not os.path.isfile(path):
+        raise MissingFileError(f"{path} does not exist: the student's word embeddings are kept there.")
+    table = read_array(path, kinds="f", shape=[None, None], cure="Copy it again from the model folder.")
     refuse_not_finite(path, {"the table": table})
     return table

@@ -10,9 +10,12 @@ import tensorflow as tf
 from xtremedistil.arguments import require_path, require_text
 from xtremedistil.errors import InputError
 from xtremedistil.models import original_release
-from xtremedistil.models.architectures.families import student_family
+from xtremedistil.models.architectures.config_checks import check_config
+from xtremedistil.models.architectures.families import BILSTM, student_family
+from xtremedistil.models.architectures.shapes import encoder_shape
 from xtremedistil.models.checkpoints.h5_weights import load_weights, save_weights, weight_name
 from xtremedistil.models.checkpoints.pretrained import new_encoder_from_config
+from xtremedistil.models.checkpoints.weight_headers import refuse_too_many
 from xtremedistil.models.features.word_embeddings import word_embedding_variable
 from xtremedistil.models.student import ENCODER_NAME, Student, build_student
 from xtremedistil.storage import model_folder
@@ -49,7 +52,10 @@ def restore_student(model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS)
     saved = model_folder.read_config(model_dir)
     path = model_folder.weight_file(model_dir, weights)
     encoder_config = saved.get("student_config") or original_release.encoder_config(model_dir, saved, path)
+    check_config(encoder_config, f"{os.path.join(model_dir, model_folder.CONFIG)}, student_config")
     family = student_family(encoder_config["model_type"])
+    if family is not BILSTM:
+        refuse_too_many(path, encoder_shape(encoder_config, model_dir), model_folder.CONFIG, has_table=False)
     encoder = new_encoder_from_config(encoder_config, family, name=ENCODER_NAME)
     task = saved_task(saved)
     student = build_student(

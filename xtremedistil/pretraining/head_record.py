@@ -5,10 +5,14 @@ import os
 
 import numpy as np
 
-from xtremedistil.storage.files import read_json, write_json
+from xtremedistil.storage.declared import Object, Text
+from xtremedistil.storage.files import write_json
+from xtremedistil.storage.json_files import read_json
 from xtremedistil.storage.model_folder import fingerprint_checkpoint
 
 HEAD_WEIGHTS = "language-head.h5"
+RECORD = Object({"teacher": Text(), "pieces": Text()}, required=("teacher", "pieces"))
+REMOVE = "Copy it again, or remove it: the head is then taken as far as its shapes fit."
 
 
 def head_path(model_dir: str) -> str:
@@ -27,7 +31,8 @@ def write_head_record(head: str, record: dict[str, str]) -> None:
 
 def read_head_record(head: str) -> dict[str, str] | None:
     """None where there is none: heads of earlier versions."""
-    return read_json(_record_path(head)) if os.path.isfile(_record_path(head)) else None
+    path = _record_path(head)
+    return read_json(path, RECORD, REMOVE) if os.path.isfile(path) else None
 
 
 def remove_head(model_dir: str) -> None:

@@ -38,7 +38,7 @@ from xtremedistil.pretraining.live_teacher import student_with_teacher
 from xtremedistil.pretraining.models import initial_student, open_teacher
 from xtremedistil.pretraining.plan import PretrainPlan, StudentPlan, make_pretrain_plan
 from xtremedistil.pretraining.recipes import needs_teacher, predicts_tokens
-from xtremedistil.pretraining.report import REPORT, PretrainReport
+from xtremedistil.pretraining.report import REPORT, PretrainReport, read_pretrain_report
 from xtremedistil.pretraining.run_corpus import PretrainCorpus, open_corpus
 from xtremedistil.pretraining.teacher_head import check_head, head_parts, train_head
 from xtremedistil.storage import files, model_folder, run_folder
@@ -113,7 +113,7 @@ def _finished(plan: PretrainPlan, workers: Workers) -> PretrainReport | None:
     if not workers.broadcast_from_chief(os.path.isfile(path)):
         return None
     Progress().log(f"This run has finished before: {plan.model_dir}. `overwrite` starts it again.")
-    return PretrainReport(**files.read_json(path))
+    return read_pretrain_report(path)
 
 
 @dataclass(frozen=True)

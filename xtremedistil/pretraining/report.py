@@ -3,9 +3,25 @@
 import dataclasses
 from dataclasses import dataclass, field
 
-from xtremedistil.evaluation.report import aligned
+from xtremedistil.evaluation.report import REMOVE, aligned
+from xtremedistil.storage.declared import Anything, ListOf, MapOf, Number, Object, OrNull, Whole
+from xtremedistil.storage.json_files import read_json
 
 REPORT = "pretrain.json"
+COUNT = Whole(most=10**18)
+FIELDS = {
+    "teacher_accuracy": OrNull(Number()),
+    "student_accuracy": OrNull(Number()),
+    "loss": Number(),
+    "parameters": Object({"teacher": COUNT, "student": COUNT}, required=("teacher", "student")),
+    "rows": COUNT,
+    "pieces": COUNT,
+    "steps": COUNT,
+    "seconds": Number(),
+    "pieces_per_second": Number(),
+    "history": ListOf(MapOf(Anything())),
+}
+SAVED = Object(FIELDS, required=[name for name in FIELDS if name != "history"])
 
 
 @dataclass(frozen=True)
@@ -44,3 +60,9 @@ class PretrainReport:
 
     def to_dict(self) -> dict:
         return dataclasses.asdict(self)
+
+
+def read_pretrain_report(path: str) -> PretrainReport:
+    """Reads the report of a finished run. Raises InputError if it is damaged."""
+    saved = read_json(path, SAVED, REMOVE)
+    return PretrainReport(**{name: saved[name] for name in FIELDS if name in saved})

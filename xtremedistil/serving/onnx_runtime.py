@@ -1,6 +1,5 @@
 """Exported graphs in ONNX Runtime, with settings that suit small models on small machines."""
 
-import json
 import os
 import platform
 
@@ -9,10 +8,14 @@ import numpy as np
 from xtremedistil.data.padding import INPUT_NAMES, Arrays
 from xtremedistil.errors import InputError, MissingFileError, first_line
 from xtremedistil.storage import files, model_folder
+from xtremedistil.storage.declared import LABELS, Object, Text, faults
+from xtremedistil.storage.json_files import parse_json
 from xtremedistil.tasks import KINDS
 
 MOST_THREADS = 4
 RUNS_PER_SHRINK = 256  # the arena keeps the most that any call took; now and then it gives that back
+NOTES = {"xtremedistil": Text(tuple(KINDS)), "weights": Text(), "labels": LABELS}
+NOTES = Object(NOTES, required=tuple(NOTES))
 ID_TYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
 
 
@@ -159,7 +162,7 @@ def _notes(session, name: str) -> dict:
     inputs = {entry.name: entry.type for entry in session.get_inputs()}
     outputs = [entry.name for entry in session.get_outputs()]
     notes = _read_notes(session.get_modelmeta().custom_metadata_map)
-    own = notes.get("xtremedistil") in KINDS and {"weights", "labels"} <= notes.keys()
+    own = next(faults(notes, NOTES), None) is None
     readable = inputs.keys() <= set(INPUT_NAMES) and set(inputs.values()) <= set(ID_TYPES) and outputs == ["logits"]
     if not own or not readable:
         found = f"inputs {', '.join(inputs)}; outputs {', '.join(outputs)}"
@@ -170,6 +173,6 @@ def _notes(session, name: str) -> dict:
 def _read_notes(metadata: dict[str, str]) -> dict:
     """Values as they were before they became JSON; none at all if one of them is of another maker."""
     try:
-        return {name: json.loads(value) for name, value in metadata.items()}
-    except ValueError:
+        return {name: parse_json(value, name) for name, value in metadata.items()}
+    except InputError:
         return {}

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from xtremedistil.errors import InputError, MissingFileError
+from xtremedistil.errors import InputError
 from xtremedistil.storage import partials
+from xtremedistil.storage.declared import Object
+from xtremedistil.storage.json_files import ANY_OBJECT, read_json
 
 
 @contextlib.contextmanager
@@ -73,10 +75,10 @@ def write_sealed(path: str, record: dict) -> None:
     write_json(path, record | {SEAL: _seal(record)})
 
 
-def read_sealed(path: str) -> dict | None:
-    """Reads what `write_sealed` wrote; None if it is missing or damaged, or has no checksum."""
+def read_sealed(path: str, shape: Object = ANY_OBJECT) -> dict | None:
+    """Reads what `write_sealed` wrote; None if it is missing or damaged, has no checksum, or not the shape."""
     try:
-        record = read_json(path)
+        record = read_json(path, shape)
     except (InputError, OSError):  # MissingFileError too
         return None
     seal = record.pop(SEAL, None)
@@ -122,24 +124,6 @@ def release_pages(array: np.ndarray) -> None:
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # Linux
         mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def read_json(path: str) -> dict:
-    """Reads a JSON object.
-
-    Raises:
-        MissingFileError: there is no such file. InputError: it is not JSON, or not an object.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
-    except FileNotFoundError as error:
-        raise MissingFileError(f"{path} does not exist.") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}).") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path} holds {type(value).__name__}, expected a JSON object.")
-    return value
 
 
 def fingerprint(*paths: str) -> str:

@@ -5,7 +5,9 @@ import os
 from xtremedistil.errors import InputError, MissingFileError
 from xtremedistil.flags import current_names
 from xtremedistil.storage.checksums import CHECKSUMS
-from xtremedistil.storage.files import fingerprint, read_json
+from xtremedistil.storage.declared import LABELS, ListOf, Object, OrNull, Switch, Text, Whole
+from xtremedistil.storage.files import fingerprint
+from xtremedistil.storage.json_files import check_object, read_json
 
 STUDENT_WEIGHTS = "xtremedistil.h5"
 CONTINUED_WEIGHTS = "xtremedistil-ft.h5"
@@ -33,6 +35,36 @@ FORMAT_VERSION = 2  # of the model folder; the original's has none
 # Keys that the original release saves too, and without which a student cannot be used.
 ALWAYS_SAVED = ("task", "do_NER", "do_pairwise", "seq_len", "label_list", "teacher_hidden_size")
 
+LARGEST_WIDTH, LARGEST_VOCABULARY, LARGEST_LENGTH = 1 << 16, 10_000_000, 1 << 20
+ACTIVATIONS = ("elu", "gelu", "linear", "mish", "relu", "selu", "sigmoid", "silu", "softplus", "swish", "tanh")
+# Settings that students are rebuilt from; `student_config` is looked at more closely where its encoder is built.
+SETTINGS = Object(
+    {
+        "task": Text(one_line=True),
+        "do_NER": OrNull(Switch()),
+        "do_pairwise": OrNull(Switch()),
+        "seq_len": Whole(1, LARGEST_LENGTH),
+        "label_list": LABELS,
+        "teacher_hidden_size": Whole(1, LARGEST_WIDTH),
+        "task_kind": OrNull(Text()),
+        "label_separator": OrNull(Text()),
+        "pseudo_labels": OrNull(ListOf(OrNull(Text(one_line=True)))),
+        "projection_activation": OrNull(Text(ACTIVATIONS)),
+        "num_attention_heads": OrNull(Whole(1, LARGEST_WIDTH)),
+        "freeze_word_embedding": OrNull(Switch()),
+        "compress_word_embedding": OrNull(Switch()),
+        "pt_teacher_checkpoint": OrNull(Text(one_line=True)),
+        "format_version": OrNull(Whole()),
+        "student_config": OrNull(
+            Object(
+                {"model_type": Text(), "vocab_size": Whole(1, LARGEST_VOCABULARY)},
+                required=("model_type", "vocab_size"),
+            )
+        ),
+    }
+)
+COPY_AGAIN = "Copy the model folder's files again, or distil again."
+
 # Old names of flags of `distil` in the settings of finished runs.
 OLD_KEYS = {
     "targets": "teacher_outputs",
@@ -47,7 +79,8 @@ def read_config(model_dir: str) -> dict:
     """Reads `xtremedistil-config.json` of a finished run; old names of flags become the current ones.
 
     Raises:
-        MissingFileError: the folder or the file is missing. InputError: the file lacks required keys.
+        MissingFileError: the folder or the file is missing.
+        InputError: the file lacks required keys, or holds values that no distillation writes.
     """
     if not os.path.isdir(model_dir):
         raise MissingFileError(f"`model_dir` {model_dir}: there is no such folder.")
@@ -61,7 +94,7 @@ def read_config(model_dir: str) -> dict:
     missing = [key for key in ALWAYS_SAVED if key not in saved]
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}: it is not what a distillation wrote. Copy it again.")
-    return saved
+    return check_object(saved, SETTINGS, path, COPY_AGAIN)
 
 
 def keras_files(weights: str) -> tuple[str, str]:

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from xtremedistil.errors import InputError
 from xtremedistil.flags import current_names
 from xtremedistil.storage.checksums import forget
-from xtremedistil.storage.files import read_json, write_json
+from xtremedistil.storage.declared import Object, Switch, Text
+from xtremedistil.storage.files import write_json
+from xtremedistil.storage.json_files import read_json
 from xtremedistil.storage.model_folder import (
     BASELINE_HISTORY,
     BASELINE_WEIGHTS,
@@ -26,6 +28,8 @@ from xtremedistil.storage.model_folder import (
 TEACHER_KEY = "teacher_weights"  # in the settings of a run, once it has a teacher
 LIVE_KEY = "targets_are_live"  # likewise, once this is decided
 RUN_SETTINGS = "run-settings.json"
+RECORDED = Object({TEACHER_KEY: Text(), LIVE_KEY: Switch()})
+START_AGAIN = "Give another `model_dir`, or `overwrite` to start again there."
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -51,7 +55,7 @@ def check_run(folder: str, settings: dict, renamed: Mapping[str, str] | None = N
     if not os.path.isfile(path):
         _refuse_foreign_run(folder)
         return
-    saved = {name: value for name, value in read_json(path).items() if name not in (TEACHER_KEY, LIVE_KEY)}
+    saved = {name: value for name, value in _recorded(path).items() if name not in (TEACHER_KEY, LIVE_KEY)}
     saved = current_names(renamed or {}, saved)
     differences = [name for name in sorted(set(saved) | set(settings)) if saved.get(name) != settings.get(name)]
     if differences:
@@ -60,6 +64,10 @@ def check_run(folder: str, settings: dict, renamed: Mapping[str, str] | None = N
             f"`model_dir` {folder} belongs to a run with other settings:\n" + "\n".join(lines) + "\n"
             "Give the same settings to continue it, another `model_dir`, or `overwrite` to start again there."
         )
+
+
+def _recorded(path: str) -> dict:
+    return read_json(path, RECORDED, START_AGAIN)
 
 
 def _difference(there, now) -> str:
@@ -76,7 +84,7 @@ def bind_teacher(folder: str, key: str) -> None:
         InputError: its stages were trained with another teacher.
     """
     path = os.path.join(folder, RUN_SETTINGS)
-    saved = read_json(path)
+    saved = _recorded(path)
     if saved.get(TEACHER_KEY, key) != key:
         raise InputError(
             f"{folder} was started with another {TEACHER_WEIGHTS} than `teacher_model_dir` holds now.\n"
@@ -89,7 +97,7 @@ def bind_teacher(folder: str, key: str) -> None:
 def fix_live_mode(folder: str, live: bool) -> bool:
     """Whether a run computes teacher outputs live; a resumed run keeps its first choice, to write the same bytes."""
     path = os.path.join(folder, RUN_SETTINGS)
-    saved = read_json(path)
+    saved = _recorded(path)
     if LIVE_KEY not in saved:
         write_json(path, saved | {LIVE_KEY: live})
     return saved.get(LIVE_KEY, live)

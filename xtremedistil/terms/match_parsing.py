@@ -6,16 +6,19 @@ the fields of `Match` are options of its loss. TextBrewer's dictionaries are acc
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping, Sequence
 
 from xtremedistil.errors import InputError, first_line, require_known
 from xtremedistil.losses.specs import LOSS_KINDS
+from xtremedistil.storage.declared import Anything, MapOf, Object, Text, check
+from xtremedistil.storage.json_files import check_depth, parse_json, read_text
 from xtremedistil.terms.match import PATH, Match
 from xtremedistil.terms.textbrewer import is_textbrewers, textbrewer_match
 
 FIELDS = [entry.name for entry in dataclasses.fields(Match) if entry.name != "options"]
+TYPES = Object(dict.fromkeys(("feature", "loss", "projection"), Text()) | {"options": MapOf(Anything())})
+MOST_BYTES, MOST_VALUES = 10 << 20, 100_000  # of a file of matches
 FILES = (".json", ".yaml", ".yml")
 WORDS = {"true": True, "false": False}
 
@@ -70,9 +73,7 @@ def _value(text: str):
 def _read_file(path: str) -> list[Match]:
     if not os.path.isfile(path):
         raise InputError(f"`match` {path}: there is no such file.")
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    found = _parsed(text, path)
+    found = _parsed(read_text(path, MOST_BYTES), path)
     if isinstance(found, Mapping) and "matches" in found:
         if others := [str(name) for name in found if name != "matches"]:
             raise InputError(
@@ -86,20 +87,22 @@ def _read_file(path: str) -> list[Match]:
 
 
 def _parsed(text: str, path: str):
-    try:
-        if path.endswith(".json"):
-            return json.loads(text)
-        import yaml
+    if path.endswith(".json"):
+        return parse_json(text, path)
+    import yaml
 
-        return yaml.safe_load(text)
-    except Exception as error:  # yaml's errors share no base with json's
+    try:
+        found = yaml.safe_load(text)
+    except Exception as error:  # besides yaml's own errors, those of values: dates, numbers, nesting
         raise InputError(f"{path} cannot be read ({first_line(error)}).") from error
+    check_depth(found, path, most_values=MOST_VALUES)  # aliases may repeat what they name without end
+    return found
 
 
 def _match_of(entry: Mapping, place: str) -> Match:
     try:
         return match_of(entry)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{place}: {error}") from error
 
 
@@ -111,6 +114,7 @@ def match_of(entry: Mapping) -> Match:
     """
     if is_textbrewers(entry):
         return textbrewer_match(entry)
+    check(entry, TYPES, "A match")
     loss = entry.get("loss", "hidden_mse")
     require_known("loss", loss, LOSS_KINDS)
     for name in entry:

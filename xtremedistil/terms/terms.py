@@ -17,6 +17,7 @@ from xtremedistil.arguments import (
 )
 from xtremedistil.errors import first_line, require_known
 from xtremedistil.losses.weight_schedules import require_weight
+from xtremedistil.storage.declared import Anything, Either, ListOf, MapOf, Number, Object, OrNull, Switch, Text, check
 from xtremedistil.tasks.problem_types import CLASSES, SCORES, SEVERAL_LABELS, SPAN
 from xtremedistil.terms.layer_map import (
     LAYER_MAPS,
@@ -27,7 +28,7 @@ from xtremedistil.terms.layer_map import (
     transport_matches,
 )
 from xtremedistil.terms.match import Match
-from xtremedistil.terms.match_parsing import match_of
+from xtremedistil.terms.match_parsing import TYPES, match_of
 from xtremedistil.terms.soft_labels import (
     COMBINATIONS,
     OF_PROBABILITIES,
@@ -37,6 +38,15 @@ from xtremedistil.terms.soft_labels import (
 )
 from xtremedistil.terms.textbrewer import MASTER, RELEASES, textbrewer_match, textbrewer_soft_labels, textbrewer_weight
 
+OBJECTS = ListOf(MapOf(Anything()))
+WRITTEN = Object(
+    {"soft_labels": OrNull(MapOf(Anything())), "further_soft_labels": OBJECTS, "matches": Either((Text(), OBJECTS))}
+    | {"intermediate_matches": OrNull(OBJECTS), "teacher_weights": OrNull(ListOf(Number()))}
+)
+SOFT_LABELS = Object(
+    {"loss": Text(), "weight_schedule": Text(), "options": MapOf(Anything()), "probability_shift": Switch()}
+    | {"temperature_of": OrNull(Either((Text(), MapOf(Anything()))))}
+)
 TEXTBREWER_KEYS = (
     "temperature temperature_scheduler hard_label_weight hard_label_weight_scheduler kd_loss_type kd_loss_weight "
     "kd_loss_weight_scheduler probability_shift intermediate_matches is_caching_logits"
@@ -165,7 +175,7 @@ class Terms:
         Matches may be written as in a file for `match`, or as TextBrewer's.
 
         Raises:
-            ValueError: a name is unknown.
+            ValueError: it is not JSON, a name is unknown, or a value is of another type.
         """
         require_text("text", text)
         try:
@@ -174,6 +184,7 @@ class Terms:
             raise ValueError(f"text is {shown(text)}, which is no JSON ({first_line(error)}).") from error
         if not isinstance(found, Mapping):
             raise ValueError(f"Terms are written as a mapping of names to values; this is a {type(found).__name__}.")
+        check(found, WRITTEN, "Terms as JSON")
         if _is_textbrewers_alone(found, cls):
             return cls.from_textbrewer(found)
         _require_fields(found, cls)
@@ -253,6 +264,7 @@ def _is_textbrewers_alone(found: Mapping, kind) -> bool:
 def _soft_labels(found: Mapping) -> SoftLabels:
     require_mapping("soft_labels", found)
     _require_fields(found, SoftLabels)
+    check(found, SOFT_LABELS, "Terms as JSON, soft labels")
     return SoftLabels(**found | {"temperature_of": read_temperatures(found.get("temperature_of"))})
 
 
@@ -261,6 +273,7 @@ def _match(entry: Mapping) -> Match:
     if "options" not in entry:
         return match_of(entry)
     _require_fields(entry, Match)
+    check(entry, TYPES, "Terms as JSON, a match")
     return Match(**{name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()})
 
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 from xtremedistil.errors import InputError
-from xtremedistil.storage.files import read_json
+from xtremedistil.storage.json_files import read_json
 from xtremedistil.tokenization.serving_tokenizer import TOKENIZER_FILE
 from xtremedistil.tokenization.tokenizer import Tokenizer
 

@@ -1,10 +1,12 @@
 """Checks what a tokenizer is loaded from, and explains failures."""
 
 import importlib.util
-import json
 import os
 
 from xtremedistil.errors import InputError, MissingFileError
+from xtremedistil.storage.json_files import read_json
+from xtremedistil.tokenization.file_checks import check_vocabulary_file, read_settings, read_special_tokens
+from xtremedistil.tokenization.serving_tokenizer import SETTINGS_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE
 
 VOCABULARY_FILES = (
     "tokenizer.json",
@@ -28,20 +30,13 @@ def check_source(source: str) -> None:
         return
     if not any(os.path.isfile(os.path.join(source, name)) for name in VOCABULARY_FILES):
         raise InputError(f"{source} holds no tokenizer. It needs one of these files: {', '.join(VOCABULARY_FILES)}.")
-    for name in ("config.json", "tokenizer_config.json"):
-        saved = _read_json(os.path.join(source, name))
+    readers = {"config.json": read_json, SETTINGS_FILE: read_settings, SPECIAL_TOKENS_FILE: read_special_tokens}
+    for name, read in readers.items():
+        path = os.path.join(source, name)
+        saved = read(path) if os.path.isfile(path) else {}
         refuse_transfo_xl(source, f"{saved.get('tokenizer_class')} {saved.get('model_type')}")
-
-
-def _read_json(path: str) -> dict:
-    if not os.path.isfile(path):
-        return {}
-    try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}).") from error
-    return value if isinstance(value, dict) else {}
+    if not os.path.isfile(os.path.join(source, TOKENIZER_FILE)):  # else nobody reads the other vocabularies
+        check_vocabulary_file(source)
 
 
 def refuse_transfo_xl(source: str, kind: str) -> None:

@@ -2,10 +2,9 @@
 
 import os
 
-import numpy as np
-
 from xtremedistil.errors import InputError
 from xtremedistil.storage import model_folder
+from xtremedistil.storage.arrays import read_array
 from xtremedistil.tokenization.serving_tokenizer import OWN_FILES, FastTokenizer
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
@@ -50,10 +49,10 @@ def _load_with_transformers(source: str) -> Tokenizer:
 
 def _vocabulary_size(model_dir: str, saved: dict) -> int | None:
     """Returns the size of the student's vocabulary; None if neither configuration nor word_embedding.npy tells it."""
-    if "student_config" in saved:
+    if saved.get("student_config"):
         return saved["student_config"]["vocab_size"]
     path = os.path.join(model_dir, model_folder.WORD_EMBEDDING)
     try:
-        return len(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError):  # code that needs the file reports it
+        return len(read_array(path, kinds="f", shape=[None, None], mapped=True))
+    except InputError:  # code that needs the file reports it
         return None

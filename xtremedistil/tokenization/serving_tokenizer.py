@@ -1,12 +1,20 @@
 """`FastTokenizer`: runs a saved tokenizer with the `tokenizers` package, without transformers."""
 
 import functools
-import json
 import os
 import shutil
 from collections.abc import Sequence
 
 from xtremedistil.errors import InputError
+from xtremedistil.storage.declared import shown
+from xtremedistil.tokenization.file_checks import (
+    COPY_AGAIN,
+    NAMED,
+    check_backend,
+    is_failure,
+    read_settings,
+    read_special_tokens,
+)
 
 TOKENIZER_FILE = "tokenizer.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
@@ -44,19 +52,32 @@ class FastTokenizer:
         import tokenizers
 
         self._folder = folder
-        self.backend_tokenizer = _read(os.path.join(folder, TOKENIZER_FILE), tokenizers.Tokenizer.from_file)
+        path = os.path.join(folder, TOKENIZER_FILE)
+        self.backend_tokenizer = _read(path, tokenizers.Tokenizer.from_file)
         self.backend_tokenizer.no_truncation()
         self.backend_tokenizer.no_padding()
-        special = _read(os.path.join(folder, SPECIAL_TOKENS_FILE), _read_object)
-        settings = _read(os.path.join(folder, SETTINGS_FILE), _read_object)
+        check_backend(self.backend_tokenizer, path)
+        special = read_special_tokens(os.path.join(folder, SPECIAL_TOKENS_FILE))
+        settings = read_settings(os.path.join(folder, SETTINGS_FILE))
         self.special_tokens_map = {name: _content(token) for name, token in special.items()}
-        self._truncation_side = settings.get("truncation_side", "right")
+        self._refuse_missing_tokens(path)
+        self._truncation_side = settings.get("truncation_side") or "right"
         # Families without token types are recognized by this setting or by the name of their class.
-        self._has_types = "token_type_ids" in settings.get("model_input_names", _inputs_of(settings))
+        self._has_types = "token_type_ids" in (settings.get("model_input_names") or _inputs_of(settings))
         for name in ("pad", "unk", "cls", "sep", "bos", "eos"):
             token = self.special_tokens_map.get(f"{name}_token")
             setattr(self, f"{name}_token", token)
             setattr(self, f"{name}_token_id", None if token is None else self.backend_tokenizer.token_to_id(token))
+
+    def _refuse_missing_tokens(self, path: str) -> None:
+        """Raises InputError if the tokenizer lacks one of the special tokens that its files name."""
+        named = {name: token for name, token in self.special_tokens_map.items() if name in NAMED}
+        for name, token in named.items():
+            if not isinstance(token, str) or self.backend_tokenizer.token_to_id(token) is None:
+                raise InputError(
+                    f"{os.path.join(self._folder, SPECIAL_TOKENS_FILE)} says {name} {shown(token)}, which {path} does "
+                    f"not have. {COPY_AGAIN}"
+                )
 
     @staticmethod
     def is_in(folder: str) -> bool:
@@ -135,16 +156,10 @@ def _content(token) -> str | list:
     return token["content"] if isinstance(token, dict) else token
 
 
-def _read_object(path: str) -> dict:
-    with open(path, encoding="utf-8") as file:
-        value = json.load(file)
-    if not isinstance(value, dict):
-        raise ValueError(f"it holds {type(value).__name__}, expected a JSON object")
-    return value
-
-
 def _read(path: str, read):
     try:
         return read(path)
-    except Exception as error:  # the tokenizers package raises bare Exception for damaged files
-        raise InputError(f"{path} cannot be read ({error}). Copy the tokenizer's files again.") from error
+    except BaseException as error:  # the tokenizers package raises bare Exception for damaged files, and panics
+        if not is_failure(error):
+            raise
+        raise InputError(f"{path} cannot be read ({error}). {COPY_AGAIN}") from error

@@ -18,6 +18,7 @@ from xtremedistil.data.features import offsets_of, slice_index
 from xtremedistil.errors import InputError
 from xtremedistil.storage.checksums import vouched_file
 from xtremedistil.storage.files import atomic_file
+from xtremedistil.tokenization.file_checks import check_backend, is_failure
 from xtremedistil.tokenization.loading import check_source, first_line, refuse_transfo_xl, why_not_loaded
 from xtremedistil.tokenization.serving_tokenizer import FastTokenizer
 
@@ -82,9 +83,13 @@ class Tokenizer:
 
         try:
             loaded = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False, verbose=False)
-        except Exception as error:  # the tokenizers package raises bare Exception for damaged files
+        except BaseException as error:  # the tokenizers package raises bare Exception for damaged files, and panics
+            if not is_failure(error):
+                raise
             raise InputError(why_not_loaded(source, error)) from error
         refuse_transfo_xl(source, type(loaded).__name__)
+        if loaded.is_fast:
+            check_backend(loaded.backend_tokenizer, source)
         return cls(source, loaded)
 
     @classmethod

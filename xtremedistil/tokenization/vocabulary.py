@@ -59,6 +59,16 @@ def tokens_from_file(path: str | os.PathLike, tokenizer: Tokenizer) -> np.ndarra
     return completed(definition, set(listed))
 
 
+def refuse_unknown_tokens(tokenizer: Tokenizer, count: int, model: str) -> None:
+    """Raises InputError if the tokenizer has ids above those of a model with `count` word embeddings."""
+    ids = max([tokenizer.size - 1, *tokenizer.pieces().values()]) + 1
+    if ids > count:
+        raise InputError(
+            f"{model}: its config.json says vocab_size {count}, but there are {ids} tokens in the tokenizer of "
+            f"{tokenizer.name}. They belong to different models. Copy both from one checkpoint, or correct vocab_size."
+        )
+
+
 def completed(definition: dict, pieces: set[str]) -> np.ndarray:
     """Returns ids of the tokens and of all others that they need, int64 [K], ascending."""
     pieces = pieces | indispensable(definition)

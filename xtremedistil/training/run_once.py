@@ -5,10 +5,15 @@ from collections.abc import Callable
 
 from xtremedistil.models.checkpoints.h5_weights import OPTIMIZER, load_weights, save_weights
 from xtremedistil.storage import files
+from xtremedistil.storage.declared import Anything, ListOf, MapOf, Object, Text, Whole
 from xtremedistil.training.optimizer import optimizer_variables
 from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.state import History
 from xtremedistil.training.workers import Workers
+
+RECORD = {"score": Anything(), "best_epoch": Whole(), "epochs": Whole(), "seconds": Anything()}
+RECORD |= {"history": ListOf(MapOf(Anything())), "sha256": Text()}
+RECORD = Object(RECORD, required=tuple(RECORD))
 
 
 def run_once(
@@ -28,7 +33,7 @@ def run_once(
     history_path = path.removesuffix(".h5") + "-history.json"
     if workers.broadcast_from_chief(_is_whole(path, history_path, snapshots.log)):
         load_weights(path, parts)
-        return files.read_sealed(history_path)
+        return files.read_sealed(history_path, RECORD)
     history = work()
     record = {"score": history.best_score, "best_epoch": history.best_epoch, "epochs": len(history.epochs)}
     record |= {"seconds": history.seconds, "history": history.epochs}
@@ -48,7 +53,7 @@ def _is_whole(path: str, history_path: str, log: Callable[[str], None]) -> bool:
     """Whether a fit is done; a damaged file is logged and does not count."""
     if not (os.path.isfile(path) and os.path.isfile(history_path)):
         return False
-    record = files.read_sealed(history_path)
+    record = files.read_sealed(history_path, RECORD)
     if record and record["sha256"] == files.fingerprint(path):
         return True
     log(f"{path if record else history_path} is damaged; its fit is done again.")

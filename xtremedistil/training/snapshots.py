@@ -6,6 +6,7 @@ checksums of both. The last two are kept: if the newest is damaged, the one befo
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -16,11 +17,15 @@ import numpy as np
 
 from xtremedistil.console.sigterm import TERMINATED, on_sigterm
 from xtremedistil.errors import InputError
+from xtremedistil.storage.declared import Object, Text
 from xtremedistil.storage.files import atomic_file, fingerprint, read_sealed, write_sealed
 from xtremedistil.storage.folders import make_folder
 from xtremedistil.storage.model_folder import SNAPSHOTS
 
 GENERATIONS = 2
+RECORD_NAME = re.compile(r"([1-9][0-9]{0,17})\.json")
+RECORD = {"key": Text(), "sha256": Text(), "state": Object({})}
+RECORD = Object(RECORD, required=tuple(RECORD))
 
 
 class Terminated(SystemExit):
@@ -150,7 +155,7 @@ class SnapshotManager:
     def _whole(self, number: int) -> dict | None:
         """Returns the record of a snapshot; None if it is damaged."""
         arrays, record = self._paths(number)
-        saved = read_sealed(record)
+        saved = read_sealed(record, RECORD)
         return saved if saved and os.path.isfile(arrays) and fingerprint(arrays) == saved["sha256"] else None
 
     def clear(self) -> None:
@@ -166,7 +171,7 @@ class SnapshotManager:
 
     def _numbers(self) -> list[int]:
         names = os.listdir(self._folder) if os.path.isdir(self._folder) else []
-        return [int(name.removesuffix(".json")) for name in names if name.endswith(".json")]
+        return [int(found[1]) for found in map(RECORD_NAME.fullmatch, names) if found]
 
     def _paths(self, number: int) -> tuple[str, str]:
         return os.path.join(self._folder, f"{number}.npz"), os.path.join(self._folder, f"{number}.json")

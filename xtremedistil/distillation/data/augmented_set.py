@@ -14,13 +14,16 @@ from xtremedistil.augmentation.word_edits import AUGMENTERS, MASKED_LM, Augmente
 from xtremedistil.console.progress import Progress
 from xtremedistil.distillation.planning.plan import TransferPlan
 from xtremedistil.errors import InputError
-from xtremedistil.storage.files import read_json, write_json
+from xtremedistil.storage.declared import Object, Whole
+from xtremedistil.storage.files import write_json
+from xtremedistil.storage.json_files import read_json
 from xtremedistil.storage.model_folder import fingerprint_checkpoint
 from xtremedistil.tasks import Task
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 LINES_AT_A_TIME = 100  # a masked language model fills in these together
 SUMMARY = "augmented.json"
+SAVED = Object({"lines": Whole(most=10**15), "left_out": Whole(most=10**15)}, required=("lines", "left_out"))
 
 
 @dataclass
@@ -38,9 +41,16 @@ class Augmented:
 
 
 def open_augmented(folder: str) -> Augmented | None:
-    """Reads what `save` wrote into a folder; None if nothing was augmented."""
+    """Reads what `save` wrote into a folder; None if nothing was augmented.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     path = os.path.join(folder, SUMMARY)
-    return Augmented(**read_json(path)) if os.path.isfile(path) else None
+    if not os.path.isfile(path):
+        return None
+    saved = read_json(path, SAVED, f"Remove the folder {folder} and give the same command again: it is written anew.")
+    return Augmented(saved["lines"], saved["left_out"])
 
 
 OpenModel = Callable[[str], Predict | None]

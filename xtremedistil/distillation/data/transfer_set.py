@@ -13,7 +13,10 @@ from itertools import islice
 import numpy as np
 
 from xtremedistil.data.features import Features, offsets_of
-from xtremedistil.storage.files import read_json, write_json
+from xtremedistil.errors import InputError
+from xtremedistil.storage.declared import MapOf, Object, Whole
+from xtremedistil.storage.files import write_json
+from xtremedistil.storage.json_files import read_json
 from xtremedistil.tasks import Task
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
@@ -26,6 +29,9 @@ SUMMARY = "rows.json"
 # Fields with a value per token, and with a value per row.
 POSITIONAL = {"input_ids": np.int32, "token_type_ids": np.uint8, "attention_mask": np.uint8, "word_ids": np.int32}
 BY_ROW = {"lengths": np.int32, "example_ids": np.int32, "rank": np.int64}
+COUNT = Whole(most=10**18)
+SAVED = {"rows": COUNT, "held_out_rows": COUNT, "chunk_size": Whole(1, most=10**18)}
+SAVED |= {"positions": MapOf(COUNT), "pairs": MapOf(COUNT)}
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,13 @@ def chunk_name(start: int) -> str:
 
 
 def open_transfer_rows(folder: str) -> TransferRows:
-    """Opens what `write_transfer_rows` wrote."""
-    return TransferRows(folder, **read_json(os.path.join(folder, SUMMARY)))
+    """Opens what `write_transfer_rows` wrote. Raises InputError if it is damaged."""
+    saved = read_json(os.path.join(folder, SUMMARY), Object(SAVED, required=SAVED), _written_anew(folder))
+    return TransferRows(folder, **{name: saved[name] for name in SAVED})
+
+
+def _written_anew(folder: str) -> str:
+    return f"Remove the folder {folder} and give the same command again: it is written anew."
 
 
 def write_transfer_rows(
@@ -186,5 +197,18 @@ def _load(folder: str, name: str) -> Features:
     """Loads a chunk in the shuffled order."""
     prefix = os.path.join(folder, name)
     fields = {field: _field(prefix, field) for field in POSITIONAL}
-    features = _features(fields, offsets_of(_field(prefix, "lengths")), _field(prefix, "example_ids"))
-    return features.take(np.argsort(_field(prefix, "rank")))
+    lengths, example_ids, rank = (_field(prefix, field) for field in BY_ROW)
+    if _is_torn(fields, lengths, example_ids, rank):
+        raise InputError(f"{prefix}: the encoded rows there are damaged. {_written_anew(folder)}")
+    features = _features(fields, offsets_of(lengths), example_ids)
+    return features.take(np.argsort(rank))
+
+
+def _is_torn(fields: dict[str, np.ndarray | None], *by_row: np.ndarray | None) -> bool:
+    """Whether arrays of a chunk are missing, or have not as many entries as there are rows or tokens."""
+    if any(array is None for array in by_row) or fields["input_ids"] is None or (by_row[0] < 0).any():
+        return True
+    if len({len(array) for array in by_row}) != 1:
+        return True
+    tokens = int(by_row[0].sum(dtype=np.int64))
+    return any(array is not None and len(array) != tokens for array in fields.values())

@@ -5,7 +5,7 @@ import numpy as np
 from xtremedistil.distillation.planning.plan import DistillationPlan
 from xtremedistil.errors import InputError
 from xtremedistil.tokenization.tokenizer import Tokenizer
-from xtremedistil.tokenization.vocabulary import tokens_among
+from xtremedistil.tokenization.vocabulary import refuse_unknown_tokens, tokens_among
 
 
 def run_vocabulary(plan: DistillationPlan) -> tuple[Tokenizer, np.ndarray | None]:
@@ -15,9 +15,11 @@ def run_vocabulary(plan: DistillationPlan) -> tuple[Tokenizer, np.ndarray | None
     both use it.
 
     Raises:
-        InputError: a tokenizer cannot be loaded.
+        InputError: a tokenizer cannot be loaded, or has more tokens than its teacher.
     """
     teachers, source = Tokenizer.load(plan.teacher.checkpoint), plan.student.checkpoint
+    if plan.teacher.shape:
+        refuse_unknown_tokens(teachers, plan.teacher.shape.vocab_size, plan.teacher.checkpoint)
     if source is None or plan.teacher.is_external:
         return teachers, None
     try:

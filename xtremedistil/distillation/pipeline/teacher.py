@@ -21,13 +21,15 @@ from xtremedistil.models.checkpoints.h5_weights import load_weights, save_weight
 from xtremedistil.models.checkpoints.pretrained import load_encoder, read_config
 from xtremedistil.models.teacher import Teacher, build_teacher, head_widths
 from xtremedistil.models.vocabulary_trimming import with_vocabulary
-from xtremedistil.storage.files import fingerprint, read_json, write_json
+from xtremedistil.storage.files import fingerprint, write_json
+from xtremedistil.storage.json_files import read_json
 from xtremedistil.storage.model_folder import TEACHER_RECORD, TEACHER_WEIGHTS, fingerprint_checkpoint
 from xtremedistil.training.snapshots import SnapshotManager
 from xtremedistil.training.state import History
 from xtremedistil.training.strategy import seed_everything, stage_seed
 
 IN_WORDS = {"pieces": "vocabulary"}  # keys of the record that do not speak for themselves
+FORGET_TEACHER = f"Copy it again, or remove it and {TEACHER_WEIGHTS} to fine-tune the teacher again."
 STAGE = 0  # stage number of the teacher, for seeds
 
 
@@ -124,7 +126,7 @@ def _checked_sizes(path: str, record_path: str, record: dict, corpus: Corpus, pr
     """Returns the sizes of the classifier in `path`: its number of labels, perhaps with the original's pseudo-labels,
     and the width of a dense layer below it."""
     if os.path.isfile(record_path):
-        saved = read_json(record_path)
+        saved = read_json(record_path, cure=FORGET_TEACHER)
         keys = {**record, **saved}
         differing = [IN_WORDS.get(name, name) for name in keys if saved.get(name) != record.get(name)]
         if differing:

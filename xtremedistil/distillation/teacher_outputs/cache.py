@@ -7,7 +7,6 @@ not kept and is read as 0, in attention scores too: losses need the attention ma
 """
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,13 +25,18 @@ from xtremedistil.distillation.teacher_outputs.cache_writer import (
     pair_offsets_of,
     write_part,
 )
+from xtremedistil.errors import InputError
 from xtremedistil.models.features.names import is_map
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.objectives.position_masks import TEACHER_PREFIX
-from xtremedistil.storage.files import fingerprint, read_json, release_pages, write_json
+from xtremedistil.storage.arrays import read_array
+from xtremedistil.storage.declared import MapOf, Object, Text
+from xtremedistil.storage.files import fingerprint, release_pages, write_json
 from xtremedistil.storage.folders import locked
+from xtremedistil.storage.json_files import read_json
 
 MANIFEST = "targets.json"
+RECORD = {"key": Text(), "precision": Text(), "sha256": MapOf(Text())}
 ONE_A_ROW = ("logits", "state")  # for classification; hidden states have one entry per token
 
 
@@ -130,7 +134,7 @@ def cached_outputs(
             workers.wait()
             parts = [number for number, share in enumerate(shares) if len(share)]
             workers.on_chief(lambda: _finish(folder, missing, parts, key, how.precision, saved))
-        arrays = {name: np.load(output_path(folder, name), mmap_mode="r") for name in names}
+        arrays = {name: read_array(output_path(folder, name), mapped=True) for name in names}
         workers.wait()  # another run may remove files once this one unlocks the folder
     return CachedOutputs(features, arrays, pair_offsets_of(features), by_row=features.word_ids is None)
 
@@ -150,7 +154,9 @@ def keep_only(folder: str, names: Sequence[str]) -> None:
     if not os.path.isfile(manifest):
         return
     with locked(folder, wait=True):
-        saved = read_json(manifest)
+        saved = _saved_manifest(folder)
+        if saved is None:
+            return
         kept = {name: digest for name, digest in saved["sha256"].items() if name in names}
         write_json(manifest, saved | {"sha256": kept})
         whole = {os.path.basename(output_path(folder, name)) for name in kept}
@@ -165,12 +171,8 @@ def _checked_manifest(folder: str, key: str, precision: str, names: Sequence[str
     Args:
         names: outputs whose checksums are verified; others are returned unverified.
     """
-    try:
-        with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:
-            saved = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    if saved["key"] != key or saved["precision"] != precision:
+    saved = _saved_manifest(folder)
+    if saved is None or saved["key"] != key or saved["precision"] != precision:
         return {}
     whole = {}
     for name, digest in saved["sha256"].items():
@@ -179,3 +181,11 @@ def _checked_manifest(folder: str, key: str, precision: str, names: Sequence[str
         ):
             whole[name] = digest
     return whole
+
+
+def _saved_manifest(folder: str) -> dict | None:
+    """Returns the record of a folder; None if there is none, or a damaged one, whose outputs are computed again."""
+    try:
+        return read_json(os.path.join(folder, MANIFEST), Object(RECORD, required=RECORD))
+    except InputError:
+        return None

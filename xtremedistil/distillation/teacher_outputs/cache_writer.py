@@ -20,6 +20,7 @@ from xtremedistil.errors import InputError
 from xtremedistil.models.features.names import LOGITS, MAPS, is_map
 from xtremedistil.models.forward import make_predict_function
 from xtremedistil.models.prediction import predict_batches
+from xtremedistil.storage.declared import Object, Text, Whole
 from xtremedistil.storage.files import read_sealed, release_pages, reserved_array, write_sealed
 from xtremedistil.storage.folders import make_folder
 from xtremedistil.training.workers import Workers
@@ -74,6 +75,10 @@ def forget_marks(folder: str) -> None:
         os.remove(os.path.join(folder, file))
 
 
+RECORD = {"key": Text(), "done": Whole(), "rows": Whole(most=10**18)}
+RECORD = Object(RECORD, required=tuple(RECORD))
+
+
 @dataclass
 class Part:
     """A worker's arrays, and how far they are written.
@@ -91,7 +96,7 @@ class Part:
     arrays: dict[str, np.memmap] = field(default_factory=dict)
 
     def __post_init__(self):
-        saved = read_sealed(self._mark)
+        saved = read_sealed(self._mark, RECORD)
         if saved and saved["key"] == self.key:
             with contextlib.suppress(OSError, ValueError):  # the arrays may be missing
                 self.arrays = {name: np.load(self._path(name), mmap_mode="r+") for name in self.names}

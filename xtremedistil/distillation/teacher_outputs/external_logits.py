@@ -22,6 +22,7 @@ from xtremedistil.distillation.teacher_outputs.logit_checks import (
 )
 from xtremedistil.distillation.teacher_outputs.npz_logits import open_npz
 from xtremedistil.distillation.teacher_outputs.parquet_logits import open_parquet
+from xtremedistil.storage.arrays import read_array
 from xtremedistil.storage.files import fingerprint, release_pages, reserved_array, write_array
 from xtremedistil.storage.folders import locked, new_folder
 from xtremedistil.tasks import Task
@@ -68,7 +69,10 @@ def open_external_logits(
                     _write(partial, path, task, find_file(transfer_file))
 
     on_chief(write)
-    values, starts = (np.load(os.path.join(folder, name), mmap_mode="r") for name in (VALUES, STARTS))
+    cure = f"Remove the folder {folder} and give the same command again: it is written anew."
+    starts = read_array(os.path.join(folder, STARTS), kinds="i", shape=[None], mapped=True, cure=cure)
+    shape = [int(starts[-1]) if len(starts) else 0, len(task.labels)]
+    values = read_array(os.path.join(folder, VALUES), kinds="f", shape=shape, mapped=True, cure=cure)
     return ExternalLogits(path, values, starts)
 
 

@@ -18,8 +18,10 @@ from xtremedistil.distillation.teacher_outputs.logit_files import (
     described,
 )
 from xtremedistil.errors import InputError
+from xtremedistil.storage.arrays import check_header, read_header
 
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, RuntimeError, ValueError, MemoryError)
+LARGE, LARGEST_RATIO = 1 << 30, 100  # an array that unpacks to more bytes, by a larger factor, is no array of logits
 
 
 def open_npz(path: str, tagging: bool) -> LogitFile:
@@ -54,7 +56,22 @@ def _names(path: str) -> list[str]:
 
 def _array(path: str, name: str) -> np.ndarray:
     with _readable(path, name), zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-        return np.lib.format.read_array(member, allow_pickle=False)
+        header = read_header(member)
+        _check_size(archive.getinfo(f"{name}.npy"), member, header)
+        return _in_order(member.read(), *header)
+
+
+def _check_size(info: zipfile.ZipInfo, member, header: tuple) -> None:
+    """Raises ValueError if an array holds objects, has another size than its header says, or unpacks to far more than
+    the file holds."""
+    check_header(header, info.file_size - member.tell(), "fiubU")
+    if info.file_size > LARGE and info.file_size > LARGEST_RATIO * info.compress_size:
+        raise ValueError(f"it unpacks from {info.compress_size:,} to {info.file_size:,} bytes")
+
+
+def _in_order(data: bytes, shape: tuple[int, ...], by_column: bool, kind: np.dtype) -> np.ndarray:
+    flat = np.frombuffer(data, kind)
+    return flat.reshape(shape[::-1]).T if by_column else flat.reshape(shape)
 
 
 def _integers(path: str, name: str) -> np.ndarray:
@@ -74,22 +91,24 @@ def _texts(path: str, name: str) -> list[str]:
 def _blocks(path: str, counts: np.ndarray, labels: int) -> Iterator[Block]:
     offsets = offsets_of(counts)
     with _readable(path, "logits"), zipfile.ZipFile(path) as archive, archive.open("logits.npy") as member:
-        read = _reader(path, member, (int(offsets[-1]), labels))
+        header = read_header(member)
+        _check_size(archive.getinfo("logits.npy"), member, header)
+        read = _reader(path, member, header, (int(offsets[-1]), labels))
         for start in range(0, len(counts), ROWS_AT_A_TIME):
             stop = min(start + ROWS_AT_A_TIME, len(counts))
             yield Block(start, counts[start:stop], read(offsets[start], offsets[stop]))
 
 
-def _reader(path: str, member, expected: tuple[int, int]) -> Callable[[int, int], np.ndarray]:
+def _reader(path: str, member, header: tuple, expected: tuple[int, int]) -> Callable[[int, int], np.ndarray]:
     """Returns a function that reads slices of the array, float32; they must be read one after the other."""
-    shape, by_column, kind = HEADERS[np.lib.format.read_magic(member)](member)
+    shape, by_column, kind = header
     if shape != expected or kind.kind != "f":
         raise InputError(
             f"{path}: logits is {described(kind, shape)}; floats {list(expected)} are expected: a row for each of the "
             "row_ids (tagging: for each of their words), a column for each of the labels."
         )
     if by_column:  # stored column by column, so rows cannot be read alone
-        whole = np.frombuffer(member.read(), kind).reshape(shape[::-1]).T
+        whole = _in_order(member.read(), *header)
         return lambda start, stop: whole[start:stop].astype(np.float32)
 
     def read(start: int, stop: int) -> np.ndarray:
@@ -106,6 +125,6 @@ def _readable(path: str, name: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, RuntimeError, ValueError) as error:
+    except UNREADABLE as error:
         cure = "Write it again with numpy.savez; texts as numpy.array(labels, dtype=str), not as Python objects."
         raise InputError(f"{path}: {name} cannot be read as part of an .npz file ({error}). {cure}") from error

@@ -15,6 +15,7 @@ from xtremedistil.errors import InputError, first_line
 from xtremedistil.models.prediction import PredictFunction
 from xtremedistil.serving.onnx_runtime import ID_TYPES, available_cores, open_session
 from xtremedistil.storage.files import fingerprint
+from xtremedistil.storage.json_files import parse_json
 from xtremedistil.tasks import Task
 
 
@@ -128,8 +129,8 @@ def _check_logits(path: str, logits: np.ndarray, batch: tuple[int, int], task: T
 def _label_names(session) -> list[str] | None:
     """Returns the labels that our exports store in a graph's metadata; None if there are none."""
     try:
-        names = json.loads(session.get_modelmeta().custom_metadata_map["labels"])
-    except (KeyError, ValueError):
+        names = parse_json(session.get_modelmeta().custom_metadata_map["labels"], "labels")
+    except (KeyError, InputError):
         return None
     return [str(name) for name in names] if isinstance(names, list) else None
 

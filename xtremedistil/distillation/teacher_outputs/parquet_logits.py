@@ -1,15 +1,17 @@
 """Reads a file of logits in Parquet format; `logit_files` describes its columns and metadata."""
 
 import functools
-import json
 from collections.abc import Iterator
 
 import numpy as np
 
 from xtremedistil.distillation.teacher_outputs.logit_files import LABELS, ROWS_AT_A_TIME, SHA256, Block, LogitFile
 from xtremedistil.errors import InputError
+from xtremedistil.storage.declared import Either, ListOf, Text, Whole, check
+from xtremedistil.storage.json_files import parse_json
 
 ROW_ID, LOGITS = "row_id", "logits"
+COLUMNS = ListOf(Either((Text(), Whole())), least=1)
 
 
 def open_parquet(path: str, tagging: bool) -> LogitFile:
@@ -25,11 +27,13 @@ def open_parquet(path: str, tagging: bool) -> LogitFile:
         schema = parquet.read_schema(path)
         _check_columns(path, schema, tagging)
         row_ids = parquet.read_table(path, columns=[ROW_ID]).column(ROW_ID).combine_chunks()
-    except (pyarrow.ArrowException, OSError) as error:
+        notes = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
+    except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path} cannot be read as Parquet ({error}). Make or copy it again.") from error
     if row_ids.null_count:
         raise InputError(f"{path}: {row_ids.null_count} of the {len(row_ids)} row_id are null.")
-    notes = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
     labels = _labels(path, notes)
     ids = row_ids.to_numpy(zero_copy_only=False).astype(np.int64)
     return LogitFile(path, labels, notes.get(SHA256), ids, functools.partial(_blocks, path, len(labels), tagging))
@@ -59,15 +63,13 @@ def _is_list(kind) -> bool:
 
 
 def _labels(path: str, notes: dict[str, str]) -> list[str]:
-    try:
-        labels = json.loads(notes[LABELS])
-    except (KeyError, ValueError):
-        labels = None
-    if not isinstance(labels, list) or not labels:
+    cure = f'With pyarrow: table.replace_schema_metadata({{"{LABELS}": json.dumps(labels)}}).'
+    where = f"{path}: {LABELS} in the metadata of its schema"
+    if LABELS not in notes:
         raise InputError(
-            f"{path}: the metadata of its schema has no {LABELS}, a JSON list with the label of each column.\n"
-            f'With pyarrow: table.replace_schema_metadata({{"{LABELS}": json.dumps(labels)}}).'
+            f"{path}: the metadata of its schema has no {LABELS}, a JSON list with the label of each column.\n{cure}"
         )
+    labels = check(parse_json(notes[LABELS], where, cure), COLUMNS, where, cure)
     return [str(label) for label in labels]
 
 
@@ -84,7 +86,7 @@ def _blocks(path: str, labels: int, tagging: bool) -> Iterator[Block]:
                 vectors = column.flatten() if tagging else column
                 yield Block(start, counts, _matrix(path, start, vectors, counts, labels))
                 start += len(column)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, MemoryError) as error:
         raise InputError(f"{path} cannot be read to its end ({error}). Make or copy it again.") from error
 
 

@@ -6,6 +6,7 @@ from xtremedistil.export.huggingface.pytorch_state import WEIGHTS
 from xtremedistil.models.architectures.families import Family
 from xtremedistil.storage import files
 from xtremedistil.storage.checksums import CHECKSUMS
+from xtremedistil.storage.json_files import read_json
 from xtremedistil.tokenization.loading import VOCABULARY_FILES
 from xtremedistil.tokenization.serving_tokenizer import ALL_FILES, SETTINGS_FILE
 from xtremedistil.tokenization.tokenizer import Tokenizer
@@ -34,7 +35,7 @@ def write_tokenizer(folder: str, tokenizer: Tokenizer, input_names: list[str], s
     """The tokenizer, told which inputs the model reads, how long its rows are, and that padding comes last."""
     tokenizer.save(folder)
     path = os.path.join(folder, SETTINGS_FILE)
-    settings = files.read_json(path)
+    settings = read_json(path)
     settings["model_input_names"] = input_names
     settings["model_max_length"] = seq_len
     settings["padding_side"] = "right"

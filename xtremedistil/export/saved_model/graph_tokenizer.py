@@ -18,7 +18,7 @@ from xtremedistil.data.text_files import shorten
 from xtremedistil.errors import InputError
 from xtremedistil.export.saved_model.character_table import character_table
 from xtremedistil.export.saved_model.graph_tokens import BLANK, Characters, SentencePieces, WordPieces
-from xtremedistil.storage import files
+from xtremedistil.storage.json_files import read_json
 from xtremedistil.tokenization.serving_tokenizer import SETTINGS_FILE, FastTokenizer
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
@@ -93,7 +93,7 @@ def read_pipeline(tokenizer: Tokenizer) -> Pipeline:
         if not FastTokenizer.is_in(folder):
             raise InputError("its tokenizer exists in Python only")
         backend = FastTokenizer(folder).backend_tokenizer
-        settings = files.read_json(os.path.join(folder, SETTINGS_FILE))
+        settings = read_json(os.path.join(folder, SETTINGS_FILE))
     return Pipeline(backend, json.loads(backend.to_str()), settings.get("truncation_side", "right"))
 
 

@@ -9,6 +9,7 @@ LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
 INNER = ("intermediate_size", "n_inner", "hidden_dim", "d_inner", "dff")
 HEADS = ("num_attention_heads", "n_head", "n_heads")
 POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")
+ELECTRA_EMBEDDING = 128  # default of embedding_size in a config.json
 OFFSET_POSITIONS = ("roberta", "xlm-roberta")  # they have two position embeddings that no token uses
 
 
@@ -88,7 +89,7 @@ def encoder_shape(config: dict, where: str) -> EncoderShape:
         _size(config, ("vocab_size", "n_words"), where),
         positions,
         next((config[name] for name in INNER if isinstance(config.get(name), int)), 4 * width),
-        config.get("embedding_size", width),
+        config.get("embedding_size", ELECTRA_EMBEDDING if config.get("model_type") == "electra" else width),
     )
 
 

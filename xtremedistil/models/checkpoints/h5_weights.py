@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 KERAS_VERSION = "2.4.0"  # has this layout; constant, so that the bytes are the same with every Keras
 ATTRIBUTE_LIMIT = 64512  # bytes; HDF5 refuses longer attributes, so Keras cuts them into numbered ones
+LARGEST_RATIO = 1100  # of compressed data to what it unpacks to
+UNREADABLE = (OSError, KeyError, RuntimeError, AttributeError, TypeError, ValueError, MemoryError)
 UNNAMED_EMBEDDING = "Variable:0"  # the original's name for a compressed word embedding that was trained
 
 # Layers of checkpoints that a deployed student does not need: the matrix of its word embeddings, projections of matches
@@ -104,7 +106,7 @@ def read_weights(path: str) -> dict[str, Weights]:
     try:
         with h5py.File(path, "r") as file:
             layers = {layer: _read_layer(file[layer]) for layer in _read_names(file, "layer_names")}
-    except (OSError, KeyError, RuntimeError, AttributeError, TypeError, ValueError, MemoryError) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"{path}: not a readable weight file ({error}). Expected HDF5 with the attributes layer_names and "
             "weight_names, as Keras' save_weights wrote them. Copy the file again, or train again."
@@ -142,7 +144,17 @@ def _write_names(group: h5py.Group, attribute: str, names: list[str]) -> None:
 
 
 def _read_layer(group: h5py.Group) -> Weights:
-    return {name: np.asarray(group[name]) for name in _read_names(group, "weight_names")}
+    return {name: _array(group[name], name) for name in _read_names(group, "weight_names")}
+
+
+def _array(dataset, name: str) -> np.ndarray:
+    """Reads a dataset of numbers. Raises ValueError if it is none, or declares more than the file holds."""
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "fiub":
+        raise ValueError(f"{name} is no array of numbers")
+    stored = dataset.id.get_storage_size()
+    if dataset.nbytes > stored * (LARGEST_RATIO if dataset.chunks else 1):  # only chunks are ever compressed
+        raise ValueError(f"{name} declares {dataset.nbytes:,} bytes, but {stored:,} are there")
+    return np.asarray(dataset)
 
 
 def _read_names(group: h5py.Group, attribute: str) -> list[str]:

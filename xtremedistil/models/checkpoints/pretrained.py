@@ -9,20 +9,25 @@ Only building an encoder imports TensorFlow: flags are checked against `config.j
 
 import copy
 import importlib
-import json
 import os
 import re
 
 import numpy as np
 
-from xtremedistil.errors import InputError, MissingFileError
+from xtremedistil.errors import InputError, MissingFileError, first_line
+from xtremedistil.models.architectures.config_checks import check_config
 from xtremedistil.models.architectures.families import Family
+from xtremedistil.models.architectures.shapes import encoder_shape
 from xtremedistil.models.checkpoints.h5_weights import other_spelling, refuse_not_finite, relative_name
-from xtremedistil.models.checkpoints.weight_files import State, read_state
+from xtremedistil.models.checkpoints.weight_files import WEIGHT_FILES, State, read_state
+from xtremedistil.models.checkpoints.weight_headers import check_weight_file
 from xtremedistil.models.features.word_embeddings import word_embedding_variable
+from xtremedistil.storage.declared import MapOf, Object, Text
+from xtremedistil.storage.json_files import read_json
 
 CONFIG = "config.json"
-WEIGHT_FILES = ("model.safetensors", "tf_model.h5", "pytorch_model.bin")  # in order of preference
+COPY_AGAIN = "Copy it again from the checkpoint."
+INDEX = Object({"weight_map": MapOf(Text(one_line=True))}, required=("weight_map",))
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
@@ -31,18 +36,19 @@ def read_config(checkpoint: str) -> dict:
 
     Raises:
         MissingFileError: the folder or the file is missing, or the hub cannot be reached.
-        InputError: the file is not JSON, does not name a model type, or uses relative positions.
+        InputError: the file is not JSON, does not name a model type, uses relative positions, or has values that no
+            encoder can be built from.
     """
     path = _find_file(checkpoint, CONFIG)
     if path is None:
         raise MissingFileError(f"{checkpoint} holds no {CONFIG}. Name the folder of a Hugging Face checkpoint.")
-    config = _read_json_object(path)
+    config = read_json(path, cure=COPY_AGAIN)
     if not isinstance(config.get("model_type"), str):
         raise InputError(
             f'{path} has no "model_type", so the architecture is unknown. Add it, for example "model_type": "bert".'
         )
     _refuse_relative_positions(path, config)
-    return config
+    return check_config(config, path)
 
 
 def _refuse_relative_positions(path: str, config: dict) -> None:
@@ -70,6 +76,8 @@ def load_encoder(checkpoint: str, family: Family, *, name: str, config: dict | N
     """
     own = read_config(checkpoint)
     config = own if config is None else config
+    if os.path.isdir(checkpoint):
+        check_weight_file(checkpoint, encoder_shape(own, checkpoint))
     encoder = new_encoder_from_config(config, family, name=name)
     source, state = read_checkpoint(checkpoint)
     _load(encoder, source, state, may_resize=config.get("vocab_size") != own.get("vocab_size"))
@@ -92,14 +100,24 @@ def new_encoder_from_config(config: dict, family: Family, *, name: str):
     Args:
         config: plain values, from `read_config` or `encoder.config.to_dict()`.
     """
-    config_class = getattr(importlib.import_module(family.module), family.config_class_name)
-    return _build(config_class.from_dict(copy.deepcopy(config)), family, name)
+    return _build(_config_object(config, family), family, name)
 
 
 def encoder_without_weights(config: dict, family: Family):
     """Makes an encoder with layers but no variables, which is fast for any size."""
+    return _without_pooler(_encoder_class(family)(_config_object(config, family), name="encoder"))
+
+
+def _config_object(config: dict, family: Family):
+    """Returns the family's configuration; raises InputError where its class refuses a value."""
     config_class = getattr(importlib.import_module(family.module), family.config_class_name)
-    return _without_pooler(_encoder_class(family)(config_class.from_dict(copy.deepcopy(config)), name="encoder"))
+    try:
+        return config_class.from_dict(copy.deepcopy(config))
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise InputError(
+            f"{family.config_class_name} refuses a value of the model's configuration ({first_line(error)}). "
+            "Correct it, or leave it away."
+        ) from error
 
 
 def changed_config(
@@ -242,17 +260,6 @@ def _fetch(checkpoint: str, name: str) -> str | None:
     ) from reason
 
 
-def _read_json_object(path: str) -> dict:
-    try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}). Copy it again from the checkpoint.") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path} holds {type(value).__name__}, expected a JSON object.")
-    return value
-
-
 def read_checkpoint(checkpoint: str) -> tuple[str, State]:
     """Returns path and arrays of the preferred weight file of a checkpoint; a file in shards counts as one."""
     for name in WEIGHT_FILES:
@@ -268,9 +275,7 @@ def read_checkpoint(checkpoint: str) -> tuple[str, State]:
 
 
 def _read_shards(checkpoint: str, index: str) -> State:
-    places = _read_json_object(index).get("weight_map")
-    if not isinstance(places, dict):
-        raise InputError(f"{index} has no weight_map, which names the file of each weight.")
+    places = read_json(index, INDEX, f"It names the file of each weight. {COPY_AGAIN}")["weight_map"]
     state: State = {}
     for name in sorted(set(places.values())):
         path = _find_file(checkpoint, name) if os.path.basename(name) == name else None

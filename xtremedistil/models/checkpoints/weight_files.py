@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints.h5_weights import read_weights
 
+WEIGHT_FILES = ("model.safetensors", "tf_model.h5", "pytorch_model.bin")  # in order of preference
 State = dict[str, np.ndarray]
 TENSORFLOW = ":0"  # ending of TensorFlow's names of variables
 
@@ -33,11 +34,8 @@ def read_safetensors(path: str) -> State:
     """
     try:
         state = load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path}: not a whole safetensors file ({error}). Expected a header and all of its tensors. "
-            "Download or copy the file again."
-        ) from error
+    except (SafetensorError, OSError, ValueError, KeyError, MemoryError) as error:
+        raise torn_safetensors(path, error) from error
     return {_as_in_h5(name): array for name, array in state.items()} if _by_tensorflow(state) else state
 
 
@@ -61,6 +59,14 @@ def in_pytorch(state: State) -> State:
             array = array if transpose.value == "no" else array.T
         renamed[name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")] = array
     return renamed
+
+
+def torn_safetensors(path: str, error: Exception) -> InputError:
+    """Returns what to raise for a file that cannot be read."""
+    return InputError(
+        f"{path}: not a whole safetensors file ({error}). Expected a header and all of its tensors. "
+        "Download or copy the file again."
+    )
 
 
 def read_pytorch_bin(path: str) -> State:

@@ -13,9 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from xtremedistil.pretraining.corpus.files import Place
+from xtremedistil.storage.declared import ListOf, Object, Text, Whole
 
 PIECES, LINES = "pieces.bin", "lines.bin"
 BYTES_AT_A_TIME = 1 << 20
+COUNT = Whole(most=10**18)
+PART = {"start": ListOf(COUNT, least=3), "end": ListOf(COUNT, least=3), "sha256": Text()}
+PART |= dict.fromkeys(("first_piece", "first_line", "pieces", "lines"), COUNT)
+PART = Object(PART, required=tuple(PART))
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ class Part:
 
     @classmethod
     def from_json(cls, saved: dict) -> "Part":
-        return cls(**saved | {"start": Place(*saved["start"]), "end": Place(*saved["end"])})
+        ends = {name: Place(*saved[name][:3]) for name in ("start", "end")}
+        return cls(**{name: saved[name] for name in PART.keys} | ends)
 
 
 class PartFiles:

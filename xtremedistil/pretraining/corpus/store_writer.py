@@ -16,12 +16,17 @@ import numpy as np
 from xtremedistil.data.features import slice_index
 from xtremedistil.errors import InputError
 from xtremedistil.pretraining.corpus.files import Place, check_lines, read_corpus_after
-from xtremedistil.pretraining.corpus.store_parts import PIECES, Part, PartFiles, remove_files
+from xtremedistil.pretraining.corpus.store_parts import PART, PIECES, Part, PartFiles, remove_files
+from xtremedistil.storage.declared import ListOf, Object, OrNull, Text, Whole
 from xtremedistil.storage.files import fingerprint, release_pages, write_array, write_json
+from xtremedistil.storage.json_files import read_json
 from xtremedistil.tokenization.tokenizer import Tokenizer
 
 MANIFEST, COUNTS = "store.json", "counts.npy"
 FORMAT = 1
+RECORD = {"format": Whole(), "key": Text(), "kind": Text(("uint16", "uint32")), "end_ids": ListOf(Whole())}
+RECORD |= {"counts": OrNull(Text()), "parts": ListOf(PART)}
+RECORD = Object(RECORD, required=tuple(RECORD))
 PART_CHARACTERS = 32_000_000  # what a killed run may have to do again
 BLOCK_CHARACTERS = 1_000_000  # of one call of the tokenizer: 116 MB if they are Chinese
 TOKENS_AT_A_TIME = 4_000_000
@@ -67,13 +72,11 @@ class StoreWriter:
     def _recorded(self) -> tuple[list[Part], str | None]:
         """The parts that were finished, and the checksum of the counts if all were."""
         try:
-            with open(os.path.join(self._folder, MANIFEST), encoding="utf-8") as file:
-                saved = json.load(file)
-            if saved["key"] == self._key:
-                return list(map(Part.from_json, saved["parts"])), saved["counts"]
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # none, or a damaged one
-        return [], None
+            saved = read_json(os.path.join(self._folder, MANIFEST), RECORD)
+        except InputError:  # none, or a damaged one
+            return [], None
+        same = saved["key"] == self._key
+        return (list(map(Part.from_json, saved["parts"])), saved["counts"]) if same else ([], None)
 
     def _anew(self) -> list[Part]:
         check_lines(self._paths)

@@ -13,10 +13,13 @@ import numpy as np
 
 from xtremedistil.errors import InputError, MissingFileError
 from xtremedistil.pretraining.corpus.store_parts import LINES, PIECES, Part
-from xtremedistil.pretraining.corpus.store_writer import COUNTS, FORMAT, MANIFEST, Progress, StoreWriter
-from xtremedistil.storage.files import read_json
+from xtremedistil.pretraining.corpus.store_writer import COUNTS, FORMAT, MANIFEST, RECORD, Progress, StoreWriter
+from xtremedistil.storage.arrays import read_array
 from xtremedistil.storage.folders import locked
+from xtremedistil.storage.json_files import read_json
 from xtremedistil.tokenization.tokenizer import Tokenizer
+
+AGAIN = "Tokenise the corpus again; only what is damaged is made anew."
 
 
 @dataclass(frozen=True)
@@ -80,12 +83,12 @@ def open_token_store(folder: str) -> TokenStore:
         if size != expected.get(name, size or 1):
             raise InputError(
                 f"{paths[name]} has {size:,} bytes, expected {expected.get(name, 'more'):,}: it is damaged. "
-                "Tokenise the corpus again; only what is damaged is made anew."
+                f"{AGAIN}"
             )
     return TokenStore(
         np.memmap(paths[PIECES], kind, "r"),
         np.memmap(paths[LINES], np.int64, "r"),
-        np.load(paths[COUNTS]),
+        read_array(paths[COUNTS], kinds="i", shape=[None], cure=AGAIN),
         tuple(manifest["end_ids"]),
         manifest["key"],
     )
@@ -95,7 +98,7 @@ def _read_manifest(folder: str) -> dict:
     path = os.path.join(folder, MANIFEST)
     if not os.path.isfile(path):
         raise MissingFileError(f"{folder} holds no tokens of a corpus: {MANIFEST} is missing. Tokenise the corpus.")
-    manifest = read_json(path)
+    manifest = read_json(path, RECORD, AGAIN)
     if manifest.get("format") != FORMAT or not manifest.get("counts"):
         raise InputError(f"{path}: the tokens of the corpus are not all there. Tokenise it again: that goes on there.")
     return manifest
