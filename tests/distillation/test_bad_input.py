@@ -379,7 +379,8 @@ def test_missing_file_to_predict_is_refused_before_a_model_is_loaded(run_command
 
 
 def test_predict_with_nothing_to_do_is_refused(run_command, no_tensorflow, tmp_path):
-    assert_refused(run_command("predict", "--model_dir", tmp_path), "nothing to do: give --pred_file to label a file, --do_eval to score")
+    message = "nothing to do: give --pred_file to label a file, --do_eval to score the test file, or both"
+    assert_refused(run_command("predict", "--model_dir", tmp_path), message)
 
 
 def test_predict_without_a_file_is_refused(run_command, no_tensorflow, tmp_path):

@@ -198,7 +198,8 @@ def test_second_run_trains_nothing_and_prints_the_table_again(transferred, taggi
     outcome = run_command("task-transfer", *flags_of(tagging, target, transferred, baseline=True))
     assert outcome.code == 0 and "finished before" in outcome.err
     assert stamps(transferred) == before
-    header, *rows = outcome.out.splitlines()
+    header, *rows, note, _ = outcome.out.splitlines()
+    assert note == "accuracy: share of texts with the right label"
     assert header.split() == ["parameters", "metric", "dev", "test", "ms/sentence"]
     assert [row.split("  ")[0] for row in rows] == [
         "source teacher",

@@ -47,6 +47,8 @@ def exit_code(work: Callable[[], None], worded: Callable[[str], str] = str, *, r
         return 0
     except InputError as error:
         say(f"xtremedistil: {worded(str(error))}")
+    except UnicodeEncodeError as error:
+        say(f"xtremedistil: {_of_locale(error)}")
     except OSError as error:
         say(f"xtremedistil: {in_a_sentence(error)}")
     except KeyboardInterrupt:
@@ -58,6 +60,11 @@ def exit_code(work: Callable[[], None], worded: Callable[[str], str] = str, *, r
         say(f"xtremedistil: terminated{goes_on}.")
         return TERMINATED
     return 2
+
+
+def _of_locale(error: UnicodeEncodeError) -> str:
+    """On a name or text that has characters which the locale lacks."""
+    return f"{error.object!a} cannot be written in this locale ({error.encoding}). Set LC_ALL=C.UTF-8."
 
 
 def in_a_sentence(error: OSError) -> str:
