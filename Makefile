@@ -4,6 +4,8 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 ARGS ?=
+# Exact versions where they were made: Python 3.11 on Linux. Elsewhere the bounds of requirements.txt hold.
+LOCK = $(shell $(PYTHON) -c 'import sys; ok = sys.version_info[:2] == (3, 11) and sys.platform == "linux"; print("-c requirements-lock.txt" * ok)')
 # Each worker imports TensorFlow (15 seconds); files that share what a long fixture made stay in one worker.
 TESTS := -m pytest -q -n 2 --dist loadgroup
 
@@ -27,14 +29,14 @@ test-slow: $(READY) ## the slow tests too
 check: $(READY) ## ruff
 	@$(RUN) -m ruff check . $(ARGS)
 
-$(READY): requirements.txt setup.py
+$(READY): requirements.txt requirements-lock.txt setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
 	  echo "$(PYTHON) is `$(PYTHON) --version 2>&1 || true`; xtremedistil needs Python 3.10 to 3.13, for which TensorFlow has wheels." >&2; \
 	  echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Setting up $(VENV) (once; TensorFlow is about 600 MB) ..."
 	@$(PYTHON) -m venv $(VENV) || $(PYTHON) -m virtualenv -q $(VENV) || { \
 	  echo "Could not make $(VENV): install Python's venv module (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
-	@$(RUN) -m pip install -q --disable-pip-version-check -e '.[dev]' || { \
+	@$(RUN) -m pip install -q --disable-pip-version-check $(LOCK) -e '.[dev]' || { \
 	  echo "pip could not install the requirements (its message is above)." >&2; \
 	  echo "If it found no tensorflow: `$(RUN) --version` on this machine (`uname -sm`) has no TensorFlow wheel; try another PYTHON=." >&2; exit 1; }
 	@touch $(READY)

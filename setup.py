@@ -1,5 +1,6 @@
 """Packaging of xtremedistil; tool settings are in pyproject.toml, runtime requirements in requirements.txt."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -13,22 +14,30 @@ def requirements(path: Path) -> list[str]:
     return [line for line in lines if line]
 
 
+def version() -> str:
+    """The version that the package gives itself; importing it would need its requirements."""
+    text = (HERE / "xtremedistil" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)[1]
+
+
 setup(
     name="xtremedistil",
-    version="0.1.0",
+    version=version(),
     description="Distil big pre-trained transformers into small, fast students (TensorFlow and Keras)",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     license_files=["LICENSE"],
     packages=find_packages(include=["xtremedistil", "xtremedistil.*"]),
+    package_data={"xtremedistil": ["py.typed"]},
     include_package_data=True,
     python_requires=">=3.10,<3.14",
     install_requires=requirements(HERE / "requirements.txt"),
     extras_require={
-        "onnx": ["tf2onnx>=1.17", "onnx", "onnxruntime"],
+        "onnx": [],  # now among the requirements; the name stays, as commands and files name it
         "text": ["tensorflow-text>=2.18,<2.22"],
-        "torch": ["torch"],
+        "torch": ["torch>=2.6"],  # before, `weights_only` did not keep code in a file from running
+        "datasets": ["datasets>=2.20,<5"],  # with the requirements' bound of huggingface_hub, which it would raise
         "parquet": ["pyarrow"],
         "xlm": ["sacremoses"],
         "dev": [
@@ -36,9 +45,6 @@ setup(
             "pytest-xdist>=3.5",
             "ruff>=0.6",
             "sacremoses",
-            "tf2onnx>=1.17",
-            "onnx",
-            "onnxruntime",
             "pyarrow",
             "tensorflow-text>=2.18,<2.22; sys_platform == 'linux'",
         ],

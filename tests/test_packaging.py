@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import xtremedistil
 from xtremedistil import cli
 from xtremedistil.evaluation.report import ReportRow
 from xtremedistil.quickstart.run import bracketed, format_predictions, format_rows, quickstart_config
@@ -39,6 +40,22 @@ def test_requirements_allow_exactly_the_lines_that_work_together():
     assert "4.55.0" not in specifiers["transformers"][0].specifier
 
 
+def test_locked_versions_are_within_the_requirements():
+    lines = (ROOT / "requirements-lock.txt").read_text().splitlines()
+    locked = dict(line.lower().replace("_", "-").split("==") for line in lines if not line.startswith("#"))
+    for requirement in requirement_lines():
+        if requirement.marker is None or requirement.marker.evaluate({"python_version": "3.11"}):
+            assert locked[requirement.name.lower().replace("_", "-")] in requirement.specifier, requirement
+
+
+def test_names_that_load_late_are_told_to_type_checkers():
+    tree = ast.parse((ROOT / "xtremedistil" / "__init__.py").read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    told = {line.names[0].asname: line.module for line in block.body}
+    assert told == xtremedistil._HOME
+    assert (ROOT / "xtremedistil" / "py.typed").exists()
+
+
 def test_requirements_name_one_tensorflow_for_each_python():
     for python in ("3.10", "3.12", "3.13"):
         chosen = [entry for entry in requirement_lines() if entry.name == "tensorflow"]
@@ -49,7 +66,7 @@ def test_requirements_name_one_tensorflow_for_each_python():
 
 def test_everything_imported_by_the_package_is_required():
     known = {"sklearn": "scikit-learn", "tf_keras": "tf-keras", "google": "protobuf", "yaml": "pyyaml"}
-    optional = {"onnx", "onnxruntime", "pyarrow", "tensorflow_text", "tf2onnx", "torch"}
+    optional = {"pyarrow", "tensorflow_text", "torch"}
     imported = set()
     for path in (ROOT / "xtremedistil").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -3,6 +3,40 @@
 import importlib
 import os
 import sys
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:  # what `__getattr__` below gives, for type checkers and editors
+    from xtremedistil import losses as losses
+    from xtremedistil.distillation.distiller.distiller import Distiller as Distiller
+    from xtremedistil.distillation.distiller.multi_task import fit_tasks as fit_tasks
+    from xtremedistil.distillation.distiller.multi_task import share_encoder as share_encoder
+    from xtremedistil.distillation.distiller.settings import FitSettings as FitSettings
+    from xtremedistil.distillation.pipeline.distil import distil as distil
+    from xtremedistil.distillation.pipeline.measure import plan as plan
+    from xtremedistil.distillation.planning.config import DistilConfig as DistilConfig
+    from xtremedistil.distillation.planning.stages import Stage as Stage
+    from xtremedistil.distillation.planning.stages import plan_stages as plan_stages
+    from xtremedistil.errors import InputError as InputError
+    from xtremedistil.evaluation.parameter_summary import parameter_summary as parameter_summary
+    from xtremedistil.export.export import export_onnx as export_onnx
+    from xtremedistil.export.huggingface.huggingface import save_pretrained as save_pretrained
+    from xtremedistil.export.saved_model.saved_model import export_saved_model as export_saved_model
+    from xtremedistil.models.adapters import AdaptedModel as AdaptedModel
+    from xtremedistil.models.student_folder import load_student as load_student
+    from xtremedistil.pretraining.config import PretrainConfig as PretrainConfig
+    from xtremedistil.pretraining.pretrain import pretrain as pretrain
+    from xtremedistil.serving.predictor import Predictor as Predictor
+    from xtremedistil.serving.predictor import load_predictor as load_predictor
+    from xtremedistil.task_transfer.config import TransferConfig as TransferConfig
+    from xtremedistil.task_transfer.task_transfer import transfer as transfer
+    from xtremedistil.tasks import MultiLabelClassification as MultiLabelClassification
+    from xtremedistil.tasks import SequenceClassification as SequenceClassification
+    from xtremedistil.tasks import TokenClassification as TokenClassification
+    from xtremedistil.terms.match import Match as Match
+    from xtremedistil.terms.soft_labels import SoftLabels as SoftLabels
+    from xtremedistil.terms.terms import Terms as Terms
 
 _HOME = {
     "AdaptedModel": "xtremedistil.models.adapters",

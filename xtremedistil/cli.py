@@ -5,6 +5,7 @@ import re
 import sys
 from functools import partial
 
+from xtremedistil import __version__
 from xtremedistil.console.ending import exit_code
 from xtremedistil.console.quiet import import_tensorflow, without_native_noise
 from xtremedistil.console.sigterm import TERMINATED, on_sigterm
@@ -169,6 +170,7 @@ def build_parser() -> Parser:
         make = partial(verbs.add_parser, verb, help=summary)
         build_command(make, verb, kind, EXAMPLES[verb], SHORT_HELP.get(verb))
     add_help(parser)
+    parser.add_argument("--version", action="version", version=f"xtremedistil {__version__}")
     return parser
 
 

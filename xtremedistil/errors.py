@@ -33,9 +33,6 @@ def require_known(what: str, name, known) -> None:
 
 # Modules that do not come with the package, and the extra that brings each.
 EXTRAS = {
-    "tf2onnx": "onnx",
-    "onnx": "onnx",
-    "onnxruntime": "onnx",
     "pyarrow": "parquet",
     "tensorflow_text": "text",
 }

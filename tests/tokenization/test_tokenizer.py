@@ -308,5 +308,6 @@ def test_public_vocabulary_without_transformers_does_the_same(public_folder, sha
 def test_damaged_saved_tokenizer_is_refused(word_piece_folder, tmp_path, name, content):
     Tokenizer.load(word_piece_folder).save(tmp_path)
     (tmp_path / name).write_text(content)
-    with pytest.raises(InputError, match=f"(?s){name} (cannot be read|holds list, expected).*Copy the tokenizer's files again"):
+    message = f"(?s){name} (cannot be read|holds list, expected).*Copy the tokenizer's files again"
+    with pytest.raises(InputError, match=message):
         Tokenizer.load_saved(str(tmp_path))

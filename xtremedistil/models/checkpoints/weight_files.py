@@ -10,6 +10,7 @@ from xtremedistil.errors import InputError
 from xtremedistil.models.checkpoints.h5_weights import read_weights
 
 WEIGHT_FILES = ("model.safetensors", "tf_model.h5", "pytorch_model.bin")  # in order of preference
+SAFE_TORCH = 2, 6  # versions before read weights with `weights_only` unsafely (CVE-2025-32434)
 State = dict[str, np.ndarray]
 TENSORFLOW = ":0"  # ending of TensorFlow's names of variables
 
@@ -82,6 +83,11 @@ def read_pytorch_bin(path: str) -> State:
             f"{path}: reading this format needs torch. Install the extra `torch` (pip install 'xtremedistil[torch]'), "
             "or use a checkpoint with model.safetensors or tf_model.h5."
         ) from error
+    if tuple(map(int, torch.__version__.split(".")[:2])) < SAFE_TORCH:
+        raise InputError(
+            f"{path} is a pickle, and torch {torch.__version__} may run code in it. Install torch 2.6 or later (pip "
+            "install 'xtremedistil[torch]'), or use a checkpoint with model.safetensors or tf_model.h5."
+        )
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
         return {name: tensor.to(torch.float32).numpy() for name, tensor in tensors.items()}
