@@ -603,7 +603,8 @@ def test_second_run_in_one_folder_is_refused(hollow, run_command, tmp_path, verb
     pytest.importorskip("tensorflow")
     model_dir = tmp_path / "m"
     model_dir.mkdir()
-    saved = {name: 0 for name in model_folder.ALWAYS_SAVED}
+    saved = {"task": "t", "do_NER": False, "do_pairwise": False, "seq_len": 8, "label_list": ["a"]}
+    saved |= {"teacher_hidden_size": 4}
     (model_dir / model_folder.CONFIG).write_text(json.dumps(saved))
     flags = {
         "distil": hollow.flags(model_dir),
@@ -703,6 +704,7 @@ def test_precision_is_float32_again_after_a_run_that_failed(hollow, word_piece_f
 def test_damaged_student_weights_are_refused(distilled, run_command, tmp_path, damage):
     pytest.importorskip("tensorflow")
     folder = Path(shutil.copytree(distilled / "student", tmp_path / "m"))
+    os.remove(folder / "checksums.json")  # which would tell first
     path = folder / "xtremedistil.h5"
     if damage == "truncated":
         truncate(path)
@@ -727,6 +729,7 @@ def test_damaged_teacher_weights_are_refused(distilled, hollow, run_command, tmp
     pytest.importorskip("tensorflow")
     folder = Path(shutil.copytree(distilled / "teacher", tmp_path / "t"))
     os.remove(folder / "model-ft.json")
+    os.remove(folder / "checksums.json")  # which would tell first
     path = folder / "model-ft.h5"
     if damage == "truncated":
         truncate(path)
@@ -789,7 +792,7 @@ def test_full_disk_keeps_the_weights_that_continued_training_wrote_before(
     before = contents(folder)
     monkeypatch.setattr(os, "replace", no_space)
     outcome = run_command("ft", "--model_dir", folder, "--ft_epochs", 1)
-    assert_refused(outcome, "xtremedistil-ft.h5 cannot be written", "No space left on device")
+    assert_refused(outcome, "checksums.json cannot be written", "No space left on device")
     assert contents(folder) == before
 
 

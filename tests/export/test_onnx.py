@@ -494,7 +494,7 @@ def test_folder_without_tokenizer_says_which_files_it_lacks_where_transformers_i
 
 @pytest.mark.parametrize("setting", ["batch_size", "num_threads"])
 def test_predictor_refuses_sizes_below_one(exported, setting):
-    with pytest.raises(InputError, match=f"{setting} 0: must be a whole number of at least 1"):
+    with pytest.raises(ValueError, match=f"{setting} is 0; it is a whole number of at least 1"):
         xtremedistil.load_predictor(str(exported), runtime="onnx", **{setting: 0})
 
 

@@ -7,7 +7,7 @@ import os
 
 import tensorflow as tf
 
-from xtremedistil.arguments import require_path, require_text
+from xtremedistil.arguments import require_path, require_switch, require_text
 from xtremedistil.errors import InputError
 from xtremedistil.models import original_release
 from xtremedistil.models.architectures.config_checks import check_config
@@ -41,14 +41,15 @@ def load_student(
     Raises:
         MissingFileError: the folder or one of its files is missing. InputError: a file is damaged, or of another model.
     """
+    require_path("model_dir", model_dir)
+    require_text("weights", weights)
+    require_switch("accept_weights", accept_weights)
     check_files(model_dir, model_folder.keras_files(weights), accept=accept_weights)
     return restore_student(model_dir, weights).model
 
 
 def restore_student(model_dir: str, weights: str = model_folder.STUDENT_WEIGHTS) -> Student:
     """Loads a student with its parts; see `load_student`. Callers have checked its files."""
-    require_path("model_dir", model_dir)
-    require_text("weights", weights)
     saved = model_folder.read_config(model_dir)
     path = model_folder.weight_file(model_dir, weights)
     encoder_config = saved.get("student_config") or original_release.encoder_config(model_dir, saved, path)

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from xtremedistil.arguments import require_path, require_switch, require_text, require_whole
 from xtremedistil.data.features import Features
 from xtremedistil.data.text_files import shorten
-from xtremedistil.errors import InputError
+from xtremedistil.errors import InputError, require_known
 from xtremedistil.models.prediction import PredictFunction, predict_logits
 from xtremedistil.serving.onnx_runtime import exported_file, open_exported
 from xtremedistil.storage import model_folder
@@ -150,11 +151,15 @@ def load_predictor(
     Raises:
         InputError: the folder cannot be used, holds no such export, or a file in it is damaged.
     """
-    _require_count("batch_size", batch_size)
-    if num_threads is not None:
-        _require_count("num_threads", num_threads)
-    if runtime not in RUNTIMES:
-        raise InputError(f"runtime {runtime!r} is unknown; known: {', '.join(RUNTIMES)}.")
+    require_path("model_dir", model_dir)
+    require_text("weights", weights)
+    require_path("tokenizer", tokenizer, optional=True)
+    require_whole("batch_size", batch_size, 1)
+    require_whole("num_threads", num_threads, 1, optional=True)
+    require_switch("quantize", quantize)
+    require_switch("accept_weights", accept_weights)
+    require_text("runtime", runtime)
+    require_known("runtime", runtime, RUNTIMES)
     large = [weights, *_large_files(model_dir, runtime, quantize)]
     check_files(model_dir, large, accept=accept_weights)
     if tokenizer:
@@ -166,11 +171,6 @@ def load_predictor(
     else:
         predict = _keras_function(model_dir, weights)
     return Predictor(predict, task, load_tokenizer(model_dir, saved, tokenizer), saved["seq_len"], batch_size)
-
-
-def _require_count(name: str, value) -> None:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{name} {value!r}: must be a whole number of at least 1.")
 
 
 def _large_files(model_dir: str, runtime: str, quantize: bool) -> list[str]:

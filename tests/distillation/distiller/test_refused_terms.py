@@ -172,7 +172,7 @@ def test_several_workers_need_a_folder():
     "fit_one", [Distiller.fit, lambda one, *data, **how: fit_tasks({"a": one}, {"a": data[0]}, **how)]
 )
 def test_patience_is_at_least_one(untrained, fit_one):
-    with pytest.raises(ValueError, match="patience is 0; it is at least 1"):
+    with pytest.raises(ValueError, match="patience is 0; it is a whole number of at least 1"):
         fit_one(untrained, rows(8), patience=0)
 
 
@@ -181,9 +181,9 @@ def test_patience_is_at_least_one(untrained, fit_one):
     [
         ({"learning_rate": -1.0}, "learning_rate is -1.0"),
         ({"lr_schedule": "linaer"}, "linaer"),
-        ({"warmup_ratio": 5}, "warmup_ratio is 5.0; it is a fraction"),
+        ({"warmup_ratio": 5}, "warmup_ratio is 5.0; it is a finite number from 0 to 1"),
         ({"weight_decay": -1}, "weight_decay is -1"),
-        ({"batch_size": 0}, "batch_size is 0; it is at least 1"),
+        ({"batch_size": 0}, "batch_size is 0; it is a whole number of at least 1"),
         ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps is 0"),
         ({"targets_precision": "float8"}, "float8"),
     ],
