@@ -1,11 +1,15 @@
 """Logits are compared label by label: labels of teachers and student are compared by name."""
 
+import json
+
 import numpy as np
 import pytest
 
 from tests.distillation.distiller.models import bert, pair, tf
 from tests.model_fixtures import rows
 from xtremedistil.distillation.distiller.distiller import Distiller
+from xtremedistil.export.huggingface.deployed import _names_of
+from xtremedistil.models.adapters import TaskModel
 from xtremedistil.terms.soft_labels import SoftLabels
 from xtremedistil.terms.terms import Terms
 
@@ -65,3 +69,12 @@ def test_labels_do_not_matter_where_logits_are_not_compared():
     teacher, student = pair()
     terms = Terms(SoftLabels(weight=0), hard_label_weight=1.0)
     Distiller(named(teacher, ("a", "b", "c")), named(student, NAMES), terms)
+
+
+def test_deployed_student_says_the_teachers_labels(tmp_path):
+    teacher, student = (bert("TokenClassification", layers=1, width=8, seed=seed) for seed in (1, 2))
+    Distiller(named(teacher, ("O", "B-PER", "B-LOC")), student, Terms())
+    assert _names_of(TaskModel(student)) == ["O", "B-PER", "B-LOC"]
+    student.config.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert list(saved["id2label"].values()) == ["O", "B-PER", "B-LOC"] and saved["label2id"]["B-LOC"] == 2
