@@ -403,7 +403,7 @@ def test_model_ft_writes_weights_scores_and_tokenizer(tagging, eagerly, run_comm
     outcome = run_command("model-ft", *flags, "--pt_model_checkpoint", tagging.teacher, "--seed", 2**31 - 1)
     assert outcome.code == 0
     found = contents(tmp_path / "m")
-    assert set(found) == {"model-ft.h5", "metrics.json"} | TOKENIZER_FILES
+    assert set(found) == {"model-ft.h5", "metrics.json", "checksums.json"} | TOKENIZER_FILES
     assert json.loads(found["metrics.json"])["rows"][0]["name"] == "fine-tuned model"
     assert set(read_weights(str(tmp_path / "m/model-ft.h5"))) == {"tf_model", "final_logits"}
 

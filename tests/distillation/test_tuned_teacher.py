@@ -22,7 +22,7 @@ def tuned(source: str, folder, labels=TURNED, architecture: str = OF_WORDS) -> s
     named = {"architectures": [architecture], "id2label": dict(enumerate(labels))}
     (folder / "config.json").write_text(json.dumps(config | named))
     there = folder / "model.safetensors"
-    state = load_file(there) if there.exists() else {}
+    state = load_file(there) if there.exists() else {"filler": np.zeros(9_000, np.float32)}  # of the encoder's size
     bias = np.eye(len(labels), dtype=np.float32)[0] * 100
     head = {"classifier.weight": np.ones([len(labels), TEACHER_WIDTH], np.float32), "classifier.bias": bias}
     save_file(state | head, there, metadata={"format": "pt"})

@@ -120,6 +120,7 @@ def test_command_writes_exactly_these_files(distilled, tmp_path, run_command):
         "config.json",
         "model.safetensors",
         "README.md",
+        "checksums.json",
     } | TOKENIZER_FILES
     assert {path.name for path in model_dir.iterdir() if "huggingface" in path.name} == {"huggingface"}
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {
