@@ -267,7 +267,7 @@ def test_npz_whose_logits_end_early_is_refused(transfer, tmp_path):
         ({"row_id": [0, 1, 2], "logits": [0.0] * 3}, {}, "logits is of type double; a list of floats, one for each"),
         ({"row_id": [0, 1, 2], "logits": [[[0.0]]] * 3}, {}, "a list of floats, one for each label is expected"),
         ({"row_id": [0, 1, 2], "logits": [[0.0, 0.0]] * 3}, {}, "has no labels, a JSON list"),
-        ({"row_id": [0, 1, 2], "logits": [[0.0, 0.0]] * 3}, {"labels": "animal,town"}, "labels in the metadata of its schema"),
+        ({"row_id": [0, 1, 2], "logits": [[0.0, 0.0]] * 3}, {"labels": "animal,town"}, "labels in the metadata of"),
         (
             {"row_id": [0, 1, 2], "logits": [[0.0, 0.0], [0.0], None]},
             {"labels": '["animal", "town"]'},

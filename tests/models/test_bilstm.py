@@ -305,6 +305,7 @@ def test_graph_in_8_bits_is_near(reduce_range):
 
 # Commands
 
+RECORDS = {"report.json", "run-settings.json", "checksums.json"}
 FLAGS = {
     "student_kind": "bilstm",
     "hidden_size": 8,
@@ -337,7 +338,7 @@ def test_distil_writes_the_files_of_any_student(finished):
     stage_files = {stage + ending for stage in stages for ending in (".h5", "-history.json")}
     tokenizer = {"vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json"}
     student = {"xtremedistil.h5", "xtremedistil-config.json", "word_embedding.npy"}
-    assert set(contents(finished)) == {*student, *stage_files, *tokenizer, "report.json", "run-settings.json"}
+    assert set(contents(finished)) == {*student, *stage_files, *tokenizer, *RECORDS}
 
 
 def test_saved_configuration_says_what_the_student_is(finished):

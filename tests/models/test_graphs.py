@@ -202,7 +202,7 @@ def test_missing_weights_are_named_and_refused(tiny_encoders, tmp_path):
 
 
 def test_foreign_weights_are_refused_and_shown(tmp_path):
-    folder = write_checkpoint(tmp_path / "foreign", tiny_config("TFBertModel"), {"unet.x": np.zeros(2, np.float32)})
+    folder = write_checkpoint(tmp_path / "foreign", tiny_config("TFBertModel"), {"unet.x": np.zeros(3_000, np.float32)})
     with pytest.raises(InputError, match=r"lacks 37 of the 37(?s:.*)among others, unet.x"):
         load_bert(folder)
 
@@ -231,7 +231,7 @@ def test_folder_without_weights_lists_what_it_looked_for(tmp_path):
 def test_pickled_weights_need_torch_and_are_not_opened_without(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / "config.json").write_text(json.dumps(tiny_config("TFBertModel")))
-    (tmp_path / "pytorch_model.bin").write_bytes(b"whatever")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"whatever" * 2_000)
     with pytest.raises(InputError, match="needs torch. Install the extra `torch`"):
         load_bert(tmp_path)
 

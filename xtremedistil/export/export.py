@@ -5,7 +5,7 @@ import os
 from xtremedistil.arguments import require_switch
 from xtremedistil.errors import InputError
 from xtremedistil.evaluation.report import aligned
-from xtremedistil.export.common.config import ExportConfig
+from xtremedistil.export.common.config import INT32, ExportConfig
 from xtremedistil.export.common.parity import Exported
 from xtremedistil.export.common.source import Source, open_source
 from xtremedistil.export.common.validation import check_export
@@ -43,13 +43,15 @@ def export(config: ExportConfig) -> list[Exported]:
 def _write(form: str, source: Source, config: ExportConfig) -> list[Exported]:
     folder = config.model_dir
     if form == "onnx":
-        from xtremedistil.export.onnx.onnx_files import write_onnx
+        from xtremedistil.export.onnx.onnx_files import GraphForm, write_onnx
 
-        return write_onnx(source)
+        return write_onnx(source, GraphForm(config.onnx_input_type, config.opset))
     if form == "int8":
+        from xtremedistil.export.onnx.onnx_files import GraphForm
         from xtremedistil.export.onnx.quantization import write_int8
 
-        return [write_int8(source, max_metric_drop=config.max_metric_drop, reduce_range=config.reduce_range)]
+        bounds = {"max_metric_drop": config.max_metric_drop, "reduce_range": config.reduce_range}
+        return [write_int8(source, **bounds, form=GraphForm(config.onnx_input_type, config.opset))]
     if form == "saved_model":
         from xtremedistil.export.saved_model.saved_model import write_saved_model
 
@@ -94,6 +96,8 @@ def export_onnx(
     rows: str | None = None,
     max_metric_drop: float = 0.5,
     tokenizer: str | None = None,
+    onnx_input_type: str = INT32,
+    opset: int | None = None,
 ) -> list[Exported]:
     """Writes `xtremedistil.onnx` (plain) and `xtremedistil_opt.onnx` (fused) into a model folder.
 
@@ -103,6 +107,8 @@ def export_onnx(
         task, rows: what to compare on; see `source.open_source`.
         max_metric_drop: most points (of 100) of the task's metric on dev that int8 may cost.
         tokenizer: folder or hub name, for folders of the original release, which hold none.
+        onnx_input_type: of ids and masks, "int32" or "int64". opset: version of ONNX's operators, 17 or 18; by default
+            18 for the plain graph and 17 for the others.
 
     Raises:
         InputError: the folder cannot be exported, or an export differs from the student.
@@ -116,6 +122,8 @@ def export_onnx(
         rows=rows,
         max_metric_drop=max_metric_drop,
         pt_teacher_checkpoint=tokenizer,
+        onnx_input_type=onnx_input_type,
+        opset=opset,
     )
     check_export(config)
     return export(config)

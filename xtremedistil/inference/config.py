@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from xtremedistil.export.common.config import onnx_input_type_flag
 from xtremedistil.flags import DATA, DEVICES, REQUIRED, RUN, STUDENT, accept_weights_flag, flag, takes_old_names
 
 
@@ -54,3 +55,4 @@ class OnnxPredictConfig(Prediction):
         None, "threads of ONNX Runtime; by default one per core, at most 4", group=DEVICES, least=1
     )
     quantize: bool = flag(False, "use the int8 graph", group=STUDENT)
+    onnx_input_type: str = onnx_input_type_flag()

@@ -67,6 +67,7 @@ def _export(config: OnnxPredictConfig) -> None:
         rows=None if config.task or os.path.isdir(task) else config.pred_file,
         pt_teacher_checkpoint=config.pt_teacher_checkpoint,
         accept_weights=config.accept_weights,
+        onnx_input_type=config.onnx_input_type,
     )
     check_export(export_config)
     import_tensorflow(config.verbose)

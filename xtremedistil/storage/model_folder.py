@@ -50,7 +50,7 @@ SETTINGS = Object(
         "label_separator": OrNull(Text()),
         "pseudo_labels": OrNull(ListOf(OrNull(Text(one_line=True)))),
         "projection_activation": OrNull(Text(ACTIVATIONS)),
-        "num_attention_heads": OrNull(Whole(1, LARGEST_WIDTH)),
+        "num_attention_heads": OrNull(Whole(0, LARGEST_WIDTH)),
         "freeze_word_embedding": OrNull(Switch()),
         "compress_word_embedding": OrNull(Switch()),
         "pt_teacher_checkpoint": OrNull(Text(one_line=True)),

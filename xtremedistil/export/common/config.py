@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 from xtremedistil.flags import DATA, REQUIRED, RUN, STUDENT, accept_weights_flag, flag, takes_old_names
 
+INT32, INT64 = INPUT_TYPES = "int32", "int64"
 EXPORT_FORMS = ("onnx", "int8", "saved_model", "huggingface")
+
+
+def onnx_input_type_flag():
+    """The flag of exports to ONNX and of the command that makes one if there is none."""
+    return flag(INT32, "type of ids and masks that ONNX graphs are fed with", group=RUN, choices=INPUT_TYPES)
 
 
 @takes_old_names
@@ -31,6 +37,14 @@ class ExportConfig:
     )
     pt_teacher_checkpoint: str | None = flag(
         None, "tokenizer for a folder that holds none (those of the original release)", group=DATA
+    )
+    onnx_input_type: str = onnx_input_type_flag()
+    opset: int | None = flag(
+        None,
+        "version of ONNX's operators; by default 18 for xtremedistil.onnx, 17 for the other graphs",
+        group=RUN,
+        least=17,
+        most=18,
     )
     accept_weights: bool = accept_weights_flag()
     verbose: bool = flag(False, "show the messages of TensorFlow and transformers", group=RUN)

@@ -3,13 +3,16 @@
 import contextlib
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
+from xtremedistil.export.common.config import INT32
 from xtremedistil.export.common.parity import Exported, compare, median_milliseconds, refuse_difference
 from xtremedistil.export.common.source import Source
-from xtremedistil.export.onnx.standard_graph import convert
+from xtremedistil.export.onnx.canonical import with_input_type, with_opset
+from xtremedistil.export.onnx.standard_graph import OPSET, convert
 from xtremedistil.export.onnx.student_graph import build_student_graph, weights_of
 from xtremedistil.models.architectures.families import BILSTM
 from xtremedistil.serving.onnx_runtime import OnnxFunction
@@ -20,21 +23,42 @@ from xtremedistil.storage.checksums import vouched_file
 PLAIN, FUSED, INT8 = "onnx", "onnx_opt", "int8"  # forms, as export.json names them
 
 
-def write_onnx(source: Source) -> list[Exported]:
+@dataclass(frozen=True)
+class GraphForm:
+    """How graphs are written.
+
+    Fields:
+        input_type: of ids and masks, "int32" or "int64". opset: version of ONNX's operators; None: the newest
+            that tf2onnx writes for the plain graph, 17 for ours.
+    """
+
+    input_type: str = INT32
+    opset: int | None = None
+
+    def of(self, graph: onnx.ModelProto) -> onnx.ModelProto:
+        """Returns a graph of ours in this form."""
+        return with_input_type(with_opset(graph, self.opset) if self.opset else graph, self.input_type)
+
+
+def write_onnx(source: Source, form: GraphForm) -> list[Exported]:
     """Both graphs; neither is written unless both agree with the student and there is room for both."""
     notes = file_notes(source)
-    built = build_student_graph(weights_of(source.student), notes=notes)
+    built = form.of(build_student_graph(weights_of(source.student), notes=notes))
     # A BiLSTM's has standard operators only; tf2onnx would make loops of it.
-    plain = built if source.student.family is BILSTM else convert(source.student.model, notes)
+    plain = built if source.student.family is BILSTM else _converted(source, notes, form)
     graphs = {PLAIN: plain, FUSED: built}
     names = {PLAIN: model_folder.ONNX, FUSED: model_folder.FUSED_ONNX}
     made = []
-    for form, graph in graphs.items():
-        exported = measured(source, form, names[form], graph)
-        refuse_difference(names[form], exported.largest_difference)
+    for kind, graph in graphs.items():
+        exported = measured(source, kind, names[kind], graph)
+        refuse_difference(names[kind], exported.largest_difference)
         made.append(exported)
-    write_graphs({os.path.join(source.model_dir, names[form]): graph for form, graph in graphs.items()})
+    write_graphs({os.path.join(source.model_dir, names[kind]): graph for kind, graph in graphs.items()})
     return made
+
+
+def _converted(source: Source, notes: dict, form: GraphForm) -> onnx.ModelProto:
+    return with_input_type(convert(source.student.model, notes, form.opset or OPSET), form.input_type)
 
 
 def measured(source: Source, form: str, name: str, graph: onnx.ModelProto) -> Exported:

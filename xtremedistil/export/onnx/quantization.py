@@ -12,7 +12,7 @@ import numpy as np
 from xtremedistil.errors import InputError
 from xtremedistil.export.common.parity import Exported
 from xtremedistil.export.common.source import Source
-from xtremedistil.export.onnx.onnx_files import INT8, file_notes, measured, metric_of, write_graphs
+from xtremedistil.export.onnx.onnx_files import INT8, GraphForm, file_notes, measured, metric_of, write_graphs
 from xtremedistil.export.onnx.student_graph import build_student_graph, quantizable_parts, weights_of
 from xtremedistil.serving.onnx_runtime import OnnxFunction, has_vnni
 from xtremedistil.storage import model_folder
@@ -20,7 +20,7 @@ from xtremedistil.storage import model_folder
 POINTS = 100  # of a metric from 0 to 1
 
 
-def write_int8(source: Source, *, max_metric_drop: float, reduce_range: bool) -> Exported:
+def write_int8(source: Source, *, max_metric_drop: float, reduce_range: bool, form: GraphForm) -> Exported:
     """Writes `xtremedistil_int8.onnx`.
 
     Everything is tried in 8 bits first. While that costs too much, the part whose 8 bits alone move the logits most
@@ -29,7 +29,7 @@ def write_int8(source: Source, *, max_metric_drop: float, reduce_range: bool) ->
     Args:
         max_metric_drop: most points (of 100) of the metric on the rows that 8 bits may cost; of equal labels where the
             rows have none.
-        reduce_range: 7-bit weights.
+        reduce_range: 7-bit weights. form: how the graph is written.
 
     Raises:
         InputError: nothing in 8 bits is within the bound; nothing is written.
@@ -43,7 +43,7 @@ def write_int8(source: Source, *, max_metric_drop: float, reduce_range: bool) ->
         left_out.append(order[len(left_out)])
         if len(left_out) == len(parts):
             raise InputError(_refusal(max_metric_drop, search.drops))
-    graph = search.graph(kept)
+    graph = form.of(search.graph(kept))
     exported = measured(source, INT8, model_folder.INT8_ONNX, graph)
     write_graphs({os.path.join(source.model_dir, model_folder.INT8_ONNX): graph})
     return replace(exported, remarks=tuple(_remarks(left_out, search.reduce_range, source.labelled)))

@@ -10,13 +10,14 @@ from onnx import helper
 
 from xtremedistil.data.padding import INPUT_NAMES
 from xtremedistil.errors import InputError
+from xtremedistil.export.onnx.canonical import canonical
 
 OPSET = max(tf2onnx.constants.OPSET_TO_IR_VERSION)
 AXES = ("batch", "sequence")
 
 
-def convert(model: tf.keras.Model, notes: dict) -> onnx.ModelProto:
-    """`input_ids`, `attention_mask`, `token_type_ids`, int32 [batch, sequence], in; `logits` out.
+def convert(model: tf.keras.Model, notes: dict, opset: int = OPSET) -> onnx.ModelProto:
+    """`input_ids`, `attention_mask`, `token_type_ids`, int32 [batch, sequence], in; `logits` out. In canonical form.
 
     Raises:
         InputError: tf2onnx has no translation for an operator of the model.
@@ -29,12 +30,12 @@ def convert(model: tf.keras.Model, notes: dict) -> onnx.ModelProto:
 
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what it cannot convert is refused below
     converted, _ = tf2onnx.convert.from_function(
-        graph, input_signature=graph.input_signature, opset=OPSET, custom_op_handlers={"Erfc": (_erfc, [])}
+        graph, input_signature=graph.input_signature, opset=opset, custom_op_handlers={"Erfc": (_erfc, [])}
     )
     _refuse_unsupported(converted)
     _name_borders(converted)
     helper.set_model_props(converted, {name: json.dumps(value) for name, value in notes.items()})
-    return converted
+    return canonical(converted)
 
 
 def _erfc(context, node, name, arguments):
