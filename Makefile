@@ -6,8 +6,8 @@ RUN := $(VENV)/bin/python
 ARGS ?=
 # Exact versions where they were made: Python 3.11 on Linux. Elsewhere the bounds of requirements.txt hold.
 LOCK = $(shell $(PYTHON) -c 'import sys; ok = sys.version_info[:2] == (3, 11) and sys.platform == "linux"; print("-c requirements-lock.txt" * ok)')
-# Each worker imports TensorFlow (15 seconds); files that share what a long fixture made stay in one worker.
-TESTS := -m pytest -q -n 2 --dist loadgroup
+# Each of the two processes imports TensorFlow (15 seconds); a file's tests stay in one, for what their fixtures made.
+TESTS := -m pytest -q -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help venv quickstart test test-slow check

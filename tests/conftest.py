@@ -124,11 +124,3 @@ def write_config(folder: Path, **values) -> None:
 
 
 pytest_plugins = ["tests.model_fixtures", "tests.command_fixtures"]
-
-
-def pytest_collection_modifyitems(items):
-    """Keeps a file in one worker, and all files that look at the fixture `distilled`, which takes long to make."""
-    sharing = {item.path for item in items if "distilled" in item.fixturenames}
-    for item in items:
-        group = "distilled" if item.path in sharing else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what `__getattr__` below gives, for type checkers and edito
     from xtremedistil.export.huggingface.huggingface import save_pretrained as save_pretrained
     from xtremedistil.export.saved_model.saved_model import export_saved_model as export_saved_model
     from xtremedistil.models.adapters import AdaptedModel as AdaptedModel
+    from xtremedistil.models.student import load_keras_model as load_keras_model
     from xtremedistil.models.student_folder import load_student as load_student
     from xtremedistil.pretraining.config import PretrainConfig as PretrainConfig
     from xtremedistil.pretraining.pretrain import pretrain as pretrain
@@ -58,6 +59,7 @@ _HOME = {
     "export_onnx": "xtremedistil.export.export",
     "export_saved_model": "xtremedistil.export.saved_model.saved_model",
     "fit_tasks": "xtremedistil.distillation.distiller.multi_task",
+    "load_keras_model": "xtremedistil.models.student",
     "load_predictor": "xtremedistil.serving.predictor",
     "load_student": "xtremedistil.models.student_folder",
     "losses": "xtremedistil",

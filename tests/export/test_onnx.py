@@ -563,7 +563,7 @@ def test_foreign_graph_is_refused(writable, inside, metadata):
 
 
 def test_unknown_runtime_is_refused(exported):
-    with pytest.raises(InputError, match="runtime 'torch' is unknown; known: keras, onnx"):
+    with pytest.raises(ValueError, match='There is no runtime "torch"; there are: keras, onnx'):
         xtremedistil.load_predictor(str(exported), runtime="torch")
 
 

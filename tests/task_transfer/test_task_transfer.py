@@ -93,9 +93,9 @@ def test_every_step_has_its_folder(transferred):
     folders = {name.split("/")[0] for name in found if "/" in name}
     assert folders == {"teacher", "source", "checkpoint", "target-task", "target", "untrained", "baseline"}
     for name in ("checkpoint", "untrained"):
-        assert set(contents(transferred / name)) == ENCODER_FILES | TOKENIZER_FILES
+        assert set(contents(transferred / name)) == ENCODER_FILES | TOKENIZER_FILES | {"checksums.json"}
     for name in ("target", "baseline"):
-        assert set(contents(transferred / name)) == TUNED_FILES | TOKENIZER_FILES
+        assert set(contents(transferred / name)) == TUNED_FILES | TOKENIZER_FILES | {"checksums.json"}
     assert set(contents(transferred / "target-task")) == {"train.tsv", "dev.tsv", "test.tsv"}
 
 
@@ -198,10 +198,10 @@ def test_second_run_trains_nothing_and_prints_the_table_again(transferred, taggi
     outcome = run_command("task-transfer", *flags_of(tagging, target, transferred, baseline=True))
     assert outcome.code == 0 and "finished before" in outcome.err
     assert stamps(transferred) == before
-    header, *rows, note, _ = outcome.out.splitlines()
-    assert note == "accuracy: share of texts with the right label"
+    header, *rows = outcome.out.splitlines()
+    assert rows[4] == "accuracy: share of texts with the right label"  # a verdict may follow
     assert header.split() == ["parameters", "metric", "dev", "test", "ms/sentence"]
-    assert [row.split("  ")[0] for row in rows] == [
+    assert [row.split("  ")[0] for row in rows[:4]] == [
         "source teacher",
         "source student",
         "target, student reused",
@@ -216,6 +216,7 @@ def test_run_that_was_stopped_repeats_no_step(transferred, tagging, target, eage
         shutil.rmtree(folder / name)
     for name in ("xtremedistil.h5", "xtremedistil-config.json", "report.json"):
         (folder / "target" / name).unlink()
+    (folder / "target/checksums.json").unlink()  # a step that is done again writes it
     kept = stamps(folder)
     outcome = run_command("task-transfer", *flags_of(tagging, target, folder, baseline=True))
     assert outcome.code == 0, outcome.err

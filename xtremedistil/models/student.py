@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import tf_keras
 
-from xtremedistil.models.architectures.families import Family
-from xtremedistil.models.checkpoints.pretrained import hidden_dropout
+from xtremedistil.models.architectures.families import Family, student_family
+from xtremedistil.models.checkpoints.pretrained import hidden_dropout, new_encoder_from_config
 from xtremedistil.models.classifier import Classifier
 from xtremedistil.models.factorized_embedding import MappedEmbedding
 from xtremedistil.models.features.encoder_outputs import Summary, in_float32, model_inputs, run_encoder
@@ -19,6 +19,52 @@ ENCODER_NAME = "student_2"  # names as in the original release, whose weight fil
 PROJECTION_NAME = "dense_2"
 HEAD_NAME = "dense"
 STATE = "state"  # the hidden states that projection and head read
+
+
+PACKAGE = "xtremedistil"  # of the class, in what Keras writes
+
+
+@tf_keras.utils.register_keras_serializable(PACKAGE)
+class StudentModel(tf_keras.Model):
+    """A functional model from `input_ids`, `attention_mask`, `token_type_ids`, int32 [B, S], to {"logits"}.
+
+    Keras would write down each layer of it, and cannot build those of Hugging Face again. This class writes down what a
+    student is made of, and builds it anew: `tf.keras.models.load_model` needs no `custom_objects` where this module has
+    been imported, as it is once a student has been loaded.
+    """
+
+    made_of: dict = {}
+
+    def get_config(self) -> dict:
+        """Returns what `from_config` builds the same model of."""
+        return {"name": self.name, **self.made_of}
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None) -> "StudentModel":
+        made_of = dict(config)
+        made_of.pop("name", None)
+        encoder_config = made_of.pop("encoder")
+        family = student_family(encoder_config["model_type"])
+        encoder = new_encoder_from_config(encoder_config, family, name=ENCODER_NAME)
+        return build_student(encoder, family, **made_of).model
+
+
+# `.h5` files and JSON name the class without its package.
+tf_keras.utils.get_custom_objects()[StudentModel.__name__] = StudentModel
+
+
+def encoder_settings(encoder: tf_keras.Model, family: Family) -> dict:
+    """Returns the configuration of an encoder, as a model folder has it."""
+    return encoder.config.to_diff_dict() | {"model_type": family.model_type}
+
+
+def load_keras_model(path: str, **options):
+    """Loads a Keras model (`.keras`, `.h5` or SavedModel) with a student in it, in a process that has loaded none yet.
+
+    Args:
+        path: as `tf.keras.models.load_model` takes it; so are the other arguments.
+    """
+    return tf_keras.models.load_model(path, **options)
 
 
 @dataclass
@@ -55,8 +101,21 @@ class Student(Classifier):
     def __post_init__(self) -> None:
         inputs = model_inputs()
         top_state = run_encoder(self.encoder, self.family, inputs).hidden_states[-1]
-        self.model = tf_keras.Model(inputs, {"logits": self._logits(top_state, inputs)}, name="student")
+        self.model = StudentModel(inputs, {"logits": self._logits(top_state, inputs)}, name="student")
+        self.model.made_of = self._made_of()
         self.training_model = self.model if self.word_map is None else self.matching_model([])[0]
+
+    def _made_of(self) -> dict:
+        """Returns what `build_student` builds the same student of, but for its weights."""
+        return {
+            "encoder": encoder_settings(self.encoder, self.family),
+            "by_position": self.by_position,
+            "num_labels": self.head.units,
+            "teacher_hidden_size": self.teacher_hidden_size,
+            "dropout_rate": self.dropout_rate,
+            "projection_activation": self.projection_activation,
+            "problem_type": self.problem_type,
+        }
 
     @property
     def weights(self) -> list:

@@ -17,10 +17,11 @@ from xtremedistil.export.onnx.student_graph import build_student_graph, quantiza
 from xtremedistil.serving.onnx_runtime import OnnxFunction, has_vnni
 from xtremedistil.storage import model_folder
 
+AS_EVER = GraphForm()
 POINTS = 100  # of a metric from 0 to 1
 
 
-def write_int8(source: Source, *, max_metric_drop: float, reduce_range: bool, form: GraphForm) -> Exported:
+def write_int8(source: Source, *, max_metric_drop: float, reduce_range: bool, form: GraphForm = AS_EVER) -> Exported:
     """Writes `xtremedistil_int8.onnx`.
 
     Everything is tried in 8 bits first. While that costs too much, the part whose 8 bits alone move the logits most
