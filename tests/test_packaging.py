@@ -1,6 +1,7 @@
 """What a person meets first: set-up files, make targets, the scripts, the quick start's text."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -147,3 +148,23 @@ def test_format_rows_aligns_parameters_score_and_time():
     header, row = format_rows(rows).split("\n")
     assert row.split() == ["teacher", "22,713,216", "0.900", "12.25"]
     assert len(header) == len(row)
+
+
+KERAS_3_BESIDE_IT = """
+import keras, tensorflow as tf
+import xtremedistil
+assert tf.keras.Model.__module__.startswith("tf_keras."), tf.keras.Model.__module__
+"""
+KERAS_3_IN_ITS_PLACE = """
+import tensorflow as tf
+tf.keras.Model
+import xtremedistil
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code, fault", [(KERAS_3_BESIDE_IT, ""), (KERAS_3_IN_ITS_PLACE, "tf.keras is Keras 3")])
+def test_keras_3_is_refused_only_where_it_is_that_of_tensorflow(code, fault):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode == 0) == (not fault) and fault in done.stderr, done.stderr

@@ -82,10 +82,12 @@ def _choose_legacy_keras() -> None:
             "Unset it, or set it to 1, before TensorFlow is imported."
         )
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    if "keras.src" in sys.modules and "tensorflow" in sys.modules:
+    tensorflow = sys.modules.get("tensorflow")
+    if "keras.src" in sys.modules and tensorflow and tensorflow.keras.Model.__module__.startswith("keras."):
         raise ImportError(
-            "Keras 3 was loaded by TensorFlow before xtremedistil. Import xtremedistil before tensorflow, "
-            "or set the environment variable TF_USE_LEGACY_KERAS=1 first."
+            "tf.keras is Keras 3 in this process: TensorFlow chose it before xtremedistil was imported. Import "
+            "xtremedistil before tf.keras is used, or set the environment variable TF_USE_LEGACY_KERAS=1 first. "
+            "Keras 3 itself (`import keras`) may be used beside it."
         )
 
 
