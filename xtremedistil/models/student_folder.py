@@ -95,7 +95,7 @@ def new_settings(student: Student, task: Task, *, folder: str, seq_len: int, see
         folder: of the task's files, for prediction and export.
     """
     return {
-        "task": folder,
+        "task": os.path.abspath(folder) if folder else folder,
         **task.saved_keys,
         "seq_len": seq_len,
         "seed": seed,

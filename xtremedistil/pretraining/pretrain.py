@@ -71,19 +71,20 @@ def run_plan(plan: PretrainPlan) -> PretrainReport:
     check_head(plan)
     strategy = make_strategy(plan.strategy, plan.tpu)
     workers = Workers(strategy)
-    with told_of_lost_workers(workers), folder_lock(workers, plan.model_dir):
+    with told_of_lost_workers(workers):
         settings = run_settings(plan)
-        if not plan.overwrite:
-            run_folder.check_run(plan.model_dir, settings, old_names(PretrainConfig))
-            if report := _finished(plan, workers):
+        if report := _finished(plan, settings, workers):  # only read, so that nobody is locked out
+            return report
+        with folder_lock(workers, plan.model_dir):
+            if report := _finished(plan, settings, workers):  # another run may have ended meanwhile
                 return report
-        check_place(plan.path(CHECKPOINT))
-        progress, replicas = Progress(), strategy.num_replicas_in_sync
-        # All text is read before anything is removed.
-        corpus = open_corpus(plan, plan.path(CORPUS), workers, replicas, progress)
-        workers.on_chief(lambda: _begin(plan, settings))
-        with precision(plan.precision):
-            return Run(plan, corpus, strategy, workers, progress).whole()
+            check_place(plan.path(CHECKPOINT))
+            progress, replicas = Progress(), strategy.num_replicas_in_sync
+            # All text is read before anything is removed.
+            corpus = open_corpus(plan, plan.path(CORPUS), workers, replicas, progress)
+            workers.on_chief(lambda: _begin(plan, settings))
+            with precision(plan.precision):
+                return Run(plan, corpus, strategy, workers, progress).whole()
 
 
 def run_settings(plan: PretrainPlan) -> dict:
@@ -108,7 +109,11 @@ def _begin(plan: PretrainPlan, settings: dict) -> None:
     run_folder.bind_run(plan.model_dir, settings, plan.overwrite)
 
 
-def _finished(plan: PretrainPlan, workers: Workers) -> PretrainReport | None:
+def _finished(plan: PretrainPlan, settings: dict, workers: Workers) -> PretrainReport | None:
+    """The report of a finished run; None if there is none. Raises InputError where the folder is of another run."""
+    if plan.overwrite:
+        return None
+    run_folder.check_run(plan.model_dir, settings, old_names(PretrainConfig))
     path = plan.path(REPORT)
     if not workers.broadcast_from_chief(os.path.isfile(path)):
         return None

@@ -52,6 +52,8 @@ def check_run(folder: str, settings: dict, renamed: Mapping[str, str] | None = N
         InputError: the folder belongs to a run with other settings.
     """
     path = os.path.join(folder, RUN_SETTINGS)
+    if not os.path.isdir(folder):
+        return
     if not os.path.isfile(path):
         _refuse_foreign_run(folder)
         return

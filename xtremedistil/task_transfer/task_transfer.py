@@ -55,12 +55,12 @@ def transfer(config: TransferConfig) -> Report:
 
 def run_plan(plan: TaskTransferPlan) -> Report:
     """Carries out a plan. Returns and raises as `transfer`."""
+    settings = run_settings(plan)
+    if report := _finished_report(plan, settings):  # only read, so that nobody is locked out
+        return report
     with locked(plan.model_dir):
-        settings = run_settings(plan)
-        if not plan.overwrite:
-            run_folder.check_run(plan.model_dir, settings, old_names(TransferConfig))
-            if report := _finished_report(plan):
-                return report
+        if report := _finished_report(plan, settings):  # another run may have ended meanwhile
+            return report
         for name in (CHECKPOINT, UNTRAINED):
             check_place(plan.path(name))
         rows = _read_target(plan)
@@ -82,8 +82,15 @@ def run_settings(plan: TaskTransferPlan) -> dict:
     return settings | {name: source and model_folder.fingerprint_checkpoint(source) for name, source in named.items()}
 
 
-def _finished_report(plan: TaskTransferPlan) -> Report | None:
-    """The report of a run that has ended before, unless a baseline is wanted that it has not."""
+def _finished_report(plan: TaskTransferPlan, settings: dict) -> Report | None:
+    """The report of a run that has ended before, unless a baseline is wanted that it has not.
+
+    Raises:
+        InputError: the folder belongs to a run with other settings.
+    """
+    if plan.overwrite:
+        return None
+    run_folder.check_run(plan.model_dir, settings, old_names(TransferConfig))
     if not os.path.isfile(plan.path(model_folder.REPORT)):
         return None
     report = read_report(plan.path(model_folder.REPORT))

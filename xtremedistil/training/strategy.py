@@ -8,7 +8,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from xtremedistil.console.progress import Progress
 from xtremedistil.errors import InputError, first_line
+from xtremedistil.training.tpu_address import refuse_dead_address
 
 
 def make_strategy(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
@@ -51,6 +53,8 @@ def wants_static_shapes(strategy: tf.distribute.Strategy) -> bool:
 
 
 def _tpu_strategy(address: str | None) -> tf.distribute.Strategy:
+    Progress().log(f"connecting to the TPU at {address or 'the default address'} ...")
+    refuse_dead_address(address)
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=address or "")
         tf.config.experimental_connect_to_cluster(resolver)

@@ -99,19 +99,20 @@ def run_plan(plan: DistillationPlan) -> Report:
     require_paths(plan)
     strategy = make_strategy(plan.strategy, plan.tpu)
     workers = Workers(strategy)
-    with told_of_lost_workers(workers), folder_lock(workers, plan.model_dir):
+    with told_of_lost_workers(workers):
         graph = external_graph(plan.teacher)
         settings = run_settings(plan, graph)
-        if not plan.overwrite:
-            run_folder.check_run(plan.model_dir, settings, old_names(DistilConfig))
-            if report := _finished_report(plan, workers):
+        if report := _finished_report(plan, settings, workers):  # only read, so that nobody is locked out
+            return report
+        with folder_lock(workers, plan.model_dir):
+            if report := _finished_report(plan, settings, workers):  # another run may have ended meanwhile
                 return report
-        # All files are read before anything is removed or written.
-        run = open_run(plan, strategy, workers)
-        external = open_external_teacher(plan, run.corpus, graph, workers.on_chief)
-        workers.on_chief(lambda: run_folder.bind_run(plan.model_dir, settings, plan.overwrite))
-        with precision(plan.teacher.precision):  # `opt_policy` is for students, as in the original
-            return _run(run, external)
+            # All files are read before anything is removed or written.
+            run = open_run(plan, strategy, workers)
+            external = open_external_teacher(plan, run.corpus, graph, workers.on_chief)
+            workers.on_chief(lambda: run_folder.bind_run(plan.model_dir, settings, plan.overwrite))
+            with precision(plan.teacher.precision):  # `opt_policy` is for students, as in the original
+                return _run(run, external)
 
 
 def run_settings(plan: DistillationPlan, graph: Graph | None) -> dict:
@@ -126,11 +127,17 @@ def run_settings(plan: DistillationPlan, graph: Graph | None) -> dict:
     return settings | data_fingerprint(plan) | external_fingerprints(plan.teacher, graph)
 
 
-def _finished_report(plan: DistillationPlan, workers: Workers) -> Report | None:
+def _finished_report(plan: DistillationPlan, settings: dict, workers: Workers) -> Report | None:
     """Returns the report of a finished run; None if there is none, or if it lacks the baseline that the plan wants.
 
     The chief decides for all workers; a worker that does not see the report yet returns an empty one.
+
+    Raises:
+        InputError: the folder belongs to a run with other settings.
     """
+    if plan.overwrite:
+        return None
+    run_folder.check_run(plan.model_dir, settings, old_names(DistilConfig))
     report = _saved_report(plan.model_dir)
     if report and plan.baseline and not any(row.name == BASELINE for row in report.rows):
         report = None
@@ -167,7 +174,9 @@ def _run(run: RunContext, external: ExternalLogits | OnnxTeacher | None) -> Repo
 def _teacher(run: RunContext, report: Report) -> FinetunedTeacher:
     folder, own = run.plan.teacher.folder, run.plan.model_dir
     same = os.path.realpath(folder) == os.path.realpath(own)
-    with contextlib.nullcontext() if same else folder_lock(run.workers, folder):
+    there = run.workers.broadcast_from_chief(os.path.isfile(os.path.join(folder, model_folder.TEACHER_WEIGHTS)))
+    # A finished teacher is only read: it appeared whole, and its checksum tells if it was replaced.
+    with contextlib.nullcontext() if same or there else folder_lock(run.workers, folder):
         finetuned = load_or_finetune_teacher(run)
     run.workers.on_chief(lambda: run_folder.bind_teacher(own, finetuned.key))
     model = finetuned.teacher
@@ -323,6 +332,7 @@ def saved_config(run: RunContext, initial: InitialStudent) -> dict:
     """Returns the content of `xtremedistil-config.json`: the original's keys, and all that loading the folder needs."""
     task, student = run.corpus.task, initial.student
     return run.plan.flags | {
+        **_absolute(run.plan.flags),
         **task.saved_keys,
         "hidden_size": student.encoder.config.hidden_size,
         "num_hidden_layers": student.encoder.config.num_hidden_layers,
@@ -333,3 +343,9 @@ def saved_config(run: RunContext, initial: InitialStudent) -> dict:
         "student_config": student.encoder.config.to_diff_dict() | {"model_type": student.family.model_type},
         "format_version": model_folder.FORMAT_VERSION,
     }
+
+
+def _absolute(flags: dict) -> dict[str, str]:
+    """Returns the folders that later commands read, by names that are right in whatever folder these are given."""
+    folders = {name: flags.get(name) for name in ("task", "pt_teacher_checkpoint")}
+    return {name: os.path.abspath(folder) for name, folder in folders.items() if folder and os.path.isdir(folder)}

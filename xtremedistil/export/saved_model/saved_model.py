@@ -1,7 +1,9 @@
 """A student as a SavedModel: ids in, logits out; and texts in, labels and probabilities out, tokenizer included."""
 
+import glob
 import importlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -26,6 +28,9 @@ TEXTS_PER_CALL = 64
 LARGEST_SHARE = 0.001  # of rows that the tokenizer in the graph may cut into other tokens
 NEAR = 1e-3  # probabilities of the same tokens are nearer to each other
 NEEDS_IMPORT = "programs that load it have to `import tensorflow_text` first, which brings the tokenizer's operations"
+NEEDS_PLAIN_PATH = (
+    "TensorFlow takes *, ? and [ ] in a path for a pattern: move the folder to one without them to load it"
+)
 Labeller = Callable[..., dict[str, tf.Tensor]]
 
 
@@ -77,10 +82,12 @@ def write_saved_model(source: Source, out: str) -> Exported:
         remarks = (NEEDS_IMPORT, *([_odd_rows_remark(source, odd_rows)] if odd_rows else []))
     except InputError as reason:
         labeller, odd_rows, remarks = None, [], (f"ids only, no signature for texts: {reason}",)
+    if glob.has_magic(out):
+        remarks = (*remarks, NEEDS_PLAIN_PATH)
     with new_folder(out) as folder:
         _save(ServedStudent(source, labeller), folder)
         files.write_json(os.path.join(folder, MARK), {"made_by": "xtremedistil"})
-        loaded = tf.saved_model.load(folder)
+        loaded = _load(folder)
         predict = _predict_function(loaded.signatures["serving_default"])
         difference, agreement = compare(source.logits, source.logits_of(predict), source.task.chosen)
         refuse_difference(FORM, difference)
@@ -123,6 +130,14 @@ def _save(served: "ServedStudent", folder: str) -> None:
     except tf.errors.OpError as error:
         reason = error.message.partition(" [Op:")[0].rpartition("; ")[2]
         raise InputError(f"{folder} cannot be written: {reason}. What was there is intact.") from error
+
+
+def _load(folder: str):
+    """Loads a SavedModel by a path in which TensorFlow finds no pattern of file names."""
+    with tempfile.TemporaryDirectory() as place:
+        plain = os.path.join(place, "saved_model")
+        os.symlink(folder, plain)
+        return tf.saved_model.load(plain)
 
 
 class ServedStudent(tf.Module):
