@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import xtremedistil
-from tests.command_fixtures import contents, write_rows
+from tests.command_fixtures import assert_refused, contents, write_rows
 from tests.conftest import slow
 from tests.model_fixtures import BERT_FIRST, HIDDEN, LAYERS, STUDENTS, VOCABULARY, shaken_encoder
 from xtremedistil.errors import InputError, MissingFileError
@@ -256,6 +256,20 @@ def writable(exported, tmp_path) -> Path:
     folder = Path(shutil.copytree(exported, tmp_path / "student"))
     (folder / "checksums.json").unlink()
     return folder
+
+
+@pytest.mark.parametrize("damage", ["a byte", "the end"])
+@pytest.mark.parametrize("name", ["xtremedistil_opt.onnx", "xtremedistil_int8.onnx"])
+def test_damaged_graph_is_refused_and_not_written_anew(exported, run_command, tmp_path, name, damage):
+    folder = Path(shutil.copytree(exported, tmp_path / "student"))
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data if damage == "a byte" else data[:-100])
+    before = contents(folder)
+    quantize = ["--quantize"] if "int8" in name else []
+    outcome = run_command("predict-onnx", "--model_dir", folder, "--do_eval", *quantize)
+    assert_refused(outcome, f"{folder / name} is not as written", "--accept_weights")
+    assert contents(folder) == before
 
 
 def test_export_adds_exactly_these_files(distilled, exported):
