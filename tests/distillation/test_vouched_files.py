@@ -1,4 +1,4 @@
-"""Commands that meet a model file which is not as it was written, and those that only read a folder that others have."""
+"""Commands that meet a model file which is not as it was written, or a folder that another run has."""
 
 import fcntl
 import shutil

@@ -195,6 +195,6 @@ def _onnx_function(model_dir: str, task: Task, weights: str, quantize: bool, num
 
 def _keras_function(model_dir: str, weights: str) -> PredictFunction:
     from xtremedistil.models.forward import make_predict_function
-    from xtremedistil.models.student_folder import load_student
+    from xtremedistil.models.student_folder import restore_student
 
-    return make_predict_function(load_student(model_dir, weights))
+    return make_predict_function(restore_student(model_dir, weights).model)
