@@ -494,6 +494,12 @@ def test_saved_model_of_another_program_is_not_replaced(writable, tagger):
     assert contents(out) == before
 
 
+def test_export_goes_to_a_path_that_tensorflow_takes_for_a_pattern(writable, tagger, monkeypatch):
+    monkeypatch.setattr(saved_model, "text_labeller", without_texts)
+    exported = export_saved_model(str(writable), str(writable / "run[1]"), rows=tagger.rows)
+    assert exported.path == "run[1]" and saved_model.NEEDS_PLAIN_PATH in exported.remarks
+
+
 def test_logits_that_differ_are_refused_and_leave_nothing(writable, tagger, monkeypatch):
     monkeypatch.setattr(saved_model, "text_labeller", without_texts)
     monkeypatch.setattr(saved_model, "compare", lambda expected, found, chosen: (0.5, 1.0))

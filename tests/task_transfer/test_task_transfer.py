@@ -23,9 +23,10 @@ from xtremedistil.models.checkpoints.weight_files import read_safetensors
 
 pytest.importorskip("tensorflow")
 
-ENCODER_FILES = {"config.json", "model.safetensors", "tf_model.h5", "README.md"}
+ENCODER_FILES = {"config.json", "model.safetensors", "tf_model.h5", "README.md", "checksums.json"}
 TOKENIZER_FILES = {"vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json"}
 TUNED_FILES = {"model-ft.h5", "metrics.json", "report.json", "xtremedistil.h5", "xtremedistil-config.json"}
+TUNED_FILES |= {"checksums.json"}
 FEW = 6
 SIZES = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size")
 
@@ -214,7 +215,7 @@ def test_run_that_was_stopped_repeats_no_step(transferred, tagging, target, eage
     (folder / "report.json").unlink()
     for name in ("untrained", "baseline"):
         shutil.rmtree(folder / name)
-    for name in ("xtremedistil.h5", "xtremedistil-config.json", "report.json"):
+    for name in ("xtremedistil.h5", "xtremedistil-config.json", "report.json", "checksums.json"):
         (folder / "target" / name).unlink()
     (folder / "target/checksums.json").unlink()  # a step that is done again writes it
     kept = stamps(folder)
