@@ -14,6 +14,8 @@ SAVED = Object(
         "metrics": MapOf(MapOf(Anything())),
         "stages": ListOf(MapOf(Anything())),
         "best_stage": OrNull(Whole()),
+        "metric_note": Text(),
+        "verdict": Text(),
     },
     required=("rows",),
 )
