@@ -33,7 +33,7 @@ from xtremedistil.flags import old_names
 
 ROOT = Path(__file__).resolve().parents[1]
 README, RESULTS, PAPERS = ROOT / "README.md", ROOT / "docs/results.md", ROOT / "docs/papers.md"
-NO_GUIDES = ("architecture.md", "papers.md", "results.md")
+NO_GUIDES = ("architecture.md", "papers.md", "reliability.md", "results.md")
 GUIDES = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in NO_GUIDES]
 TEXTS = [README, *GUIDES]
 ALL = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
