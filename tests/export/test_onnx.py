@@ -1,10 +1,12 @@
 """ONNX: graphs of every student family, fused operators, int8, the predictor, the commands."""
 
+import copy
 import errno
 import functools
 import importlib.util
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -574,6 +576,13 @@ def test_foreign_graph_is_refused(writable, inside, metadata):
     onnx.save(model, writable / "xtremedistil_opt.onnx")
     with pytest.raises(InputError, match=rf"is not an export of this package \(inputs {inside}; outputs logits\)"):
         xtremedistil.load_predictor(str(writable), runtime="onnx")
+
+
+def test_predictor_is_copied_and_pickled(exported):
+    predictor = xtremedistil.load_predictor(str(exported), runtime="onnx")
+    expected = predictor(LINES)
+    for again in (copy.deepcopy(predictor), pickle.loads(pickle.dumps(predictor))):
+        assert again(LINES) == expected
 
 
 def test_unknown_runtime_is_refused(exported):

@@ -1,5 +1,7 @@
 """Keras saves, loads and clones a student, alone and inside a user's model."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from tests.models.test_bilstm import shaken_student
 tf = pytest.importorskip("tensorflow")
 
 from xtremedistil.models.architectures.families import FAMILIES  # noqa: E402
+from xtremedistil.models.forward import make_predict_function  # noqa: E402
 from xtremedistil.models.student import StudentModel, build_student, load_keras_model  # noqa: E402
 from xtremedistil.tasks.problem_types import SEVERAL_LABELS  # noqa: E402
 
@@ -49,6 +52,33 @@ def test_bilstm_comes_back_from_every_kind_of_file(tmp_path):
     for name in ("m.keras", "m.h5"):
         model.save(tmp_path / name)
         np.testing.assert_array_equal(logits(load_keras_model(str(tmp_path / name))), logits(model))
+
+
+def test_model_of_another_process_is_refused_where_it_would_hang(monkeypatch):
+    predict = make_predict_function(shaken_student().model)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    with pytest.raises(RuntimeError, match=r'TensorFlow hangs in the child.*get_context\("spawn"\)'):
+        predict(BATCH)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kinds", "near"), [([], 1e-5), ([tf.lite.Optimize.DEFAULT], 0.5)])
+def test_student_is_converted_to_tflite(kinds, near):
+    model = transformer("TFBertModel")
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = kinds
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    details = interpreter.get_input_details()
+    inputs = {name: entry["index"] for entry in details for name in BATCH if name in entry["name"]}
+    for number in inputs.values():
+        interpreter.resize_tensor_input(number, IDS.shape)
+    interpreter.allocate_tensors()
+    for name, number in inputs.items():
+        interpreter.set_tensor(number, BATCH[name])
+    interpreter.invoke()
+    (output,) = interpreter.get_output_details()
+    np.testing.assert_allclose(interpreter.get_tensor(output["index"]), logits(model), atol=near)
 
 
 @pytest.mark.slow
