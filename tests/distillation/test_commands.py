@@ -80,11 +80,13 @@ def test_distil_of_finished_run_trains_nothing_and_prints_the_report_again(disti
 
 
 @pytest.mark.parametrize("chief_sees_it, here", [(True, True), (True, False), (False, True), (False, False)])
-def test_chief_says_whether_the_run_has_finished(distilled, tmp_path, chief_sees_it, here):
-    from xtremedistil.distillation.pipeline.distil import _finished_report
+def test_chief_says_whether_the_run_has_finished(distilled, tmp_path, monkeypatch, chief_sees_it, here):
+    from xtremedistil.distillation.pipeline import distil as pipeline
 
-    config = SimpleNamespace(model_dir=str(distilled / "student" if here else tmp_path), baseline=True)
-    report = _finished_report(config, SimpleNamespace(broadcast_from_chief=lambda value: float(chief_sees_it)))
+    monkeypatch.setattr(pipeline.run_folder, "check_run", lambda *how: None)
+    plan = SimpleNamespace(model_dir=str(distilled / "student" if here else tmp_path), baseline=True, overwrite=False)
+    workers = SimpleNamespace(broadcast_from_chief=lambda value: float(chief_sees_it))
+    report = pipeline._finished_report(plan, {}, workers)
     assert (report is not None) == chief_sees_it
     assert bool(report and report.rows) == (chief_sees_it and here)
 
