@@ -60,7 +60,7 @@ def exported_file(model_dir: str, *, quantize: bool = False) -> str | None:
     """A model folder's int8 graph; or its fused one, else the plain one; None if it has none."""
     names = [model_folder.INT8_ONNX] if quantize else [model_folder.FUSED_ONNX, model_folder.ONNX]
     paths = [os.path.join(model_dir, name) for name in names]
-    return next(filter(os.path.isfile, paths), None)
+    return next(filter(os.path.exists, paths), None)
 
 
 def open_exported(
